@@ -1,0 +1,265 @@
+"""Many Game Boys in lock-step, over processes and shared memory.
+
+For policies that act in the parent on a whole batch of frames. Rows follow the
+step contract: what is seen on arriving, with the reward for arriving there.
+"""
+
+from collections.abc import Sequence
+import math
+import multiprocessing
+from multiprocessing import connection as connections
+import signal
+from typing import Any
+
+import numpy as np
+
+from data_tools import emulator as emulator_lib
+from data_tools import episodes
+from data_tools import roms
+from pokedreamer_jax import specs
+
+
+class VectorEmulator:
+  """`N` emulators that step together.
+
+  An environment that has ended stays at its last row, without reward, until
+  the next `reset`. Use as a context manager, or `close` it.
+  """
+
+  def __init__(
+    self,
+    rom: roms.Rom,
+    num_envs: int,
+    num_workers: int = 1,
+    episode_length: int = 512,
+    jitter_frames: int = 60,
+  ):
+    """Starts the processes.
+
+    Args:
+      rom: the game.
+      num_envs: emulators `N`.
+      num_workers: processes to spread them over.
+      episode_length: env steps at most, the first row included.
+      jitter_frames: most frames without input after a reset.
+
+    Raises:
+      ValueError: a number is too small.
+    """
+    if num_envs < 1 or num_workers < 1 or episode_length < 2:
+      raise ValueError(
+        f"num_envs {num_envs}, num_workers {num_workers}, episode_length "
+        f"{episode_length}: expected at least 1, 1 and 2"
+      )
+    self.num_envs = num_envs
+    context = multiprocessing.get_context("spawn")
+    self._buffers = {
+      name: context.RawArray("B", math.prod(shape) * np.dtype(dtype).itemsize)
+      for name, (shape, dtype) in _layout(num_envs).items()
+    }
+    self._arrays = _views(self._buffers, num_envs)
+    shares = np.array_split(np.arange(num_envs), min(num_workers, num_envs))
+    self._connections: list[connections.Connection] = []
+    self._processes = []
+    for share in shares:
+      ours, theirs = context.Pipe()
+      process = context.Process(
+        target=_work,
+        args=(
+          theirs,
+          rom,
+          self._buffers,
+          num_envs,
+          share.tolist(),
+          episode_length,
+          jitter_frames,
+        ),
+        daemon=True,
+      )
+      process.start()
+      theirs.close()
+      self._connections.append(ours)
+      self._processes.append(process)
+
+  def reset(
+    self, seeds: Sequence[int], save_state: bytes | None = None
+  ) -> dict[str, np.ndarray]:
+    """Starts an episode in every environment.
+
+    Args:
+      seeds: one for each environment; equal seeds begin alike.
+      save_state: where to start; None for power-on.
+
+    Returns:
+      The first rows: every step field `[N, ...]`, copies.
+
+    Raises:
+      ValueError: not one seed for each, or the state does not fit.
+    """
+    if len(seeds) != self.num_envs:
+      raise ValueError(f"{len(seeds)} seeds for {self.num_envs} environments")
+    return self._command("reset", [int(seed) for seed in seeds], save_state)
+
+  def step(self, actions: Sequence[int] | np.ndarray) -> dict[str, np.ndarray]:
+    """Takes one agent step in every environment that has not ended.
+
+    Args:
+      actions: `[N]` indices into ACTIONS.
+
+    Returns:
+      The rows arrived at, every step field `[N, ...]`, copies. `action` and
+      `behaviour` are not chosen yet: `PASS` and nobody.
+
+    Raises:
+      ValueError: not one valid action for each, or no reset came before.
+    """
+    chosen = np.asarray(actions)
+    if (
+      chosen.shape != (self.num_envs,)
+      or not ((chosen >= 0) & (chosen < specs.NUM_ACTIONS)).all()
+    ):
+      raise ValueError(
+        f"actions: {chosen.dtype}{list(chosen.shape)}, expected "
+        f"{self.num_envs} numbers in 0..{specs.NUM_ACTIONS - 1}"
+      )
+    self._arrays["_actions"][:] = chosen
+    return self._command("step")
+
+  def close(self) -> None:
+    """Ends the processes."""
+    for connection in self._connections:
+      try:
+        connection.send(("close",))
+      except OSError:
+        pass
+      connection.close()
+    for process in self._processes:
+      process.join(5)
+      if process.is_alive():
+        process.kill()
+        process.join()
+    self._connections, self._processes = [], []
+
+  def __enter__(self) -> "VectorEmulator":
+    return self
+
+  def __exit__(self, *error: object) -> None:
+    self.close()
+
+  def _command(self, *message: Any) -> dict[str, np.ndarray]:
+    for connection in self._connections:
+      try:
+        connection.send(message)
+      except OSError:
+        pass  # receiving says why
+    # Every answer is taken before one is raised, so that none is left behind.
+    answers = [self._answer(i) for i in range(len(self._connections))]
+    for kind, text in answers:
+      if kind != "ok":
+        raise {"ValueError": ValueError}.get(kind, RuntimeError)(text)
+    return {name: self._arrays[name].copy() for name in specs.STEP_FIELD_NAMES}
+
+  def _answer(self, i: int) -> tuple[str, str]:
+    try:
+      return self._connections[i].recv()
+    except (EOFError, OSError):
+      process = self._processes[i]
+      process.join()
+      code = process.exitcode
+      return "RuntimeError", f"emulator process {i} died with exit code {code}"
+
+
+def _layout(num_envs: int) -> dict[str, tuple[tuple[int, ...], str]]:
+  fields = {
+    field.name: ((num_envs, *field.shape), field.dtype)
+    for field in specs.STEP_FIELDS
+  }
+  return fields | {"_actions": ((num_envs,), "uint8")}
+
+
+def _views(buffers: dict[str, Any], num_envs: int) -> dict[str, np.ndarray]:
+  return {
+    name: np.frombuffer(buffers[name], dtype).reshape(shape)
+    for name, (shape, dtype) in _layout(num_envs).items()
+  }
+
+
+# The worker process.
+
+
+class _Env:
+  """One emulator and the episode it is in."""
+
+  def __init__(self, rom: roms.Rom):
+    self._emulator = emulator_lib.Emulator(rom)
+    self.ended = True
+
+  def reset(self, seed, save_state, jitter_frames, length) -> dict:
+    self._emulator.reset(seed, save_state, jitter_frames)
+    self._reader = episodes.RowReader(self._emulator.rom)
+    self._left = length
+    return self._row()
+
+  def step(self, action: int) -> dict:
+    self._emulator.step(action)
+    return self._row()
+
+  def close(self) -> None:
+    self._emulator.close()
+
+  def _row(self) -> dict:
+    row = self._reader.read(
+      self._emulator.frame()[None], self._emulator.ram()[None]
+    )
+    self._left -= 1
+    row["is_last"] |= self._left == 0
+    self.ended = bool(row["is_last"][0])
+    return row
+
+
+def _work(
+  connection: connections.Connection,
+  rom: roms.Rom,
+  buffers: dict[str, Any],
+  num_envs: int,
+  share: list[int],
+  episode_length: int,
+  jitter_frames: int,
+) -> None:
+  """Answers commands for the environments `share`, in its own process."""
+  # Ctrl-C reaches the whole process group; the parent decides what it means.
+  signal.signal(signal.SIGINT, signal.SIG_IGN)
+  arrays = _views(buffers, num_envs)
+  actions = arrays.pop("_actions")
+  envs: dict[int, _Env] = {}
+
+  def answer(command: str, *details: Any) -> None:
+    for i in share:
+      if command == "reset":
+        if i not in envs:
+          envs[i] = _Env(rom)
+        seeds, save_state = details
+        row = envs[i].reset(seeds[i], save_state, jitter_frames, episode_length)
+      elif i not in envs:
+        raise ValueError("step before the first reset")
+      elif envs[i].ended:
+        arrays["reward_terms"][i] = 0
+        continue
+      else:
+        row = envs[i].step(int(actions[i]))
+      for name, array in arrays.items():
+        array[i] = row[name][0]
+
+  try:
+    while (message := connection.recv())[0] != "close":
+      try:
+        answer(*message)
+        connection.send(("ok", ""))
+      except Exception as error:
+        text = " ".join(str(error).split())
+        kind = "ValueError" if isinstance(error, ValueError) else "RuntimeError"
+        connection.send((kind, text or type(error).__name__))
+  except (EOFError, OSError):
+    pass  # the parent is gone
+  for env in envs.values():
+    env.close()

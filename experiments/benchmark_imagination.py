@@ -1,0 +1,154 @@
+"""Measures imagined steps per second over batch sizes.
+
+    python -m experiments.benchmark_imagination [--checkpoint=DIR] [--json=FILE]
+
+One imagined step is one model step of one dream under the policy. Dreams of
+`policy.horizon` steps are run as training runs them: actor in the scan, reward
+and continue heads after it. Compile time is shown apart; the median and the
+spread are over repeats that wait for the device. Without a checkpoint the
+model has fresh weights, which changes no shape.
+"""
+
+import json
+import os
+import pathlib
+import time
+
+import numpy as np
+
+from experiments import cli
+
+cli.define_config_flags()
+_CHECKPOINT = cli.string("checkpoint", "", "World model's run directory.")
+_BATCH_SIZES = cli.string(
+  "batch_sizes", "16,64,256,1024", "Dreams side by side, comma-separated."
+)
+_REPEATS = cli.integer("repeats", 10, "Timed calls per batch size.")
+_JSON = cli.string("json", "", "Also write the results to this file.")
+
+
+def main() -> None:
+  """Times every batch size and prints the table."""
+  import jax
+
+  # A cached program would hide the compile time that this prints.
+  jax.config.update("jax_enable_compilation_cache", False)
+  sizes = _batch_sizes(_BATCH_SIZES.value)
+  repeats = _REPEATS.value
+  if repeats < 1:
+    raise ValueError(f"--repeats: {repeats}, expected at least 1")
+  config, params = _model(jax)
+  rows = []
+  for size in sizes:
+    row = _measure(jax, config, params, size, repeats)
+    rows.append(row)
+    print(_line(row), flush=True)
+  result = {
+    "command": cli.command_line(),
+    "preset": config.preset,
+    "horizon": config.policy.horizon,
+    "deter": config.world_model.deter,
+    "stoch": [config.world_model.stoch, config.world_model.classes],
+    "tokens": config.world_model.token_dim,
+    "dtype": "float32",
+    "device": jax.devices()[0].device_kind,
+    "cpu_count": os.cpu_count(),
+    "jax": jax.__version__,
+    "rows": rows,
+  }
+  if _JSON.value:
+    path = pathlib.Path(_JSON.value)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    print(f"wrote {path}")
+
+
+def _model(jax):
+  from pokedreamer_jax import checkpoints
+  from pokedreamer_jax import config as config_lib
+  from pokedreamer_jax import tiles
+  from pokedreamer_jax import world_model
+
+  if _CHECKPOINT.value:
+    from experiments import run_directory
+
+    values = run_directory.read_config(_CHECKPOINT.value)
+    values.pop("generation", None)
+    config = config_lib.from_dict(values)
+    return config, checkpoints.load_item(_CHECKPOINT.value, "params")
+  config = cli.make_config()
+  vocab = config.world_model.tile_vocab
+  table = tiles.build([], vocab)
+  key = jax.random.key(config.seed)
+  return config, world_model.init(config.world_model, key, table)
+
+
+def _measure(jax, config, params, size: int, repeats: int) -> dict:
+  import jax.numpy as jnp
+
+  from pokedreamer_jax import imagination
+  from pokedreamer_jax import reward_heads
+  from pokedreamer_jax import world_model
+  from pokedreamer_jax.behaviour import ppo
+  from pokedreamer_jax.networks import actor_critic
+
+  cfg, length = config.world_model, config.policy.horizon
+  actor_params = actor_critic.init_actor(
+    config.actor_critic, jax.random.key(1), cfg.feat_dim
+  )
+
+  @jax.jit
+  def dream(params, actor_params, key):
+    policy_fn = ppo.make_policy_fn(config.actor_critic, actor_params)
+    rollout = imagination.imagine(
+      cfg,
+      params,
+      key,
+      world_model.initial_state(cfg, (size,)),
+      jnp.zeros((size, reward_heads.NUM_MAPS), jnp.bool_),
+      policy_fn,
+      length,
+    )
+    return rollout.action, rollout.reward_terms, rollout.cont
+
+  arguments = (params, actor_params, jax.random.key(0))
+  began = time.perf_counter()
+  compiled = dream.lower(*arguments).compile()
+  compile_s = time.perf_counter() - began
+  jax.block_until_ready(compiled(*arguments))
+  seconds = []
+  for repeat in range(repeats):
+    key = jax.random.key(repeat)
+    began = time.perf_counter()
+    jax.block_until_ready(compiled(params, actor_params, key))
+    seconds.append(time.perf_counter() - began)
+  steps = size * length
+  low, median, high = np.percentile(seconds, [25, 50, 75])
+  return {
+    "batch": size,
+    "imagined_steps": steps,
+    "median_ms": 1e3 * float(median),
+    "iqr_ms": 1e3 * float(high - low),
+    "imagined_steps_per_s": steps / float(median),
+    "compile_s": compile_s,
+    "repeats": repeats,
+  }
+
+
+def _batch_sizes(text: str) -> list[int]:
+  sizes = text.split(",")
+  if not all(size.strip().isdigit() and int(size) > 0 for size in sizes):
+    raise ValueError(f"--batch_sizes: {text!r}, expected such as 16,64,256")
+  return [int(size) for size in sizes]
+
+
+def _line(row: dict) -> str:
+  return (
+    f"batch {row['batch']:>5}: {row['imagined_steps_per_s']:>10,.0f} imagined "
+    f"steps/s  (median {row['median_ms']:.1f} ms, IQR {row['iqr_ms']:.1f} ms, "
+    f"compile {row['compile_s']:.1f} s)"
+  )
+
+
+if __name__ == "__main__":
+  cli.run_main(main)

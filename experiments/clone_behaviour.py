@@ -1,0 +1,191 @@
+"""Clones the demonstrator: an actor on the world model's posterior states.
+
+    python -m experiments.clone_behaviour --data_dir=DIR --world_model=DIR \
+      --workdir=DIR
+
+Encodes the demonstrator's episodes once, whole, as acting would, and trains
+the actor on what it chose. The same command on the same directory resumes.
+The checkpoint holds all that acting needs, the world model included.
+"""
+
+import functools
+import json
+
+from experiments import cli
+from experiments import inputs
+from experiments import progress
+from experiments import run_directory
+from pokedreamer_jax import config as config_lib
+
+cli.define_run_flags()
+_DATA_DIR = cli.string("data_dir", None, "Directory of recorded experience.")
+_WORLD_MODEL = cli.string("world_model", None, "Run directory of train_rssm.")
+
+# What may differ when a run is continued.
+FREE = (
+  *("clone.steps", "clone.log_every", "clone.save_every", "preset"),
+  *("collect", "train", "policy", "evaluate"),
+)
+
+
+def main() -> None:
+  """Flags to parts."""
+  world_model_dir = cli.required("world_model")
+  config = inputs.with_world_model(cli.make_config(), world_model_dir)
+  generation = inputs.open_generation(cli.required("data_dir"), cli.workdir())
+  run = run_directory.open_run(
+    cli.workdir(),
+    "clone",
+    {
+      **config_lib.to_dict(config),
+      "generation": generation.digest,
+      "inputs": {"world_model": inputs.fingerprint(world_model_dir)},
+    },
+    FREE,
+  )
+  with run:
+    if run.finished:
+      run.log(f"clone: done already, {json.dumps(run.result)}")
+      return
+    for line in generation.report():
+      run.log(line)
+    train(config, generation, inputs.load_world_model(world_model_dir), run)
+
+
+def train(
+  config: config_lib.Config, generation, world_params, run: run_directory.Run
+) -> None:
+  """Encodes, then trains to `config.clone.steps` from the last checkpoint."""
+  import jax
+
+  from pokedreamer_jax.behaviour import cloning
+
+  rows = _demonstrations(config, generation, world_params, run, "train")
+  if not len(rows.action):
+    raise ValueError(
+      "no demonstrator steps in the training episodes: collect with "
+      "demonstrator in collect.policy_mix, or train_policy with --clone="
+    )
+  held_out = _demonstrations(config, generation, world_params, run, "val")
+  run.log(
+    f"clone: {len(rows.action)} demonstrated steps, "
+    f"{len(held_out.action)} held out"
+  )
+  train_fn, evaluate = _jitted(config)
+
+  init_key, draw_key = jax.random.split(jax.random.key(config.seed))
+  state = cloning.init_state(config, init_key, config.world_model.feat_dim)
+  state = jax.device_put(state, jax.devices()[0])  # as a restored one lies
+  store = run.checkpoints(keep=2)
+  if store.latest_step() is not None:
+    items, _ = store.restore({"actor": state.params, "opt": _opt(state)})
+    state = cloning.CloneState(params=items["actor"], **items["opt"])
+    run.log(f"clone: continuing at step {int(state.step)}")
+  step = int(state.step)
+  run.truncate_metrics(step)
+
+  def save() -> None:
+    store.save(
+      step,
+      {
+        "actor": state.params,
+        "opt": _opt(state),
+        "world_model": world_params,
+      },
+      {"step": step},
+    )
+
+  total = config.clone.steps
+  with progress.Progress("clone", total, "updates", step) as bar:
+    bar.compiling(about_s=5)
+    while step < total:
+      until = min(
+        _next(step, config.clone.log_every),
+        _next(step, config.clone.save_every),
+        total,
+      )
+      state, metrics = train_fn(
+        state, draw_key, rows, rows.action, until - step
+      )
+      step = until
+      values = {name: float(value) for name, value in metrics.items()}
+      if step % config.clone.save_every == 0 or step == total:
+        values |= _held_out_values(evaluate, state.params, held_out)
+        save()
+      run.metrics(step, values)
+      bar.update(
+        step, loss=values["loss/clone"], accuracy=values["clone/accuracy"]
+      )
+      if run.stop_requested and step < total:
+        save()
+        store.wait()
+        raise run.stopped(f"update {step} of {total}")
+  result: dict[str, float] = {
+    "steps": total,
+    "demonstrated_steps": len(rows.action),
+  }
+  result |= evaluate(state.params, rows, rows.action)
+  result |= _held_out_values(evaluate, state.params, held_out)
+  store.close()
+  run.finish(result)
+  run.log(
+    "clone: "
+    + ", ".join(f"{name} {value:.4g}" for name, value in result.items())
+  )
+
+
+@functools.cache
+def _jitted(config: config_lib.Config):
+  """Training and evaluation, compiled once a process and configuration."""
+  import jax
+
+  from pokedreamer_jax import world_model
+  from pokedreamer_jax.behaviour import cloning
+  from pokedreamer_jax.behaviour import latents
+
+  def feat_fn(rows):
+    return world_model.features(latents.unpack(config.world_model, rows))
+
+  return (
+    jax.jit(cloning.make_train(config, feat_fn), donate_argnums=0),
+    cloning.make_evaluate(config, feat_fn),
+  )
+
+
+def _demonstrations(config, generation, world_params, run, split):
+  """Rows of the demonstrator, on the device; none where there are none."""
+  import jax
+
+  from data_tools import loader
+  from experiments import latents as encoding
+  from pokedreamer_jax.behaviour import latents
+
+  index = loader.EpisodeIndex(generation, split)
+  places = encoding.choose_episodes(config, index, "demonstrator")
+  if not places:
+    return latents.empty(config.world_model)
+  encoded = encoding.encode_with_progress(
+    config, world_params, index, places, f"encoding {split} episodes", run
+  )
+  return jax.device_put(
+    latents.take(encoded, latents.demonstrator_rows(encoded))
+  )
+
+
+def _held_out_values(evaluate, params, held_out) -> dict[str, float]:
+  if not len(held_out.action):
+    return {}
+  metrics = evaluate(params, held_out, held_out.action)
+  return {f"val/{name}": value for name, value in metrics.items()}
+
+
+def _opt(state) -> dict:
+  return {"opt_state": state.opt_state, "step": state.step}
+
+
+def _next(step: int, every: int) -> int:
+  return (step // every + 1) * every
+
+
+if __name__ == "__main__":
+  cli.run_main(main)

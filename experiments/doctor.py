@@ -1,0 +1,240 @@
+"""Looks at this machine: whether the project runs here, and what would help.
+
+    python -m experiments.doctor --workdir=runs/quickstart
+
+Every problem comes with its fix. Exit code 1 if something would stop a run.
+"""
+
+import dataclasses
+import os
+import pathlib
+import platform
+import shutil
+import sys
+import tempfile
+
+from experiments import cli
+from experiments import run_directory
+
+_WORKDIR = cli.string("workdir", "runs/quickstart", "Where a run would write.")
+_ROM = cli.string("rom", None, "ROM file; default: the practice cartridge.")
+_DISK = cli.integer("need_disk_mib", 1024, "Free disk that a run needs.")
+_MEMORY = cli.integer("need_memory_mib", 4096, "Memory that a run needs.")
+
+OK, NOTE, PROBLEM = "ok", "note", "problem"
+_MIB = 2**20
+
+
+@dataclasses.dataclass(frozen=True)
+class Finding:
+  """One line of the examination.
+
+  Attributes:
+    name: what was looked at.
+    status: OK, NOTE (works, could be better) or PROBLEM (stops a run).
+    text: what was found.
+    fix: what to do about it; empty where all is well.
+  """
+
+  name: str
+  status: str
+  text: str
+  fix: str = ""
+
+  def line(self) -> str:
+    """The finding on one line."""
+    mark = {OK: "ok  ", NOTE: "note", PROBLEM: "STOP"}[self.status]
+    fix = f" -> {self.fix}" if self.fix else ""
+    return f"  {mark}  {self.name}: {self.text}{fix}"
+
+
+def main() -> int:
+  """Prints the findings; 1 if there is a problem."""
+  workdir = pathlib.Path(_WORKDIR.value)
+  findings = [
+    check_python(),
+    check_packages(),
+    check_devices(),
+    check_cores(),
+    check_memory(_MEMORY.value * _MIB),
+    check_workdir(workdir),
+    check_disk(workdir, _DISK.value * _MIB),
+    check_rom(_ROM.value),
+    check_video(),
+  ]
+  for finding in findings:
+    print(finding.line(), flush=True)
+  problems = [f.name for f in findings if f.status == PROBLEM]
+  if problems:
+    cli.say(f"Error: {', '.join(problems)}: see the lines marked STOP.")
+    return cli.EXIT_FAILED
+  return 0
+
+
+def check_python() -> Finding:
+  """The interpreter and the system."""
+  text = f"{platform.python_version()} on {platform.system()}"
+  text += f" {platform.machine()}"
+  if sys.platform == "win32":
+    return Finding("python", PROBLEM, text, "use WSL2: no Windows wheels")
+  return Finding("python", OK, text)
+
+
+def check_packages() -> Finding:
+  """That everything of requirements.txt is there."""
+  versions = run_directory.versions()
+  missing = [name for name, version in versions.items() if version == "absent"]
+  if missing:
+    fix = "pip install -r requirements.txt"
+    return Finding("packages", PROBLEM, f"missing {', '.join(missing)}", fix)
+  shown = ("jax", "flax", "numpy", "grain", "pyboy")
+  text = ", ".join(f"{name} {versions[name]}" for name in shown)
+  return Finding("packages", OK, text)
+
+
+def check_devices() -> Finding:
+  """What jax runs on, and whether an accelerator lies idle."""
+  try:
+    import jax
+
+    devices = jax.devices()
+  except Exception as error:  # a broken driver raises whatever it likes
+    text = str(error).splitlines()[0]
+    fix = "reinstall, or run on the CPU with JAX_PLATFORMS=cpu"
+    return Finding("devices", PROBLEM, text, fix)
+  text = f"{len(devices)} x {devices[0].device_kind} ({devices[0].platform})"
+  unused = unused_accelerator() if devices[0].platform == "cpu" else None
+  if unused is not None:
+    return Finding("devices", NOTE, f"{text}; {unused[0]} unused", unused[1])
+  return Finding("devices", OK, text)
+
+
+def unused_accelerator(root: str = "/") -> tuple[str, str] | None:
+  """An accelerator that this machine has, and how to use it; None without.
+
+  Args:
+    root: where the file system begins, for tests.
+  """
+  base = pathlib.Path(root)
+  asked_for_cpu = os.environ.get("JAX_PLATFORMS", "") == "cpu"
+  if (base / "proc/driver/nvidia").is_dir() or (base / "dev/nvidia0").exists():
+    fix = "pip install -r requirements-cuda13.txt"
+    name = "an NVIDIA GPU is"
+  elif (base / "dev/accel0").exists():
+    fix = "pip install -r requirements-tpu.txt"
+    name = "a TPU is"
+  else:
+    return None
+  return name, "unset JAX_PLATFORMS" if asked_for_cpu else fix
+
+
+def check_cores() -> Finding:
+  """Processors this process may use."""
+  count = available_cores()
+  if count < 2:
+    return Finding("cores", NOTE, "1", "everything works, at half the pace")
+  return Finding("cores", OK, str(count))
+
+
+def available_cores() -> int:
+  """Processors, less what affinity and the container's quota take away."""
+  try:
+    count = len(os.sched_getaffinity(0))
+  except AttributeError:  # macOS
+    count = os.cpu_count() or 1
+  try:
+    quota, period = _read("/sys/fs/cgroup/cpu.max").split()
+    if quota != "max":
+      count = min(count, max(1, int(quota) // int(period)))
+  except (OSError, ValueError):
+    pass
+  return count
+
+
+def check_memory(needed_bytes: int) -> Finding:
+  """Memory that is free for a run."""
+  available = available_memory()
+  if available is None:
+    return Finding("memory", OK, "unknown on this system")
+  text = f"{available / 2**30:.1f} GiB available"
+  if available < needed_bytes:
+    text += f", {needed_bytes / 2**30:.1f} GiB wanted"
+    return Finding("memory", NOTE, text, "close other programs")
+  return Finding("memory", OK, text)
+
+
+def available_memory() -> int | None:
+  """Bytes that can still be taken, within the container's limit."""
+  try:
+    lines = _read("/proc/meminfo").splitlines()
+    fields = {line.split(":")[0]: line.split()[1] for line in lines}
+    available = int(fields["MemAvailable"]) * 1024
+  except (OSError, KeyError, ValueError):
+    return None
+  try:
+    limit = int(_read("/sys/fs/cgroup/memory.max"))
+    used = int(_read("/sys/fs/cgroup/memory.current"))
+    return min(available, limit - used)
+  except (OSError, ValueError):
+    return available
+
+
+def check_workdir(workdir: pathlib.Path) -> Finding:
+  """That the work directory can be written."""
+  folder = _existing(workdir)
+  try:
+    with tempfile.TemporaryFile(dir=folder):
+      pass
+  except OSError as error:
+    text = f"{folder} cannot be written ({error.strerror})"
+    return Finding("workdir", PROBLEM, text, "give another --workdir")
+  return Finding("workdir", OK, f"{workdir} can be written")
+
+
+def check_disk(workdir: pathlib.Path, needed_bytes: int) -> Finding:
+  """That a run fits on the disk."""
+  free = shutil.disk_usage(_existing(workdir)).free
+  text = f"{free / 2**30:.1f} GiB free, {needed_bytes / 2**30:.1f} GiB needed"
+  if free < needed_bytes:
+    fix = "free some, or give a --workdir on another disk"
+    return Finding("disk", PROBLEM, text, fix)
+  return Finding("disk", OK, text)
+
+
+def check_rom(path: str | None) -> Finding:
+  """Which game would be played."""
+  from data_tools import roms
+
+  try:
+    rom = roms.resolve(path)
+  except ValueError as error:
+    fix = "give --rom=PATH of a copy you dumped yourself, or leave it out"
+    return Finding("rom", PROBLEM, str(error), fix)
+  status = OK if rom.has_ram_fields else NOTE
+  return Finding("rom", status, rom.describe())
+
+
+def check_video() -> Finding:
+  """Whether clips can be MP4."""
+  from experiments import video
+
+  if video.have_codec():
+    return Finding("video", OK, "H.264")
+  text = "no H.264 encoder: clips become animated WebP"
+  return Finding("video", NOTE, text, "pip install av")
+
+
+def _existing(path: pathlib.Path) -> pathlib.Path:
+  """The path, or the nearest folder above it that exists."""
+  path = path.absolute()
+  while not path.exists():
+    path = path.parent
+  return path
+
+
+def _read(path: str) -> str:
+  return pathlib.Path(path).read_text(encoding="utf-8")
+
+
+if __name__ == "__main__":
+  cli.run_main(main)

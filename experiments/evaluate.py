@@ -1,0 +1,215 @@
+r"""Measures a world model's dreams, or policies playing in the emulator.
+
+    python -m experiments.evaluate --what=world_model --world_model=DIR \
+      --data_dir=DIR --workdir=DIR
+    python -m experiments.evaluate --what=play --player=random \
+      --player=clone=DIR --player=policy=DIR --workdir=DIR
+
+Writes `result.json`, the table as `table.txt`, and for a world model the
+contact sheet `dreams.png`. All numbers stand beside their reference lines.
+"""
+
+from collections.abc import Sequence
+import pathlib
+from typing import Any
+
+from experiments import cli
+from experiments import inputs
+from experiments import progress
+from experiments import run_directory
+from experiments import summary
+from pokedreamer_jax import config as config_lib
+from pokedreamer_jax import specs
+
+WHAT = ("world_model", "play")
+
+cli.define_run_flags()
+_WHAT = cli.choice("what", None, WHAT, "What to measure.")
+_DATA_DIR = cli.string("data_dir", None, "Recorded experience (world_model).")
+_WORLD_MODEL = cli.string("world_model", None, "Run directory of train_rssm.")
+_PLAYER = cli.repeated(
+  "player",
+  "A scripted policy such as random or demonstrator, or NAME=DIR with the run "
+  "directory of a clone or a policy (play; repeatable).",
+)
+_ROM = cli.string("rom", None, "ROM file; default: the practice cartridge.")
+_SAVE_STATE = cli.string("save_state", None, "Start of episodes (play).")
+
+
+def main() -> None:
+  """Flags to parts."""
+  config = cli.make_config()
+  if cli.required("what") == "world_model":
+    _evaluate_world_model(config)
+  else:
+    _evaluate_play(config)
+
+
+def _evaluate_world_model(config: config_lib.Config) -> None:
+  directory = cli.required("world_model")
+  config = inputs.with_world_model(config, directory)
+  # The generation that it was trained on: its held-out episodes are unseen.
+  data_dir = cli.required("data_dir")
+  generation = inputs.open_generation(data_dir, pathlib.Path(directory))
+  run = run_directory.open_run(
+    cli.workdir(),
+    "evaluate_world_model",
+    {
+      "evaluate": config_lib.to_dict(config.evaluate),
+      "generation": generation.digest,
+      "world_model": inputs.fingerprint(directory),
+    },
+    graceful=False,
+  )
+  with run:
+    if not run.finished:
+      params = inputs.load_world_model(directory)
+      run.finish(_measure_dreams(config, generation, params, run))
+    _show(run, summary.dream_table(run.result))
+
+
+def _measure_dreams(
+  config: config_lib.Config,
+  generation: Any,
+  params: Any,
+  run: run_directory.Run,
+) -> dict[str, Any]:
+  from experiments import world_model_report
+
+  with progress.Progress("evaluation", 2, "parts") as bar:
+    bar.phase("dreaming through held-out windows", about_s=60)
+    evaluator = world_model_report.Evaluator(config, generation)
+    result = evaluator.report(params, _same_rom(evaluator.headers, run))
+    bar.update(1)
+    bar.phase("drawing the contact sheet", about_s=20)
+    evaluator.contact_sheet(params, run.path / "dreams.png")
+    bar.update(2)
+  return result
+
+
+def _same_rom(headers: Any, run: run_directory.Run) -> Any:
+  """The ROM of the recording, None where its episodes cannot be played."""
+  from data_tools import replay
+  from data_tools import roms
+
+  rom = roms.resolve(_ROM.value)
+  try:
+    for header in headers:
+      replay.check_header(rom, header)
+  except ValueError as error:
+    run.log(f"No line of the emulator with other luck: {error}")
+    return None
+  return rom
+
+
+def _evaluate_play(config: config_lib.Config) -> None:
+  from data_tools import emulator
+  from data_tools import roms
+
+  rom = roms.resolve(_ROM.value)
+  players = _parse_players(_PLAYER.value or ())
+  save_state = emulator.read_save_state(_SAVE_STATE.value)
+  run = run_directory.open_run(
+    cli.workdir(),
+    "evaluate_play",
+    {
+      "seed": config.seed,
+      "evaluate": config_lib.to_dict(config.evaluate),
+      "episode_length": config.collect.episode_length,
+      "jitter_frames": config.collect.jitter_frames,
+      "rom": rom.sha1,
+      "save_state": emulator.state_sha1(save_state),
+      "players": {
+        name: inputs.fingerprint(directory) if directory else None
+        for name, directory in players.items()
+      },
+    },
+    graceful=False,
+  )
+  with run:
+    if not run.finished:
+      run.log(f"Playing {rom.describe()}")
+      run.finish(_play(config, rom, players, save_state))
+    _show(run, summary.play_table(run.result))
+
+
+def _play(
+  config: config_lib.Config,
+  rom: Any,
+  players: dict[str, str],
+  save_state: bytes | None,
+) -> dict[str, Any]:
+  from experiments import play_episodes
+
+  setting = play_episodes.Setting(
+    rom=rom,
+    seeds=play_episodes.make_seeds(config.seed, config.evaluate.episodes),
+    length=config.collect.episode_length,
+    jitter_frames=config.collect.jitter_frames,
+    save_state=save_state,
+    workers=config.collect.workers,
+  )
+  played, assists = {}, set()
+  for name, directory in players.items():
+    unit = "steps of all episodes" if directory else "episodes"
+    total = setting.length if directory else len(setting.seeds)
+    with progress.Progress(f"playing {name}", total, unit) as bar:
+      told = lambda done, _, bar=bar: bar.update(done)
+      if directory:
+        bar.compiling(about_s=10)
+        agent = inputs.load_agent(directory)
+        played[name] = play_episodes.play_learned(
+          agent, setting, config.seed, config.evaluate.greedy, told
+        )
+        if agent.config.world_model.ram == "given":
+          assists.add("learned policies read the RAM tokens")
+      else:
+        played[name] = play_episodes.play_scripted(name, setting, told)
+        if name.startswith("demonstrator"):
+          assists.add("the demonstrator reads memory and map tables")
+  weights = specs.REWARD_WEIGHTS["published"]
+  return {
+    "rom": {"name": rom.name, "sha1": rom.sha1, "kind": rom.kind},
+    "episodes": len(setting.seeds),
+    "episode_length": setting.length,
+    "seeds": list(setting.seeds),
+    "greedy": config.evaluate.greedy,
+    "assists": sorted(assists),
+    **play_episodes.report(played, weights, config.evaluate.bootstrap),
+  }
+
+
+def _parse_players(items: Sequence[str]) -> dict[str, str]:
+  """Name -> run directory, empty for scripted policies.
+
+  Raises:
+    ValueError: none, the same name twice, or a name of neither kind.
+  """
+  from data_tools import policies
+
+  players: dict[str, str] = {}
+  for item in items:
+    name, _, directory = item.partition("=")
+    if name.partition(":")[0] in policies.NAMES:
+      name, directory = item, ""
+    elif not directory:
+      raise ValueError(
+        f"--player={item}: expected NAME=DIR or one of {list(policies.NAMES)}"
+      )
+    if name in players:
+      raise ValueError(f"--player={item}: {name!r} is given twice")
+    players[name] = directory
+  if not players:
+    raise ValueError("--player is required, such as --player=random")
+  return players
+
+
+def _show(run: run_directory.Run, table: summary.Table) -> None:
+  lines = [table.title, *summary.plain_table(table)]
+  lines += summary.wrap([table.note])
+  (run.path / "table.txt").write_text("\n".join(lines) + "\n")
+  run.log("\n".join(lines))
+
+
+if __name__ == "__main__":
+  cli.run_main(main)

@@ -1,0 +1,117 @@
+"""What a stage reads of the stages before it: generations, models, agents."""
+
+import dataclasses
+import hashlib
+import pathlib
+from typing import Any
+
+from experiments import run_directory
+from pokedreamer_jax import config as config_lib
+
+
+@dataclasses.dataclass(frozen=True)
+class Agent:
+  """Everything that acting needs, read from one run directory."""
+
+  config: config_lib.Config
+  world_params: Any
+  actor_params: Any
+
+
+def open_generation(data_dir: str, workdir: pathlib.Path):
+  """The generation that this run started with, or a new one of all data.
+
+  Raises:
+    ValueError: no data.
+  """
+  from data_tools import generations
+
+  if (workdir / "config.json").exists():
+    digest = run_directory.read_config(workdir).get("generation")
+    if digest:
+      folder = pathlib.Path(data_dir) / generations.GENERATIONS_DIR
+      return generations.load(folder / f"{digest}.json")
+  return generations.freeze(data_dir)
+
+
+def fingerprint(directory: str) -> dict[str, Any]:
+  """Names the checkpoint a stage starts from, without reading it.
+
+  The same configuration, data and step give the same parameters, wherever the
+  directory lies.
+
+  Raises:
+    ValueError: not a run directory, or no checkpoint in it.
+  """
+  run_directory.read_config(directory)  # complains if it is none
+  path = pathlib.Path(directory)
+  steps = [p.name for p in (path / "checkpoints").glob("*") if p.name.isdigit()]
+  if not steps:
+    raise ValueError(f"{directory}: no checkpoint yet")
+  digest = hashlib.sha256((path / "config.json").read_bytes()).hexdigest()
+  return {"config": digest[:16], "step": max(map(int, steps))}
+
+
+def load_config(directory: str) -> config_lib.Config:
+  """The configuration that a run directory records."""
+  values = run_directory.read_config(directory)
+  names = {field.name for field in dataclasses.fields(config_lib.Config)}
+  known = {name: value for name, value in values.items() if name in names}
+  return config_lib.from_dict(known)
+
+
+def with_world_model(
+  config: config_lib.Config, directory: str
+) -> config_lib.Config:
+  """`config` with the sizes that the world model in `directory` has."""
+  return _with_part(config, directory, "world_model")
+
+
+def load_world_model(directory: str) -> Any:
+  """Parameters of the latest world model of a run directory."""
+  from pokedreamer_jax import checkpoints
+
+  return checkpoints.load_item(directory, "params")
+
+
+def load_actor(directory: str, config: config_lib.Config) -> Any:
+  """Parameters of a run directory's latest actor.
+
+  Raises:
+    ValueError: its sizes are not those of `config`.
+  """
+  from pokedreamer_jax import checkpoints
+
+  trained = _with_part(config, directory, "actor_critic").actor_critic
+  if trained != config.actor_critic:
+    raise ValueError(
+      f"{directory}: actor_critic {dataclasses.asdict(trained)}, expected "
+      f"{dataclasses.asdict(config.actor_critic)}"
+    )
+  return checkpoints.load_item(directory, "actor")
+
+
+def load_agent(directory: str) -> Agent:
+  """The latest agent of a clone's or a policy's run directory.
+
+  Raises:
+    ValueError: the directory holds no checkpoint of an agent.
+  """
+  from pokedreamer_jax import checkpoints
+
+  return Agent(
+    config=load_config(directory),
+    world_params=checkpoints.load_item(directory, "world_model"),
+    actor_params=checkpoints.load_item(directory, "actor"),
+  )
+
+
+def _with_part(
+  config: config_lib.Config, directory: str, part: str
+) -> config_lib.Config:
+  """`config` with one part as recorded, whatever became of the others."""
+  recorded = run_directory.read_config(directory)
+  if part not in recorded:
+    raise ValueError(f"{directory}: its config.json has no {part!r}")
+  values = config_lib.to_dict(config) | {part: recorded[part]}
+  return config_lib.from_dict(values)

@@ -1,0 +1,102 @@
+"""Memory of a process and everything it started, sampled while it runs."""
+
+import pathlib
+import resource
+import sys
+import threading
+from typing import Any
+
+_PAGE_BYTES = resource.getpagesize()
+
+
+def tree_memory_bytes(pid: int) -> int | None:
+  """Memory of a process and its descendants now, in bytes.
+
+  Shared pages count once where the kernel tells (PSS), else once per process.
+
+  Returns:
+    None where there is no `/proc`.
+  """
+  if not pathlib.Path("/proc/self").exists():
+    return None
+  return sum(_memory_bytes(member) for member in _tree(pid))
+
+
+class PeakMemory:
+  """Samples a process tree in a thread; `peak_bytes` is the largest sum.
+
+  Without `/proc` (macOS) it is the largest single child that has ended.
+  """
+
+  def __init__(self, pid: int, every_s: float = 0.5):
+    self._pid = pid
+    self._every_s = every_s
+    self._closed = threading.Event()
+    self._thread = threading.Thread(target=self._sample, daemon=True)
+    self.peak_bytes = 0
+
+  def __enter__(self) -> "PeakMemory":
+    self._thread.start()
+    return self
+
+  def __exit__(self, *error: Any) -> None:
+    self._closed.set()
+    self._thread.join()
+    if self.peak_bytes == 0:
+      largest = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+      # Kilobytes on Linux, bytes on macOS.
+      unit = 1 if sys.platform == "darwin" else 1024
+      self.peak_bytes = largest * unit
+
+  def _sample(self) -> None:
+    while True:
+      found = tree_memory_bytes(self._pid)
+      if found is not None:
+        self.peak_bytes = max(self.peak_bytes, found)
+      if self._closed.wait(self._every_s):
+        return
+
+
+def disk_bytes(directory: str | pathlib.Path) -> int:
+  """Bytes that the files below a directory take on disk."""
+  total = 0
+  for path in pathlib.Path(directory).rglob("*"):
+    try:
+      if not path.is_symlink():
+        total += path.lstat().st_blocks * 512
+    except FileNotFoundError:  # deleted meanwhile
+      continue
+  return total
+
+
+def _tree(pid: int) -> list[int]:
+  """The process and its descendants."""
+  children: dict[int, list[int]] = {}
+  for path in pathlib.Path("/proc").glob("[0-9]*"):
+    try:
+      stat = (path / "stat").read_text()
+    except OSError:  # ended meanwhile
+      continue
+    # The name, in brackets, may hold spaces and brackets itself.
+    parent = int(stat.rpartition(")")[2].split()[1])
+    children.setdefault(parent, []).append(int(path.name))
+  found, waiting = [], [pid]
+  while waiting:
+    member = waiting.pop()
+    found.append(member)
+    waiting += children.get(member, [])
+  return found
+
+
+def _memory_bytes(pid: int) -> int:
+  folder = pathlib.Path("/proc") / str(pid)
+  try:
+    for line in (folder / "smaps_rollup").read_text().splitlines():
+      if line.startswith("Pss:"):
+        return int(line.split()[1]) * 1024
+  except OSError:
+    pass
+  try:
+    return int((folder / "statm").read_text().split()[1]) * _PAGE_BYTES
+  except OSError:  # ended meanwhile
+    return 0

@@ -1,0 +1,222 @@
+"""Trains the policy with PPO, inside dreams of the world model alone.
+
+    python -m experiments.train_policy --data_dir=DIR --world_model=DIR \
+      --clone=DIR --workdir=DIR
+
+Dreams start from posterior states of the recorded episodes. `--clone=` with
+nothing behind it trains from scratch. The same command on the same directory
+resumes. The checkpoint holds all that acting needs, the world model included.
+"""
+
+import dataclasses
+import functools
+import json
+import math
+
+from experiments import cli
+from experiments import inputs
+from experiments import metrics as metrics_lib
+from experiments import progress
+from experiments import run_directory
+from pokedreamer_jax import config as config_lib
+
+cli.define_run_flags()
+_DATA_DIR = cli.string("data_dir", None, "Directory of recorded experience.")
+_WORLD_MODEL = cli.string("world_model", None, "Run directory of train_rssm.")
+_CLONE = cli.string(
+  "clone", None, "Run directory of clone_behaviour; empty: from scratch."
+)
+
+# What may differ when a run is continued.
+FREE = (
+  *("policy.updates", "policy.scratch_updates", "preset"),
+  *("policy.log_every", "policy.save_every"),
+  *("collect", "train", "clone", "evaluate"),
+)
+_COMPILE_S = 30  # on two CPU cores
+
+
+def main() -> None:
+  """Flags to parts."""
+  world_model_dir = cli.required("world_model")
+  clone_dir = _CLONE.value
+  if clone_dir is None:
+    raise ValueError("--clone is required (--clone= trains from scratch)")
+  config = inputs.with_world_model(cli.make_config(), world_model_dir)
+  config = dataclasses.replace(
+    config, policy=_policy_config(config.policy, bool(clone_dir))
+  )
+  generation = inputs.open_generation(cli.required("data_dir"), cli.workdir())
+  sources = {"world_model": inputs.fingerprint(world_model_dir), "clone": None}
+  if clone_dir:
+    sources["clone"] = inputs.fingerprint(clone_dir)
+  run = run_directory.open_run(
+    cli.workdir(),
+    "policy",
+    {
+      **config_lib.to_dict(config),
+      "generation": generation.digest,
+      "inputs": sources,
+    },
+    FREE,
+  )
+  with run:
+    if run.finished:
+      run.log(f"policy: done already, {json.dumps(run.result)}")
+      return
+    for line in generation.report():
+      run.log(line)
+    world_params = inputs.load_world_model(world_model_dir)
+    clone = inputs.load_actor(clone_dir, config) if clone_dir else None
+    train(config, generation, world_params, clone, run)
+
+
+def train(
+  config: config_lib.Config,
+  generation,
+  world_params,
+  clone,
+  run: run_directory.Run,
+) -> None:
+  """Trains for `config.policy.updates` dream batches."""
+  import jax
+
+  from pokedreamer_jax.behaviour import ppo
+
+  starts = _starts(config, generation, world_params, run)
+  run.log(f"policy: dreams start from {len(starts.action)} recorded states")
+  init_key, run_key = jax.random.split(jax.random.key(config.seed))
+  state = ppo.init_state(config, init_key, config.world_model.feat_dim, clone)
+  # As restored parameters lie: arrays that are bound to no device yet would
+  # make the second update compile again.
+  state = jax.device_put(state, jax.devices()[0])
+  update = _jitted_update(config)
+  store = run.checkpoints(keep=2)
+  if store.latest_step() is not None:
+    items, _ = store.restore(_items(state))
+    state = ppo.PolicyState(
+      actor=items["actor"], critic=items["critic"], **items["opt"]
+    )
+    run.log(f"policy: continuing at update {int(state.update)}")
+  step = int(state.update)
+  run.truncate_metrics(step)
+
+  def save() -> None:
+    store.save(
+      step, _items(state) | {"world_model": world_params}, {"step": step}
+    )
+
+  total = config.policy.updates
+  values = _last_values(run)
+  with progress.Progress("policy", total, "updates", step) as bar:
+    bar.compiling(about_s=_COMPILE_S)
+    while step < total:
+      state, metrics = update(state, run_key, world_params, starts, clone)
+      step += 1
+      if step % config.policy.log_every == 0 or step == total:
+        values = {k: float(v) for k, v in jax.device_get(metrics).items()}
+        _check_finite(values, step, run)
+        run.metrics(step, values)
+        bar.update(
+          step,
+          reward=values["imagined/reward"],
+          entropy=values["policy/entropy"],
+        )
+      if run.stop_requested and step < total:
+        save()
+        store.wait()
+        raise run.stopped(f"update {step} of {total}")
+      if step % config.policy.save_every == 0 or step == total:
+        save()
+  store.close()
+  run.finish({"updates": total, **values})
+  run.log(
+    "policy: "
+    + ", ".join(
+      f"{name} {values[name]:.4g}"
+      for name in ("imagined/reward", "policy/entropy")
+      if name in values
+    )
+  )
+
+
+@functools.cache
+def _jitted_update(config: config_lib.Config):
+  """The update on dreams, compiled once a process and configuration."""
+  import jax
+
+  from pokedreamer_jax.behaviour import dreams
+  from pokedreamer_jax.behaviour import ppo
+
+  update = ppo.make_update(config, dreams.make_dream_fn(config))
+  return jax.jit(update, donate_argnums=0)
+
+
+def _policy_config(
+  policy: config_lib.PolicyConfig, cloned: bool
+) -> config_lib.PolicyConfig:
+  """From scratch there is nothing to stay near, nor to be destroyed."""
+  if cloned:
+    return policy
+  return dataclasses.replace(
+    policy,
+    updates=policy.scratch_updates,
+    critic_warmup=0,
+    kl_scale=0.0,
+    kl_final=0.0,
+  )
+
+
+def _starts(config, generation, world_params, run):
+  """Recorded states that dreams may start from, on the device."""
+  import jax
+
+  from data_tools import loader
+  from experiments import latents as encoding
+  from pokedreamer_jax.behaviour import latents
+
+  index = loader.EpisodeIndex(generation, "train")
+  places = encoding.choose_episodes(config, index)
+  encoded = encoding.encode_with_progress(
+    config, world_params, index, places, "encoding episodes", run
+  )
+  encoded = latents.with_earned(encoded)
+  return jax.device_put(latents.take(encoded, latents.start_rows(encoded)))
+
+
+def _items(state) -> dict:
+  """The parts of a policy state, as they are stored."""
+  return {
+    "actor": state.actor,
+    "critic": state.critic,
+    "opt": {
+      "actor_opt": state.actor_opt,
+      "critic_opt": state.critic_opt,
+      "update": state.update,
+    },
+  }
+
+
+def _last_values(run: run_directory.Run) -> dict[str, float]:
+  """The metrics recorded last, for a run that was killed when complete."""
+  rows = metrics_lib.read(run.path / "metrics.jsonl")
+  return {
+    name: value
+    for name, value in (rows[-1] if rows else {}).items()
+    if name not in ("step", "time_s")
+  }
+
+
+def _check_finite(values, step: int, run: run_directory.Run) -> None:
+  bad = sorted(
+    name for name, value in values.items() if not math.isfinite(value)
+  )
+  if bad:
+    raise ValueError(
+      f"update {step}: {', '.join(bad)} not finite; the last good checkpoint "
+      f"stays in {run.path / 'checkpoints'}"
+    )
+
+
+if __name__ == "__main__":
+  cli.run_main(main)

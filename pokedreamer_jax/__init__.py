@@ -1,0 +1,1 @@
+"""Arrays in, arrays out: the world model and the agent that dreams in it."""

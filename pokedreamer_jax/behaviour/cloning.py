@@ -1,0 +1,208 @@
+"""Behaviour cloning: the actor imitates recorded actions on posterior states.
+
+Masked cross-entropy. Rows that are no target (another behaviour chose, the
+action was never executed) carry weight 0 and do not matter at all.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import chex
+from flax import struct
+import jax
+import jax.numpy as jnp
+import optax
+
+from pokedreamer_jax import config
+from pokedreamer_jax import specs
+from pokedreamer_jax.networks import actor_critic
+
+Metrics = dict[str, jax.Array]
+# Rows of the training set -> features `[M, F]`, inside jit.
+FeatFn = Callable[[Any], jax.Array]
+
+
+@struct.dataclass
+class CloneState:
+  """What a training step of the clone reads and returns."""
+
+  params: Any  # actor
+  opt_state: Any
+  step: jax.Array  # [] int32, updates done
+
+
+def loss(
+  cfg: config.ActorCriticConfig,
+  params: Any,
+  feat: jax.Array,
+  action: jax.Array,
+  weight: jax.Array,
+  label_smoothing: float = 0.0,
+) -> tuple[jax.Array, Metrics]:
+  """Weighted mean cross-entropy of the recorded actions.
+
+  Args:
+    cfg: sizes of the actor.
+    params: of the actor.
+    feat: `[M, F]`.
+    action: `[M]` integer.
+    weight: `[M]` float, 0 for rows that are no target.
+    label_smoothing: share of the target given to all actions alike.
+
+  Returns:
+    The loss `[]`, nats, and metrics.
+  """
+  chex.assert_rank([feat, action, weight], [2, 1, 1])
+  logits = actor_critic.actor_logits(cfg, params, feat)
+  target = jax.nn.one_hot(action, specs.NUM_ACTIONS)
+  target = optax.smooth_labels(target, label_smoothing)
+  cross_entropy = -jnp.sum(target * logits, axis=-1)
+  correct = (jnp.argmax(logits, axis=-1) == action).astype(jnp.float32)
+  entropy = -jnp.sum(jnp.exp(logits) * logits, axis=-1)
+  result = _mean(cross_entropy, weight)
+  return result, {
+    "loss/clone": result,
+    "clone/accuracy": _mean(correct, weight),
+    "clone/entropy": _mean(entropy, weight),
+  }
+
+
+def make_optimiser(cfg: config.CloneConfig) -> optax.GradientTransformation:
+  """Adam; the learning rate falls linearly to 0 over the second half."""
+  half = cfg.steps // 2
+  schedule = optax.linear_schedule(
+    cfg.learning_rate, 0.0, max(cfg.steps - half, 1), half
+  )
+  return optax.chain(
+    optax.clip_by_global_norm(cfg.max_grad_norm), optax.adam(schedule)
+  )
+
+
+def init_state(cfg: config.Config, key: jax.Array, feat_dim: int) -> CloneState:
+  """A fresh clone for features `[..., feat_dim]`."""
+  params = actor_critic.init_actor(cfg.actor_critic, key, feat_dim)
+  return CloneState(
+    params=params,
+    opt_state=make_optimiser(cfg.clone).init(params),
+    step=jnp.zeros((), jnp.int32),
+  )
+
+
+def make_update(
+  cfg: config.Config,
+) -> Callable[..., tuple[CloneState, Metrics]]:
+  """Makes `(state, feat [M, F], action [M], weight [M]) -> (state, metrics)`.
+
+  The caller jits it, or scans over it.
+  """
+  optimiser = make_optimiser(cfg.clone)
+
+  def update(state, feat, action, weight):
+    grads, metrics = jax.grad(loss, argnums=1, has_aux=True)(
+      cfg.actor_critic,
+      state.params,
+      feat,
+      action,
+      weight,
+      cfg.clone.label_smoothing,
+    )
+    updates, opt_state = optimiser.update(grads, state.opt_state, state.params)
+    metrics["grad/clone_norm"] = optax.tree.norm(grads)
+    return (
+      CloneState(
+        params=optax.apply_updates(state.params, updates),
+        opt_state=opt_state,
+        step=state.step + 1,
+      ),
+      metrics,
+    )
+
+  return update
+
+
+def make_train(
+  cfg: config.Config, feat_fn: FeatFn
+) -> Callable[..., tuple[CloneState, Metrics]]:
+  """Makes `(state, key, rows, action [M], count) -> (state, metrics)`.
+
+  One call does `count` updates (traced, so any number runs the same program)
+  on batches drawn from the rows with replacement; a draw depends on the key
+  and on `state.step` alone, so a resumed run repeats. Features are dropped as
+  `cfg.clone.dropout` says. Metrics are means over the updates.
+
+  Args:
+    cfg: the configuration.
+    feat_fn: turns some of `rows` into features `[B, F]`, inside jit.
+  """
+  update = make_update(cfg)
+
+  def train(state, key, rows, action, count):
+    def step(state):
+      step_key = jax.random.fold_in(key, state.step)
+      index_key, dropout_key = jax.random.split(step_key)
+      index = jax.random.randint(
+        index_key, (cfg.clone.batch_size,), 0, len(action)
+      )
+      feat = feat_fn(jax.tree.map(lambda leaf: leaf[index], rows))
+      feat = drop_features(dropout_key, feat, cfg.clone.dropout)
+      return update(state, feat, action[index], jnp.ones(len(index)))
+
+    def add(_, carry):
+      state, totals = carry
+      state, metrics = step(state)
+      return state, jax.tree.map(jnp.add, totals, metrics)
+
+    zeros = jax.tree.map(
+      lambda leaf: jnp.zeros(leaf.shape, leaf.dtype),
+      jax.eval_shape(step, state)[1],
+    )
+    state, totals = jax.lax.fori_loop(0, count, add, (state, zeros))
+    return state, jax.tree.map(lambda total: total / count, totals)
+
+  return train
+
+
+def drop_features(key: jax.Array, feat: jax.Array, share: float) -> jax.Array:
+  """Hides a share of the features `[M, F]`, the others scaled up for it."""
+  if share == 0.0:
+    return feat
+  kept = jax.random.bernoulli(key, 1.0 - share, feat.shape)
+  return jnp.where(kept, feat / (1.0 - share), 0.0)
+
+
+def make_evaluate(
+  cfg: config.Config, feat_fn: FeatFn, batch_size: int = 1024
+) -> Callable[[Any, Any, jax.Array], dict[str, float]]:
+  """Makes `(params, rows, action [M]) -> metrics` over all rows, in batches.
+
+  The caller does not jit it; metrics are floats.
+  """
+
+  @jax.jit
+  def batch(params, rows, action, weight):
+    feat = feat_fn(rows)
+    _, metrics = loss(cfg.actor_critic, params, feat, action, weight)
+    return metrics
+
+  def evaluate(params, rows, action):
+    totals: dict[str, float] = {}
+    for start in range(0, len(action), batch_size):
+      index = jnp.arange(start, start + batch_size)
+      weight = (index < len(action)).astype(jnp.float32)
+      index = jnp.minimum(index, len(action) - 1)  # padding, of weight 0
+      metrics = batch(
+        params,
+        jax.tree.map(lambda leaf, at=index: leaf[at], rows),
+        action[index],
+        weight,
+      )
+      share = float(weight.sum()) / len(action)
+      for name, value in metrics.items():
+        totals[name] = totals.get(name, 0.0) + share * float(value)
+    return totals
+
+  return evaluate
+
+
+def _mean(x: jax.Array, weight: jax.Array) -> jax.Array:
+  return jnp.sum(x * weight) / jnp.maximum(jnp.sum(weight), 1e-6)

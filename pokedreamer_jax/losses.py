@@ -1,0 +1,118 @@
+"""The world model's training loss."""
+
+import chex
+import jax
+import jax.numpy as jnp
+
+from pokedreamer_jax import config as config_lib
+from pokedreamer_jax import reward_heads
+from pokedreamer_jax import tiles
+from pokedreamer_jax import tokens as tokens_lib
+from pokedreamer_jax import world_model
+
+Metrics = dict[str, jax.Array]
+
+
+def world_model_loss(
+  cfg: config_lib.WorldModelConfig,
+  params: world_model.Params,
+  key: jax.Array,
+  batch: world_model.Batch,
+  decode_rows: int,
+  burn_in: int = 0,
+) -> tuple[jax.Array, Metrics]:
+  """Mean nats per row of everything the model predicts.
+
+  image + tokens + KL (balanced, with free nats; DreamerV3 eq. 3 to 5) + reward
+  terms + continue. Only `decode_rows` random rows are decoded: the decoder is
+  the dearest part, and the other rows still train the dynamics.
+
+  Args:
+    cfg: sizes and loss weights.
+    params: parameters.
+    key: typed PRNG key; consumed.
+    batch: fields `[B, T, ...]` and `first_action_tm1` `[B]`.
+    decode_rows: rows decoded, at most `B * (T - burn_in)`.
+    burn_in: first rows of each window that carry no loss.
+
+  Returns:
+    Scalar loss and scalar metrics.
+  """
+  observe_key, rows_key = jax.random.split(key)
+  seen = world_model.observe(cfg, params, observe_key, batch)
+  batch = {
+    name: jnp.asarray(value)[:, burn_in:] if value.ndim > 1 else value
+    for name, value in batch.items()
+  }
+  seen = jax.tree.map(lambda leaf: leaf[:, burn_in:], seen)
+  feat = world_model.features(seen.state)
+  lead = batch["is_first"].shape
+
+  image, exact = _image_loss(cfg, params, rows_key, batch, feat, decode_rows)
+  per_token = tokens_lib.cross_entropy(
+    cfg.token_sizes, seen.token_logits, seen.state.tokens
+  )
+  guessed = tokens_lib.cross_entropy(
+    cfg.token_sizes, seen.infer_logits, seen.state.tokens
+  )
+  stop = jax.lax.stop_gradient
+  dyn = _kl(stop(seen.post), seen.prior)
+  rep = _kl(seen.post, stop(seen.prior))
+  reward = reward_heads.loss(
+    world_model.apply(cfg, params, "reward", feat), batch["reward_terms"]
+  )
+  cont_logit = world_model.apply(cfg, params, "continue", feat)
+  cont = -jnp.where(
+    batch["is_terminal"],
+    jax.nn.log_sigmoid(-cont_logit),
+    jax.nn.log_sigmoid(cont_logit),
+  )
+  # What an episode or a window begins with is not predicted from anything.
+  begins = batch["is_first"]
+  if burn_in == 0:
+    begins = begins.at[:, 0].set(True)
+  follows = 1.0 - begins.astype(jnp.float32)
+  zeros = jnp.zeros(lead)
+  parts = {
+    "tokens": (cfg.token_scale, follows * sum(per_token.values(), zeros)),
+    "infer": (cfg.infer_scale, sum(guessed.values(), zeros)),
+    "dyn": (cfg.dyn_scale, follows * jnp.maximum(dyn, cfg.free_nats)),
+    "rep": (cfg.rep_scale, follows * jnp.maximum(rep, cfg.free_nats)),
+    "reward": (cfg.reward_scale, reward),
+    "cont": (cfg.cont_scale, cont),
+  }
+  chex.assert_shape([value for _, value in parts.values()], lead)
+  total = cfg.image_scale * image
+  total += sum(scale * jnp.mean(value) for scale, value in parts.values())
+  metrics = {f"loss/{name}": jnp.mean(v) for name, (_, v) in parts.items()}
+  metrics |= {
+    f"token/{name}": jnp.mean(follows * value)
+    for name, value in per_token.items()
+  }
+  metrics |= {
+    "loss/total": total,
+    "loss/image": image,
+    "loss/kl": jnp.mean(follows * dyn),
+    "posterior/exact_frames": exact,
+  }
+  return total, metrics
+
+
+def _image_loss(cfg, params, key, batch, feat, decode_rows):
+  """Mean nats a frame over sampled rows, and the share decoded exactly."""
+  rows = batch["is_first"].size
+  chosen = jax.random.permutation(key, rows)[:decode_rows]
+  frame = batch["frame"].reshape(rows, *batch["frame"].shape[2:])[chosen]
+  ids = tiles.encode(world_model.tile_table(params), frame)
+  chosen_feat = feat.reshape(rows, -1)[chosen]
+  logits = world_model.apply(cfg, params, "decoder", chosen_feat)
+  log_norm = jax.nn.logsumexp(logits, axis=-1)
+  right = jnp.take_along_axis(logits, ids[..., None], axis=-1)[..., 0]
+  nats = jnp.sum(log_norm - right, axis=-1)
+  exact = jnp.all(jnp.max(logits, axis=-1) <= right, axis=-1)
+  return jnp.mean(nats), jnp.mean(exact.astype(jnp.float32))
+
+
+def _kl(log_p: jax.Array, log_q: jax.Array) -> jax.Array:
+  """KL(p || q) `[...]` summed over variables of `[..., S, K]`."""
+  return jnp.sum(jnp.exp(log_p) * (log_p - log_q), axis=(-2, -1))

@@ -1,0 +1,1 @@
+"""Small Linen modules, one step deep."""

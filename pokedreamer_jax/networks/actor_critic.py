@@ -1,0 +1,173 @@
+"""Actor and critic: features and a goal to action logits and a value.
+
+`MLP(feat + goal -> units -> units -> A | bins)`. The first layer of a
+concatenation is the sum of two layers, so a goal of zeros costs nothing: pass
+`goal=None`.
+
+The critic predicts a distribution over fixed bins and is trained by the
+cross-entropy to a two-hot target (DreamerV3, section "critic learning"): its
+gradients are bounded whatever the scale of the returns, so a badge (+10) and a
+stuck step (-0.001) need no tuned learning rate. Bins are spaced evenly in
+symlog and averaged unsquashed, which makes the mean unbiased.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from pokedreamer_jax import config
+from pokedreamer_jax import reward_heads
+from pokedreamer_jax import specs
+from pokedreamer_jax.networks import blocks
+
+Params = Any  # nested dictionary of arrays
+
+
+class Torso(nn.Module):
+  """Hidden layers over features and an optional goal.
+
+  Attributes:
+    hidden: units of each layer.
+  """
+
+  hidden: Sequence[int]
+
+  @nn.compact
+  def __call__(
+    self, feat: jax.Array, goal: jax.Array | None = None
+  ) -> jax.Array:
+    x = nn.Dense(self.hidden[0], use_bias=False, name="feat")(feat)
+    if goal is not None:
+      x = x + nn.Dense(self.hidden[0], use_bias=False, name="goal")(goal)
+    x = nn.silu(nn.RMSNorm()(x))
+    for units in self.hidden[1:]:
+      x = nn.silu(nn.RMSNorm()(nn.Dense(units, use_bias=False)(x)))
+    return x
+
+
+class Actor(nn.Module):
+  """Logits `[..., A]` of the policy, as normalised log-probabilities.
+
+  Attributes:
+    hidden: units of each hidden layer.
+    num_actions: `A`.
+    unimix: share of the uniform distribution mixed in, so that no ratio or
+      divergence of two policies is unbounded.
+  """
+
+  hidden: Sequence[int] = (256, 256)
+  num_actions: int = specs.NUM_ACTIONS
+  unimix: float = 0.01
+
+  @nn.compact
+  def __call__(
+    self, feat: jax.Array, goal: jax.Array | None = None
+  ) -> jax.Array:
+    x = Torso(self.hidden)(feat, goal)
+    # Nearly uniform at first: an untrained policy explores.
+    logits = nn.Dense(self.num_actions, kernel_init=blocks.scaled_init(1e-4))(x)
+    probs = (1.0 - self.unimix) * jax.nn.softmax(logits, axis=-1)
+    if self.unimix == 0.0:
+      return jax.nn.log_softmax(logits, axis=-1)
+    return jnp.log(probs + self.unimix / self.num_actions)
+
+
+class Critic(nn.Module):
+  """Logits `[..., bins]` of the value; zeros at first.
+
+  Attributes:
+    hidden: units of each hidden layer.
+    bins: number of bins.
+  """
+
+  hidden: Sequence[int] = (256, 256)
+  bins: int = 63
+
+  @nn.compact
+  def __call__(
+    self, feat: jax.Array, goal: jax.Array | None = None
+  ) -> jax.Array:
+    x = Torso(self.hidden)(feat, goal)
+    return nn.Dense(self.bins, kernel_init=nn.initializers.zeros_init())(x)
+
+
+def make_actor(cfg: config.ActorCriticConfig) -> Actor:
+  """The actor of a configuration."""
+  return Actor((cfg.units, cfg.units), unimix=cfg.unimix)
+
+
+def make_critic(cfg: config.ActorCriticConfig) -> Critic:
+  """The critic of a configuration."""
+  return Critic((cfg.units, cfg.units), cfg.bins)
+
+
+def init_actor(
+  cfg: config.ActorCriticConfig, key: jax.Array, feat_dim: int
+) -> Params:
+  """Parameters of `make_actor(cfg)` for features `[..., feat_dim]`."""
+  return _init(make_actor(cfg), cfg, key, feat_dim)
+
+
+def init_critic(
+  cfg: config.ActorCriticConfig, key: jax.Array, feat_dim: int
+) -> Params:
+  """Parameters of `make_critic(cfg)` for features `[..., feat_dim]`."""
+  return _init(make_critic(cfg), cfg, key, feat_dim)
+
+
+def actor_logits(
+  cfg: config.ActorCriticConfig,
+  params: Params,
+  feat: jax.Array,
+  goal: jax.Array | None = None,
+) -> jax.Array:
+  """Normalised log-probabilities `[..., A]` for features `[..., F]`."""
+  logits = make_actor(cfg).apply({"params": params}, feat, goal)
+  return jnp.asarray(logits)
+
+
+def critic_logits(
+  cfg: config.ActorCriticConfig,
+  params: Params,
+  feat: jax.Array,
+  goal: jax.Array | None = None,
+) -> jax.Array:
+  """Logits `[..., bins]` of the value for features `[..., F]`."""
+  logits = make_critic(cfg).apply({"params": params}, feat, goal)
+  return jnp.asarray(logits)
+
+
+def value_bins(cfg: config.ActorCriticConfig) -> jax.Array:
+  """Values `[bins]` that the critic's bins stand for, ascending."""
+  half = reward_heads.symexp(
+    jnp.linspace(0.0, cfg.symlog_limit, (cfg.bins + 1) // 2)
+  )
+  return jnp.concatenate([-half[:0:-1], half])  # mirrored: flat logits give 0
+
+
+def two_hot(x: jax.Array, bins: jax.Array) -> jax.Array:
+  """Weights `[..., bins]` on the two neighbouring bins whose mean is `x`.
+
+  Values beyond the outermost bins are clipped to them.
+  """
+  x = jnp.clip(x, bins[0], bins[-1])
+  upper = jnp.clip(jnp.searchsorted(bins, x, side="right"), 1, len(bins) - 1)
+  lower = upper - 1
+  share = (x - bins[lower]) / (bins[upper] - bins[lower])
+  return (
+    jax.nn.one_hot(lower, len(bins)) * (1.0 - share)[..., None]
+    + jax.nn.one_hot(upper, len(bins)) * share[..., None]
+  )
+
+
+def value_mean(logits: jax.Array, bins: jax.Array) -> jax.Array:
+  """Mean `[...]` of the distribution over `bins`."""
+  return jax.nn.softmax(logits, axis=-1) @ bins
+
+
+def _init(module, cfg, key, feat_dim):
+  feat = jnp.zeros((1, feat_dim))
+  return module.init(key, feat, jnp.zeros((1, cfg.goal_dim)))["params"]

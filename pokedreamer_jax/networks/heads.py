@@ -1,0 +1,38 @@
+"""Heads on the features of a state."""
+
+import flax.linen as nn
+import jax
+
+from pokedreamer_jax.networks import blocks
+
+
+class RewardPredictor(nn.Module):
+  """Raw outputs for every reward term, `[..., events + amounts * bins]`.
+
+  What they mean is in `pokedreamer_jax.reward_heads`.
+
+  Attributes:
+    hidden: units of the hidden layer.
+    outputs: raw outputs.
+  """
+
+  hidden: int
+  outputs: int
+
+  @nn.compact
+  def __call__(self, feat: jax.Array) -> jax.Array:
+    return blocks.MLP((self.hidden,), self.outputs, 0.0)(feat)
+
+
+class ContinuePredictor(nn.Module):
+  """Logit `[...]` that the state is not terminal.
+
+  Attributes:
+    hidden: units of the hidden layer.
+  """
+
+  hidden: int
+
+  @nn.compact
+  def __call__(self, feat: jax.Array) -> jax.Array:
+    return blocks.MLP((self.hidden,), 1, 0.0)(feat)[..., 0]

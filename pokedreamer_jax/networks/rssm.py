@@ -1,0 +1,138 @@
+"""One step of the recurrent state-space model, with RAM tokens in the state.
+
+The state is `(deter, stoch, tokens)`. `deter` is a GRU over the last state and
+action; the tokens are predicted from `deter`; the categorical `stoch` has a
+prior on `(deter, tokens)` and a posterior that also reads the frame's
+embedding (Hafner et al. 2023, DreamerV3, section "World model learning", with
+the tokens as an observed part of the latent).
+"""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from pokedreamer_jax.networks import blocks
+
+
+class RSSMCell(nn.Module):
+  """The learned parts of one step; shapes `[..., size]`, no loop inside.
+
+  Attributes:
+    deter: GRU units `D`.
+    stoch: categorical variables `S`.
+    classes: classes of each, `K`.
+    hidden: units of hidden layers.
+    token_dim: length `R` of the concatenated one-hot tokens, 0 without RAM.
+    unimix: uniform share mixed into every categorical.
+  """
+
+  deter: int
+  stoch: int
+  classes: int
+  hidden: int
+  token_dim: int
+  unimix: float
+
+  def setup(self):
+    self.stoch_in = nn.Dense(self.hidden, use_bias=False)
+    self.known_in = nn.Dense(self.hidden, use_bias=False)
+    self.norm_in = nn.RMSNorm()
+    self.gates = nn.Dense(3 * self.deter, use_bias=False)
+    self.norm_gates = nn.RMSNorm()
+    logits = self.stoch * self.classes
+    self.prior_net = blocks.MLP((self.hidden,), logits)
+    self.post_deter = nn.Dense(self.hidden, use_bias=False)
+    self.post_seen = nn.Dense(self.hidden, use_bias=False)
+    self.post_norm = nn.RMSNorm()
+    self.post_out = nn.Dense(logits)
+    if self.token_dim:
+      self.token_net = blocks.MLP((self.hidden,), self.token_dim, 0.1)
+      self.infer_net = blocks.MLP((self.hidden,), self.token_dim, 0.1)
+
+  def project_known(self, tokens_tm1: jax.Array, action_tm1: jax.Array):
+    """Input share `[..., hidden]` of what is known before the scan."""
+    return self.known_in(jnp.concatenate([tokens_tm1, action_tm1], axis=-1))
+
+  def step(self, deter: jax.Array, stoch: jax.Array, known: jax.Array):
+    """Next `deter` `[..., D]` from the last state and `project_known`.
+
+    GRU with one projection, normalised, and an update gate biased towards
+    keeping the state (DreamerV3).
+    """
+    x = nn.silu(self.norm_in(self.stoch_in(stoch) + known))
+    gates = self.norm_gates(self.gates(jnp.concatenate([deter, x], axis=-1)))
+    reset, candidate, update = jnp.split(gates, 3, axis=-1)
+    candidate = jnp.tanh(jax.nn.sigmoid(reset) * candidate)
+    update = jax.nn.sigmoid(update - 1.0)
+    return update * candidate + (1.0 - update) * deter
+
+  def prior(self, deter: jax.Array, tokens: jax.Array) -> jax.Array:
+    """Log-probabilities `[..., S, K]` of `stoch` before seeing the frame."""
+    x = jnp.concatenate([deter, tokens], axis=-1)
+    return self._categorical(self.prior_net(x))
+
+  def project_seen(self, embed: jax.Array, tokens: jax.Array) -> jax.Array:
+    """Posterior share `[..., hidden]` of the frame and its tokens."""
+    return self.post_seen(jnp.concatenate([embed, tokens], axis=-1))
+
+  def posterior(self, deter: jax.Array, seen: jax.Array) -> jax.Array:
+    """Log-probabilities `[..., S, K]` of `stoch` given `project_seen`."""
+    x = nn.silu(self.post_norm(self.post_deter(deter) + seen))
+    return self._categorical(self.post_out(x))
+
+  def predict_tokens(self, deter: jax.Array) -> jax.Array:
+    """Logits `[..., R]` of the tokens, before their chain terms."""
+    return self.token_net(deter)
+
+  def infer_tokens(self, deter: jax.Array, embed: jax.Array) -> jax.Array:
+    """Logits `[..., R]` of the tokens of a frame whose RAM is not given."""
+    return self.infer_net(jnp.concatenate([deter, embed], axis=-1))
+
+  def __call__(self, deter, stoch, tokens, action, embed):
+    """Touches every parameter; used to initialise."""
+    deter = self.step(deter, stoch, self.project_known(tokens, action))
+    outputs = [
+      self.prior(deter, tokens),
+      self.posterior(deter, self.project_seen(embed, tokens)),
+    ]
+    if self.token_dim:
+      outputs += [
+        self.predict_tokens(deter),
+        self.infer_tokens(deter, embed),
+      ]
+    return deter, outputs
+
+  def _categorical(self, logits: jax.Array) -> jax.Array:
+    logits = logits.reshape(*logits.shape[:-1], self.stoch, self.classes)
+    probs = jax.nn.softmax(logits.astype(jnp.float32), axis=-1)
+    return jnp.log((1 - self.unimix) * probs + self.unimix / self.classes)
+
+
+class TokenChain(nn.Module):
+  """What each token owes to the tokens before it: a strictly causal matrix.
+
+  Tokens of one step are not independent (a battle brings its menu and its
+  enemy), so their joint distribution is a product of conditionals: token `m`
+  adds a linear term of the tokens before it to its logits.
+
+  Attributes:
+    sizes: number of values of each token, in order.
+  """
+
+  sizes: tuple[int, ...]
+
+  def setup(self):
+    total = sum(self.sizes)
+    self.kernel = self.param(
+      "kernel", nn.initializers.zeros_init(), (total, total)
+    )
+
+  def __call__(self, hot: jax.Array) -> jax.Array:
+    """Chain terms `[..., R]` of complete one-hots `[..., R]`."""
+    group = jnp.repeat(
+      jnp.arange(len(self.sizes)),
+      jnp.array(self.sizes),
+      total_repeat_length=sum(self.sizes),
+    )
+    causal = group[:, None] < group[None, :]
+    return hot @ jnp.where(causal, self.kernel, 0.0)

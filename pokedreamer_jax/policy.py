@@ -1,0 +1,100 @@
+"""Acting: encode the frame, update the state, choose; one jitted function.
+
+The state is carried from the first frame of an episode on, for as long as it
+lasts, and holds the agent's own last action.
+"""
+
+from collections.abc import Callable
+from collections.abc import Mapping
+from typing import Any
+
+from flax import struct
+import jax
+import jax.numpy as jnp
+
+from pokedreamer_jax import config
+from pokedreamer_jax import sampling
+from pokedreamer_jax import specs
+from pokedreamer_jax import world_model
+from pokedreamer_jax.networks import actor_critic
+
+
+@struct.dataclass
+class ActState:
+  """What `B` players remember between frames."""
+
+  model: world_model.State  # leaves [B, ...]
+  action_tm1: jax.Array  # [B] int32, ignored where a row is first
+
+
+# (state, frame [B, 144, 40], ram {name: [B, ...]}, is_first [B], key)
+# -> (state, actions [B] int32)
+ActFn = Callable[..., tuple[ActState, jax.Array]]
+
+
+def init_state(cfg: config.WorldModelConfig, players: int) -> ActState:
+  """The state of `players` before their first frame."""
+  return ActState(
+    model=world_model.initial_state(cfg, (players,)),
+    action_tm1=jnp.zeros((players,), jnp.int32),
+  )
+
+
+def ram_of(row: Mapping[str, Any]) -> dict[str, Any]:
+  """The RAM fields of a row of step fields `[B, ...]`."""
+  return {field.name: row[field.name] for field in specs.RAM_FIELDS}
+
+
+def make_act(
+  cfg: config.Config,
+  world_params: Any,
+  actor_params: Any,
+  greedy: bool = False,
+) -> ActFn:
+  """Makes the jitted acting step of one agent.
+
+  Args:
+    cfg: the configuration; `cfg.world_model.ram` decides whether tokens are
+      read from the RAM, guessed from the frame, or absent.
+    world_params: parameters of the world model.
+    actor_params: parameters of the actor.
+    greedy: take the most likely action instead of a sample.
+
+  Returns:
+    `(state, frame, ram, is_first, key) -> (state, actions [B] int32)`; the
+    key is consumed, and `state` must not be used again.
+  """
+
+  # Parameters are arguments: constants would be folded into the program.
+  def act(world_params, actor_params, state, frame, ram, is_first, key):
+    model_key, action_key = jax.random.split(key)
+    model = world_model.act_step(
+      cfg.world_model,
+      world_params,
+      model_key,
+      state.model,
+      frame,
+      ram,
+      state.action_tm1,
+      is_first,
+      infer=cfg.world_model.ram == "inferred",
+    )
+    logits = actor_critic.actor_logits(
+      cfg.actor_critic, actor_params, world_model.features(model)
+    )
+    if greedy:
+      action = jnp.argmax(logits, axis=-1).astype(jnp.int32)
+    else:
+      action = sampling.categorical(action_key, logits)
+    return ActState(model=model, action_tm1=action), action
+
+  jitted = jax.jit(act, donate_argnums=2)
+  device = jax.devices()[0]
+
+  def act_fn(state, frame, ram, is_first, key):
+    # Bound to the device from the first call on, as restored parameters are;
+    # otherwise the second call would compile again.
+    state = jax.device_put(state, device)
+    return jitted(world_params, actor_params, state, frame, ram, is_first, key)
+
+  return act_fn

@@ -1,0 +1,73 @@
+"""Sampling of categorical variables, one uniform number each."""
+
+from collections.abc import Mapping
+
+import jax
+import jax.numpy as jnp
+
+
+def categorical(key: jax.Array, log_probs: jax.Array) -> jax.Array:
+  """Samples `[...]` int32 of log-probabilities `[..., K]` by inverse CDF.
+
+  One uniform number a variable instead of `K` Gumbels: the fastest sampler
+  measured on a CPU. `log_probs` must be normalised.
+  """
+  cumulative = jnp.cumsum(jnp.exp(log_probs), axis=-1)
+  uniform = jax.random.uniform(key, log_probs.shape[:-1])
+  # Rounding may leave the last sum below 1: scale by it.
+  below = cumulative <= uniform[..., None] * cumulative[..., -1:]
+  index = jnp.sum(below, axis=-1, dtype=jnp.int32)
+  return jnp.minimum(index, log_probs.shape[-1] - 1)
+
+
+def straight_through(key: jax.Array, log_probs: jax.Array) -> jax.Array:
+  """One-hot samples `[..., K]` with the gradient of the probabilities."""
+  classes = log_probs.shape[-1]
+  hot = jax.nn.one_hot(categorical(key, log_probs), classes)
+  probs = jnp.exp(log_probs)
+  # The difference first: it is exactly zero, so the sample stays one-hot.
+  return hot + (probs - jax.lax.stop_gradient(probs))
+
+
+def one_hot_draw(
+  key: jax.Array, log_probs: jax.Array, most_likely: bool
+) -> jax.Array:
+  """One-hot `[..., K]` without gradient: a sample, or the most likely."""
+  if most_likely:
+    index = jnp.argmax(log_probs, axis=-1)
+  else:
+    index = categorical(key, log_probs)
+  return jax.nn.one_hot(index, log_probs.shape[-1])
+
+
+def token_draw(
+  key: jax.Array,
+  sizes: Mapping[str, int],
+  logits: jax.Array,
+  chain: jax.Array,
+  most_likely: bool,
+) -> jax.Array:
+  """Tokens `[N, R]` one-hot, each drawn given the tokens before it.
+
+  Args:
+    key: typed PRNG key; consumed.
+    sizes: token sizes, in order.
+    logits: `[N, R]`, without chain terms.
+    chain: `[R, R]` kernel of `TokenChain`; only its causal part is used.
+    most_likely: take each token's most likely value given the ones before.
+  """
+  if not sizes:
+    return logits
+  keys = jax.random.split(key, len(sizes))
+  parts: list[jax.Array] = []
+  start = 0
+  for token_key, size in zip(keys, sizes.values(), strict=True):
+    place = slice(start, start + size)
+    given = logits[..., place]
+    if parts:
+      # A product, though one-hot: jax 0.12 took 20 s to compile the look-up.
+      given += jnp.concatenate(parts, axis=-1) @ chain[:start, place]
+    log_probs = jax.nn.log_softmax(given)
+    parts.append(one_hot_draw(token_key, log_probs, most_likely))
+    start += size
+  return jnp.concatenate(parts, axis=-1)

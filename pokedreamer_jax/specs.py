@@ -1,0 +1,197 @@
+"""The contract between the packages: what one step of experience holds.
+
+Numpy and the standard library only: emulator workers import this module and
+must not wake an accelerator. Row `t` of a record holds frame `t`, RAM state
+`t`, the reward received on arriving at `t`, the flags, and the action chosen
+after seeing frame `t`. Batches add two leading axes `[B, T]`.
+"""
+
+import dataclasses
+import math
+from typing import Any
+
+import numpy as np
+
+# One agent step presses the button for 8 frames and runs to 24 frames.
+ACTIONS = ("down", "left", "right", "up", "a", "b", "start", "pass")
+NUM_ACTIONS = len(ACTIONS)
+PASS = ACTIONS.index("pass")
+PRESS_FRAMES = 8
+STEP_FRAMES = 24
+
+FRAME_HEIGHT = 144
+FRAME_WIDTH = 160
+PACKED_WIDTH = FRAME_WIDTH // 4  # 2 bits a pixel, leftmost in the low bits
+NUM_SHADES = 4  # shade 0 is white (RGB 255), shade 3 is black
+
+# Who chose an action: the values of the step field `behaviour`.
+BEHAVIOURS = (
+  "random",
+  "sticky_random",
+  "demonstrator",
+  "policy",
+  "human",
+  "none",  # nobody: the last row's action was never executed
+)
+
+FACINGS = ("down", "up", "left", "right")  # values of the step field `facing`
+
+# Components of the reward, stored unweighted (counts, points, HP).
+REWARD_TERMS = (
+  "badges",
+  "species",
+  "new_maps",
+  "wild_wins",
+  "trainer_wins",
+  "xp",
+  "hp_lost",
+  "stuck",
+)
+NUM_REWARD_TERMS = len(REWARD_TERMS)
+
+# `published`: the weights of the published system. `capped`: the same, but
+# wild wins and XP count only up to a sum per episode, because grinding wild
+# battles for ever pays more than finishing the game.
+_PUBLISHED = (10.0, 2.0, 0.5, 1.0, 1.0, 0.01, -0.05, -0.001)
+REWARD_WEIGHTS = {"published": _PUBLISHED, "capped": _PUBLISHED}
+REWARD_CAPS: dict[str, dict[str, float]] = {
+  "published": {},
+  "capped": {"wild_wins": 4.0, "xp": 200.0},
+}
+# Terms that grinding wild battles can raise; play is also reported without.
+WILD_BATTLE_TERMS = ("wild_wins", "xp")
+
+SCHEMA_VERSION = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Field:
+  """One named array of a step: shape without `[B, T]`, dtype and meaning."""
+
+  name: str
+  shape: tuple[int, ...]
+  dtype: str
+  meaning: str
+
+  @property
+  def nbytes(self) -> int:
+    """Bytes of one step of this field."""
+    return math.prod(self.shape) * np.dtype(self.dtype).itemsize
+
+
+# Decoded from the emulator's memory; all zero where the ROM is unknown.
+RAM_FIELDS = (
+  Field("map_id", (), "uint8", "current map"),
+  Field("x", (), "uint8", "column in 16-pixel tiles"),
+  Field("y", (), "uint8", "row in 16-pixel tiles"),
+  Field("facing", (), "uint8", "index into FACINGS"),
+  Field("in_battle", (), "uint8", "0 none, 1 wild, 2 trainer, 255 blackout"),
+  Field("dialog_open", (), "bool", "text shown outside battle"),
+  Field("menu_open", (), "bool", "a menu cursor is on the screen"),
+  Field("menu_item", (), "uint8", "cursor row of the current menu, 0 = top"),
+  Field("badges", (), "uint8", "bitmask"),
+  Field("party_size", (), "uint8", "0..6"),
+  Field("party_species", (6,), "uint8", "0 beyond party_size"),
+  Field("party_hp", (6,), "uint16", "0 beyond party_size"),
+  Field("party_max_hp", (6,), "uint16", "0 beyond party_size"),
+  Field("party_level", (6,), "uint8", "0 beyond party_size"),
+  Field("party_xp", (6,), "uint32", "0 beyond party_size"),
+  Field("dex_owned", (), "uint8", "species owned, a count"),
+  Field("dex_seen", (), "uint8", "species seen, a count"),
+  Field("money", (), "uint32", "decoded from BCD"),
+  Field("enemy_species", (), "uint8", "0 outside battle"),
+  Field("enemy_hp", (), "uint16", "0 outside battle"),
+  Field("enemy_level", (), "uint8", "0 outside battle"),
+  Field("event_flags", (), "uint16", "story flags set, a count"),
+  Field("hall_of_fame", (), "uint8", "above 0: the game is beaten"),
+  Field("has_control", (), "bool", "the player can walk now"),
+  Field("game_running", (), "bool", "False on the title screen"),
+)
+
+STEP_FIELDS = (
+  Field(
+    "frame",
+    (FRAME_HEIGHT, PACKED_WIDTH),
+    "uint8",
+    "4 shades, 2 bits a pixel, leftmost pixel in the low bits",
+  ),
+  Field("action", (), "uint8", "index into ACTIONS, chosen after `frame`"),
+  Field("behaviour", (), "uint8", "index into BEHAVIOURS: who chose `action`"),
+  Field(
+    "reward_terms",
+    (NUM_REWARD_TERMS,),
+    "float32",
+    "unweighted, received on arriving at this row",
+  ),
+  Field("is_first", (), "bool", "first row of an episode"),
+  Field("is_last", (), "bool", "last row; its action was never executed"),
+  Field("is_terminal", (), "bool", "the world ended here (game beaten)"),
+  Field("visited_maps", (32,), "uint8", "bitmask of maps seen this episode"),
+  *RAM_FIELDS,
+)
+
+STEP_FIELD_NAMES = tuple(field.name for field in STEP_FIELDS)
+BYTES_PER_STEP = sum(field.nbytes for field in STEP_FIELDS)
+
+
+def empty_steps(length: int) -> dict[str, np.ndarray]:
+  """Zero arrays of `length` steps, one `[length, ...]` array per field."""
+  return {
+    field.name: np.zeros((length, *field.shape), field.dtype)
+    for field in STEP_FIELDS
+  }
+
+
+def check_steps(steps: dict[str, np.ndarray]) -> int:
+  """Checks names, shapes and dtypes of `[T, ...]` step arrays; returns `T`.
+
+  Raises:
+    ValueError: a field is missing, unknown, or has a wrong shape or dtype.
+  """
+  missing = set(STEP_FIELD_NAMES) - set(steps)
+  unknown = set(steps) - set(STEP_FIELD_NAMES)
+  if missing or unknown:
+    raise ValueError(
+      f"step fields: missing {sorted(missing)}, unknown {sorted(unknown)}"
+    )
+  length = len(steps["frame"])
+  for field in STEP_FIELDS:
+    array = steps[field.name]
+    if array.shape != (length, *field.shape) or array.dtype != field.dtype:
+      raise ValueError(
+        f"step field {field.name}: {array.dtype}{list(array.shape)}, "
+        f"expected {field.dtype}{[length, *field.shape]}"
+      )
+  return length
+
+
+def cap_terms(reward_terms: Any, earned: Any, reward: str) -> Any:
+  """Reward terms that count, where some are capped per episode.
+
+  Works on numpy and on jax arrays alike.
+
+  Args:
+    reward_terms: `[T, ..., 8]` unweighted, time first.
+    earned: `[..., 8]` sums of the same episode before these rows.
+    reward: a name in `REWARD_CAPS`.
+
+  Returns:
+    `[T, ..., 8]`: what each row adds to the capped sums.
+  """
+  if not REWARD_CAPS[reward]:
+    return reward_terms
+  caps = np.array(
+    [REWARD_CAPS[reward].get(name, np.inf) for name in REWARD_TERMS],
+    np.float32,
+  )
+  caps = caps.reshape((1,) * (reward_terms.ndim - 1) + caps.shape)
+  after = reward_terms.cumsum(axis=0) + earned[None]
+  before = after - reward_terms
+  return after.clip(max=caps) - before.clip(max=caps)
+
+
+def weighted_reward(
+  reward_terms: np.ndarray, weights: tuple[float, ...]
+) -> np.ndarray:
+  """Scalar reward `[...]` of unweighted terms `[..., NUM_REWARD_TERMS]`."""
+  return np.asarray(reward_terms, np.float32) @ np.asarray(weights, np.float32)

@@ -1,0 +1,1 @@
+"""Train state, optimiser and update step."""

@@ -1,0 +1,306 @@
+"""The world model: parameters, observing and the training loss.
+
+Shape letters: `B` streams, `T` rows, `D` deter, `S` categorical variables of
+`K` classes, `R` concatenated one-hot tokens, `E` embedding, `F` features,
+`V` dictionary tiles. Sequence functions see one stream `[T, ...]`; `observe`
+is where they are mapped over `[B, T, ...]`.
+"""
+
+from collections.abc import Mapping
+import functools
+from typing import Any
+
+import chex
+import flax.struct
+import jax
+import jax.numpy as jnp
+
+from pokedreamer_jax import config as config_lib
+from pokedreamer_jax import frames
+from pokedreamer_jax import reward_heads
+from pokedreamer_jax import sampling
+from pokedreamer_jax import specs
+from pokedreamer_jax import tiles
+from pokedreamer_jax import tokens as tokens_lib
+from pokedreamer_jax.networks import codec
+from pokedreamer_jax.networks import heads
+from pokedreamer_jax.networks import rssm
+
+Params = dict[str, Any]
+Batch = Mapping[str, jax.Array]
+
+
+@flax.struct.dataclass
+class State:
+  """Latent state; leaves share leading axes."""
+
+  deter: jax.Array  # [..., D] float32
+  stoch: jax.Array  # [..., S * K] float32, S one-hots
+  tokens: jax.Array  # [..., R] float32, concatenated one-hots; R may be 0
+
+
+@flax.struct.dataclass
+class Posterior:
+  """What observing `[B, T]` rows gives."""
+
+  state: State  # leaves [B, T, ...]
+  prior: jax.Array  # log-probabilities [B, T, S, K] before the frame
+  post: jax.Array  # log-probabilities [B, T, S, K] after it
+  token_logits: jax.Array  # [B, T, R], predicted before the frame
+  infer_logits: jax.Array  # [B, T, R], guessed from the frame
+
+
+def modules(cfg: config_lib.WorldModelConfig) -> dict[str, Any]:
+  """The Linen modules of a configuration, by their name in the parameters."""
+  parts = {
+    "encoder": codec.TileEncoder(cfg.tile_vocab, cfg.block_units, cfg.hidden),
+    "rssm": rssm.RSSMCell(
+      deter=cfg.deter,
+      stoch=cfg.stoch,
+      classes=cfg.classes,
+      hidden=cfg.hidden,
+      token_dim=cfg.token_dim,
+      unimix=cfg.unimix,
+    ),
+    "decoder": codec.TileDecoder(
+      cfg.tile_vocab, cfg.tile_units, cfg.block_units
+    ),
+    "reward": heads.RewardPredictor(cfg.hidden, reward_heads.NUM_OUTPUTS),
+    "continue": heads.ContinuePredictor(cfg.hidden),
+  }
+  if cfg.token_sizes:
+    parts["chain"] = rssm.TokenChain(tuple(cfg.token_sizes.values()))
+  return parts
+
+
+def init(
+  cfg: config_lib.WorldModelConfig, key: jax.Array, table: tiles.TileTable
+) -> Params:
+  """Fresh parameters; the tile dictionary is part of them, not trained.
+
+  Args:
+    cfg: sizes.
+    key: typed PRNG key; consumed.
+    table: dictionary of `cfg.tile_vocab` tiles.
+
+  Raises:
+    ValueError: a token without a reader, or a table of another size.
+  """
+  tokens_lib.check(cfg.token_sizes)
+  if table.vocab != cfg.tile_vocab:
+    raise ValueError(f"tile_vocab: table {table.vocab}, {cfg.tile_vocab=}")
+  feat = jnp.zeros((1, cfg.feat_dim))
+  state = initial_state(cfg, (1,))
+  examples = {
+    "encoder": (jnp.zeros((1, frames.NUM_TILES), jnp.int32),),
+    "rssm": (
+      state.deter,
+      state.stoch,
+      state.tokens,
+      jnp.zeros((1, specs.NUM_ACTIONS)),
+      jnp.zeros((1, cfg.hidden)),
+    ),
+    "chain": (state.tokens,),
+  }
+  params = {}
+  for name, module in modules(cfg).items():
+    key, init_key = jax.random.split(key)
+    variables = module.init(init_key, *examples.get(name, (feat,)))
+    params[name] = variables["params"]
+  params["tiles"] = {"words": table.words, "hashes": table.hashes}
+  return params
+
+
+def tile_table(params: Params) -> tiles.TileTable:
+  """The dictionary that the parameters carry."""
+  return tiles.TileTable(**params["tiles"])
+
+
+def apply(
+  cfg: config_lib.WorldModelConfig, params: Params, name: str, *args, **kwargs
+):
+  """Applies the module called `name`; `method=` as in Linen."""
+  module = modules(cfg)[name]
+  return module.apply({"params": params[name]}, *args, **kwargs)
+
+
+def initial_state(
+  cfg: config_lib.WorldModelConfig, lead: tuple[int, ...]
+) -> State:
+  """The state before the first frame: zeros, with leading axes `lead`."""
+  return State(
+    deter=jnp.zeros((*lead, cfg.deter)),
+    stoch=jnp.zeros((*lead, cfg.stoch_dim)),
+    tokens=jnp.zeros((*lead, cfg.token_dim)),
+  )
+
+
+def features(state: State) -> jax.Array:
+  """Features `[..., F]` that decoder, heads and policies read."""
+  return jnp.concatenate([state.deter, state.stoch, state.tokens], axis=-1)
+
+
+def previous_actions(batch: Batch) -> jax.Array:
+  """One-hot `[B, T, A]` of the action of `t - 1`; zeros where `is_first`.
+
+  Args:
+    batch: `action` `[B, T]`, `first_action_tm1` `[B]` (the action before the
+      window), `is_first` `[B, T]`.
+  """
+  first = batch["first_action_tm1"][:, None]
+  action_tm1 = jnp.concatenate([first, batch["action"][:, :-1]], axis=1)
+  hot = jax.nn.one_hot(action_tm1, specs.NUM_ACTIONS)
+  return jnp.where(batch["is_first"][..., None], 0.0, hot)
+
+
+def observe(
+  cfg: config_lib.WorldModelConfig,
+  params: Params,
+  key: jax.Array,
+  batch: Batch,
+  start: State | None = None,
+  infer: bool = False,
+) -> Posterior:
+  """Posterior states of recorded rows.
+
+  Args:
+    cfg: sizes.
+    params: parameters.
+    key: typed PRNG key; consumed.
+    batch: fields `[B, T, ...]` as in `specs`, and `first_action_tm1` `[B]`.
+    start: state before the first row, leaves `[B, ...]`; initial if None.
+    infer: guess the tokens from the frames instead of reading the RAM.
+
+  Returns:
+    `Posterior` with leaves `[B, T, ...]`.
+  """
+  lead = batch["is_first"].shape
+  chex.assert_rank(batch["is_first"], 2)
+  if start is None:
+    start = initial_state(cfg, lead[:1])
+  embed = apply(
+    cfg, params, "encoder", tiles.encode(tile_table(params), batch["frame"])
+  )
+  if infer or not cfg.token_sizes:  # the batch may hold no RAM fields
+    hot = jnp.zeros((*lead, cfg.token_dim))
+  else:
+    numbers = tokens_lib.read(cfg.token_sizes, batch)
+    hot = tokens_lib.one_hot(cfg.token_sizes, numbers)
+  rows = {
+    "embed": embed,
+    "tokens": hot,
+    "action_tm1": previous_actions(batch),
+    "is_first": batch["is_first"],
+  }
+  keys = jax.random.split(key, lead[0])
+  stream = functools.partial(_observe_stream, cfg, params, infer)
+  state, post, infer_logits = jax.vmap(stream)(keys, start, rows)
+  prior = apply(cfg, params, "rssm", state.deter, state.tokens, method="prior")
+  return Posterior(
+    state=state,
+    prior=prior,
+    post=post,
+    token_logits=token_logits(cfg, params, state.deter, state.tokens),
+    infer_logits=infer_logits,
+  )
+
+
+def token_logits(
+  cfg: config_lib.WorldModelConfig,
+  params: Params,
+  deter: jax.Array,
+  hot: jax.Array,
+) -> jax.Array:
+  """Logits `[..., R]` of every token given `deter` and the tokens before it."""
+  if not cfg.token_sizes:
+    return jnp.zeros((*deter.shape[:-1], 0))
+  logits = apply(cfg, params, "rssm", deter, method="predict_tokens")
+  return logits + apply(cfg, params, "chain", hot)
+
+
+def act_step(
+  cfg: config_lib.WorldModelConfig,
+  params: Params,
+  key: jax.Array,
+  state: State,
+  frame: jax.Array,
+  ram: Batch,
+  action_tm1: jax.Array,
+  is_first: jax.Array,
+  infer: bool = False,
+) -> State:
+  """One posterior step for acting.
+
+  Args:
+    cfg: sizes.
+    params: parameters.
+    key: typed PRNG key; consumed.
+    state: state before this frame, leaves `[B, ...]`.
+    frame: `[B, 144, 40]` uint8.
+    ram: RAM fields `[B, ...]`; read only where tokens are given.
+    action_tm1: `[B]` integer, the last action.
+    is_first: `[B]` bool.
+    infer: guess the tokens from the frame.
+
+  Returns:
+    `State` with leaves `[B, ...]`.
+  """
+  batch = {name: jnp.asarray(value)[:, None] for name, value in ram.items()}
+  batch |= {
+    "frame": frame[:, None],
+    "action": action_tm1[:, None],
+    "first_action_tm1": action_tm1,
+    "is_first": is_first[:, None],
+  }
+  seen = observe(cfg, params, key, batch, state, infer)
+  return jax.tree.map(lambda leaf: leaf[:, 0], seen.state)
+
+
+def decode(
+  cfg: config_lib.WorldModelConfig, params: Params, state: State
+) -> jax.Array:
+  """The most likely packed frames `[..., 144, 40]` uint8 of states."""
+  logits = apply(cfg, params, "decoder", features(state))
+  return tiles.decode(tile_table(params), jnp.argmax(logits, axis=-1))
+
+
+def _observe_stream(cfg, params, infer, key, start, rows):
+  """One stream `[T, ...]`: states, posteriors and guessed tokens."""
+  cell = functools.partial(apply, cfg, params, "rssm")
+  sizes = cfg.token_sizes
+  keep = 1.0 - rows["is_first"].astype(jnp.float32)
+  if not infer:  # everything but the recurrence is batched over time
+    tokens_tm1 = jnp.concatenate([start.tokens[None], rows["tokens"][:-1]])
+    known = cell(
+      tokens_tm1 * keep[:, None], rows["action_tm1"], method="project_known"
+    )
+    seen = cell(rows["embed"], rows["tokens"], method="project_seen")
+  else:
+    known = seen = jnp.zeros((len(keep), 0))
+
+  def step(carry, row):
+    keep_t, known_t, seen_t, now, row_key = row
+    # A first row starts from the initial state, which is zeros.
+    carry = jax.tree.map(lambda leaf: leaf * keep_t, carry)
+    hot = now["tokens"]
+    guess = jnp.zeros_like(hot)
+    if infer:
+      known_t = cell(carry.tokens, now["action_tm1"], method="project_known")
+    deter = cell(carry.deter, carry.stoch, known_t, method="step")
+    if infer and sizes:
+      guess = cell(deter, now["embed"], method="infer_tokens")
+      hot = tokens_lib.one_hot(sizes, tokens_lib.numbers(sizes, guess))
+    if infer:
+      seen_t = cell(now["embed"], hot, method="project_seen")
+    post = cell(deter, seen_t, method="posterior")
+    stoch = sampling.straight_through(row_key, post)
+    state = State(deter=deter, stoch=stoch.reshape(-1), tokens=hot)
+    return state, (state, post, guess)
+
+  keys = jax.random.split(key, len(keep))
+  _, (state, post, guess) = jax.lax.scan(
+    step, start, (keep, known, seen, rows, keys)
+  )
+  if not infer and sizes:
+    guess = cell(state.deter, rows["embed"], method="infer_tokens")
+  return state, post, guess

@@ -1,0 +1,62 @@
+"""Made-up episodes on disk, for tests that need no emulator."""
+
+import pathlib
+
+import numpy as np
+
+from data_tools import generations
+from data_tools import records
+from pokedreamer_jax import specs
+
+
+def header(episode, behaviour="random", collection="made-up"):
+  return records.EpisodeHeader(
+    collection=collection,
+    episode=episode,
+    seed=1000 + episode,
+    behaviour=behaviour,
+    rom_sha1="0" * 40,
+    rom_kind="practice",
+    start_state_sha1="",
+    jitter_frames=0,
+    pyboy_version="0",
+  )
+
+
+def steps(length, episode=0):
+  """Random arrays in which (`map_id`, `money`) names episode and row."""
+  rng = np.random.default_rng(episode)
+  rows = specs.empty_steps(length)
+  for field in specs.STEP_FIELDS:
+    if field.dtype == "float32":
+      rows[field.name][:] = rng.normal(size=(length, *field.shape))
+    else:
+      top = 2 if field.dtype == "bool" else 200
+      rows[field.name][:] = rng.integers(0, top, (length, *field.shape))
+  rows["action"][:] = rng.integers(0, specs.NUM_ACTIONS, length)
+  rows["action"][-1] = specs.PASS
+  rows["map_id"][:] = episode
+  rows["money"][:] = np.arange(length)
+  rows["is_first"][:] = np.arange(length) == 0
+  rows["is_last"][:] = np.arange(length) == length - 1
+  return rows
+
+
+def chunks(rows):
+  for start in range(0, len(rows["frame"]), records.CHUNK_STEPS):
+    yield {k: v[start : start + records.CHUNK_STEPS] for k, v in rows.items()}
+
+
+def write(directory, prefix, episodes, per_shard=2):
+  """Writes (number, length, behaviour) episodes into shards."""
+  shards = pathlib.Path(directory) / generations.SHARDS_DIR
+  shards.mkdir(parents=True, exist_ok=True)
+  with records.ShardWriter(shards, prefix) as writer:
+    for i, (number, length, behaviour) in enumerate(episodes):
+      writer.begin(header(number, behaviour))
+      for chunk in chunks(steps(length, number)):
+        writer.write(chunk)
+      writer.end({"number": number})
+      if (i + 1) % per_shard == 0:
+        writer.commit()
+  return sorted(path.name for path in shards.glob("*.arrayrecord"))

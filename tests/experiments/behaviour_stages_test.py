@@ -1,0 +1,247 @@
+"""Cloning and policy stages on made-up data: streams, resume, refusals."""
+
+import dataclasses
+
+import chex
+import jax
+import numpy as np
+import pytest
+
+from data_tools import generations
+from data_tools import loader
+from data_tools import records
+from experiments import clone_behaviour
+from experiments import inputs
+from experiments import latents as encoding
+from experiments import run_directory
+from experiments import train_policy
+from pokedreamer_jax import checkpoints
+from pokedreamer_jax import config as config_lib
+from pokedreamer_jax import specs
+from pokedreamer_jax import world_model
+from pokedreamer_jax.behaviour import latents
+from pokedreamer_jax.networks import actor_critic
+from tests.data_tools import fakes as data_fakes
+from tests.pokedreamer_jax import fakes
+
+LENGTHS = (70, 30, 50, 40, 20)  # none a multiple of the chunk
+
+
+@pytest.fixture(scope="module")
+def made_up(tmp_path_factory):
+  """A configuration, a generation, a world model and its run directory."""
+  directory = tmp_path_factory.mktemp("made_up")
+  config = fakes.config(
+    *("latents.streams=2", "latents.chunk=32", "clone.steps=8"),
+    *("clone.log_every=3", "clone.save_every=4", "policy.updates=4"),
+    "world_model.unimix=1e-9",
+  )
+  shards = directory / "data" / generations.SHARDS_DIR
+  shards.mkdir(parents=True)
+  with records.ShardWriter(shards, "made-up") as writer:
+    for number, length in enumerate(LENGTHS):
+      name = "random" if number == 3 else "demonstrator:eps=0.1"
+      writer.begin(data_fakes.header(number, name))
+      for chunk in data_fakes.chunks(_episode(length, number)):
+        writer.write(chunk)
+      writer.end({})
+    writer.commit()
+  generation = generations.freeze(directory / "data")
+  params = _decided(fakes.params(config.world_model, noise=0.1))
+  with run_directory.open_run(
+    directory / "world_model", "world_model", config_lib.to_dict(config)
+  ) as run:
+    store = run.checkpoints()
+    store.save(0, {"params": params}, {"step": 0})
+    store.close()
+  return config, generation, params, directory / "world_model"
+
+
+def _episode(length, seed):
+  rows = fakes.steps(length, seed)
+  rows["is_first"][0] = rows["is_last"][-1] = True
+  rows["is_terminal"][:] = False
+  rows["behaviour"][:] = specs.BEHAVIOURS.index(
+    "random" if seed == 3 else "demonstrator"
+  )
+  rows["behaviour"][::7] = specs.BEHAVIOURS.index("random")
+  rows["behaviour"][-1] = specs.BEHAVIOURS.index("none")
+  rows["action"][-1] = specs.PASS
+  return rows
+
+
+def _decided(params):
+  """Posteriors without chance: keys are dealt out differently by chunks."""
+  out = params["rssm"]["post_out"]
+  first = np.zeros(out["bias"].shape, np.float32)
+  first[::4] = 1e3  # the first of four classes
+  out = out | {"bias": out["bias"] + first}
+  return params | {"rssm": params["rssm"] | {"post_out": out}}
+
+
+def _open(directory, stage, config):
+  return run_directory.open_run(
+    directory, stage, config_lib.to_dict(config), clone_behaviour.FREE
+  )
+
+
+def _stop_after(monkeypatch, looks):
+  """A stop request that shows from the given look on."""
+  count = [0]
+
+  def stop_requested(run):
+    count[0] += 1
+    return count[0] > looks
+
+  monkeypatch.setattr(
+    run_directory.Run, "stop_requested", property(stop_requested)
+  )
+
+
+def test_streams_give_every_row_the_state_of_its_own_episode(made_up):
+  config, generation, params, _ = made_up
+  index = loader.EpisodeIndex(generation, "all")
+  key = jax.random.key(0)
+  together = encoding.encode(config, params, index, [0, 1, 2, 4], key)
+  assert len(together.action) == 70 + 30 + 50 + 20
+  # The longest crosses chunks, the other one begins within a chunk.
+  places = [0, 1]
+  whole = [index.read(p, 0, int(index.lengths[p])) for p in places]
+  batch = {
+    name: np.stack([_padded(rows[name], 70) for rows in whole])
+    for name in whole[0]
+  }
+  batch["first_action_tm1"] = np.full(2, specs.PASS, np.uint8)
+  observe = jax.jit(world_model.observe, static_argnums=0)
+  seen = observe(config.world_model, params, key, batch)
+  order = _order(together, index)
+  starts = np.flatnonzero(together.is_first)
+  for number, place in enumerate(places):
+    rows = whole[number]
+    length = len(rows["action"])
+    start = starts[order.index(place)]
+    part = latents.take(together, slice(start, start + length))
+    state = latents.unpack(config.world_model, part)
+    for name in ("action", "behaviour", "visited_maps", "is_last"):
+      np.testing.assert_array_equal(getattr(part, name), rows[name])
+    np.testing.assert_array_equal(
+      state.tokens, seen.state.tokens[number, :length]
+    )
+    # Exact but for float16 and the order of sums: nothing leaks across
+    # chunks, streams or neighbours.
+    np.testing.assert_allclose(
+      state.deter, seen.state.deter[number, :length], atol=2e-3
+    )
+    assert np.ptp(np.asarray(state.deter), axis=0).max() > 0.1
+
+
+def _padded(rows, length):
+  return np.pad(rows, [(0, length - len(rows))] + [(0, 0)] * (rows.ndim - 1))
+
+
+def _order(rows, index):
+  """Which episode each run of rows is, by its length."""
+  edges = np.append(np.flatnonzero(rows.is_first), len(rows.action))
+  return [list(index.lengths).index(n) for n in np.diff(edges)]
+
+
+def test_episodes_are_chosen_by_behaviour_and_by_budget(made_up):
+  config, generation, _, _ = made_up
+  index = loader.EpisodeIndex(generation, "all")
+  assert encoding.choose_episodes(config, index) == [0, 1, 2, 3, 4]
+  names = [header.behaviour for header in index.headers]
+  chosen = encoding.choose_episodes(config, index, "demonstrator")
+  assert [names[i].startswith("demon") for i in chosen] == [True] * 4
+  small = dataclasses.replace(
+    config, latents=config_lib.LatentsConfig(max_rows=90)
+  )
+  some = encoding.choose_episodes(small, index)
+  assert 0 < index.lengths[some].sum() <= 90
+  assert some == encoding.choose_episodes(small, index)
+
+
+def test_clone_stops_and_resumes_to_the_same_bits(
+  made_up, tmp_path, monkeypatch
+):
+  config, generation, params, _ = made_up
+  with _open(tmp_path / "whole", "clone", config) as run:
+    clone_behaviour.train(config, generation, params, run)
+    whole = run.result
+  with monkeypatch.context() as patch:
+    with _open(tmp_path / "parts", "clone", config) as run:
+      # Chunks of encoding look too; the loop stops after its second block.
+      _stop_after(patch, 6)
+      with pytest.raises(run_directory.Stopped):
+        clone_behaviour.train(config, generation, params, run)
+  stopped_at = checkpoints.latest_step(tmp_path / "parts" / "checkpoints")
+  assert stopped_at is not None and 0 < stopped_at < config.clone.steps
+  with _open(tmp_path / "parts", "clone", config) as run:
+    clone_behaviour.train(config, generation, params, run)
+    assert run.result == whole
+  assert inputs.load_actor(tmp_path / "whole", config)
+  for name in ("actor", "opt"):
+    chex.assert_trees_all_equal(
+      checkpoints.load_item(tmp_path / "whole", name),
+      checkpoints.load_item(tmp_path / "parts", name),
+    )
+
+
+@pytest.mark.parametrize("cloned", [True, False])
+def test_policy_stops_and_resumes_to_the_same_bits(
+  made_up, tmp_path, monkeypatch, cloned
+):
+  config, generation, params, _ = made_up
+  clone = None
+  if cloned:
+    clone = actor_critic.init_actor(
+      config.actor_critic, jax.random.key(9), config.world_model.feat_dim
+    )
+  with _open(tmp_path / "whole", "policy", config) as run:
+    train_policy.train(config, generation, params, clone, run)
+    whole = run.result
+  with monkeypatch.context() as patch:
+    with _open(tmp_path / "parts", "policy", config) as run:
+      _stop_after(patch, 5)
+      with pytest.raises(run_directory.Stopped):
+        train_policy.train(config, generation, params, clone, run)
+  with _open(tmp_path / "parts", "policy", config) as run:
+    train_policy.train(config, generation, params, clone, run)
+    assert run.result == whole
+  for name in ("actor", "critic", "opt"):
+    chex.assert_trees_all_equal(
+      checkpoints.load_item(tmp_path / "whole", name),
+      checkpoints.load_item(tmp_path / "parts", name),
+    )
+  agent = inputs.load_agent(tmp_path / "parts")
+  assert agent.config == config
+  chex.assert_trees_all_equal(agent.world_params, params)
+
+
+def test_no_demonstrator_is_said_plainly(made_up, tmp_path):
+  config, _, params, _ = made_up
+  data_fakes.write(tmp_path / "data", "random", [(0, 40, "random")])
+  generation = generations.freeze(tmp_path / "data")
+  with _open(tmp_path / "clone", "clone", config) as run:
+    with pytest.raises(ValueError, match="no demonstrator steps"):
+      clone_behaviour.train(config, generation, params, run)
+
+
+def test_an_actor_of_other_sizes_is_refused(made_up, tmp_path):
+  config, _, _, _ = made_up
+  with _open(tmp_path, "clone", config):
+    pass
+  other = dataclasses.replace(
+    config, actor_critic=config_lib.ActorCriticConfig(units=7)
+  )
+  with pytest.raises(ValueError, match=r"'units': 32.*'units': 7"):
+    inputs.load_actor(tmp_path, other)
+
+
+def test_a_world_model_without_checkpoint_is_refused(made_up, tmp_path):
+  *_, directory = made_up
+  assert inputs.fingerprint(directory)["step"] == 0
+  with pytest.raises(ValueError, match="not a run directory"):
+    inputs.fingerprint(tmp_path)
+  (tmp_path / "config.json").write_text("{}")
+  with pytest.raises(ValueError, match="no checkpoint"):
+    inputs.fingerprint(tmp_path)

@@ -1,0 +1,126 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+
+from data_tools import cartridge
+from data_tools import generations
+from tests import conftest
+
+_SMALL = (
+  "--preset=debug", "--episodes=4", "--episode_length=80",
+  "--policy=sticky_random=0.5,random=0.5",
+)  # fmt: skip
+
+
+def _command(*flags):
+  return [sys.executable, "-m", "experiments.collect_data", *map(str, flags)]
+
+
+def _environment(**more):
+  clean = {k: v for k, v in os.environ.items() if k != "POKEDREAMER_ROM"}
+  return clean | {"PYTHONUNBUFFERED": "1"} | more
+
+
+def _run(*flags, **environment):
+  return subprocess.run(
+    _command(*flags),
+    capture_output=True,
+    text=True,
+    cwd=conftest.ROOT,
+    env=_environment(**environment),
+    timeout=120,
+  )
+
+
+def _refused(result, *words):
+  """One line, exit code 2, and it names these words."""
+  assert result.returncode == 2, result.stderr
+  assert len(result.stderr.strip().splitlines()) == 1, result.stderr
+  for word in words:
+    assert word in result.stderr
+
+
+def test_it_records_resumes_and_sums_up(tmp_path):
+  data = tmp_path / "data"
+  first = _run(f"--workdir={data}", *_SMALL)
+  assert first.returncode == 0, first.stderr
+  assert "4 episodes, 320 steps" in first.stdout
+  result = json.loads((data / "result.json").read_text())
+  assert (result["episodes"], result["steps"]) == (4, 320)
+  # Again, by the other name of the flag: nothing is played.
+  again = _run(f"--out_dir={data}", *_SMALL, "--workers=1")
+  assert again.returncode == 0, again.stderr
+  assert "processes: " not in again.stdout and "steps/s" in first.stdout
+  assert f"generation {result['generation']}" in again.stdout
+  # More episodes are added to the ones there.
+  more = _run(f"--workdir={data}", *_SMALL, "--episodes=5")
+  assert more.returncode == 0, more.stderr
+  assert "collect: 1 episodes, 80 steps" in more.stdout
+  assert generations.freeze(data).num_episodes == 5
+  # Another length is another collection: refused, field by field.
+  other = _run(f"--workdir={data}", *_SMALL, "--episode_length=81")
+  assert other.returncode == 2
+  assert "collect.episode_length: there 80, asked for 81" in other.stderr
+  assert generations.freeze(data).num_episodes == 5
+
+
+def test_a_signal_keeps_what_is_complete_and_the_same_command_continues(
+  tmp_path,
+):
+  flags = (
+    f"--workdir={tmp_path}", *_SMALL, "--episodes=400", "--episode_length=200"
+  )  # fmt: skip
+  for number, code in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
+    process = subprocess.Popen(
+      _command(*flags),
+      stdout=subprocess.PIPE,
+      stderr=subprocess.PIPE,
+      text=True,
+      cwd=conftest.ROOT,
+      env=_environment(),
+    )
+    for line in process.stdout:
+      head, _, _ = line.partition("/400 episodes")
+      if head != line and int(head.split()[-1]) >= 3:
+        process.send_signal(number)
+        break
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == code, stderr
+    assert "To continue: python -m experiments.collect_data" in stderr
+  found = generations.freeze(tmp_path)
+  assert 6 <= found.num_episodes < 400 and found.skipped == ()
+
+
+def test_an_unknown_game_is_recorded_and_says_so(tmp_path):
+  data = bytearray(cartridge.CHAPTER_ONE.read_bytes())
+  data[0x7FF0] ^= 1
+  rom = tmp_path / "patched.gb"
+  rom.write_bytes(data)
+  # The preset's mix has a demonstrator, which cannot play it.
+  result = _run(
+    f"--workdir={tmp_path / 'data'}", "--preset=debug", "--episodes=2",
+    "--episode_length=80", POKEDREAMER_ROM=str(rom),
+  )  # fmt: skip
+  assert result.returncode == 0, result.stderr
+  assert "unknown game, frames only" in result.stdout
+  assert "no demonstrator for this game" in result.stdout
+  assert generations.freeze(tmp_path / "data").num_steps == 160
+  asked_for = _run(
+    f"--workdir={tmp_path / 'other'}", f"--rom={rom}", "--policy=demonstrator"
+  )
+  _refused(asked_for, "demonstrator", "practice cartridges only")
+
+
+def test_bad_input_is_one_line(tmp_path):
+  workdir = f"--workdir={tmp_path / 'data'}"
+  _refused(_run(workdir, "--rom=/absent.gb"), "/absent.gb", "No such file")
+  _refused(_run(workdir, "--policy=walker"), "walker", "sticky_random")
+  _refused(_run(workdir, "--save_state=/absent"), "/absent", "No such file")
+  _refused(_run(), "--workdir")
+  _refused(_run(workdir, "--episodes=0"), "episodes: 0")
+  bad_state = tmp_path / "bad.state"
+  bad_state.write_bytes(b"\x01" * 100)
+  result = _run(workdir, f"--save_state={bad_state}", *_SMALL)
+  _refused(result, "save state", "does not fit")

@@ -1,0 +1,111 @@
+"""The whole path, as a user runs it: `quickstart --preset=debug`."""
+
+import json
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+
+from absl.testing import absltest
+
+from data_tools import roms
+from experiments import video
+
+_STAGES = ("data", "world_model", "clone", "policy", "policy_scratch")
+
+
+def _quickstart(workdir, *arguments):
+  return subprocess.run(
+    [
+      *(sys.executable, "-m", "experiments.quickstart"),
+      *(f"--workdir={workdir}", "--preset=debug", *arguments),
+    ],
+    stdout=subprocess.PIPE,
+    stderr=subprocess.STDOUT,
+    text=True,
+    env=_environment(),
+  )
+
+
+def _environment():
+  return os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+
+
+class EndToEndTest(absltest.TestCase):
+  def setUp(self):
+    super().setUp()
+    folder = self.enterContext(tempfile.TemporaryDirectory())
+    self.workdir = pathlib.Path(folder) / "run"
+
+  def test_from_nothing_to_the_report(self):
+    done = _quickstart(self.workdir)
+    self.assertEqual(done.returncode, 0, done.stdout[-4000:])
+    self.assertNotIn("Traceback", done.stdout)
+    for stage in _STAGES:
+      result = json.loads((self.workdir / stage / "result.json").read_text())
+      self.assertNotEmpty(result, stage)
+    for stage in _STAGES[1:]:
+      steps = self.workdir / stage / "checkpoints"
+      self.assertNotEmpty([p for p in steps.iterdir() if p.name.isdigit()])
+      rows = (self.workdir / stage / "metrics.jsonl").read_text().splitlines()
+      self.assertNotEmpty(rows)
+    play = json.loads(
+      (self.workdir / "evaluation/play/result.json").read_text()
+    )
+    self.assertEqual(
+      set(play["policies"]),
+      {
+        *("random", "sticky_random", "demonstrator"),
+        *("clone", "policy", "policy_scratch"),
+      },
+    )
+    # Even the wiring preset has a player that wins something.
+    returns = {n: p["return"]["mean"] for n, p in play["policies"].items()}
+    self.assertGreater(returns["demonstrator"], returns["random"])
+    clip = video.read(next((self.workdir / "videos").glob("demo.[mw]*")))
+    self.assertGreater(len(clip), 50)
+    report = (self.workdir / "report.html").read_text()
+    self.assertNotIn("http", report.replace("http-equiv", ""))
+    self.assertIn("policy_scratch", report)
+    for text in ("compiling", "Report:", "Next:", "[n/a]"):
+      self.assertEqual(text in done.stdout, text != "[n/a]", text)
+    self.assertIn("Result", (self.workdir / "log.txt").read_text())
+
+    # The code that the README shows works on it.
+    readme = pathlib.Path(__file__).parents[2] / "README.md"
+    shown = re.search(r"```python\n(.*?)```", readme.read_text(), re.DOTALL)
+    code = shown[1].replace("runs/quickstart", str(self.workdir))
+    code += "assert frames.shape == (15, 1, 144, 40), frames.shape\n"
+    subprocess.run([sys.executable, "-c", code], check=True, env=_environment())
+
+    # All is done: the result again, and nothing runs.
+    again = _quickstart(self.workdir)
+    self.assertEqual(again.returncode, 0, again.stdout)
+    self.assertNotIn("$ python", again.stdout)
+    self.assertIn("Play in the emulator", again.stdout)
+
+    # Another configuration is refused, and nothing is lost.
+    other = _quickstart(self.workdir, "--set=train.batch_size=5")
+    self.assertEqual(other.returncode, 2)
+    self.assertIn("train.batch_size: there 4, asked for 5", other.stdout)
+    self.assertTrue((self.workdir / "report.html").exists())
+
+  def test_an_unknown_game_runs_with_frames_only(self):
+    rom = self.workdir.parent / "other.gb"
+    shutil.copy(roms.resolve(None).path, rom)
+    data = bytearray(rom.read_bytes())
+    data[-1] ^= 1  # another game, as far as anybody knows
+    rom.write_bytes(data)
+    done = _quickstart(self.workdir, f"--rom={rom}")
+    self.assertEqual(done.returncode, 0, done.stdout[-4000:])
+    self.assertIn("frames only", done.stdout)
+    self.assertFalse((self.workdir / "clone").exists())
+    self.assertTrue((self.workdir / "report.html").exists())
+    self.assertTrue((self.workdir / "evaluation/world_model").exists())
+
+
+if __name__ == "__main__":
+  absltest.main()

@@ -1,0 +1,111 @@
+"""The direction between the packages, seen in fresh processes."""
+
+import ast
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from tests import conftest
+
+_HEAVY = ("jax", "flax", "optax", "orbax")
+
+
+def _imported_by(names):
+  """Top-level and own modules that a fresh process has after imports."""
+  code = (
+    "import importlib, json, sys\n"
+    f"for name in {list(names)!r}: importlib.import_module(name)\n"
+    "print(json.dumps(sorted(sys.modules)))"
+  )
+  result = subprocess.run(
+    [sys.executable, "-W", "ignore", "-c", code],
+    capture_output=True,
+    text=True,
+    cwd=conftest.ROOT,
+    env=os.environ | {"PYTHONPATH": str(conftest.ROOT)},
+  )
+  assert result.returncode == 0, result.stderr
+  return set(json.loads(result.stdout.splitlines()[-1]))
+
+
+def _modules(package):
+  """Dotted names of every module of a package."""
+  names = []
+  for path in sorted((conftest.ROOT / package).rglob("*.py")):
+    parts = path.relative_to(conftest.ROOT).with_suffix("").parts
+    names.append(".".join(parts).removesuffix(".__init__"))
+  return names
+
+
+def _below(modules, *roots):
+  return {m for m in modules if m.split(".")[0] in roots}
+
+
+def test_the_contract_and_the_configuration_wake_no_jax():
+  modules = _imported_by(["pokedreamer_jax.specs", "pokedreamer_jax.config"])
+  assert not _below(modules, *_HEAVY, "pyboy", "grain")
+
+
+def test_data_tools_never_wake_jax_and_know_the_contract_only():
+  modules = _imported_by(_modules("data_tools"))
+  assert not _below(modules, *_HEAVY)
+  assert not _below(modules, "experiments")
+  assert _below(modules, "pokedreamer_jax") == {
+    "pokedreamer_jax",
+    "pokedreamer_jax.specs",
+  }
+
+
+def test_a_collecting_worker_wakes_no_jax():
+  code = (
+    "import sys\n"
+    "from data_tools import emulator, episodes, policies, roms\n"
+    "rom = roms.resolve()\n"
+    "with emulator.Emulator(rom) as game:\n"
+    "  game.reset(0)\n"
+    "  policy = policies.make_policy('random', rom)\n"
+    "  for _ in episodes.play(game, policy, 0, 3): pass\n"
+    "print(any(m.split('.')[0] in ('jax', 'grain') for m in sys.modules))"
+  )
+  result = subprocess.run(
+    [sys.executable, "-c", code],
+    capture_output=True,
+    text=True,
+    cwd=conftest.ROOT,
+    env={k: v for k, v in os.environ.items() if k != "POKEDREAMER_ROM"},
+  )
+  assert result.stdout.split() == ["False"], result.stderr
+
+
+def test_the_library_never_touches_emulator_loader_or_entry_points():
+  modules = _imported_by(_modules("pokedreamer_jax"))
+  assert not _below(modules, "pyboy", "grain", "array_record")
+  assert not _below(modules, "data_tools", "experiments")
+
+
+# What each package must not import, not even inside a function.
+_FORBIDDEN = {
+  "data_tools": (*_HEAVY, "experiments"),
+  "pokedreamer_jax": ("pyboy", "grain", "data_tools", "experiments"),
+}
+
+
+@pytest.mark.parametrize("package", list(_FORBIDDEN))
+def test_imports_inside_functions_keep_the_direction_too(package):
+  for path in sorted((conftest.ROOT / package).rglob("*.py")):
+    for name in _imports(path):
+      assert name.split(".")[0] not in _FORBIDDEN[package], (path, name)
+      if package == "data_tools" and name.startswith("pokedreamer_jax."):
+        assert name == "pokedreamer_jax.specs", path
+
+
+def _imports(path):
+  """Dotted names of everything that a file imports anywhere."""
+  for node in ast.walk(ast.parse(path.read_text())):
+    if isinstance(node, ast.Import):
+      yield from (alias.name for alias in node.names)
+    elif isinstance(node, ast.ImportFrom):
+      yield from (f"{node.module}.{alias.name}" for alias in node.names)

@@ -1,0 +1,151 @@
+"""Random steps, windows and models for the tests; no emulator, no disk."""
+
+import functools
+from unittest import mock
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from pokedreamer_jax import config as config_lib
+from pokedreamer_jax import sampling
+from pokedreamer_jax import specs
+from pokedreamer_jax import tiles
+from pokedreamer_jax import tokens
+from pokedreamer_jax import world_model
+
+# Compiling is most of what these tests take; this halves it.
+jit = functools.partial(
+  jax.jit,
+  compiler_options={
+    "xla_backend_optimization_level": 0,
+    "xla_llvm_disable_expensive_passes": True,
+  },
+)
+
+# Few tokens, so that compiling is quick; `badges` and `dex_owned` pay rewards.
+TOKENS = "battle:4 map:8 y:12 x:12 badges:4 dex_owned:5"
+
+
+def config(*overrides: str) -> config_lib.Config:
+  """The `debug` preset with a small dictionary and few tokens."""
+  return config_lib.make(
+    "debug",
+    ["world_model.tile_vocab=24", f"world_model.tokens={TOKENS}", *overrides],
+  )
+
+
+@functools.cache
+def screens(count: int = 12, seed: int = 0) -> np.ndarray:
+  """Packed frames `[count, 144, 40]` made of 20 random tiles."""
+  rng = np.random.default_rng(seed)
+  art = rng.integers(0, 256, (20, 8, 2)).astype(np.uint8)
+  grid = art[rng.integers(len(art), size=(count, 18, 20))]
+  return grid.transpose(0, 1, 3, 2, 4).reshape(count, 144, 40)
+
+
+def steps(length: int, seed: int) -> dict[str, np.ndarray]:
+  """Random rows `[length, ...]` of one stream, `is_first` nowhere."""
+  rng = np.random.default_rng(seed)
+  rows = specs.empty_steps(length)
+  picture = rng.integers(len(screens()), size=length)
+  rows["frame"] = screens()[picture]
+  rows["action"] = rng.integers(specs.NUM_ACTIONS, size=length).astype(np.uint8)
+  rows["map_id"] = (picture % 4).astype(np.uint8)
+  rows["x"] = (picture // 4).astype(np.uint8)
+  rows["y"] = (picture // 2).astype(np.uint8)
+  rows["in_battle"] = rng.choice([0, 1, 2, 255], size=length).astype(np.uint8)
+  rows["badges"] = rng.integers(8, size=length).astype(np.uint8)
+  rows["dex_owned"] = rng.integers(5, size=length).astype(np.uint8)
+  rows["visited_maps"] = rng.integers(256, size=(length, 32)).astype(np.uint8)
+  terms = rng.integers(3, size=(length, specs.NUM_REWARD_TERMS))
+  rows["reward_terms"] = terms.astype(np.float32)
+  specs.check_steps(rows)
+  return rows
+
+
+def windows(count: int, length: int, seed: int = 0) -> dict[str, np.ndarray]:
+  """Windows `[count, length, ...]` and `first_action_tm1` `[count]`.
+
+  The first window begins an episode, the others lie in one.
+  """
+  streams = [steps(length, 1000 * seed + i) for i in range(count)]
+  batch = {name: np.stack([s[name] for s in streams]) for name in streams[0]}
+  batch["is_first"][0, 0] = True
+  rng = np.random.default_rng(seed)
+  tm1 = rng.integers(specs.NUM_ACTIONS, size=count).astype(np.uint8)
+  batch["first_action_tm1"] = np.where(
+    batch["is_first"][:, 0], np.uint8(specs.PASS), tm1
+  )
+  return batch
+
+
+def on_device(batch: dict[str, np.ndarray]) -> dict[str, jax.Array]:
+  """The same batch as jax arrays."""
+  return {name: jnp.asarray(value) for name, value in batch.items()}
+
+
+@functools.cache
+def table(vocab: int) -> tiles.TileTable:
+  """The dictionary of `screens`."""
+  return tiles.build([screens()], vocab)
+
+
+@functools.cache
+def params(
+  cfg: config_lib.WorldModelConfig, noise: float = 0.0
+) -> world_model.Params:
+  """Fresh parameters, with normal `noise` added to every weight.
+
+  Heads and the token chain start at zero, which would hide what they do.
+  """
+  init = jit(functools.partial(world_model.init, cfg))
+  made = init(jax.random.key(0), table(cfg.tile_vocab))
+  rng = np.random.default_rng(0)
+
+  def shake(leaf):
+    return leaf + noise * rng.normal(size=leaf.shape).astype(np.float32)
+
+  weights = {name: part for name, part in made.items() if name != "tiles"}
+  return {**jax.tree.map(shake, weights), "tiles": made["tiles"]}
+
+
+def most_likely(function):
+  """`jit` of `function` with every sample replaced by the likeliest class."""
+
+  def wrapped(*args):
+    with mock.patch.object(
+      sampling, "categorical", lambda _, log_probs: jnp.argmax(log_probs, -1)
+    ):
+      return function(*args)
+
+  return jit(wrapped)
+
+
+@functools.cache
+def obedient_params(cfg: config_lib.WorldModelConfig) -> world_model.Params:
+  """A model planted by hand: `x` becomes the last action, `map` stays.
+
+  Each value lights a unit of the GRU's input, a new candidate carries it into
+  `deter`, where older values have faded, and the token head reads it.
+  """
+  made = params(cfg)
+  rssm = jax.tree.map(lambda leaf: np.zeros_like(leaf), made["rssm"])
+  for norm in (rssm["norm_in"], rssm["norm_gates"]):
+    norm["scale"] += 1.0
+  head = rssm["token_net"]
+  head["RMSNorm_0"]["scale"] += 1.0
+  places = tokens.slices(cfg.token_sizes)
+  # (row of the input, token value), one unit of `deter` each.
+  links = [
+    (cfg.token_dim + a, places["x"].start + a) for a in range(specs.NUM_ACTIONS)
+  ]
+  links += [(i, i) for i in range(places["map"].start, places["map"].stop)]
+  for unit, (row, value) in enumerate(links):
+    rssm["known_in"]["kernel"][row, unit] = 1.0
+    gates = rssm["gates"]["kernel"][cfg.deter + unit]
+    gates[cfg.deter + unit] = 1.0  # candidate
+    gates[2 * cfg.deter :] = 1.0  # update
+    head["Dense_0"]["kernel"][unit, unit] = 1.0
+    head["Dense_1"]["kernel"][unit, value] = 100.0
+  return {**made, "rssm": jax.tree.map(jnp.asarray, rssm)}

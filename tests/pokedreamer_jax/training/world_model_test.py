@@ -1,0 +1,165 @@
+"""The update: its schedule, exact repetition, and one batch learned."""
+
+import dataclasses
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from pokedreamer_jax import config
+from pokedreamer_jax import world_model
+from pokedreamer_jax.training import world_model as training
+from tests.pokedreamer_jax import fakes
+
+_CONFIG = fakes.config(
+  "train.steps=160",
+  "train.warmup_steps=20",
+  "train.learning_rate=0.02",
+  "train.decode_rows=32",
+  "world_model.image_scale=1.0",
+  "world_model.block_units=32",
+  "world_model.tile_units=16",
+)
+_KEY = jax.random.key(0)
+_update = fakes.jit(chex.assert_max_traces(training.make_update(_CONFIG), n=1))
+_observe = fakes.jit(
+  lambda params, key, batch: (
+    world_model.observe(_CONFIG.world_model, params, key, batch).state
+  )
+)
+
+
+def _state():
+  params = fakes.params(_CONFIG.world_model)
+  return training.init_state(_CONFIG.train, params)
+
+
+def _batch(seed=0):
+  return fakes.on_device(fakes.windows(4, 8, seed))
+
+
+def _train(state, steps):
+  for number in range(int(state.step), int(state.step) + steps):
+    state, metrics = _update(state, _batch(number), _KEY)
+  return state, metrics
+
+
+@pytest.mark.parametrize(
+  ("step", "rate"),
+  [
+    (0, 0.0),
+    (5, 0.05),
+    (10, 0.1),
+    (59, 0.1),
+    (60, 0.1),
+    (80, 0.05),
+    (99, 0.0025),
+    (100, 0.0),
+    (500, 0.0),
+  ],
+)
+def test_the_learning_rate_by_hand(step, rate):
+  # 100 steps: up until 10, level until 60, then 0.1 / 40 down a step.
+  cfg = config.TrainConfig(
+    steps=100, learning_rate=0.1, warmup_steps=10, decay_share=0.4
+  )
+  np.testing.assert_allclose(training.learning_rate(cfg)(step), rate, atol=1e-7)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 20, 150])
+def test_a_short_run_rises_once_and_falls_once(steps):
+  cfg = config.TrainConfig(steps=steps, warmup_steps=100)
+  schedule = training.learning_rate(cfg)
+  rates = np.array([schedule(step) for step in range(steps + 1)])
+  top = rates.argmax()
+  assert (np.diff(rates[: top + 1]) >= 0).all()
+  assert (np.diff(rates[top:]) <= 0).all()
+  assert rates[-1] == 0.0
+  np.testing.assert_allclose(rates.max(), cfg.learning_rate, rtol=1e-5)
+
+
+def test_the_same_update_twice_gives_the_same_bits():
+  chex.assert_trees_all_equal(_train(_state(), 3), _train(_state(), 3))
+
+
+def test_an_interrupted_run_repeats_every_bit():
+  whole = _train(_state(), 6)
+  half, _ = _train(_state(), 3)
+  stored = jax.tree.map(np.asarray, half)  # as a checkpoint holds it
+  assert int(stored.step) == 3
+  rest = _train(jax.tree.map(jnp.asarray, stored), 3)
+  chex.assert_trees_all_equal(whole, rest)
+
+
+def test_each_update_draws_anew():
+  state = _state()
+  later = state.replace(step=state.step + 1)
+  one, two = (_update(s, _batch(), _KEY)[1] for s in (state, later))
+  assert one["loss/image"] != two["loss/image"]
+  three = _update(state, _batch(), jax.random.key(1))[1]
+  assert one["loss/image"] != three["loss/image"]
+
+
+def test_the_dictionary_is_never_trained():
+  before = _state()
+  after, metrics = _train(before, 3)
+  chex.assert_trees_all_equal(before.params["tiles"], after.params["tiles"])
+  assert jax.tree.structure(before) == jax.tree.structure(after)
+  assert not any(
+    leaf.dtype == jnp.uint32 for leaf in jax.tree.leaves(after.opt_state)
+  )
+  assert int(after.step) == 3
+  # Everything else moved (heads start at zero, the chain too).
+  for name in set(before.params) - set(training.FROZEN):
+    moved = jax.tree.map(
+      lambda a, b: bool((a != b).any()), before.params[name], after.params[name]
+    )
+    assert any(jax.tree.leaves(moved)), name
+  for name, value in metrics.items():
+    assert value.shape == (), name
+    assert np.isfinite(value), name
+  rate = training.learning_rate(_CONFIG.train)(2)
+  assert metrics["optimiser/learning_rate"] == rate
+
+
+@pytest.mark.parametrize("preset", sorted(config.PRESETS))
+def test_the_update_lowers_for_an_accelerator(preset):
+  cfg = config.make(preset)
+  shape = (cfg.train.batch_size, cfg.train.seq_len)
+  batch = jax.eval_shape(lambda: fakes.on_device(fakes.windows(*shape)))
+  table = jax.eval_shape(lambda: fakes.table(cfg.world_model.tile_vocab))
+  state = jax.eval_shape(
+    lambda key, table: training.init_state(
+      cfg.train, world_model.init(cfg.world_model, key, table)
+    ),
+    _KEY,
+    table,
+  )
+  update = jax.jit(training.make_update(cfg))
+  lowered = update.trace(state, batch, _KEY).lower(lowering_platforms=("tpu",))
+  assert "stablehlo" in lowered.as_text()
+
+
+def test_a_short_window_decodes_no_more_rows_than_it_has():
+  train = dataclasses.replace(_CONFIG.train, decode_rows=1000, burn_in=5)
+  update = training.make_update(dataclasses.replace(_CONFIG, train=train))
+  state, metrics = jax.eval_shape(update, _state(), _batch(), _KEY)
+  assert jax.tree.structure(state) == jax.tree.structure(_state())
+  assert metrics["loss/image"].shape == ()
+
+
+def test_one_batch_is_learned_until_its_frames_are_exact():
+  state, batch = _state(), _batch()
+  first = None
+  for _ in range(_CONFIG.train.steps):
+    state, metrics = _update(state, batch, _KEY)
+    first = first or float(metrics["loss/total"])
+  assert float(metrics["loss/total"]) < 0.1 * first
+  assert float(metrics["posterior/exact_frames"]) == 1.0
+  seen = _observe(state.params, jax.random.key(5), batch)
+  shown = world_model.decode(_CONFIG.world_model, state.params, seen)
+  # Latents drawn with another key: nearly all frames are exact again.
+  right = np.all(np.asarray(shown == batch["frame"]), axis=(-2, -1))
+  assert right.mean() > 0.8
