@@ -61,6 +61,10 @@ class Result:
   unfinished: tuple[str, ...] = ()
 
 
+class CollectionError(OSError):
+  """The disk ended a collection; its message is one whole line."""
+
+
 def make_collection(
   rom: roms.Rom,
   seed: int,
@@ -416,7 +420,8 @@ def _explain(error: Exception, directory: pathlib.Path) -> tuple[str, str]:
 def _error(kind: str, text: str, directory: pathlib.Path) -> Exception:
   """The exception to raise in the parent for a failure in a worker."""
   if kind == "OSError":
-    return OSError(errno.EIO, text, str(directory))
+    # `text` stands alone: an errno would be printed before it.
+    return CollectionError(f"{directory}: {text}")
   return ValueError(text) if kind == "ValueError" else RuntimeError(text)
 
 

@@ -7,7 +7,6 @@ and memory, in a new emulator as in one that has played before.
 import hashlib
 import io
 import os
-import pathlib
 from typing import Any
 import warnings
 
@@ -24,6 +23,7 @@ _MOST_BOOT_FRAMES = 600
 _SET_UP_FRAMES = 80  # then a game draws its first screen
 # Frames until the boot ROM has drawn something, with room to spare.
 _FIRST_DRAWN_FRAMES = 16
+_MOST_STATE_BYTES = 4 << 20  # a state of the largest cartridge has 0.4
 _BUTTONS = ("down", "left", "right", "up", "a", "b", "start", "select")
 
 
@@ -157,9 +157,15 @@ def read_save_state(path: str | os.PathLike | None) -> bytes | None:
   if not path:
     return None
   try:
-    return pathlib.Path(path).read_bytes()
+    with open(path, "rb") as file:
+      data = file.read(_MOST_STATE_BYTES + 1)
   except OSError as error:
     raise ValueError(f"save state {path}: {error.strerror}") from None
+  if len(data) > _MOST_STATE_BYTES:
+    raise ValueError(
+      f"save state {path}: larger than {_MOST_STATE_BYTES >> 20} MiB, no state"
+    )
+  return data
 
 
 def state_sha1(save_state: bytes | None) -> str:

@@ -152,6 +152,11 @@ class EpisodeIndex:
     for row, piece in pieces:
       chunk = chunks[piece.shard, piece.record]
       for name, array in out.items():
+        if name not in chunk:
+          raise ValueError(
+            f"shard {piece.shard}, record {piece.record}: no field {name!r} "
+            "(recorded by another version; collect again)"
+          )
         array[row, piece.to] = chunk[name][piece.within]
     return out
 

@@ -95,8 +95,8 @@ def resolve(path: str | os.PathLike | None = None) -> Rom:
       data = file.read(_MOST_ROM_BYTES + 1)
   except OSError as error:
     raise ValueError(
-      f"ROM {chosen}: {error.strerror}; give --rom=FILE, set {ROM_VARIABLE}, "
-      "or neither for the practice cartridge"
+      f"ROM {chosen}: {error.strerror}; SHA-1 expected {_expected()}; give "
+      f"--rom=FILE, set {ROM_VARIABLE}, or neither for the practice cartridge"
     ) from None
   if len(data) > _MOST_ROM_BYTES:
     raise ValueError(
@@ -140,10 +140,16 @@ def _check_header(path: pathlib.Path, data: bytes, sha1: str) -> None:
 
 
 def _refuse(path: pathlib.Path, reason: str, sha1: str) -> None:
-  expected = " or ".join(
-    f"{known} ({name})" for known, name in POKEMON_RED_SHA1S.items()
-  )
   raise ValueError(
-    f"ROM {path}: {reason}; SHA-1 found {sha1}, expected {expected}, "
-    "the practice cartridge's, or any intact four-shade game (frames only)"
+    f"ROM {path}: {reason}; SHA-1 found {sha1}, expected {_expected()}"
+  )
+
+
+def _expected() -> str:
+  known = " or ".join(
+    f"{sha1} ({name})" for sha1, name in POKEMON_RED_SHA1S.items()
+  )
+  return (
+    f"{known}, the practice cartridge's, or any intact four-shade game "
+    "(frames only)"
   )

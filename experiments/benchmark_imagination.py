@@ -17,9 +17,15 @@ import time
 import numpy as np
 
 from experiments import cli
+from experiments import inputs
+from experiments import run_directory
+
+_HEADER = "batch  imagined steps/s  median ms  IQR ms  compile s"
 
 cli.define_config_flags()
-_CHECKPOINT = cli.string("checkpoint", "", "World model's run directory.")
+_CHECKPOINT = cli.string(
+  "checkpoint", "", "Run directory of a world model or agent."
+)
 _BATCH_SIZES = cli.string(
   "batch_sizes", "16,64,256,1024", "Dreams side by side, comma-separated."
 )
@@ -39,6 +45,12 @@ def main() -> None:
     raise ValueError(f"--repeats: {repeats}, expected at least 1")
   config, params = _model(jax)
   rows = []
+  print(
+    f"{jax.devices()[0].device_kind}, jax {jax.__version__}, preset "
+    f"{config.preset}, dreams of {config.policy.horizon} steps, {repeats} "
+    f"repeats\n{_HEADER}\n{'-' * len(_HEADER)}",
+    flush=True,
+  )
   for size in sizes:
     row = _measure(jax, config, params, size, repeats)
     rows.append(row)
@@ -64,18 +76,16 @@ def main() -> None:
 
 
 def _model(jax):
-  from pokedreamer_jax import checkpoints
-  from pokedreamer_jax import config as config_lib
   from pokedreamer_jax import tiles
   from pokedreamer_jax import world_model
 
   if _CHECKPOINT.value:
-    from experiments import run_directory
-
-    values = run_directory.read_config(_CHECKPOINT.value)
-    values.pop("generation", None)
-    config = config_lib.from_dict(values)
-    return config, checkpoints.load_item(_CHECKPOINT.value, "params")
+    directory = _CHECKPOINT.value
+    config = inputs.load_config(directory)
+    # An agent brings the world model that it acts on.
+    if run_directory.read_stage(directory) != "world_model":
+      return config, inputs.load_agent(directory).world_params
+    return config, inputs.load_world_model(directory)
   config = cli.make_config()
   vocab = config.world_model.tile_vocab
   table = tiles.build([], vocab)
@@ -144,9 +154,8 @@ def _batch_sizes(text: str) -> list[int]:
 
 def _line(row: dict) -> str:
   return (
-    f"batch {row['batch']:>5}: {row['imagined_steps_per_s']:>10,.0f} imagined "
-    f"steps/s  (median {row['median_ms']:.1f} ms, IQR {row['iqr_ms']:.1f} ms, "
-    f"compile {row['compile_s']:.1f} s)"
+    f"{row['batch']:>5}  {row['imagined_steps_per_s']:>16,.0f}  "
+    f"{row['median_ms']:>9.1f}  {row['iqr_ms']:>6.1f}  {row['compile_s']:>9.1f}"
   )
 
 

@@ -12,6 +12,7 @@ compiled programs.
 
 from collections.abc import Callable
 from collections.abc import Sequence
+import errno
 import os
 import pathlib
 import shlex
@@ -172,12 +173,18 @@ def run_main(main: Callable[[], int | None]) -> None:
     code = EXIT_INTERRUPTED
     say("Interrupted.")
   except (ValueError, OSError) as error:
+    if _is_disk_full(error):
+      sys.exit(_say_disk_full(error))
     if not _is_input_error(error):
       raise
     if os.environ.get("POKEDREAMER_TRACEBACK"):
       traceback.print_exc()
     say(f"Error: {error}")
     code = EXIT_BAD_INPUT
+  except Exception as error:
+    if not _is_disk_full(error):
+      raise
+    code = _say_disk_full(error)
   sys.stdout.flush()
   sys.exit(code)
 
@@ -270,10 +277,30 @@ def _follow_parent() -> None:
   threading.Thread(target=watch, daemon=True).start()
 
 
+def _say_disk_full(error: BaseException) -> int:
+  detail = f" ({error.strerror})" if isinstance(error, OSError) else ""
+  say(
+    f"Error: the disk is full{detail}; what was saved before is kept. Free "
+    f"some, then continue with: {command_line()}"
+  )
+  return EXIT_FAILED
+
+
+def _is_disk_full(error: BaseException | None) -> bool:
+  """Whether the disk ran full somewhere below, in a library's words too."""
+  while error is not None:
+    if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
+      return True
+    if os.strerror(errno.ENOSPC) in str(error):
+      return True
+    error = error.__cause__ or error.__context__
+  return False
+
+
 def _is_input_error(error: BaseException) -> bool:
   """Whether it was raised by this project's own lines, not in a library."""
-  if isinstance(error, OSError):
-    return error.filename is not None
+  if isinstance(error, OSError) and error.filename is not None:
+    return True
   frames = traceback.extract_tb(error.__traceback__)
   raised_in = pathlib.Path(frames[-1].filename).resolve()
   return any(_ROOT / name in raised_in.parents for name in _PACKAGES)

@@ -38,7 +38,7 @@ def main() -> None:
     "clone",
     {
       **config_lib.to_dict(config),
-      "generation": generation.digest,
+      **inputs.describe(generation),
       "inputs": {"world_model": inputs.fingerprint(world_model_dir)},
     },
     FREE,
@@ -109,6 +109,7 @@ def train(
       )
       step = until
       values = {name: float(value) for name, value in metrics.items()}
+      run.check_finite(step, values)
       if step % config.clone.save_every == 0 or step == total:
         values |= _held_out_values(evaluate, state.params, held_out)
         save()

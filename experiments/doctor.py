@@ -14,6 +14,7 @@ import sys
 import tempfile
 
 from experiments import cli
+from experiments import processes
 from experiments import run_directory
 
 _WORKDIR = cli.string("workdir", "runs/quickstart", "Where a run would write.")
@@ -192,8 +193,10 @@ def check_workdir(workdir: pathlib.Path) -> Finding:
 
 
 def check_disk(workdir: pathlib.Path, needed_bytes: int) -> Finding:
-  """That a run fits on the disk."""
+  """That what is still missing of a run fits on the disk."""
   free = shutil.disk_usage(_existing(workdir)).free
+  if workdir.exists():
+    needed_bytes = max(needed_bytes - processes.disk_bytes(workdir), _MIB)
   text = f"{free / 2**30:.1f} GiB free, {needed_bytes / 2**30:.1f} GiB needed"
   if free < needed_bytes:
     fix = "free some, or give a --workdir on another disk"

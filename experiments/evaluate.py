@@ -107,7 +107,10 @@ def _evaluate_play(config: config_lib.Config) -> None:
   from data_tools import roms
 
   rom = roms.resolve(_ROM.value)
+  if not rom.has_ram_fields:
+    raise ValueError(f"play is measured in rewards: {rom.describe()}")
   players = _parse_players(_PLAYER.value or ())
+  notes = [inputs.check_rom(d, rom) for d in players.values() if d]
   save_state = emulator.read_save_state(_SAVE_STATE.value)
   run = run_directory.open_run(
     cli.workdir(),
@@ -129,6 +132,8 @@ def _evaluate_play(config: config_lib.Config) -> None:
   with run:
     if not run.finished:
       run.log(f"Playing {rom.describe()}")
+      for note in filter(None, notes):
+        run.log(f"Note: {note}")
       run.finish(_play(config, rom, players, save_state))
     _show(run, summary.play_table(run.result))
 

@@ -56,6 +56,9 @@ def main() -> None:
 
   rom = roms.resolve(_ROM.value)
   save_state = emulator.read_save_state(_SAVE_STATE.value)
+  note = inputs.check_rom(directory, rom)
+  if note:
+    print(f"Note: {note}", flush=True)
   model = load_model(directory)
   with progress.Progress("demo", 3, "parts") as bar:
     bar.phase("playing the emulator", about_s=15)

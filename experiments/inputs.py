@@ -34,6 +34,41 @@ def open_generation(data_dir: str, workdir: pathlib.Path):
   return generations.freeze(data_dir)
 
 
+def describe(generation: Any) -> dict[str, Any]:
+  """What a run directory records of its data: digest and ROMs (SHA-1)."""
+  sha1s = {entry.header.rom_sha1 for _, entry in generation.episodes()}
+  return {"generation": generation.digest, "roms": sorted(sha1s)}
+
+
+def check_rom(directory: str, rom: Any) -> str:
+  """Compares a ROM with those that a checkpoint was trained on.
+
+  Args:
+    directory: run directory of a world model, clone or policy.
+    rom: a `data_tools.roms.Rom`.
+
+  Returns:
+    A remark where the ROM is another one, else "".
+
+  Raises:
+    ValueError: the checkpoint reads the game's memory, and of this ROM nobody
+      knows where it lies.
+  """
+  if load_config(directory).world_model.ram == "given":
+    if not rom.has_ram_fields:
+      raise ValueError(
+        f"{directory}: trained with memory variables, which cannot be read in "
+        f"{rom.describe()}"
+      )
+  trained = run_directory.read_config(directory).get("roms", [])
+  if not trained or rom.sha1 in trained:
+    return ""
+  return (
+    f"{directory} was trained on the ROM with SHA-1 {' and '.join(trained)}, "
+    f"this is {rom.describe()}"
+  )
+
+
 def fingerprint(directory: str) -> dict[str, Any]:
   """Names the checkpoint a stage starts from, without reading it.
 

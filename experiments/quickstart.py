@@ -9,6 +9,7 @@ practice cartridge.
 """
 
 from collections.abc import Sequence
+import os
 import pathlib
 import time
 from typing import Any
@@ -43,8 +44,11 @@ def main() -> int | None:
 
   workdir = cli.workdir()
   rom = roms.resolve(_ROM.value)
+  # A ROM that the environment names is named in the commands that are shown.
+  rom_path = _ROM.value or os.environ.get(roms.ROM_VARIABLE)
   overrides, notes = adapt(rom.kind)
   config = cli.make_config(overrides)
+  check(config, rom)  # before the directory is claimed for it
   if config.preset == "debug":
     notes.append("preset debug tries the wiring; its numbers mean nothing")
   run = run_directory.open_run(
@@ -56,7 +60,7 @@ def main() -> int | None:
   )
   with run:
     arguments = cli.config_arguments(overrides)
-    plan = make_plan(workdir, rom.kind, _ROM.value, arguments, config)
+    plan = make_plan(workdir, rom.kind, rom_path, arguments, config)
     if stages.pending(plan[1:]):
       run.log(f"Game: {rom.describe()}")
       run.log(f"Preset {config.preset}, seed {config.seed}, in {workdir}")
@@ -69,6 +73,20 @@ def main() -> int | None:
     print_panel(shown, workdir, arguments, run)
     run.finish(to_json(shown))
   return 0
+
+
+def check(config: config_lib.Config, rom: Any) -> None:
+  """Finds what a late stage would refuse.
+
+  Raises:
+    ValueError: a policy of the mix or a token is unknown, or not for this ROM.
+  """
+  from data_tools import policies
+  from pokedreamer_jax import tokens
+
+  for item in policies.parse_mix(config.collect.policy_mix):
+    policies.make_policy(item.behaviour, rom)
+  tokens.check(config.world_model.token_sizes)
 
 
 def adapt(kind: str) -> tuple[list[str], list[str]]:
@@ -101,7 +119,7 @@ def make_plan(
   Args:
     workdir: of the quickstart.
     kind: of the ROM, as `data_tools.roms` names it.
-    rom_path: `--rom` as given, or None.
+    rom_path: the ROM to name in every command; None for the cartridge.
     config_arguments: `--preset --seed --set` for every stage.
     config: the configuration that they describe.
   """

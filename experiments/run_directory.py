@@ -12,6 +12,7 @@ from collections.abc import Mapping
 import fcntl
 import importlib.metadata
 import json
+import math
 import os
 import pathlib
 import platform
@@ -63,6 +64,19 @@ class Run:
   def metrics(self, step: int, values: Mapping[str, float]) -> None:
     """Records scalars at a step, in JSON lines and TensorBoard."""
     self._writer.write(step, values)
+
+  def check_finite(self, step: int, values: Mapping[str, float]) -> None:
+    """Stops a run that has gone wrong, before it is saved.
+
+    Raises:
+      ValueError: a value is not finite; the line names it and the step.
+    """
+    bad = sorted(n for n, value in values.items() if not math.isfinite(value))
+    if bad:
+      raise ValueError(
+        f"update {step}: {', '.join(bad)} not finite; the last good checkpoint "
+        f"stays in {self.path / 'checkpoints'} (try a lower learning rate)"
+      )
 
   def truncate_metrics(self, step: int) -> None:
     """Drops the metrics after `step`, when resuming from there."""

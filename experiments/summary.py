@@ -116,8 +116,13 @@ def dream_table(report: Mapping[str, Any]) -> Table:
         row.append("-" if value is None else _METRICS[metric][1].format(value))
     rows.append(row)
     kinds.append("strong" if name.startswith("dream") else "faint")
+  source = (
+    f"of {report['episodes']} held-out episodes"
+    if report["held_out"]
+    else "of the TRAINING episode (with one episode nothing is held out)"
+  )
   note = (
-    f"{report['windows']} windows of held-out episodes: {report['context']} "
+    f"{report['windows']} windows {source}: {report['context']} "
     "frames seen, then the recorded actions alone. Pixels and exact: share of "
     "right pixels and of frames right in every pixel. Tiles: distance of the "
     "imagined position, as tokens name it; a wrong map counts 20."

@@ -11,7 +11,6 @@ resumes. The checkpoint holds all that acting needs, the world model included.
 import dataclasses
 import functools
 import json
-import math
 
 from experiments import cli
 from experiments import inputs
@@ -55,7 +54,7 @@ def main() -> None:
     "policy",
     {
       **config_lib.to_dict(config),
-      "generation": generation.digest,
+      **inputs.describe(generation),
       "inputs": sources,
     },
     FREE,
@@ -113,21 +112,24 @@ def train(
     while step < total:
       state, metrics = update(state, run_key, world_params, starts, clone)
       step += 1
-      if step % config.policy.log_every == 0 or step == total:
+      stopping = run.stop_requested and step < total
+      logging = step % config.policy.log_every == 0 or step == total
+      saving = step % config.policy.save_every == 0 or step == total
+      if logging or saving or stopping:
         values = {k: float(v) for k, v in jax.device_get(metrics).items()}
-        _check_finite(values, step, run)
+        run.check_finite(step, values)
+      if logging:
         run.metrics(step, values)
         bar.update(
           step,
           reward=values["imagined/reward"],
           entropy=values["policy/entropy"],
         )
-      if run.stop_requested and step < total:
+      if saving or stopping:
         save()
+      if stopping:
         store.wait()
         raise run.stopped(f"update {step} of {total}")
-      if step % config.policy.save_every == 0 or step == total:
-        save()
   store.close()
   run.finish({"updates": total, **values})
   run.log(
@@ -205,17 +207,6 @@ def _last_values(run: run_directory.Run) -> dict[str, float]:
     for name, value in (rows[-1] if rows else {}).items()
     if name not in ("step", "time_s")
   }
-
-
-def _check_finite(values, step: int, run: run_directory.Run) -> None:
-  bad = sorted(
-    name for name, value in values.items() if not math.isfinite(value)
-  )
-  if bad:
-    raise ValueError(
-      f"update {step}: {', '.join(bad)} not finite; the last good checkpoint "
-      f"stays in {run.path / 'checkpoints'}"
-    )
 
 
 if __name__ == "__main__":

@@ -9,12 +9,12 @@ sheet of dreams, `dreams.png`.
 """
 
 import json
-import math
-import pathlib
 
 from experiments import cli
+from experiments import inputs
 from experiments import progress
 from experiments import run_directory
+from pokedreamer_jax import config as config_lib
 
 cli.define_run_flags()
 _DATA_DIR = cli.string("data_dir", None, "Directory of recorded experience.")
@@ -31,11 +31,11 @@ _COMPILE_S = 25  # on two CPU cores
 def main() -> None:
   """Builds the parts and runs the loop."""
   config = cli.make_config()
-  generation = open_generation(cli.required("data_dir"), cli.workdir())
+  generation = inputs.open_generation(cli.required("data_dir"), cli.workdir())
   run = run_directory.open_run(
     cli.workdir(),
     "world_model",
-    {**_config_dict(config), "generation": generation.digest},
+    {**config_lib.to_dict(config), **inputs.describe(generation)},
     FREE,
   )
   with run:
@@ -45,23 +45,6 @@ def main() -> None:
     for line in generation.report():
       run.log(line)
     train(config, generation, run)
-
-
-def open_generation(data_dir: str, workdir: pathlib.Path):
-  """The generation that this run started with, or a new one of all data.
-
-  Raises:
-    ValueError: no data.
-  """
-  from data_tools import generations
-
-  known = workdir / "config.json"
-  if known.exists():
-    digest = run_directory.read_config(workdir).get("generation")
-    if digest:
-      folder = pathlib.Path(data_dir) / generations.GENERATIONS_DIR
-      return generations.load(folder / f"{digest}.json")
-  return generations.freeze(data_dir)
 
 
 def train(config, generation, run: run_directory.Run) -> None:
@@ -114,9 +97,13 @@ def train(config, generation, run: run_directory.Run) -> None:
     while step < total:
       state, metrics = update(state, next(batches), run_key)
       step += 1
-      if step % config.train.log_every == 0 or step == total:
+      stopping = run.stop_requested
+      logging = step % config.train.log_every == 0 or step == total
+      saving = step % config.train.save_every == 0 or step == total
+      if logging or saving or stopping:
         values = {k: float(v) for k, v in jax.device_get(metrics).items()}
-        _check_finite(values, step, run)
+        run.check_finite(step, values)
+      if logging:
         run.metrics(step, values)
         bar.update(
           step,
@@ -124,12 +111,11 @@ def train(config, generation, run: run_directory.Run) -> None:
           image=values["loss/image"],
           kl=values["loss/kl"],
         )
-      if run.stop_requested:
+      if saving or stopping:
         save(step)
+      if stopping:
         store.wait()
         raise run.stopped(f"update {step} of {total}")
-      if step % config.train.save_every == 0 or step == total:
-        save(step)
       if step % config.train.eval_every == 0 and step < total:
         bar.phase("evaluating", about_s=20)
         run.metrics(step, evaluator.quick(state.params))
@@ -157,23 +143,6 @@ def _init_params(config, index):
   table = tiles.build(frames, config.world_model.tile_vocab)
   key = jax.random.fold_in(jax.random.key(config.seed), 1)
   return world_model.init(config.world_model, key, table)
-
-
-def _check_finite(values, step: int, run: run_directory.Run) -> None:
-  bad = sorted(
-    name for name, value in values.items() if not math.isfinite(value)
-  )
-  if bad:
-    raise ValueError(
-      f"update {step}: {', '.join(bad)} not finite; the last good checkpoint "
-      f"stays in {run.path / 'checkpoints'} (try a lower train.learning_rate)"
-    )
-
-
-def _config_dict(config) -> dict:
-  from pokedreamer_jax import config as config_lib
-
-  return config_lib.to_dict(config)
 
 
 def _summary(quick: dict) -> str:

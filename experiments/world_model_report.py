@@ -33,7 +33,8 @@ class Evaluator:
   ):
     self._config = config
     self._index = loader.EpisodeIndex(generation, "val")
-    if not len(self._index):  # a single recorded episode
+    self.held_out = bool(len(self._index))
+    if not self.held_out:  # a single recorded episode
       self._index = loader.EpisodeIndex(generation, "train")
     self._windows: dict[int, dict[str, np.ndarray]] = {}
     self._infer = config.world_model.ram == "inferred"
@@ -91,7 +92,8 @@ class Evaluator:
       rom: of the recording, for the line of the emulator with other luck.
     """
     evaluate = self._config.evaluate
-    return evaluation.report(
+    episodes = np.array([episode for episode, _ in self._places()])
+    result = evaluation.report(
       self._config.world_model,
       params,
       jax.random.key(0),
@@ -99,17 +101,26 @@ class Evaluator:
       evaluate,
       infer=self._infer,
       ceiling=None if rom is None else self._ceiling(rom),
+      # One episode alone has no spread between episodes.
+      groups=episodes if len(set(episodes)) > 1 else None,
     )
+    return result | {
+      "held_out": self.held_out,
+      "episodes": len(set(episodes.tolist())),
+    }
+
+  def _places(self) -> list[tuple[int, int]]:
+    """Episode and first row of each window of `report`."""
+    evaluate = self._config.evaluate
+    length = evaluate.context + evaluate.horizon
+    return loader.fixed_places(self._index, length, evaluate.windows)
 
   def _ceiling(self, rom: roms.Rom) -> evaluation.Dreams:
     """The windows of `report`, played by the emulator with other luck."""
     evaluate = self._config.evaluate
-    length = evaluate.context + evaluate.horizon
     steps = evaluation.reported_steps(evaluate.horizon)
     rows: dict[int, list[int]] = {}
-    for episode, start in loader.fixed_places(
-      self._index, length, evaluate.windows
-    ):
+    for episode, start in self._places():
       rows.setdefault(episode, []).append(start + evaluate.context - 1)
     frames, places = [], []
     for episode, at in rows.items():

@@ -11,7 +11,10 @@ One of the few modules here that touch files.
 
 from collections.abc import Callable
 from collections.abc import Mapping
+import errno
+import math
 import pathlib
+import shutil
 from typing import Any
 
 from etils import epath
@@ -22,6 +25,7 @@ from orbax.checkpoint import checkpoint_managers as managers
 
 PyTree = Any
 LOOP = "loop"  # the JSON item
+_SPACE_FLOOR_BYTES = 2 << 20  # for metadata, metrics and logs
 
 
 class Store:
@@ -81,6 +85,9 @@ class Store:
       items: name -> pytree of arrays (typed PRNG keys too), no bare leaf.
       loop: JSON-ready state of the loop.
       metrics: numbers by which the best step is chosen.
+
+    Raises:
+      OSError: the disk has no room for it (ENOSPC); nothing was written.
     """
     if LOOP in items:
       raise ValueError(f"items: {LOOP!r} names the JSON item, rename yours")
@@ -89,6 +96,7 @@ class Store:
         raise ValueError(f"items[{name!r}]: one leaf, expected a mapping")
     if step in self._manager.all_steps():
       return
+    self._check_space(items)
     args = {name: ocp.args.StandardSave(item) for name, item in items.items()}
     args[LOOP] = ocp.args.JsonSave(dict(loop))
     self._manager.save(
@@ -97,6 +105,22 @@ class Store:
       metrics=None if metrics is None else dict(metrics),
       force=True,
     )
+
+  def _check_space(self, items: Mapping[str, PyTree]) -> None:
+    """Looks before Orbax writes: a disk that fills up breaks many threads."""
+    self.wait()  # what is being written takes room too
+    leaves = jax.tree.leaves(dict(items))
+    needed = _SPACE_FLOOR_BYTES + sum(
+      math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in leaves
+    )
+    free = shutil.disk_usage(self.directory).free
+    if free < needed:
+      raise OSError(
+        errno.ENOSPC,
+        f"a checkpoint needs {needed / 2**20:.0f} MiB, {free / 2**20:.0f} MiB "
+        "are free",
+        str(self.directory),
+      )
 
   def wait(self) -> None:
     """Returns when every started save is complete on disk."""

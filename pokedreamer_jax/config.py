@@ -285,7 +285,8 @@ class EvaluateConfig:
 
   def __post_init__(self):
     _at_least(self, 2, "episodes", "windows")
-    _at_least(self, 1, "context", "horizon", "bootstrap")
+    _at_least(self, 1, "context", "bootstrap")
+    _at_least(self, 5, "horizon")  # the first step that tables speak of
 
 
 @dataclasses.dataclass(frozen=True)

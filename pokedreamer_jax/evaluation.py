@@ -157,6 +157,7 @@ def report(
   evaluate: config_lib.EvaluateConfig,
   infer: bool = False,
   ceiling: Dreams | None = None,
+  groups: np.ndarray | None = None,
 ) -> dict[str, Any]:
   """Fidelity and drift tables with their reference lines.
 
@@ -169,6 +170,8 @@ def report(
     infer: guess the tokens of observed rows from frames, in every line.
     ceiling: the same windows played by the emulator with other luck, at
       `reported_steps`: how close chance lets anything come.
+    groups: `[W]`, the episode of each window: windows of one episode are
+      alike, so intervals are over episodes. None: every window by itself.
 
   Returns:
     JSON-ready: `lines[name][step][metric]` means, `comparisons`, `one_step`,
@@ -180,8 +183,9 @@ def report(
   rows = [context + k - 1 for k in steps]  # rows of those open-loop steps
   truth = np.asarray(windows["frame"][:, rows])
   places = recorded_places(windows) if has_places(cfg) else None
-  # A derangement: every window gets the actions of another one.
-  shuffled = np.roll(windows["action"], 1, axis=0)
+  # A derangement. Windows lie in the order of their episodes, so that one
+  # half a round away is of another episode.
+  shuffled = np.roll(windows["action"], count // 2, axis=0)
   keys = jax.random.split(key, 5)
   dream = functools.partial(
     open_loop, cfg, params, windows=windows, context=context, infer=infer
@@ -214,7 +218,7 @@ def report(
     }
     for name, score in scores.items()
   }
-  result["comparisons"] = _compare(scores, steps, evaluate.bootstrap)
+  result["comparisons"] = _compare(scores, steps, evaluate.bootstrap, groups)
   few = _thinned(windows, _BATCH)
   ahead = one_step(cfg, params, keys[4], few, context, infer)
   result["one_step"] = _one_step_scores(ahead, few, context)
@@ -289,7 +293,7 @@ def _one_step_scores(ahead, windows, context) -> dict[str, float]:
   }
 
 
-def _compare(scores, steps, resamples) -> list[dict[str, Any]]:
+def _compare(scores, steps, resamples, groups) -> list[dict[str, Any]]:
   """Dream against frozen frame and shuffled actions, paired by window."""
   rows = []
   dream = scores["dream (sampled)"]
@@ -306,7 +310,7 @@ def _compare(scores, steps, resamples) -> list[dict[str, Any]]:
             "metric": metric,
             "step": k,
             "than": other,
-            **statistics.bootstrap_mean(gain[:, i], resamples),
+            **statistics.bootstrap_mean(gain[:, i], resamples, groups=groups),
           }
         )
   return rows

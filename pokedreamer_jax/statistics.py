@@ -4,24 +4,42 @@ import numpy as np
 
 
 def bootstrap_mean(
-  values: np.ndarray, resamples: int = 2000, seed: int = 0
+  values: np.ndarray,
+  resamples: int = 2000,
+  seed: int = 0,
+  groups: np.ndarray | None = None,
 ) -> dict[str, float]:
   """Mean of paired differences `[n]` with its 95 % bootstrap interval.
 
-  Percentile bootstrap over the pairs; deterministic for a seed.
+  Percentile bootstrap over the pairs, or over whole groups of them where
+  pairs of one group are alike (cluster bootstrap; Davison and Hinkley 1997,
+  section 3.8). Deterministic for a seed.
+
+  Args:
+    values: paired differences.
+    resamples: bootstrap draws.
+    seed: of the draws.
+    groups: `[n]`, which values belong together, such as windows of one
+      episode; None draws every value by itself.
 
   Returns:
     `mean`, `low`, `high` and `n`.
 
   Raises:
-    ValueError: fewer than two values.
+    ValueError: fewer than two values, or fewer than two groups.
   """
   values = np.asarray(values, np.float64)
   if values.ndim != 1 or len(values) < 2:
     raise ValueError(f"values: shape {values.shape}, expected [n] with n >= 2")
+  if groups is None:
+    groups = np.arange(len(values))
+  _, member = np.unique(groups, return_inverse=True)
+  sums, counts = np.bincount(member, values), np.bincount(member)
+  if len(sums) < 2:
+    raise ValueError(f"groups: {len(sums)}, expected at least 2")
   rng = np.random.default_rng(seed)
-  index = rng.integers(len(values), size=(resamples, len(values)))
-  means = values[index].mean(axis=1)
+  index = rng.integers(len(sums), size=(resamples, len(sums)))
+  means = sums[index].sum(axis=1) / counts[index].sum(axis=1)
   low, high = np.percentile(means, [2.5, 97.5])
   return {
     "mean": float(values.mean()),

@@ -172,3 +172,11 @@ def test_nothing_is_written_beside_the_rom(tmp_path, rom):
     game.reset(0)
     _play(game, _actions(5))
   assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_file_too_large_for_a_state_is_refused_unread(tmp_path):
+  path = tmp_path / "large.state"
+  with open(path, "wb") as file:
+    file.truncate(1 << 40)  # a hole: takes no disk
+  with pytest.raises(ValueError, match=r"large\.state: larger than 4 MiB"):
+    emulator_lib.read_save_state(path)

@@ -73,7 +73,9 @@ def test_a_wrong_rom_is_refused_in_one_line(tmp_path, changes, mend, reason):
 
 
 def test_files_that_are_no_rom_are_refused(tmp_path):
-  with pytest.raises(ValueError, match=r"No such file.*POKEDREAMER_ROM"):
+  with pytest.raises(
+    ValueError, match=r"No such file.*expected ea9bcae6.*POKEDREAMER_ROM"
+  ):
     roms.resolve(tmp_path / "absent.gb")
   text = tmp_path / "text.gb"
   text.write_text("not a game")

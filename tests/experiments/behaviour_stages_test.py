@@ -10,6 +10,7 @@ import pytest
 from data_tools import generations
 from data_tools import loader
 from data_tools import records
+from data_tools import roms
 from experiments import clone_behaviour
 from experiments import inputs
 from experiments import latents as encoding
@@ -245,3 +246,19 @@ def test_a_world_model_without_checkpoint_is_refused(made_up, tmp_path):
   (tmp_path / "config.json").write_text("{}")
   with pytest.raises(ValueError, match="no checkpoint"):
     inputs.fingerprint(tmp_path)
+
+
+def test_a_rom_other_than_the_recorded_one_is_remarked(made_up, tmp_path):
+  config, generation, _, _ = made_up
+  record = config_lib.to_dict(config) | inputs.describe(generation)
+  assert record["roms"] == ["0" * 40]
+  with run_directory.open_run(tmp_path / "clone", "clone", record):
+    pass
+  rom = roms.resolve(None)
+  same = dataclasses.replace(rom, sha1="0" * 40)
+  assert inputs.check_rom(tmp_path / "clone", same) == ""
+  note = inputs.check_rom(tmp_path / "clone", rom)
+  assert "0" * 40 in note and rom.sha1 in note
+  unknown = dataclasses.replace(rom, kind=roms.UNKNOWN)
+  with pytest.raises(ValueError, match="memory variables, which cannot"):
+    inputs.check_rom(tmp_path / "clone", unknown)

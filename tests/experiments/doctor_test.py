@@ -101,6 +101,15 @@ class ProcessesTest(absltest.TestCase):
         process.wait()
     self.assertBetween(memory.peak_bytes, 200 * 2**20, 320 * 2**20)
 
+  def test_what_a_run_has_written_it_no_longer_needs(self):
+    (self.folder / "data").write_bytes(os.urandom(4 << 20))
+    usage = mock.Mock(free=10 << 20)
+    with mock.patch("shutil.disk_usage", return_value=usage):
+      finding = doctor.check_disk(self.folder, 12 << 20)
+      self.assertEqual(finding.status, doctor.OK, finding.text)
+      finding = doctor.check_disk(self.folder / "new", 12 << 20)
+      self.assertEqual(finding.status, doctor.PROBLEM, finding.text)
+
   def test_disk_is_summed_over_folders(self):
     with tempfile.TemporaryDirectory() as folder:
       (pathlib.Path(folder) / "inner").mkdir()

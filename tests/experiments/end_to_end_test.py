@@ -4,7 +4,6 @@ import json
 import os
 import pathlib
 import re
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -32,6 +31,14 @@ def _quickstart(workdir, *arguments):
 
 def _environment():
   return os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+
+
+def _patched_cartridge(folder):
+  data = bytearray(roms.resolve(None).read())
+  data[-1] ^= 1  # another game, as far as anybody knows
+  path = folder / "other.gb"
+  path.write_bytes(data)
+  return path
 
 
 class EndToEndTest(absltest.TestCase):
@@ -87,6 +94,27 @@ class EndToEndTest(absltest.TestCase):
     self.assertNotIn("$ python", again.stdout)
     self.assertIn("Play in the emulator", again.stdout)
 
+    # On a game whose memory nobody can read the agent is refused.
+    rom = _patched_cartridge(self.workdir.parent)
+    policy = self.workdir / "policy"
+    play = ["--what=play", f"--workdir={self.workdir.parent / 'play'}"]
+    for module, *arguments in (
+      ("evaluate", *play, f"--player=policy={policy}"),
+      ("generate_demo_video", f"--checkpoint={policy}"),
+    ):
+      refused = subprocess.run(
+        [
+          *(sys.executable, "-m", f"experiments.{module}", f"--rom={rom}"),
+          *arguments,
+        ],
+        capture_output=True,
+        text=True,
+        env=_environment(),
+      )
+      self.assertEqual(refused.returncode, 2, refused.stderr)
+      self.assertLen(refused.stderr.splitlines(), 1)
+      self.assertIn("unknown game", refused.stderr)
+
     # Another configuration is refused, and nothing is lost.
     other = _quickstart(self.workdir, "--set=train.batch_size=5")
     self.assertEqual(other.returncode, 2)
@@ -94,11 +122,7 @@ class EndToEndTest(absltest.TestCase):
     self.assertTrue((self.workdir / "report.html").exists())
 
   def test_an_unknown_game_runs_with_frames_only(self):
-    rom = self.workdir.parent / "other.gb"
-    shutil.copy(roms.resolve(None).path, rom)
-    data = bytearray(rom.read_bytes())
-    data[-1] ^= 1  # another game, as far as anybody knows
-    rom.write_bytes(data)
+    rom = _patched_cartridge(self.workdir.parent)
     done = _quickstart(self.workdir, f"--rom={rom}")
     self.assertEqual(done.returncode, 0, done.stdout[-4000:])
     self.assertIn("frames only", done.stdout)

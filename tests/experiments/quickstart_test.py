@@ -12,6 +12,7 @@ import textwrap
 from absl.testing import absltest
 from absl.testing import parameterized
 
+from data_tools import roms
 from experiments import quickstart
 from experiments import stages
 from pokedreamer_jax import config as config_lib
@@ -244,6 +245,15 @@ class PlanTest(parameterized.TestCase):
     self.assertIn("frames only", notes[0])
     self.assertIn("--set=world_model.ram=off", plan["world_model"].arguments)
     self.assertIn("--checkpoint=runs/q/world_model", plan["video"].arguments)
+
+  @parameterized.parameters(
+    (["collect.policy_mix=wizard=1"], "wizard"),
+    (["world_model.tokens=mood:4"], "mood"),
+  )
+  def test_what_a_late_stage_would_refuse_is_refused_first(self, items, named):
+    config = config_lib.make("debug", items)
+    with self.assertRaisesRegex(ValueError, named):
+      quickstart.check(config, roms.resolve(None))
 
   def test_commands_are_the_ordinary_entry_points(self):
     for stage in self.plan("practice")[0].values():

@@ -38,6 +38,8 @@ def dream_result(gain=0.2, tiles_gain=2.0, shuffled_gain=0.3):
   ]
   return {
     "windows": 200,
+    "episodes": 20,
+    "held_out": True,
     "context": 8,
     "lines": lines,
     "comparisons": comparisons,

@@ -49,3 +49,30 @@ def test_equal_values_leave_no_doubt_and_seeds_repeat():
 def test_too_few_values_are_refused(values):
   with pytest.raises(ValueError, match=r"values: shape .* expected \[n\]"):
     statistics.bootstrap_mean(values)
+
+
+def test_values_that_are_alike_within_groups_widen_the_interval():
+  rng = np.random.default_rng(2)
+  # 40 groups of 10 equal values hold no more than their 40 means.
+  means = rng.normal(size=40)
+  values, groups = np.repeat(means, 10), np.repeat(np.arange(40), 10)
+  order = rng.permutation(400)  # groups need not lie together
+  found = statistics.bootstrap_mean(values[order], 4000, groups=groups[order])
+  half = 1.96 * means.std() / np.sqrt(40)
+  np.testing.assert_allclose(
+    [found["low"], found["high"]],
+    means.mean() + np.array([-half, half]),
+    atol=0.15 * half,
+  )
+  assert found["n"] == 400
+  alone = statistics.bootstrap_mean(values, 4000)
+  assert alone["high"] - alone["low"] < half
+
+
+def test_groups_of_unequal_size_keep_the_plain_mean():
+  values, groups = np.array([1.0, 1.0, 1.0, 5.0]), np.array([0, 0, 0, 1])
+  found = statistics.bootstrap_mean(values, 4000, groups=groups)
+  assert found["mean"] == 2.0
+  assert (found["low"], found["high"]) == (1.0, 5.0)
+  with pytest.raises(ValueError, match="groups: 1, expected at least 2"):
+    statistics.bootstrap_mean(values, groups=np.zeros(4))
