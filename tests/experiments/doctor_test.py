@@ -48,6 +48,15 @@ class DoctorTest(parameterized.TestCase):
     self.assertIn("/nowhere/red.gb", stops[1])
     self.assertIn("disk, rom", done.stderr)
 
+  def test_what_a_run_has_written_it_no_longer_needs(self):
+    (self.folder / "data").write_bytes(os.urandom(4 << 20))
+    usage = mock.Mock(free=10 << 20)
+    with mock.patch("shutil.disk_usage", return_value=usage):
+      finding = doctor.check_disk(self.folder, 12 << 20)
+      self.assertEqual(finding.status, doctor.OK, finding.text)
+      finding = doctor.check_disk(self.folder / "new", 12 << 20)
+      self.assertEqual(finding.status, doctor.PROBLEM, finding.text)
+
   def test_an_unknown_game_is_named_with_what_it_lacks(self):
     rom = self.folder / "other.gb"
     data = bytearray(roms.resolve(None).path.read_bytes())
@@ -100,15 +109,6 @@ class ProcessesTest(absltest.TestCase):
       with processes.PeakMemory(process.pid, every_s=0.05) as memory:
         process.wait()
     self.assertBetween(memory.peak_bytes, 200 * 2**20, 320 * 2**20)
-
-  def test_what_a_run_has_written_it_no_longer_needs(self):
-    (self.folder / "data").write_bytes(os.urandom(4 << 20))
-    usage = mock.Mock(free=10 << 20)
-    with mock.patch("shutil.disk_usage", return_value=usage):
-      finding = doctor.check_disk(self.folder, 12 << 20)
-      self.assertEqual(finding.status, doctor.OK, finding.text)
-      finding = doctor.check_disk(self.folder / "new", 12 << 20)
-      self.assertEqual(finding.status, doctor.PROBLEM, finding.text)
 
   def test_disk_is_summed_over_folders(self):
     with tempfile.TemporaryDirectory() as folder:

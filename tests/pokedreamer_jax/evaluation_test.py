@@ -249,7 +249,7 @@ def test_comparisons_are_positive_where_the_dream_is_better():
     "frozen frame": {"pixels": 0.5 * ones, "tiles": 5.0 * ones},
     "shuffled actions": {"pixels": 0.95 * ones, "tiles": 1.0 * ones},
   }
-  rows = evaluation._compare(scores, [1], 100)
+  rows = evaluation._compare(scores, [1], 100, None)
   found = {(r["than"], r["metric"]): round(r["mean"], 6) for r in rows}
   assert found == {
     ("frozen frame", "pixels"): 0.4,
