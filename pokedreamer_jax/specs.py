@@ -51,12 +51,14 @@ NUM_REWARD_TERMS = len(REWARD_TERMS)
 
 # `published`: the weights of the published system. `capped`: the same, but
 # wild wins and XP count only up to a sum per episode, because grinding wild
-# battles for ever pays more than finishing the game.
+# battles for ever pays more than finishing the game. The sums are about what
+# the demonstrator of chapter one earns on its way (median 5 wins, 470 XP):
+# lower ones make a policy avoid battles that the published weights pay.
 _PUBLISHED = (10.0, 2.0, 0.5, 1.0, 1.0, 0.01, -0.05, -0.001)
 REWARD_WEIGHTS = {"published": _PUBLISHED, "capped": _PUBLISHED}
 REWARD_CAPS: dict[str, dict[str, float]] = {
   "published": {},
-  "capped": {"wild_wins": 4.0, "xp": 200.0},
+  "capped": {"wild_wins": 5.0, "xp": 450.0},
 }
 # Terms that grinding wild battles can raise; play is also reported without.
 WILD_BATTLE_TERMS = ("wild_wins", "xp")

@@ -29,13 +29,15 @@ def test_every_reward_has_weights_caps_and_a_name_in_the_configuration():
 
 @pytest.mark.parametrize("xp", [np, jnp])
 def test_a_cap_is_on_the_sum_of_the_episode(xp):
-  terms = _terms(wild_wins=[1] * 7, xp=[80, 80, 80, 0, 9, 0, 0], badges=[1] * 7)
+  terms = _terms(
+    wild_wins=[1] * 7, xp=[200, 200, 200, 0, 9, 0, 0], badges=[1] * 7
+  )
   nothing = np.zeros(specs.NUM_REWARD_TERMS, np.float32)
   counted = np.asarray(
     specs.cap_terms(xp.asarray(terms), xp.asarray(nothing), "capped")
   )
-  assert counted[:, _WINS].tolist() == [1, 1, 1, 1, 0, 0, 0]
-  assert counted[:, _XP].tolist() == [80, 80, 40, 0, 0, 0, 0]
+  assert counted[:, _WINS].tolist() == [1, 1, 1, 1, 1, 0, 0]
+  assert counted[:, _XP].tolist() == [200, 200, 50, 0, 0, 0, 0]
   assert counted[:, _BADGES].tolist() == [1] * 7  # not capped
   np.testing.assert_array_equal(
     specs.cap_terms(terms, nothing, "published"), terms
@@ -44,7 +46,7 @@ def test_a_cap_is_on_the_sum_of_the_episode(xp):
 
 def test_what_was_earned_before_counts_towards_the_cap():
   terms = _terms(wild_wins=[1, 1, 1], xp=[30, 30, 30])
-  earned = _terms(wild_wins=[3], xp=[160])[0]
+  earned = _terms(wild_wins=[4], xp=[410])[0]
   counted = specs.cap_terms(terms, earned, "capped")
   assert counted[:, _WINS].tolist() == [1, 0, 0]
   assert counted[:, _XP].tolist() == [30, 10, 0]
