@@ -238,7 +238,7 @@ class PolicyConfig:
   # 0.1 to 0.02 the policy leaves the recorded states behind, where neither the
   # model nor the caps on the reward hold: it grinds and gets no badge.
   kl_scale: float = 0.5
-  kl_final: float = 0.3
+  kl_final: float = 0.5
   max_grad_norm: float = 0.5
   # Advantages are divided by their deviation over the batch, but never by less
   # than this: where nothing happens, noise must not be blown up.
