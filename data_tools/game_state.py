@@ -77,6 +77,7 @@ def decode(rows: np.ndarray) -> dict[str, np.ndarray]:
     "dex_owned": _bits(rows, ram.DEX_OWNED, ram.DEX_BYTES),
     "dex_seen": _bits(rows, ram.DEX_SEEN, ram.DEX_BYTES),
     "money": _money(rows),
+    "capture_items": _capture_items(rows),
     "enemy_species": byte(ram.ENEMY_SPECIES) * fighting,
     "enemy_hp": enemy_hp(rows) * fighting,
     "enemy_level": byte(ram.ENEMY_LEVEL) * fighting,
@@ -131,6 +132,7 @@ class GameState:
   dex_owned: int
   dex_seen: int
   money: int
+  capture_items: int
   enemy_species: int
   enemy_hp: int
   enemy_level: int
@@ -217,6 +219,15 @@ def _money(rows: np.ndarray) -> np.ndarray:
   digits = rows[:, first : first + 3].astype(np.uint32)
   pairs = 10 * (digits >> 4) + (digits & 15)
   return 10_000 * pairs[:, 0] + 100 * pairs[:, 1] + pairs[:, 2]
+
+
+def _capture_items(rows: np.ndarray) -> np.ndarray:
+  """Items `[T]` in the bag that catch creatures, at most 255."""
+  first = ram.column(ram.BAG_ITEMS)
+  bag = rows[:, first : first + 2 * ram.BAG_SLOTS].reshape(-1, ram.BAG_SLOTS, 2)
+  carried = np.arange(ram.BAG_SLOTS) < _byte(rows, ram.BAG_COUNT)[:, None]
+  counted = carried & np.isin(bag[..., 0], ram.CAPTURE_ITEMS)
+  return np.minimum((bag[..., 1] * counted).sum(axis=1, dtype=np.int64), 255)
 
 
 def _where_running(

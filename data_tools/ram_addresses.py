@@ -34,6 +34,10 @@ DVS_OFFSET, LEVEL_OFFSET, MAX_HP_OFFSET = 0x1B, 0x21, 0x22  # u16, u8, u16
 DEX_OWNED = 0xD2F7  # 19 bytes, one bit a species
 DEX_SEEN = 0xD30A
 DEX_BYTES = 19
+BAG_COUNT = 0xD31D  # kinds of items carried
+BAG_ITEMS = 0xD31E  # 20 pairs of item id and number; those beyond are stale
+BAG_SLOTS = 20
+CAPTURE_ITEMS = (1, 2, 3, 4)  # ids of the items that catch
 MONEY = 0xD347  # 3 bytes, two decimal digits each
 BADGE_FLAGS = 0xD356
 MAP_ID = 0xD35E
@@ -75,6 +79,7 @@ RANGES = (
   (ESCAPED_FROM_BATTLE, 1),
   (PARTY_SIZE, 8 + PARTY_SLOTS * PARTY_STRIDE),
   (DEX_OWNED, 2 * DEX_BYTES),
+  (BAG_COUNT, 1 + 2 * BAG_SLOTS),
   (MONEY, 3),
   (BADGE_FLAGS, PLAYER_X + 1 - BADGE_FLAGS),
   (HALL_OF_FAME, 1),

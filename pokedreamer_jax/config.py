@@ -13,13 +13,13 @@ from typing import Any
 # Order matters: a token may depend on those before it (see `tokens.py`).
 PRACTICE_TOKENS = (
   "battle:4 dialog:2 menu:2 menu_item:8 map:32 y:64 x:64 facing:4 control:2 "
-  "badges:9 party_size:7 dex_owned:32 level:32 enemy_species:32 enemy_hp:64 "
-  "hp:64"
+  "badges:9 capture_items:8 party_size:7 dex_owned:32 level:32 "
+  "enemy_species:32 enemy_hp:64 hp:64"
 )
 POKEMON_RED_TOKENS = (
   "battle:4 dialog:2 menu:2 menu_item:8 map:256 y:160 x:96 facing:4 control:2 "
-  "badges:9 party_size:7 dex_owned:152 level:101 enemy_species:256 "
-  "enemy_hp:128 hp:128"
+  "badges:9 capture_items:32 party_size:7 dex_owned:152 level:101 "
+  "enemy_species:256 enemy_hp:128 hp:128"
 )
 REWARDS = ("published", "capped")  # names in `specs.REWARD_WEIGHTS`
 RAM_MODES = ("given", "inferred", "off")

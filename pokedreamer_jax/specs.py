@@ -63,7 +63,7 @@ REWARD_CAPS: dict[str, dict[str, float]] = {
 # Terms that grinding wild battles can raise; play is also reported without.
 WILD_BATTLE_TERMS = ("wild_wins", "xp")
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,6 +101,7 @@ RAM_FIELDS = (
   Field("dex_owned", (), "uint8", "species owned, a count"),
   Field("dex_seen", (), "uint8", "species seen, a count"),
   Field("money", (), "uint32", "decoded from BCD"),
+  Field("capture_items", (), "uint8", "carried items that catch, a count"),
   Field("enemy_species", (), "uint8", "0 outside battle"),
   Field("enemy_hp", (), "uint16", "0 outside battle"),
   Field("enemy_level", (), "uint8", "0 outside battle"),

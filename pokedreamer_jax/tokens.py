@@ -33,6 +33,7 @@ READERS = {
   "dex_owned": lambda ram: ram["dex_owned"],
   "level": lambda ram: ram["party_level"][..., 0],
   "hp": lambda ram: ram["party_hp"][..., 0],
+  "capture_items": lambda ram: ram["capture_items"],
   "enemy_species": lambda ram: ram["enemy_species"],
   "enemy_hp": lambda ram: ram["enemy_hp"],
 }

@@ -55,6 +55,8 @@ def test_numbers_of_one_state():
     BADGE_FLAGS=0b101, MONEY=(0x12, 0x34, 0x56), HALL_OF_FAME=2,
     PARTY_SIZE=2, PARTY_SPECIES=(0xB0, 0x24, 0xFF, 0x99),
     DEX_OWNED=(0b11, 0, 0b1), DEX_SEEN=(0xFF,),
+    # Three kinds: 5 and 2 that catch, 9 salves; what follows is stale.
+    BAG_COUNT=3, BAG_ITEMS=(4, 5, 20, 9, 3, 2, 1, 99),
   )  # fmt: skip
   for slot, (hp, top, level, xp) in enumerate(
     [(300, 400, 20, 0x01E240), (5, 9, 3, 27), (7, 7, 7, 7)]
@@ -70,6 +72,7 @@ def test_numbers_of_one_state():
   assert state.facing_name == "left"
   assert state.badge_count == 2
   assert state.money == 123456
+  assert state.capture_items == 7
   assert (state.dex_owned, state.dex_seen) == (3, 8)
   # The third slot is stale: the party has two members.
   assert state.party_species == (0xB0, 0x24, 0, 0, 0, 0)

@@ -43,6 +43,8 @@ def _row(**values):
     ("level", 101, {"party_level": [12, 99, 0, 0, 0, 0]}, 12),
     ("hp", 1000, {"party_hp": [703, 1, 2, 3, 4, 5]}, 703),
     ("hp", 64, {"party_hp": [703, 1, 2, 3, 4, 5]}, 63),
+    ("capture_items", 8, {"capture_items": 5}, 5),
+    ("capture_items", 8, {"capture_items": 99}, 7),
     ("enemy_species", 256, {"enemy_species": 200}, 200),
     ("enemy_hp", 64, {"enemy_hp": 40_000}, 63),  # no sign bit
   ],
