@@ -15,7 +15,7 @@ _STYLE = """
 * { box-sizing: border-box; }
 body { margin: 0; background: var(--back); color: var(--ink);
   font: 16px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; }
-main { max-width: 1080px; margin: 0 auto; padding: 28px 20px 64px; }
+main { max-width: 1120px; margin: 0 auto; padding: 28px 20px 64px; }
 h1 { font-size: 28px; line-height: 1.2; margin: 0 0 4px; }
 h2 { font-size: 19px; margin: 0 0 12px; }
 h3 { font-size: 15px; margin: 18px 0 6px; }
@@ -27,7 +27,7 @@ p { margin: 0 0 12px; } p:last-child { margin-bottom: 0; }
 table { border-collapse: collapse; font-size: 14px; width: 100%;
   font-variant-numeric: tabular-nums; }
 .wide { overflow-x: auto; margin: 0 0 12px; }
-th, td { padding: 6px 10px; text-align: right; white-space: nowrap;
+th, td { padding: 6px 8px; text-align: right; white-space: nowrap;
   border-bottom: 1px solid var(--line); }
 th { color: var(--faint); font-weight: 600; }
 th:first-child, td:first-child { text-align: left; padding-left: 0; }
