@@ -61,8 +61,14 @@ class Result:
   unfinished: tuple[str, ...] = ()
 
 
+_DISK_FULL = "disk full"  # a kind of failure, beside names of exceptions
+
+
 class CollectionError(OSError):
-  """The disk ended a collection; its message is one whole line."""
+  """A file or the disk ended a collection; prints without the errno."""
+
+  def __str__(self) -> str:
+    return f"{self.filename}: {self.strerror}"
 
 
 def make_collection(
@@ -319,7 +325,7 @@ class _Pool:
       free = shutil.disk_usage(self._task.directory).free
       if free < FREE_DISK_FLOOR_BYTES and self._queue:
         self._failure = self._failure or (
-          "OSError",
+          _DISK_FULL,
           f"disk almost full ({free / 2**20:.0f} MiB free): stopped, complete "
           "shards are kept",
         )
@@ -409,7 +415,7 @@ def _explain(error: Exception, directory: pathlib.Path) -> tuple[str, str]:
   free = shutil.disk_usage(directory).free
   full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT)
   if full or free < (1 << 20):
-    return "OSError", "disk full: stopped, complete shards are kept"
+    return _DISK_FULL, "disk full: stopped, complete shards are kept"
   line = " ".join(str(error).split())
   for kind in (ValueError, OSError):
     if isinstance(error, kind):
@@ -419,9 +425,9 @@ def _explain(error: Exception, directory: pathlib.Path) -> tuple[str, str]:
 
 def _error(kind: str, text: str, directory: pathlib.Path) -> Exception:
   """The exception to raise in the parent for a failure in a worker."""
-  if kind == "OSError":
-    # `text` stands alone: an errno would be printed before it.
-    return CollectionError(f"{directory}: {text}")
+  if kind in ("OSError", _DISK_FULL):
+    number = errno.ENOSPC if kind == _DISK_FULL else errno.EIO
+    return CollectionError(number, text, str(directory))
   return ValueError(text) if kind == "ValueError" else RuntimeError(text)
 
 

@@ -154,8 +154,8 @@ class EpisodeIndex:
       for name, array in out.items():
         if name not in chunk:
           raise ValueError(
-            f"shard {piece.shard}, record {piece.record}: no field {name!r} "
-            "(recorded by another version; collect again)"
+            f"shard {piece.shard}, record {piece.record}: no field {name!r}, "
+            "although its manifest is of this version: damaged"
           )
         array[row, piece.to] = chunk[name][piece.within]
     return out

@@ -40,6 +40,7 @@ EXIT_INTERRUPTED = 130  # 128 + SIGINT
 
 _PACKAGES = ("pokedreamer_jax", "data_tools", "experiments")
 _ROOT = pathlib.Path(__file__).resolve().parent.parent
+_DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 _COMPILE_CACHE_BYTES = 512 * 2**20
 
 
@@ -153,7 +154,8 @@ def run_main(main: Callable[[], int | None]) -> None:
   """Parses the flags, calls `main()` and leaves the process.
 
   Errors in the input end in one line on stderr and exit code 2: bad flags,
-  `ValueError`s raised by this project, and files that cannot be opened.
+  `ValueError`s raised by this project, and files that cannot be opened. A full
+  disk and losses that are not finite end in exit code 1 without a traceback.
   Anything else is a fault of the program and shows its traceback.
   """
   _parse_flags()
@@ -169,22 +171,25 @@ def run_main(main: Callable[[], int | None]) -> None:
     say(str(stopped))
     if not os.environ.get(run_directory.PARENT_VARIABLE):
       say(f"To continue: {command_line()}")
+  except run_directory.Failed as failed:
+    code = EXIT_FAILED
+    say(f"Error: {failed}")
   except KeyboardInterrupt:
     code = EXIT_INTERRUPTED
     say("Interrupted.")
-  except (ValueError, OSError) as error:
-    if _is_disk_full(error):
-      sys.exit(_say_disk_full(error))
-    if not _is_input_error(error):
+  except Exception as error:
+    disk_full = _is_disk_full(error)
+    if not disk_full and not _is_input_error(error):
       raise
     if os.environ.get("POKEDREAMER_TRACEBACK"):
       traceback.print_exc()
-    say(f"Error: {error}")
-    code = EXIT_BAD_INPUT
-  except Exception as error:
-    if not _is_disk_full(error):
-      raise
-    code = _say_disk_full(error)
+    if disk_full:
+      say(f"Error: {_one_line(error)}")
+      say("What was saved before is kept. Free some disk, then continue with:")
+      say(command_line())
+    else:
+      say(f"Error: {error}")
+    code = EXIT_FAILED if disk_full else EXIT_BAD_INPUT
   sys.stdout.flush()
   sys.exit(code)
 
@@ -277,21 +282,20 @@ def _follow_parent() -> None:
   threading.Thread(target=watch, daemon=True).start()
 
 
-def _say_disk_full(error: BaseException) -> int:
-  detail = f" ({error.strerror})" if isinstance(error, OSError) else ""
-  say(
-    f"Error: the disk is full{detail}; what was saved before is kept. Free "
-    f"some, then continue with: {command_line()}"
-  )
-  return EXIT_FAILED
+def _one_line(error: BaseException) -> str:
+  """What happened and where, without an errno or a library's paragraphs."""
+  if isinstance(error, OSError) and error.strerror:
+    place = f"{error.filename}: " if error.filename else ""
+    return f"{place}{error.strerror}"
+  return os.strerror(errno.ENOSPC)
 
 
 def _is_disk_full(error: BaseException | None) -> bool:
   """Whether the disk ran full somewhere below, in a library's words too."""
   while error is not None:
-    if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
+    if getattr(error, "errno", None) in _DISK_FULL:
       return True
-    if os.strerror(errno.ENOSPC) in str(error):
+    if any(os.strerror(number) in str(error) for number in _DISK_FULL):
       return True
     error = error.__cause__ or error.__context__
   return False
@@ -299,8 +303,10 @@ def _is_disk_full(error: BaseException | None) -> bool:
 
 def _is_input_error(error: BaseException) -> bool:
   """Whether it was raised by this project's own lines, not in a library."""
-  if isinstance(error, OSError) and error.filename is not None:
-    return True
+  if isinstance(error, OSError):
+    return error.filename is not None
+  if not isinstance(error, ValueError):
+    return False
   frames = traceback.extract_tb(error.__traceback__)
   raised_in = pathlib.Path(frames[-1].filename).resolve()
   return any(_ROOT / name in raised_in.parents for name in _PACKAGES)

@@ -195,7 +195,7 @@ def check_workdir(workdir: pathlib.Path) -> Finding:
 def check_disk(workdir: pathlib.Path, needed_bytes: int) -> Finding:
   """That what is still missing of a run fits on the disk."""
   free = shutil.disk_usage(_existing(workdir)).free
-  if workdir.exists():
+  if (workdir / "config.json").exists():  # a run that goes on
     needed_bytes = max(needed_bytes - processes.disk_bytes(workdir), _MIB)
   text = f"{free / 2**30:.1f} GiB free, {needed_bytes / 2**30:.1f} GiB needed"
   if free < needed_bytes:

@@ -76,17 +76,33 @@ def main() -> int | None:
 
 
 def check(config: config_lib.Config, rom: Any) -> None:
-  """Finds what a late stage would refuse.
+  """Finds early what would end a later stage.
 
   Raises:
-    ValueError: a policy of the mix or a token is unknown, or not for this ROM.
+    ValueError: a policy of the mix or a token is unknown or not for this ROM,
+      nobody demonstrates what is to be cloned, or episodes are shorter than
+      the windows that are cut from them.
   """
   from data_tools import policies
   from pokedreamer_jax import tokens
 
-  for item in policies.parse_mix(config.collect.policy_mix):
+  mix = policies.parse_mix(config.collect.policy_mix)
+  for item in mix:
     policies.make_policy(item.behaviour, rom)
+  names = [item.behaviour.partition(":")[0] for item in mix]
+  if rom.kind == "practice" and "demonstrator" not in names:
+    raise ValueError(
+      f"collect.policy_mix: {config.collect.policy_mix!r} without demonstrator "
+      "leaves nobody to clone; run the stages by hand instead"
+    )
   tokens.check(config.world_model.token_sizes)
+  evaluate = config.evaluate
+  longest = max(config.train.seq_len, evaluate.context + evaluate.horizon)
+  if config.collect.episode_length < longest:
+    raise ValueError(
+      f"collect.episode_length: {config.collect.episode_length}, expected at "
+      f"least {longest}: train.seq_len, evaluate.context + evaluate.horizon"
+    )
 
 
 def adapt(kind: str) -> tuple[list[str], list[str]]:

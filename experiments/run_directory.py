@@ -45,6 +45,10 @@ class Stopped(Exception):
     self.exit_code = exit_code
 
 
+class Failed(Exception):
+  """The run cannot go on, through no fault of the input or the program."""
+
+
 class Run:
   """An open run directory. Made by `open_run`."""
 
@@ -54,6 +58,7 @@ class Run:
     self.config = config
     self._writer = metrics.Writer(path)
     self._signal: int | None = None
+    self._stores: list[Any] = []
 
   def log(self, text: str) -> None:
     """Prints a line and keeps it in `log.txt`."""
@@ -68,14 +73,19 @@ class Run:
   def check_finite(self, step: int, values: Mapping[str, float]) -> None:
     """Stops a run that has gone wrong, before it is saved.
 
+    Args:
+      step: the update that `values` are of.
+      values: losses, and norms of the parameters that would be saved.
+
     Raises:
-      ValueError: a value is not finite; the line names it and the step.
+      Failed: a value is not finite; the line names it and the step.
     """
     bad = sorted(n for n, value in values.items() if not math.isfinite(value))
     if bad:
-      raise ValueError(
+      raise Failed(
         f"update {step}: {', '.join(bad)} not finite; the last good checkpoint "
-        f"stays in {self.path / 'checkpoints'} (try a lower learning rate)"
+        f"stays in {self.path / 'checkpoints'}. A lower learning rate may "
+        "help, in another --workdir."
       )
 
   def truncate_metrics(self, step: int) -> None:
@@ -86,7 +96,9 @@ class Run:
     """The run's `pokedreamer_jax.checkpoints.Store`; imports jax."""
     from pokedreamer_jax import checkpoints
 
-    return checkpoints.Store(self.path / "checkpoints", keep=keep, **kwargs)
+    store = checkpoints.Store(self.path / "checkpoints", keep=keep, **kwargs)
+    self._stores.append(store)
+    return store
 
   @property
   def finished(self) -> bool:
@@ -128,7 +140,12 @@ class Run:
     )
 
   def close(self) -> None:
-    """Flushes the metrics and lets other processes use the directory."""
+    """Ends what is being written; others may use the directory then.
+
+    A checkpoint that is under way when a run fails is completed.
+    """
+    while self._stores:
+      self._stores.pop().close()
     self._writer.close()
     lock = _held_locks.pop(str(self.path), None)
     if lock is not None:

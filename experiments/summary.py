@@ -19,6 +19,7 @@ from experiments import run_directory
 # minus this share of what the clone gains over random play.
 NOT_WORSE_SHARE = 0.1
 STEPS = (5, 15, 50)  # open-loop steps that verdicts speak of
+MIN_EPISODES = 10  # held-out ones, below which intervals say too little
 
 _LINES = (
   "dream (sampled)",
@@ -117,8 +118,8 @@ def dream_table(report: Mapping[str, Any]) -> Table:
     rows.append(row)
     kinds.append("strong" if name.startswith("dream") else "faint")
   source = (
-    f"of {report['episodes']} held-out episodes"
-    if report["held_out"]
+    f"of {report.get('episodes', '?')} held-out episodes"
+    if report.get("held_out", True)
     else "of the TRAINING episode (with one episode nothing is held out)"
   )
   note = (
@@ -148,6 +149,10 @@ def dream_verdicts(report: Mapping[str, Any]) -> list[Verdict]:
   )
   if not report:
     return [Verdict(None, f"{text}: not measured.") for _, text in statements]
+  episodes = report.get("episodes", 0) if report.get("held_out") else 0
+  if episodes < MIN_EPISODES:
+    few = f"{episodes} held-out episodes, {MIN_EPISODES} needed for a verdict"
+    return [Verdict(None, f"{text}: {few}.") for _, text in statements]
   verdicts = []
   for than, text in statements:
     rows = [

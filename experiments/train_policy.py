@@ -183,13 +183,7 @@ def _starts(config, generation, world_params, run):
     config, world_params, index, places, "encoding episodes", run
   )
   encoded = latents.with_earned(encoded)
-  rows = latents.start_rows(encoded)
-  if not len(rows):
-    raise ValueError(
-      "no recorded state of a running game to dream from: a policy needs "
-      "episodes of a game whose memory is known"
-    )
-  return jax.device_put(latents.take(encoded, rows))
+  return jax.device_put(latents.take(encoded, latents.start_rows(encoded)))
 
 
 def _items(state) -> dict:

@@ -78,6 +78,8 @@ class Store:
   ) -> None:
     """Starts saving; the arrays are copied before this returns.
 
+    Waits for the save before, so that the room on the disk is known.
+
     A step that is already stored is left as it is.
 
     Args:
@@ -109,9 +111,10 @@ class Store:
   def _check_space(self, items: Mapping[str, PyTree]) -> None:
     """Looks before Orbax writes: a disk that fills up breaks many threads."""
     self.wait()  # what is being written takes room too
-    leaves = jax.tree.leaves(dict(items))
+    shapes = jax.eval_shape(lambda: dict(items))  # Python numbers too
     needed = _SPACE_FLOOR_BYTES + sum(
-      math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in leaves
+      math.prod(leaf.shape) * leaf.dtype.itemsize
+      for leaf in jax.tree.leaves(shapes)
     )
     free = shutil.disk_usage(self.directory).free
     if free < needed:

@@ -170,8 +170,9 @@ def report(
     infer: guess the tokens of observed rows from frames, in every line.
     ceiling: the same windows played by the emulator with other luck, at
       `reported_steps`: how close chance lets anything come.
-    groups: `[W]`, the episode of each window: windows of one episode are
-      alike, so intervals are over episodes. None: every window by itself.
+    groups: `[W]` integer, the episode of each window: windows of one episode
+      are alike, so intervals are over episodes and shuffled actions come from
+      another one. None: every window by itself.
 
   Returns:
     JSON-ready: `lines[name][step][metric]` means, `comparisons`, `one_step`,
@@ -183,9 +184,9 @@ def report(
   rows = [context + k - 1 for k in steps]  # rows of those open-loop steps
   truth = np.asarray(windows["frame"][:, rows])
   places = recorded_places(windows) if has_places(cfg) else None
-  # A derangement. Windows lie in the order of their episodes, so that one
-  # half a round away is of another episode.
-  shuffled = np.roll(windows["action"], count // 2, axis=0)
+  if groups is None:
+    groups = np.arange(count)
+  shuffled = windows["action"][others(groups)]
   keys = jax.random.split(key, 5)
   dream = functools.partial(
     open_loop, cfg, params, windows=windows, context=context, infer=infer
@@ -228,6 +229,24 @@ def report(
 def reported_steps(horizon: int) -> list[int]:
   """Open-loop steps that tables show, up to the horizon."""
   return [k for k in STEPS if k <= horizon]
+
+
+def others(groups: np.ndarray, seed: int = 0) -> np.ndarray:
+  """A permutation `[W]` in which every window meets one of another group.
+
+  Drawn by seed: windows in random order within their groups, and the whole
+  moved on by the size of the largest group. Where one group holds more than
+  half of the windows, some of its own meet each other, none itself.
+  """
+  rng = np.random.default_rng(seed)
+  count = len(groups)
+  order = rng.permutation(count)
+  order = order[np.argsort(groups[order], kind="stable")]
+  largest = int(np.unique(groups, return_counts=True)[1].max())
+  shift = min(largest, max(count // 2, 1))
+  partner = np.empty(count, np.int64)
+  partner[order] = np.roll(order, shift)
+  return partner
 
 
 def _thinned(

@@ -102,7 +102,14 @@ class Progress:
 def start_progress(
   sizes: Mapping[str, int], hot: jax.Array, visited: jax.Array
 ) -> Progress:
-  """Progress at tokens `[..., R]` with the maps `[..., 256]` seen before."""
+  """Progress at tokens `[..., R]` with the maps `[..., 256]` seen before.
+
+  Where a dream starts is no news, on the title screen neither: no map is
+  visited there, yet memory holds some number.
+  """
+  places = tokens.slices(sizes)
+  if "map" in places:
+    visited = visited | _here(hot[..., places["map"]])
   counts = [_count(sizes, hot, token) for _, token in _COUNTED]
   return Progress(visited=visited, best=jnp.stack(counts, axis=-1))
 
@@ -137,8 +144,7 @@ def from_tokens(
       terms[term] = best[i] - before
   visited = progress.visited
   if "map" in places:
-    here = jnp.argmax(hot[..., places["map"]], axis=-1)
-    here = jax.nn.one_hot(here, NUM_MAPS, dtype=jnp.bool_)
+    here = _here(hot[..., places["map"]])
     terms["new_maps"] = jnp.any(here & ~visited, axis=-1).astype(jnp.float32)
     visited = visited | here
   return with_stuck(terms), Progress(visited, jnp.stack(best, axis=-1))
@@ -157,6 +163,12 @@ def _split(outputs: jax.Array) -> tuple[jax.Array, jax.Array]:
   return outputs[..., : len(EVENT_TERMS)], bins.reshape(
     *outputs.shape[:-1], len(AMOUNT_TERMS), NUM_BINS
   )
+
+
+def _here(hot: jax.Array) -> jax.Array:
+  """Flags `[..., 256]` of the map that a one-hot token names."""
+  number = jnp.argmax(hot, axis=-1)
+  return jax.nn.one_hot(number, NUM_MAPS, dtype=jnp.bool_)
 
 
 def _count(sizes, hot, name: str) -> jax.Array:

@@ -23,16 +23,21 @@ def bootstrap_mean(
       episode; None draws every value by itself.
 
   Returns:
-    `mean`, `low`, `high` and `n`.
+    `mean`, `low`, `high` and `n`, the number of what is drawn. Below some ten
+    the interval is too narrow: with 8 it misses the truth in 15 % of the cases.
 
   Raises:
-    ValueError: fewer than two values, or fewer than two groups.
+    ValueError: fewer than two values or groups, or not a group for each value.
   """
   values = np.asarray(values, np.float64)
   if values.ndim != 1 or len(values) < 2:
     raise ValueError(f"values: shape {values.shape}, expected [n] with n >= 2")
   if groups is None:
     groups = np.arange(len(values))
+  if np.shape(groups) != values.shape:
+    raise ValueError(
+      f"groups: shape {np.shape(groups)}, expected {values.shape}"
+    )
   _, member = np.unique(groups, return_inverse=True)
   sums, counts = np.bincount(member, values), np.bincount(member)
   if len(sums) < 2:
@@ -45,5 +50,5 @@ def bootstrap_mean(
     "mean": float(values.mean()),
     "low": float(low),
     "high": float(high),
-    "n": len(values),
+    "n": len(sums),
   }

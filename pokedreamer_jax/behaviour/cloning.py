@@ -108,14 +108,9 @@ def make_update(
     )
     updates, opt_state = optimiser.update(grads, state.opt_state, state.params)
     metrics["grad/clone_norm"] = optax.tree.norm(grads)
-    return (
-      CloneState(
-        params=optax.apply_updates(state.params, updates),
-        opt_state=opt_state,
-        step=state.step + 1,
-      ),
-      metrics,
-    )
+    params = optax.apply_updates(state.params, updates)
+    metrics["param/norm"] = optax.tree.norm(params)
+    return CloneState(params, opt_state, state.step + 1), metrics
 
   return update
 

@@ -110,13 +110,8 @@ def with_earned(latents: Latents) -> Latents:
 
 
 def start_rows(latents: Latents) -> np.ndarray:
-  """Indices of the rows `[M]` a dream may start from: a world that goes on.
-
-  Not before the game runs: no map is visited there, so that a dream would pay
-  for the map number that memory happens to hold.
-  """
-  running = np.asarray(latents.visited_maps).any(axis=-1)
-  return np.flatnonzero(running & ~np.asarray(latents.is_terminal))
+  """Indices of the rows `[M]` a dream may start from: the world goes on."""
+  return np.flatnonzero(~np.asarray(latents.is_terminal))
 
 
 def take(latents: Latents, rows: Any) -> Latents:

@@ -135,6 +135,8 @@ def make_update(
     state, losses = train_rows(state, shuffle_key, rows, kl_scale)
     state = state.replace(update=state.update + 1)
     metrics |= losses
+    metrics["param/actor_norm"] = optax.tree.norm(state.actor)
+    metrics["param/critic_norm"] = optax.tree.norm(state.critic)
     if clone is None:
       del metrics["policy/kl_to_clone"]
     else:

@@ -91,8 +91,9 @@ def make_update(
     updates, opt_state = tx.update(grads, state.opt_state, weights)
     metrics["grad/norm"] = optax.tree.norm(grads)
     metrics["optimiser/learning_rate"] = learning_rate(cfg.train)(state.step)
-    params = optax.apply_updates(weights, updates) | frozen
-    return TrainState(params, opt_state, state.step + 1), metrics
+    weights = optax.apply_updates(weights, updates)
+    metrics["param/norm"] = optax.tree.norm(weights)
+    return TrainState(weights | frozen, opt_state, state.step + 1), metrics
 
   return update
 

@@ -36,6 +36,18 @@ def main():
   if _MODE.value == "library":
     import json
     json.loads("{")
+  if _MODE.value == "diverged":
+    run.check_finite(7, {"loss/total": 1.0, "param/norm": float("nan")})
+  if _MODE.value == "disk":
+    with open("/dev/full", "w") as file:
+      file.write("x")
+  if _MODE.value == "library_disk":
+    try:
+      raise TypeError("thread 7: No space left on device [28]")
+    except TypeError as error:
+      raise RuntimeError("saving failed") from error
+  if _MODE.value == "pipe":
+    raise BrokenPipeError(32, "Broken pipe")
   if _MODE.value == "fail":
     return cli.EXIT_FAILED
   print("count", _COUNT.value, config.preset)
@@ -102,7 +114,22 @@ class CliTest(parameterized.TestCase):
     self.assertIn("saved at step 3 of 9", done.stderr)
     self.assertIn(f"python -m stage {' '.join(arguments)}", done.stderr)
 
-  @parameterized.parameters("fault", "library")
+  @parameterized.parameters("disk", "library_disk")
+  def test_a_full_disk_says_how_to_go_on(self, mode):
+    arguments = [f"--workdir={self.workdir}", f"--mode={mode}"]
+    done = self.run_stage(*arguments)
+    self.assertEqual(done.returncode, 1, done.stderr)
+    self.assertNotIn("Traceback", done.stderr)
+    self.assertIn("No space left on device", done.stderr.splitlines()[0])
+    self.assertIn(f"python -m stage {' '.join(arguments)}", done.stderr)
+
+  def test_a_run_that_diverged_is_one_line(self):
+    done = self.run_stage(f"--workdir={self.workdir}", "--mode=diverged")
+    self.assertEqual(done.returncode, 1)
+    self.assertLen(done.stderr.splitlines(), 1)
+    self.assertIn("update 7: param/norm not finite", done.stderr)
+
+  @parameterized.parameters("fault", "library", "pipe")
   def test_a_fault_keeps_its_traceback(self, mode):
     done = self.run_stage(f"--workdir={self.workdir}", f"--mode={mode}")
     self.assertEqual(done.returncode, 1)

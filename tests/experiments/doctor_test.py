@@ -50,6 +50,7 @@ class DoctorTest(parameterized.TestCase):
 
   def test_what_a_run_has_written_it_no_longer_needs(self):
     (self.folder / "data").write_bytes(os.urandom(4 << 20))
+    (self.folder / "config.json").write_text("{}")
     usage = mock.Mock(free=10 << 20)
     with mock.patch("shutil.disk_usage", return_value=usage):
       finding = doctor.check_disk(self.folder, 12 << 20)

@@ -77,8 +77,9 @@ class EndToEndTest(absltest.TestCase):
     report = (self.workdir / "report.html").read_text()
     self.assertNotIn("http", report.replace("http-equiv", ""))
     self.assertIn("policy_scratch", report)
-    for text in ("compiling", "Report:", "Next:", "[n/a]"):
-      self.assertEqual(text in done.stdout, text != "[n/a]", text)
+    # Few episodes are held out: no verdict on dreams, one on play.
+    for text in ("compiling", "Report:", "Next:", "10 needed", "The policy"):
+      self.assertIn(text, done.stdout)
     self.assertIn("Result", (self.workdir / "log.txt").read_text())
 
     # The code that the README shows works on it.

@@ -249,6 +249,8 @@ class PlanTest(parameterized.TestCase):
   @parameterized.parameters(
     (["collect.policy_mix=wizard=1"], "wizard"),
     (["world_model.tokens=mood:4"], "mood"),
+    (["collect.policy_mix=random=1"], "nobody to clone"),
+    (["collect.episode_length=19"], "expected at least 20"),
   )
   def test_what_a_late_stage_would_refuse_is_refused_first(self, items, named):
     config = config_lib.make("debug", items)

@@ -98,6 +98,12 @@ class VerdictsTest(parameterized.TestCase):
     self.assertIn("NOT in tiles @50 0.100 [-0.100, 0.300]", frozen.text)
     self.assertTrue(shuffled.holds)
 
+  def test_few_episodes_bear_no_verdict(self):
+    for few in ({"episodes": 9}, {"held_out": False}):
+      verdicts = summary.dream_verdicts(dream_result() | few)
+      self.assertEqual([v.holds for v in verdicts], [None, None])
+      self.assertIn("10 needed", verdicts[0].text)
+
   def test_one_step_is_not_part_of_the_claim(self):
     result = dream_result()
     for row in result["comparisons"]:

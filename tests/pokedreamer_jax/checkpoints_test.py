@@ -1,7 +1,9 @@
 """Checkpoints: whole or absent, partial restore, clear refusals."""
 
+import errno
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,6 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import pytest
 
 from pokedreamer_jax import checkpoints
 
@@ -187,6 +190,22 @@ class CheckpointsTest(parameterized.TestCase):
       leftovers = [p.name for p in directory.iterdir() if "tmp" in p.name]
       self.assertEmpty(leftovers)
       store.close()
+
+
+def test_without_room_nothing_is_written_and_the_step_before_stays(
+  tmp_path, monkeypatch
+):
+  store = checkpoints.Store(tmp_path)
+  items = {"params": {"w": jnp.zeros((512, 1024)), "n": 3}}  # 2 MiB
+  store.save(1, items, {})
+  store.wait()
+  room = shutil.disk_usage(tmp_path)._replace(free=3 << 20)
+  monkeypatch.setattr(shutil, "disk_usage", lambda path: room)
+  with pytest.raises(OSError, match="needs 4 MiB, 3 MiB are free") as error:
+    store.save(2, items, {})
+  assert error.value.errno == errno.ENOSPC
+  store.close()
+  assert checkpoints.latest_step(tmp_path) == 1
 
 
 if __name__ == "__main__":

@@ -272,3 +272,21 @@ def test_one_step_scores_by_hand():
   assert found["frozen_exact"] == 0.5
   assert found["moved_share"] == 0.5
   assert found["moved_exact"] == found["moved_overworld_exact"] == 0.0
+
+
+@pytest.mark.parametrize(
+  "sizes", [[1] * 7, [5, 5], [3, 1, 2], [10, 4, 4, 2], [1, 1]]
+)
+def test_every_window_meets_one_of_another_episode(sizes):
+  groups = np.repeat(np.arange(len(sizes)), sizes)
+  for seed in range(20):
+    partner = evaluation.others(groups, seed)
+    assert sorted(partner) == list(range(len(groups)))
+    assert (groups[partner] != groups).all()
+
+
+def test_one_large_episode_meets_itself_but_no_window_does():
+  groups = np.array([0] * 9 + [1])
+  partner = evaluation.others(groups)
+  assert sorted(partner) == list(range(10))
+  assert (partner != np.arange(10)).all()

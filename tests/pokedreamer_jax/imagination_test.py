@@ -142,6 +142,7 @@ def test_rewards_and_continues_belong_to_the_arrival(rollout, params):
   for n in range(_N):
     visited = set(np.flatnonzero(rollout.visited[0, n]).tolist())
     states = [dict(zip(names, row, strict=True)) for row in numbers[:, n]]
+    visited.add(int(states[0]["map"]))  # where it starts is no news
     for step in range(_L):
       after = states[step + 1]
       terms = rollout.reward_terms[step, n]

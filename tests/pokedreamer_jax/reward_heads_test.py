@@ -207,6 +207,19 @@ def test_a_flickering_token_is_no_income(term):
   assert _paid(term, states) == [2, 0, 0, 1, 0, 0, 0]
 
 
+def test_where_a_dream_starts_is_no_news():
+  # The title screen: memory holds map 0, and no map is visited.
+  nothing = jnp.zeros(reward_heads.NUM_MAPS, jnp.bool_)
+  progress = reward_heads.start_progress(_SIZES, _hot(0, 0, 0), nothing)
+  paid = []
+  for number in (0, 0, 3, 0, 3):
+    terms, progress = reward_heads.from_tokens(
+      _SIZES, _terms(), _hot(number, 0, 0), progress
+    )
+    paid.append(float(terms[_TERM["new_maps"]]))
+  assert paid == [0, 0, 1, 0, 0]
+
+
 def _progress(state, *seen):
   return reward_heads.start_progress(_SIZES, _hot(*state), _visited(*seen))
 

@@ -57,17 +57,10 @@ def test_targets_are_executed_choices_of_the_demonstrator():
   rows = latents.empty(CFG).replace(
     behaviour=np.array([demonstrator, 0, demonstrator, demonstrator]),
     is_last=np.array([False, False, True, False]),
+    is_terminal=np.array([False, True, False, False]),
   )
   np.testing.assert_array_equal(latents.demonstrator_rows(rows), [0, 3])
-
-
-def test_dreams_start_where_a_game_runs_and_goes_on():
-  visited = np.zeros((4, 32), np.uint8)
-  visited[1:, 0] = 2  # the first row is the title screen
-  rows = latents.empty(CFG).replace(
-    visited_maps=visited, is_terminal=np.array([False, True, False, False])
-  )
-  np.testing.assert_array_equal(latents.start_rows(rows), [2, 3])
+  np.testing.assert_array_equal(latents.start_rows(rows), [0, 2, 3])
 
 
 def test_take_keeps_rows_together():
