@@ -123,7 +123,7 @@ BREAKS = {
   "grass without creatures": (
     "maps/10_brookmere.toml",
     "T.f..~~~...,,......T",
-    "T.f..~~~...,,......T",
+    "T.f..~~~...,,..ww..T",
     "without grass, or the reverse",
   ),
   "species without a home": (
