@@ -116,7 +116,8 @@ class Demonstrator:
     tactics, texts = self._tactics, self._texts
     # First menu; then what the second offers.
     is_first = any(texts["menu_run"] in line for line in lines)
-    slot = tactics.better_slot(state, foe)
+    # In the wild the first creature is to learn: it fights, or all run.
+    slot = None if wild else tactics.better_slot(state, foe)
     throws = wild and self._plan.wants(state, foe.species)
     if not own.hp:
       slot = tactics.choose_slot(state, foe)
