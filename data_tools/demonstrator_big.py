@@ -7,7 +7,6 @@ until then it trains where wild creatures are about as strong as it is. It
 heals, buys lanterns and salves, and catches what it has not got.
 """
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -22,6 +21,7 @@ from pokedreamer_jax import specs
 
 _A, _B = specs.ACTIONS.index("a"), specs.ACTIONS.index("b")
 _START, _PASS = specs.ACTIONS.index("start"), specs.PASS
+_PARTY_PITCH, _PARTY_CURSOR = 2, 1  # rows of a member, column of the cursor
 _STALL = 40  # steps without any change after which it tries anything
 
 
@@ -98,20 +98,31 @@ class Demonstrator:
   ) -> int:
     if screen_text.cursor(lines) is None:
       return _A
-    for word in self._wishes(state, foe, lines, wild):
-      action = screen_text.steer(lines, word)
-      if action is not None:
-        return action
-    return _B
+    wish = self._wish(state, foe, lines, wild)
+    if isinstance(wish, int):
+      return self._choose_member(state, lines, wish)
+    action = screen_text.steer(lines, wish)
+    return _B if action is None else action
 
-  def _wishes(
+  def _choose_member(
+    self, state: vale_state.State, lines: list[str], slot: int
+  ) -> int:
+    """Marks a member in the list of the party; B in any other menu."""
+    name = self._species[state.party[slot].species - 1]
+    row = _PARTY_PITCH * slot
+    if not lines[row][_PARTY_CURSOR + 1 :].startswith(name):
+      return _B
+    action = screen_text.go_to(lines, (row, _PARTY_CURSOR))
+    return _B if action is None else action
+
+  def _wish(
     self,
     state: vale_state.State,
     foe: vale_state.Glim,
     lines: list[str],
     wild: bool,
-  ) -> Iterator[str]:
-    """Words to look for in the menu that is open, the most wanted first."""
+  ) -> str | int:
+    """The entry of the open menu that is wanted, or a slot of the party."""
     own = state.party[min(state.active, len(state.party) - 1)]
     tactics, texts = self._tactics, self._texts
     # First menu; then what the second offers.
@@ -120,20 +131,17 @@ class Demonstrator:
     slot = None if wild else tactics.better_slot(state, foe)
     throws = wild and self._plan.wants(state, foe.species)
     if not own.hp:
-      slot = tactics.choose_slot(state, foe)
-      yield self._species[state.party[slot].species - 1]
-    elif throws and tactics.should_throw(own, foe):
-      yield texts["menu_catch"] if is_first else self._items[vale_plan.LANTERN]
-    elif state.bag.get(vale_plan.SALVE) and tactics.should_heal(own, foe):
-      yield texts["menu_catch"] if is_first else self._items[vale_plan.SALVE]
-    elif wild and tactics.should_run(own, foe):
-      yield texts["menu_run"]
-    elif slot is not None:
-      name = self._species[state.party[slot].species - 1]
-      yield texts["menu_switch"] if is_first else name
-    else:
-      best = tactics.best_move(own, foe)
-      yield texts["menu_attack"] if is_first else tactics.move_name(best)
+      return tactics.choose_slot(state, foe)
+    if throws and tactics.should_throw(own, foe):
+      return texts["menu_catch"] if is_first else self._items[vale_plan.LANTERN]
+    if state.bag.get(vale_plan.SALVE) and tactics.should_heal(own, foe):
+      return texts["menu_catch"] if is_first else self._items[vale_plan.SALVE]
+    if wild and tactics.should_run(own, foe):
+      return texts["menu_run"]
+    if slot is not None:
+      return texts["menu_switch"] if is_first else slot
+    best = tactics.best_move(own, foe)
+    return texts["menu_attack"] if is_first else tactics.move_name(best)
 
   def _talk(self, state: vale_state.State, lines: list[str]) -> int:
     if screen_text.cursor(lines) is None:

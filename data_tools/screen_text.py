@@ -67,10 +67,22 @@ def steer(lines: list[str], word: str) -> int | None:
   ]
   if not places:
     return None
-  row, column = min(
-    places, key=lambda place: (place[1] != at[1], abs(place[0] - at[0]))
+  return go_to(
+    lines,
+    min(places, key=lambda place: (place[1] != at[1], abs(place[0] - at[0]))),
   )
-  if (row, column) == at:
+
+
+def go_to(lines: list[str], place: tuple[int, int]) -> int | None:
+  """The action that brings the cursor to a (row, column), A when it is there.
+
+  None without a menu.
+  """
+  at = cursor(lines)
+  if at is None:
+    return None
+  row, column = place
+  if place == at:
     return _A
   if row != at[0]:
     return specs.ACTIONS.index("down" if row > at[0] else "up")
