@@ -94,14 +94,16 @@ class Plan:
     if here not in cells:
       return self._ways.steps(here, cells, state.flags)
     closed = self._ways.closed(state.flags)
-    return [
-      action
+    # Not over a ledge, nor through a door: the way back may be long.
+    beside = [
+      (action, to)
       for action, entered, to in self._ways.exits[here]
-      # Not over a ledge: the way back may be long.
-      if to in cells
-      and entered not in closed
+      if entered not in closed
+      and to[0] == here[0]
       and abs(to[1] - here[1]) + abs(to[2] - here[2]) == 1
     ]
+    wild = [action for action, to in beside if to in cells]
+    return wild or [action for action, _ in beside]
 
   def far(self, state: vale_state.State, who: ways.Someone) -> float:
     """Steps until it stands beside somebody."""
