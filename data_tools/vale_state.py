@@ -97,7 +97,8 @@ def _member(memory: Any, at: int) -> Glim:
 
 def _bag(memory: Any) -> dict[int, int]:
   count = min(memory[BAG_COUNT], _BAG_SLOTS)
-  pairs = memory[BAG_ITEMS : BAG_ITEMS + 2 * count]
+  # An emulator's memory knows no empty slices.
+  pairs = memory[BAG_ITEMS : BAG_ITEMS + 2 * _BAG_SLOTS][: 2 * count]
   return dict(zip(pairs[::2], pairs[1::2], strict=True))
 
 
