@@ -50,6 +50,7 @@ FULL_MODULES = (
   "world_data",
 )
 MBC1 = 1
+END_LINE = "_vblank_end_line"  # screen line at the end of the last blank
 
 
 def sdcc_version() -> str | None:
@@ -167,7 +168,9 @@ def _compile_full(name: str, folder: pathlib.Path) -> tuple[bytes, dict]:
   (folder / "world_data.c").write_text(full_generator.c_source(world))
   (folder / "world_data.h").write_text(full_generator.c_header(world))
   found = _compile(folder, FULL_MODULES, ("crt0", "banks"))
-  check_bank_code((folder / "rom.map").read_text())
+  map_text = (folder / "rom.map").read_text()
+  check_bank_code(map_text)
+  found[END_LINE] = (symbol(map_text, END_LINE), 1)
   title, banks = tables.table["rom_title"], tables.table["banks"]
   flags = f"-Z -yo {banks} -yt {MBC1} -yN -yn {title}"
   _run(["makebin", *flags.split(), "rom.ihx", "rom.gb"], folder)
@@ -216,6 +219,8 @@ def build(name: str, folder: pathlib.Path) -> None:
     rom, found = compile_rom(name, pathlib.Path(work))
   (folder / f"{name}.gb").write_bytes(rom)
   facts = {"rom_sha1": hashlib.sha1(rom).hexdigest(), **world_facts(name)}
+  if END_LINE in found:
+    facts["vblank_end_line"] = found[END_LINE][0]
   text = json.dumps(facts, indent=1) + "\n"
   (folder / f"{name}.json").write_text(text)
   code_at, code_size = found["_CODE"]

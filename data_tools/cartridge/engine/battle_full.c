@@ -636,7 +636,7 @@ static void take_turn(void) {
 }
 
 static void evolve_party(void) {
-  uint8_t slot, i;
+  uint8_t slot;
   for (slot = 0; slot < party_size; slot++) {
     if (!party[slot].hp[1] || !member_evolution(slot)) continue;
     load_own(slot);
@@ -645,12 +645,13 @@ static void evolve_party(void) {
     draw_all();
     say(own_name, text_evolves);
     member_evolve(slot);
-    for (i = 0; i < 3; i++) {
-      blink(OWN_ROW, OWN_COLUMN, OWN_PICTURE);
-      loaded_picture = i & 1 ? own.species : party[slot].species;
-      load_picture(OWN_PICTURE, loaded_picture);
-    }
+    // The old shape and the new one take turns.
+    load_picture(OWN_PICTURE, party[slot].species);
+    blink(OWN_ROW, OWN_COLUMN, OWN_PICTURE);
+    load_picture(OWN_PICTURE, own.species);
+    blink(OWN_ROW, OWN_COLUMN, OWN_PICTURE);
     load_own(slot);
+    load_own_picture();
     draw_all();
     say(own_name, text_none);
     draw_stats(slot);
@@ -720,7 +721,6 @@ static void win_trainer(void) {
 
 // The screen darkens while the battle is drawn unseen.
 static void begin(void) {
-  uint8_t part;
   fade_out();
   hide_sprites();
   load_picture(FOE_PICTURE, foe.species);
@@ -730,10 +730,9 @@ static void begin(void) {
   present();
   window_full();
   frame();
-  for (part = 0; part < 2; part++) {
-    fade_in();
-    if (!part) fade_out();
-  }
+  fade_in();
+  fade_out();
+  fade_in();
 }
 
 void battle_run(void) {

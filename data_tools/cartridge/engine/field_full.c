@@ -342,7 +342,7 @@ static void arrive(void) {
   } else if (meet_wild()) {
     return;
   }
-  meet_trainers();
+  if (meet_trainers()) interrupted = 1;
 }
 
 static void step(uint8_t dx, uint8_t dy, const Connection *over) {

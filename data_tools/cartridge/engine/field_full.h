@@ -5,7 +5,7 @@
 #include <stdint.h>
 
 void talk_to(uint8_t person);
-void meet_trainers(void);
+uint8_t meet_trainers(void);
 void field_menu(void);
 void put_player(uint8_t walking);
 void slide_figure(uint8_t slot, uint8_t dx, uint8_t dy);

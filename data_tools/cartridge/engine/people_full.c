@@ -17,7 +17,7 @@
 
 #define SHOP_FRAMES 240  // an idle customer leaves
 #define CELL_PIXELS 16
-#define STARTLE_FRAMES 20
+#define STARTLE_PIXELS 10
 
 static void say_line(void) {
   text_say(line);
@@ -176,25 +176,25 @@ static uint8_t distance_seen(const Person *person) {
   return 0;
 }
 
+static void slide(uint8_t person, uint8_t dx, uint8_t dy, uint8_t pixels) {
+  for (; pixels; pixels--) {
+    slide_figure(person + 1, dx, dy);
+    frame();
+  }
+}
+
 static void walk_up(uint8_t number, uint8_t distance) {
   const Person *person = &people[number];
-  uint8_t dx = 0, dy = 0, cells, i;
+  uint8_t dx = 0, dy = 0;
   if (person->looks == FACE_DOWN) dy = 1;
   if (person->looks == FACE_UP) dy = 0xFF;
   if (person->looks == FACE_LEFT) dx = 0xFF;
   if (person->looks == FACE_RIGHT) dx = 1;
   under_script(1);
   // A start: it jumps up and down once.
-  for (i = 0; i < STARTLE_FRAMES; i++) {
-    slide_figure(number + 1, 0, i < STARTLE_FRAMES / 2 ? 0xFF : 1);
-    frame();
-  }
-  for (cells = distance - 1; cells; cells--) {
-    for (i = 0; i < CELL_PIXELS; i++) {
-      slide_figure(number + 1, dx, dy);
-      frame();
-    }
-  }
+  slide(number, 0, 0xFF, STARTLE_PIXELS);
+  slide(number, 0, 1, STARTLE_PIXELS);
+  slide(number, dx, dy, (distance - 1) * CELL_PIXELS);
   if (dy == 1) facing = FACE_UP;
   if (dy == 0xFF) facing = FACE_DOWN;
   if (dx == 1) facing = FACE_LEFT;
@@ -203,7 +203,8 @@ static void walk_up(uint8_t number, uint8_t distance) {
   under_script(0);
 }
 
-void meet_trainers(void) {
+// Returns whether somebody challenged the player.
+uint8_t meet_trainers(void) {
   uint8_t i, distance;
   const Person *person = people;
   for (i = 0; i < map.num_people; i++) {
@@ -213,11 +214,12 @@ void meet_trainers(void) {
       if (distance && !is_beaten(person)) {
         walk_up(i, distance);
         challenge(person);
-        return;
+        return 1;
       }
     }
     person++;
   }
+  return 0;
 }
 
 // A salve for a member that the player chooses.
