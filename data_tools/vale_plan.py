@@ -22,7 +22,7 @@ _STOCK = {LANTERN: 8, SALVE: 3}  # what it buys up to
 _WEARY_LEVELS = 1  # wild creatures may be that much above the first creature
 _LEVEL_IN_STEPS = 25  # walking that a level more of wild creatures is worth
 _NEW_IN_STEPS = 60  # and what a species that it has not got is worth
-_AWKWARD, _HANDY = 5, -1  # levels more against types that beat or fear its own
+_AWKWARD, _HANDY = 5, -2  # levels more against types that beat or fear its own
 
 
 class Plan:
