@@ -39,14 +39,14 @@ Cell = tuple[int, int, int]  # map, x, y
 
 def make(rom_sha1: str) -> Any:
   """The player for a cartridge, with `reset` and `act`; None for others."""
-  facts = cartridge.facts(rom_sha1)
-  if facts is None:
+  facts, world = cartridge.facts(rom_sha1), cartridge.world(rom_sha1)
+  if facts is None or world is None:
     return None
   if facts.get("full"):
     from data_tools import demonstrator_big
 
     return demonstrator_big.Demonstrator(facts)
-  return Demonstrator(cartridge.world(rom_sha1))
+  return Demonstrator(world)
 
 
 class Demonstrator:

@@ -84,7 +84,8 @@ def start_cell(tables: source.Tables) -> Cell:
 
 def tell(tables: source.Tables) -> tuple[Story, list[Stage]]:
   """Plays the story through: does what can be done, until nothing is left."""
-  story, stages = Story(), []
+  story = Story()
+  stages: list[Stage] = []
   while True:
     cells = reached(tables, story, start_cell(tables))
     done = next(_possible(tables, story, cells), None)

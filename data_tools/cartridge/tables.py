@@ -120,11 +120,11 @@ def read_tileset(name: str) -> Tileset:
         _, marks, images[letter] = shared[letter]
         flags[letter] = frozenset(marks)
       continue
-    _, letter, cell_name, *marks = heading
+    _, letter, cell_name, *flag_names = heading
     size = 8 if len(lines) == 8 else 16
     image = pixel_art.parse_image(lines, pixel_art.SHADES, size, cell_name)
     images[letter] = np.tile(image, (16 // size, 16 // size))
-    flags[letter] = frozenset(marks)
+    flags[letter] = frozenset(flag_names)
   return Tileset(flags, images)
 
 
