@@ -436,7 +436,7 @@ static void foe_fell(void) {
 }
 
 // The party over the whole screen; returns a slot, CANCEL or TIMED_OUT.
-uint8_t choose_member(const uint8_t *question) {
+uint8_t choose_member(const uint8_t *question, uint8_t cancels) {
   uint8_t slot, row = 0;
   draw_blank();
   draw_message_box();
@@ -450,7 +450,7 @@ uint8_t choose_member(const uint8_t *question) {
     draw_number(row, 17, party[slot].max_hp[1]);
     row += 2;
   }
-  return choose_entry(0, 1, party_size, 2, MENU_FRAMES);
+  return choose_entry(0, 1, party_size, 2, MENU_FRAMES, cancels);
 }
 
 static void send_out(uint8_t slot) {
@@ -481,16 +481,16 @@ static void own_fell(void) {
   }
   if (num_able() > 1) {
     do {
-      slot = choose_member(text_menu_ask);
+      slot = choose_member(text_menu_ask, 0);
       if (slot == TIMED_OUT) slot = party_first_able();
-    } while (slot == CANCEL || !party[slot].hp[1]);
+    } while (!party[slot].hp[1]);
   }
   send_out(slot);
 }
 
 // Returns whether the turn is used.
 static uint8_t switch_member(void) {
-  uint8_t slot = choose_member(text_menu_ask);
+  uint8_t slot = choose_member(text_menu_ask, KEY_B);
   uint8_t possible = slot < TIMED_OUT && slot != active_slot;
   if (possible && party[slot].hp[1]) {
     draw_all();
@@ -566,7 +566,7 @@ static uint8_t open_bag(void) {
     say(text_empty_bag, text_none);
     return 0;
   }
-  i = choose_entry(13, 1, count, 1, MENU_FRAMES);
+  i = choose_entry(13, 1, count, 1, MENU_FRAMES, KEY_B);
   draw_message_box();
   if (i >= TIMED_OUT) return 0;
   if (shown[i]->kind == KIND_LANTERN) return throw_lantern();
@@ -598,13 +598,14 @@ static uint8_t choose_move(void) {
     draw_text(13 + i, 2, move.name);
     count++;
   }
-  i = choose_entry(13, 1, count, 1, MENU_FRAMES);
+  i = choose_entry(13, 1, count, 1, MENU_FRAMES, KEY_B);
   draw_message_box();
   if (i == CANCEL) return 0;
   return own.moves[i == TIMED_OUT ? menu_item : i];
 }
 
-// One choice, and what follows from it. B and a long wait attack.
+// One choice, and what follows from it. After a long wait the first move is
+// made: a player who only cancels gets on as well.
 static void take_turn(void) {
   uint8_t number, used = 0;
   draw_message_box();
@@ -614,10 +615,12 @@ static void take_turn(void) {
   draw_text(14, 11, text_menu_catch);
   draw_text(15, 11, text_menu_switch);
   draw_text(16, 11, text_menu_run);
-  number = choose_entry(13, 10, 4, 1, MENU_FRAMES);
-  if (number == CANCEL) return;
-  if (number == TIMED_OUT) number = menu_item;
+  number = choose_entry(13, 10, 4, 1, MENU_FRAMES, 0);
   draw_message_box();
+  if (number == TIMED_OUT) {
+    exchange(own.moves[0]);
+    return;
+  }
   switch (number) {
     case ITEM_ATTACK:
       number = choose_move();

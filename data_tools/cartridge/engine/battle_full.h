@@ -4,7 +4,7 @@
 
 #include <stdint.h>
 
-uint8_t choose_member(const uint8_t *question);
+uint8_t choose_member(const uint8_t *question, uint8_t cancels);
 void draw_stats(uint8_t slot);
 
 #endif

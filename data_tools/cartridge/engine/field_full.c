@@ -1,8 +1,8 @@
 // Walking about a full world: steps, edges, warps, ledges, doors.
 //
 // The player stands at cell (4, 4) of the 10 x 9 cells of the screen. A step
-// takes 16 frames, a hop down a ledge 32, a warp fades out and in: what an
-// agent sees every 24 frames is often on the way.
+// takes 16 frames, on rough ground 24, a hop down a ledge 32, a warp fades out
+// and in: what an agent sees every 24 frames is often on the way.
 
 #include "field.h"
 
@@ -18,6 +18,7 @@
 #include "world_data.h"
 
 #define STEP_FRAMES 16
+#define BREATH_FRAMES 31  // not a divisor of an agent step
 #define FLIP_X 0x20
 #define BEHIND 0x80
 
@@ -33,6 +34,8 @@ static uint8_t ring_x, ring_y;  // tile-map place of the top left screen tile
 static uint8_t edge[2 * SCREEN_COLUMNS];
 static uint8_t foot;
 static uint8_t lift;         // pixels above the ground, in a hop
+static uint8_t breath;       // people stand this much higher: 0 or 1 pixel
+static uint8_t breath_wait;
 static uint8_t interrupted;  // by a text, a battle or a warp
 
 static const uint8_t hop_arc[] = {2,  4,  6,  8,  9,  10, 11, 12, 13, 13, 14,
@@ -139,7 +142,7 @@ void place_people(void) {
         !person_is_there(i)) {
       hide_figure(i + 1);
     } else {
-      put_figure(i + 1, (x << 4) - 8, y << 4, person->sprite, 0);
+      put_figure(i + 1, (x << 4) - 8, (y << 4) - breath, person->sprite, 0);
     }
     person++;
   }
@@ -155,6 +158,17 @@ void slide_figure(uint8_t slot, uint8_t dx, uint8_t dy) {
     sprite[0] += dy;
     sprite[1] += dx;
     sprite += 4;
+  }
+}
+
+// Nobody stands quite still.
+static void breathe(void) {
+  uint8_t slot;
+  if (++breath_wait < BREATH_FRAMES) return;
+  breath_wait = 0;
+  breath ^= 1;
+  for (slot = 1; slot < 10; slot++) {
+    if (sprite_memory[slot << 4]) slide_figure(slot, 0, breath ? 0xFF : 1);
   }
 }
 
@@ -288,6 +302,7 @@ static void glide(uint8_t dx, uint8_t dy, const Connection *over,
   uint8_t i, slot;
   uint8_t x = player_x + dx, y = player_y + dy;
   uint8_t next = 0;
+  uint8_t rough = map.wild_everywhere;
   if (over) {
     next = over->map;
     if (over->edge <= EDGE_SOUTH) {
@@ -325,8 +340,11 @@ static void glide(uint8_t dx, uint8_t dy, const Connection *over,
     } else if (i == STEP_FRAMES - 6) {
       put_player(0);
     }
+    breathe();
     frame();
-    if (i & 1) walk_counter--;
+    if (!(i & 1)) continue;
+    walk_counter--;
+    if (rough) frame();
   }
   if (!over) return;
   swap_maps();
@@ -443,6 +461,7 @@ void field_play(void) {
   uint8_t stale = 0;
   for (;;) {
     flicker();
+    breathe();
     frame();
     stale &= keys_held;
     interrupted = 0;

@@ -72,7 +72,7 @@ static void serve(uint8_t goods) {
     for (i = 0; i < NUM_ITEMS; i++) {
       if (goods & (uint8_t)(1 << i)) count++;
     }
-    chosen = choose_entry(13, 1, count, 1, SHOP_FRAMES);
+    chosen = choose_entry(13, 1, count, 1, SHOP_FRAMES, KEY_B);
     if (chosen >= TIMED_OUT) break;
     for (i = 0; i < NUM_ITEMS; i++) {
       if ((goods & (uint8_t)(1 << i)) && !chosen--) break;
@@ -224,7 +224,7 @@ uint8_t meet_trainers(void) {
 
 // A salve for a member that the player chooses.
 static void use_salve(const Item *item) {
-  uint8_t slot = choose_member(text_salve_used);
+  uint8_t slot = choose_member(text_salve_used, KEY_B);
   Member *member;
   if (slot >= TIMED_OUT) return;
   member = &party[slot];
@@ -256,7 +256,7 @@ static void show_bag(void) {
     text_say(text_empty_bag);
     return;
   }
-  chosen = choose_entry(13, 1, count, 1, SHOP_FRAMES);
+  chosen = choose_entry(13, 1, count, 1, SHOP_FRAMES, KEY_B);
   if (chosen >= TIMED_OUT) return;
   item = item_of(bag_items[chosen + chosen]);
   if (item->kind != KIND_SALVE) return;
@@ -286,11 +286,11 @@ void field_menu(void) {
   line_start();
   line_number(num_owned());
   draw_text(14, 17, line);
-  chosen = choose_entry(13, 1, 3, 1, SHOP_FRAMES);
+  chosen = choose_entry(13, 1, 3, 1, SHOP_FRAMES, KEY_B);
   if (chosen == 0) {
     hide_sprites();
     window_full();
-    chosen = choose_member(text_none);
+    chosen = choose_member(text_none, KEY_B);
     if (chosen < TIMED_OUT) {
       draw_stats(chosen);
       present();

@@ -125,15 +125,16 @@ void text_close(void) {
 }
 
 // A menu whose `count` entries are drawn `pitch` rows apart; the cursor is at
-// `column`. Returns the entry, CANCEL at B, TIMED_OUT after `frames`.
+// `column`. Returns the entry, CANCEL at B (where `cancels` is KEY_B, not 0),
+// TIMED_OUT after `frames`.
 uint8_t choose_entry(uint8_t row, uint8_t column, uint8_t count, uint8_t pitch,
-                     uint16_t frames) {
+                     uint16_t frames, uint8_t cancels) {
   uint8_t i, at, pressed;
   menu_top_y = row;
   menu_top_x = column;
   menu_max_item = count - 1;
   menu_item = 0;
-  menu_watched_keys = KEY_A | KEY_B | KEY_UP | KEY_DOWN;
+  menu_watched_keys = KEY_A | KEY_UP | KEY_DOWN | cancels;
   text_box_id = 0x0B;
   for (;;) {
     at = row;
@@ -144,7 +145,7 @@ uint8_t choose_entry(uint8_t row, uint8_t column, uint8_t count, uint8_t pitch,
     present();
     pressed = 0;
     do {
-      pressed = wait_keys(KEY_A | KEY_B | KEY_UP | KEY_DOWN, 1);
+      pressed = wait_keys(menu_watched_keys, 1);
     } while (!pressed && --frames);
     if (pressed & KEY_UP) {
       if (menu_item) menu_item--;

@@ -14,7 +14,7 @@ const uint8_t *reveal(uint8_t row, const uint8_t *text, uint8_t letter_frames);
 void text_open(void);
 void text_say_far(uint16_t text);
 uint8_t choose_entry(uint8_t row, uint8_t column, uint8_t count, uint8_t pitch,
-                     uint16_t frames);
+                     uint16_t frames, uint8_t cancels);
 
 #define TIMED_OUT 0xFE  // of `choose_entry`, beside CANCEL
 
