@@ -32,7 +32,7 @@ class Demonstrator:
     self,
     facts: dict[str, Any],
     margins: tuple[int, ...] = (1, 2),
-    target_species: tuple[int, ...] = (11, 12),
+    target_species: tuple[int, ...] = (10, 11),
   ):
     """Makes a player for one world.
 

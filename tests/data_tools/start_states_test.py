@@ -95,3 +95,17 @@ def test_the_vale_has_a_dozen_states_of_this_rom_and_emulator():
         after = [game.memory[a] for a in (ram.PLAYER_X, ram.PLAYER_Y)]
         moved |= after != before
       assert moved, state.name
+
+
+def test_states_come_by_play_from_power_on():
+  rom = vale()
+  (manifest,) = [m for m in start_states.manifests() if m.world == "great_vale"]
+  if manifest.pyboy != emulator.pyboy_version():
+    pytest.skip(f"states are of PyBoy {manifest.pyboy}")
+  played = make_states.moments(rom, cartridge.facts(rom.sha1), manifest.seed)
+  for expected in manifest.states[:2]:
+    state, data, frame = next(played)
+    assert state == expected
+    assert data == start_states.read(rom.sha1, state.name)
+    assert frame.shape == (144, 160)
+  played.close()
