@@ -120,8 +120,8 @@ def c_source(world: rom_banks.World) -> str:
     name = name.ljust(11, bytes([generator.TEXT_END]))
     numbers = [item["id"], KINDS.index(item["kind"]), item["price"]]
     numbers.append(item.get("heal", 0))
-    data = ", ".join(f"0x{byte:02X}" for byte in name)
-    rows.append(f"  {{{{{data}}}, {', '.join(map(str, numbers))}}}")
+    letters = ", ".join(f"0x{byte:02X}" for byte in name)
+    rows.append(f"  {{{{{letters}}}, {', '.join(map(str, numbers))}}}")
   code.append("const Item items[] = {\n" + ",\n".join(rows) + "\n};\n")
   factor = tables.table["battle"]["xp_factor"]
   levels = [factor * n * n for n in range(generator.MAX_LEVEL + 2)]
