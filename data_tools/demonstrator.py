@@ -37,6 +37,18 @@ _FIT = 0.9  # share of HP with which it dares to meet the leader
 Cell = tuple[int, int, int]  # map, x, y
 
 
+def make(rom_sha1: str) -> Any:
+  """The player for a cartridge, with `reset` and `act`; None for others."""
+  facts, world = cartridge.facts(rom_sha1), cartridge.world(rom_sha1)
+  if facts is None or world is None:
+    return None
+  if facts.get("full"):
+    from data_tools import demonstrator_big
+
+    return demonstrator_big.Demonstrator(facts)
+  return Demonstrator(world)
+
+
 class Demonstrator:
   """Plays one world; `reset`, then `act` once a step."""
 

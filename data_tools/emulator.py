@@ -16,6 +16,7 @@ from data_tools import frame_codec
 from data_tools import game_state
 from data_tools import ram_addresses
 from data_tools import roms
+from data_tools import start_states
 from pokedreamer_jax import specs
 
 _BOOT_ROM_OFF = 0xFF50  # register that the boot ROM sets as it ends
@@ -149,13 +150,19 @@ def pyboy_version() -> str:
 
 
 def read_save_state(path: str | os.PathLike | None) -> bytes | None:
-  """Bytes of a save-state file; None for no path.
+  """Bytes of a save-state file, unpacked if it is compressed (.xz).
+
+  None for no path. `<world>/<name>` stands for a cartridge's start state.
 
   Raises:
     ValueError: the file cannot be read.
   """
   if not path:
     return None
+  world, _, name = str(path).partition("/")
+  named = start_states.path_of(world, name)
+  if name and not os.path.exists(path) and named.is_file():
+    path = named
   try:
     with open(path, "rb") as file:
       data = file.read(_MOST_STATE_BYTES + 1)
@@ -165,6 +172,8 @@ def read_save_state(path: str | os.PathLike | None) -> bytes | None:
     raise ValueError(
       f"save state {path}: larger than {_MOST_STATE_BYTES >> 20} MiB, no state"
     )
+  if str(path).endswith(start_states.SUFFIX):
+    return start_states.unpack(data)
   return data
 
 

@@ -85,16 +85,14 @@ class Scripted:
     Raises:
       ValueError: the ROM is not a practice cartridge.
     """
-    from data_tools import cartridge
     from data_tools import demonstrator
 
-    world = cartridge.world(rom.sha1)
-    if world is None:
+    self._player = demonstrator.make(rom.sha1)
+    if self._player is None:
       raise ValueError(
         f"policy demonstrator: it plays practice cartridges only, not "
         f"{rom.name}; use random or sticky_random"
       )
-    self._player = demonstrator.Demonstrator(world)
 
   def reset(self, rng: np.random.Generator) -> None:
     self._player.reset(rng)

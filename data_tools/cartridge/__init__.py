@@ -8,10 +8,12 @@ import dataclasses
 import functools
 import json
 import pathlib
+from typing import Any
 
 import numpy as np
 
 CHAPTER_ONE = pathlib.Path(__file__).parent / "chapter_one.gb"
+GREAT_VALE = CHAPTER_ONE.with_name("great_vale.gb")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,7 +86,9 @@ def _world(facts: dict) -> World:
       walkable=_grid(entry["walkable"]),
       grass=_grid(entry["grass"]),
       warps=tuple(Warp(**warp) for warp in entry["warps"]),
-      people=tuple(Person(**person) for person in entry["people"]),
+      people=tuple(
+        Person(p["name"], p["role"], p["x"], p["y"]) for p in entry["people"]
+      ),
     )
   return World(
     name=facts["name"],
@@ -96,14 +100,24 @@ def _world(facts: dict) -> World:
 
 
 @functools.cache
-def _worlds() -> dict[str, World]:
-  worlds = {}
+def _all_facts() -> dict[str, dict[str, Any]]:
+  found = {}
   for path in sorted(CHAPTER_ONE.parent.glob("*.json")):
-    facts = json.loads(path.read_text())
-    worlds[facts["rom_sha1"]] = _world(facts)
-  return worlds
+    read = json.loads(path.read_text())
+    found[read["rom_sha1"]] = read
+  return found
+
+
+@functools.cache
+def _worlds() -> dict[str, World]:
+  return {sha1: _world(read) for sha1, read in _all_facts().items()}
 
 
 def world(rom_sha1: str) -> World | None:
   """Facts of the cartridge with this SHA-1 (hex), or None for another ROM."""
   return _worlds().get(rom_sha1.lower())
+
+
+def facts(rom_sha1: str) -> dict[str, Any] | None:
+  """The same as they stand in the JSON file, with all that is in it."""
+  return _all_facts().get(rom_sha1.lower())

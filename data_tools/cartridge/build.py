@@ -17,7 +17,11 @@ import subprocess
 import sys
 import tempfile
 
+from data_tools.cartridge import full_facts
+from data_tools.cartridge import full_generator
 from data_tools.cartridge import generator
+from data_tools.cartridge import rom_banks
+from data_tools.cartridge import tables as source
 
 FOLDER = pathlib.Path(__file__).parent
 ENGINE = FOLDER / "engine"
@@ -33,6 +37,20 @@ GLOBAL_CHECKSUM = slice(0x14E, 0x150)
 DATA_START = 0xC600
 DATA_END = 0xCC00
 MODULES = ("main", "video", "text", "party", "field", "battle", "world_data")
+# A full world has its own of most of them, and tables in further banks.
+FULL_MODULES = (
+  "main",
+  "video",
+  "text_full",
+  "party_full",
+  "map_full",
+  "field_full",
+  "people_full",
+  "battle_full",
+  "world_data",
+)
+MBC1 = 1
+END_LINE = "_vblank_end_line"  # screen line at the end of the last blank
 
 
 def sdcc_version() -> str | None:
@@ -89,6 +107,36 @@ def without_logo(rom: bytes) -> bytes:
   return bytes(data)
 
 
+def is_full(name: str) -> bool:
+  """Whether world `name` needs the full engine.
+
+  Raises:
+    FileNotFoundError: there is no such world.
+  """
+  return source.read(generator.WORLDS / name).table.get("engine") == "full"
+
+
+def _compile(
+  folder: pathlib.Path, modules: tuple[str, ...], assembled: tuple[str, ...]
+) -> dict[str, tuple[int, int]]:
+  """Compiles and links the engine with `world_data`; returns the areas."""
+  for path in ENGINE.iterdir():
+    shutil.copy(path, folder / path.name)
+  for module in assembled:
+    flags = f"-plosgff -o {module}.rel {module}.s"
+    _run(["sdasgb", *flags.split()], folder)
+  for module in modules:
+    flags = "-msm83 --std-sdcc11 --opt-code-speed -c -o"
+    _run(["sdcc", *flags.split(), f"{module}.rel", f"{module}.c"], folder)
+  flags = f"-msm83 --no-std-crt0 --code-loc {CODE_START:#x}"
+  flags += f" --data-loc {DATA_START:#x} -o rom.ihx"
+  objects = [f"{module}.rel" for module in (*assembled, *modules)]
+  _run(["sdcc", *flags.split(), *objects], folder)
+  found = areas((folder / "rom.map").read_text())
+  check_areas(found)
+  return found
+
+
 def compile_rom(name: str, folder: pathlib.Path) -> tuple[bytes, dict]:
   """Compiles world `name` in `folder`.
 
@@ -98,21 +146,12 @@ def compile_rom(name: str, folder: pathlib.Path) -> tuple[bytes, dict]:
   Raises:
     ValueError: a tool fails or warns, or something does not fit.
   """
+  if is_full(name):
+    return _compile_full(name, folder)
   world = generator.load_world(name)
   (folder / "world_data.c").write_text(generator.c_source(world))
   (folder / "world_data.h").write_text(generator.c_header(world))
-  for path in ENGINE.iterdir():
-    shutil.copy(path, folder / path.name)
-  _run(["sdasgb", "-plosgff", "-o", "crt0.rel", "crt0.s"], folder)
-  for module in MODULES:
-    flags = "-msm83 --std-sdcc11 --opt-code-speed -c -o"
-    _run(["sdcc", *flags.split(), f"{module}.rel", f"{module}.c"], folder)
-  flags = f"-msm83 --no-std-crt0 --code-loc {CODE_START:#x}"
-  flags += f" --data-loc {DATA_START:#x} -o rom.ihx crt0.rel"
-  objects = [f"{module}.rel" for module in MODULES]
-  _run(["sdcc", *flags.split(), *objects], folder)
-  found = areas((folder / "rom.map").read_text())
-  check_areas(found)
+  found = _compile(folder, MODULES, ("crt0",))
   title = world.table["rom_title"]
   flags = f"-Z -yo 2 -yt 0 -yN -yn {title}"  # 32 KB, no mapper
   _run(["makebin", *flags.split(), "rom.ihx", "rom.gb"], folder)
@@ -122,13 +161,66 @@ def compile_rom(name: str, folder: pathlib.Path) -> tuple[bytes, dict]:
   return rom, found
 
 
+def _compile_full(name: str, folder: pathlib.Path) -> tuple[bytes, dict]:
+  """Banks 0 and 1 from the engine, the others from the tables."""
+  tables = source.read(generator.WORLDS / name)
+  world = rom_banks.World(tables)
+  (folder / "world_data.c").write_text(full_generator.c_source(world))
+  (folder / "world_data.h").write_text(full_generator.c_header(world))
+  found = _compile(folder, FULL_MODULES, ("crt0", "banks"))
+  map_text = (folder / "rom.map").read_text()
+  check_bank_code(map_text)
+  found[END_LINE] = (symbol(map_text, END_LINE), 1)
+  title, banks = tables.table["rom_title"], tables.table["banks"]
+  flags = f"-Z -yo {banks} -yt {MBC1} -yN -yn {title}"
+  _run(["makebin", *flags.split(), "rom.ihx", "rom.gb"], folder)
+  rom = (folder / "rom.gb").read_bytes()
+  rom = without_logo(rom[:ROM_BYTES] + world.banks.image())
+  if len(rom) != banks * rom_banks.BANK_BYTES:
+    raise ValueError(f"ROM: {len(rom)} bytes, expected {banks} banks")
+  return rom, found
+
+
+def symbol(map_text: str, name: str) -> int:
+  """Address of a global symbol in the linker's map.
+
+  Raises:
+    ValueError: the map does not name it.
+  """
+  match = re.search(rf"^ +([0-9A-F]{{8}}) +{name}\b", map_text, re.MULTILINE)
+  if match is None:
+    raise ValueError(f"symbol {name}: not in the linker's map")
+  return int(match.group(1), 16)
+
+
+def check_bank_code(map_text: str) -> None:
+  """Asserts that what switches banks lies in bank 0.
+
+  Raises:
+    ValueError: it was linked elsewhere.
+  """
+  at = symbol(map_text, "_far_move")
+  if not at < rom_banks.WINDOW - 0x40:
+    raise ValueError(f"_far_move at {at:#x}: not in bank 0")
+
+
+def world_facts(name: str) -> dict:
+  """What players and readers of memory know about world `name`."""
+  if not is_full(name):
+    return generator.facts(generator.load_world(name))
+  tables = source.read(generator.WORLDS / name)
+  facts = full_facts.facts(tables)
+  return facts | {"texts": full_generator.texts(tables)}
+
+
 def build(name: str, folder: pathlib.Path) -> None:
   """Writes `<name>.gb` and `<name>.json` into `folder`."""
   with tempfile.TemporaryDirectory() as work:
     rom, found = compile_rom(name, pathlib.Path(work))
   (folder / f"{name}.gb").write_bytes(rom)
-  facts = generator.facts(generator.load_world(name))
-  facts = {"rom_sha1": hashlib.sha1(rom).hexdigest(), **facts}
+  facts = {"rom_sha1": hashlib.sha1(rom).hexdigest(), **world_facts(name)}
+  if END_LINE in found:
+    facts["vblank_end_line"] = found[END_LINE][0]
   text = json.dumps(facts, indent=1) + "\n"
   (folder / f"{name}.json").write_text(text)
   code_at, code_size = found["_CODE"]

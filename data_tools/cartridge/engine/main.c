@@ -6,8 +6,12 @@
 #include "party.h"
 #include "text.h"
 #include "video.h"
-#include "world.h"
 #include "world_data.h"
+#ifdef FULL_WORLD
+#include "world_full.h"
+#else
+#include "world.h"
+#endif
 
 static void full_screen(void) {
   draw_blank();

@@ -9,8 +9,12 @@
 
 #include "hardware.h"
 #include "memory.h"
-#include "world.h"
 #include "world_data.h"
+#ifdef FULL_WORLD
+#include "world_full.h"
+#else
+#include "world.h"
+#endif
 
 uint8_t vram_queue[160];
 volatile uint8_t vram_ready, vblank_seen, vblank_end_line;
@@ -98,6 +102,33 @@ void queue(uint16_t address, const uint8_t *source, uint8_t count,
   queue_end = end;
 }
 
+#ifdef FULL_WORLD
+extern uint8_t far_bank;
+extern uint16_t far_from, far_count;
+extern void *far_to;
+void far_move(void);
+
+// From a bank that is not mapped to memory.
+void far_copy(void *to, uint8_t bank, uint16_t from, uint16_t count) {
+  far_to = to;
+  far_bank = bank;
+  far_from = from;
+  far_count = count;
+  far_move();
+}
+
+// A row from a bank to video memory in the next vertical blank.
+void queue_far(uint16_t address, uint8_t bank, uint16_t from, uint8_t count) {
+  uint8_t *end = queue_end;
+  *end++ = count;
+  *end++ = 1;
+  *end++ = (uint8_t)address;
+  *end++ = (uint8_t)(address >> 8);
+  far_copy(end, bank, from, count);
+  queue_end = end + count;
+}
+#endif
+
 uint16_t shown_map(void) { return lcd_control & LCD_BG_MAP ? 0x9C00 : 0x9800; }
 
 uint16_t hidden_map(void) {
@@ -119,10 +150,16 @@ void video_start(void) {
   } while (--left);
   queue_end = vram_queue;
   canvas = screen_tiles;
+#ifdef FULL_WORLD
+  far_copy(BYTES_AT(0x9600), FONT_BANK, FONT_AT, 32 * 16);
+  far_copy(BYTES_AT(0x8800), FONT_BANK, FONT_AT + 32 * 16, 128 * 16);
+  far_copy(BYTES_AT(0x8000), SPRITES_BANK, SPRITES_AT, NUM_SPRITES * 64);
+#else
   copy_bytes(BYTES_AT(0x9000), map_tiles, NUM_MAP_TILES * 16);
   copy_bytes(BYTES_AT(0x9600), font_tiles, 32 * 16);
   copy_bytes(BYTES_AT(0x8800), font_tiles + 32 * 16, 128 * 16);
   copy_bytes(BYTES_AT(0x8000), sprite_tiles, NUM_SPRITES * 64);
+#endif
   WINDOW_X = 7;
   SPRITE_PALETTE_0 = 0xE0;  // colours 1, 2, 3: white, dark, black
   SPRITE_PALETTE_1 = 0xE0;
@@ -227,8 +264,13 @@ void draw_picture(uint8_t row, uint8_t column, uint8_t first_tile) {
 // Parts 0..3 of a picture, 64 bytes each.
 void queue_picture(uint8_t first_tile, uint8_t picture, uint8_t part) {
   uint16_t offset = (uint16_t)part * 64;
+#ifdef FULL_WORLD
+  queue_far(0x8000 + (uint16_t)first_tile * 16 + offset, PICTURES_BANK,
+            PICTURES_AT + (uint16_t)picture * 256 + offset, 64);
+#else
   queue(0x8000 + (uint16_t)first_tile * 16 + offset,
         pictures + (uint16_t)picture * 256 + offset, 64, 1);
+#endif
 }
 
 // Rows of `canvas` to the window's tile map, at most 4 a frame.

@@ -35,6 +35,7 @@ void frame(void);
 uint8_t random_byte(void);
 void queue(uint16_t address, const uint8_t *source, uint8_t count,
            uint8_t stride);
+void queue_far(uint16_t address, uint8_t bank, uint16_t from, uint8_t count);
 uint16_t hidden_map(void);
 uint16_t shown_map(void);
 void swap_maps(void);
