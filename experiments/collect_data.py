@@ -51,7 +51,7 @@ def main() -> None:
   from data_tools import roms
 
   rom = roms.resolve(_ROM.value)
-  save_state = emulator.read_save_state(_SAVE_STATE.value)
+  save_state = emulator.read_save_state(_SAVE_STATE.value, rom)
   config, seed, notes = _settings(rom)
   # Everything is checked before the directory is claimed for it.
   collection = collect.make_collection(
