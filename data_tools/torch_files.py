@@ -21,7 +21,7 @@ MOST_TENSORS = 10_000
 MOST_RANK = 8
 MOST_BYTES = 512 << 20  # of all tensors and their storages together
 
-_DTYPES = {
+_DTYPES: dict[str, np.dtype] = {
   "torch FloatStorage": np.dtype("<f4"),
   "torch DoubleStorage": np.dtype("<f8"),
   "torch HalfStorage": np.dtype("<f2"),
