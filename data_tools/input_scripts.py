@@ -52,7 +52,9 @@ _LINE = re.compile(
 class Game(Protocol):
   """What a script plays, such as `emulator.Emulator`."""
 
-  memory: Any  # slices like the 64 KiB address space
+  @property
+  def memory(self) -> Any:
+    """Slices like the 64 KiB address space."""
 
   def step(self, action: int) -> None:
     """Runs one agent step."""

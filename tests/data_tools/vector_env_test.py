@@ -57,6 +57,8 @@ def test_it_agrees_with_single_environments_step_by_step(envs, singles):
     for action in actions:  # over several episodes, by automatic resets
       ours, theirs = envs.step(action), singles.step(action)
       _same(ours, theirs)
+      for i, single in enumerate(singles.envs):  # what the caps count
+        _same(envs._rewards._earned[i], single._rewards._earned[0])
       ends += ours[3].sum()
     assert ends >= 3 * _N
   assert ours[4]["state"]["game_running"].all()  # a game was played
