@@ -30,7 +30,7 @@ import time
 from typing import Any
 
 from experiments import cli
-from experiments import progress
+from experiments import demo_store
 from experiments import run_directory
 
 _WORKDIR = cli.string("workdir", None, "Directory of the demonstrations.")
@@ -71,8 +71,8 @@ def main() -> None:
     {"rom_sha1": rom.sha1, "pyboy_version": emulator_lib.pyboy_version()},
   )
   with run:
-    store = _Store(run, rom)
-    store.keep_state(save_state)
+    store = demo_store.Store(run, rom)
+    store.keep_state(save_state, str(_SAVE_STATE.value))
     store.recover()
     for log in logs:
       store.add(log, save_state)
@@ -86,147 +86,20 @@ def main() -> None:
       raise run.stopped(f"{entries} demonstrations")
 
 
-class _Store:
-  """The logs, states and records of one run directory."""
-
-  def __init__(self, run: run_directory.Run, rom: Any):
-    from data_tools import generations
-
-    self._run, self._rom = run, rom
-    self._logs = run.path / "logs"
-    self._states = run.path / "start_states"
-    self._shards = run.path / generations.SHARDS_DIR
-    self._logs.mkdir(exist_ok=True)
-
-  def keep_state(self, save_state: bytes | None) -> None:
-    """Keeps a copy: without it, its logs could not be played again."""
-    from data_tools import emulator as emulator_lib
-    from data_tools import save_states
-
-    if save_state is None:
-      return
-    sha1 = save_states.sha1(save_state)
-    stamp = save_states.Stamp(
-      name=sha1,
-      rom_sha1=self._rom.sha1,
-      pyboy_version=emulator_lib.pyboy_version(),
-      state_sha1=sha1,
-      made_by={"copy_of": str(_SAVE_STATE.value)},
-    )
-    save_states.write(self._states, stamp, save_state)
-
-  def new_path(self) -> pathlib.Path:
-    """A log file that is not there yet."""
-    from data_tools import demonstrations
-
-    numbers = [
-      int(path.stem)
-      for path in self._logs.glob("*" + demonstrations.LOG_SUFFIX)
-      if path.stem.isdecimal()
-    ]
-    number = max(numbers, default=-1) + 1
-    return self._logs / f"{number:05d}{demonstrations.LOG_SUFFIX}"
-
-  def add(self, log: Any, save_state: bytes | None) -> None:
-    """Takes a log from elsewhere, unless it is here already."""
-    from data_tools import demonstrations
-
-    if log.digest in self._recorded():
-      self._run.log(f"record: demonstration {log.digest} is here already")
-      return
-    path = self.new_path()
-    demonstrations.write_log(path, log)
-    self.record(path)
-
-  def recover(self) -> None:
-    """Makes records of logs that an earlier call left without."""
-    from data_tools import demonstrations
-    from data_tools import records
-
-    for stale in self._shards.glob("*" + records.TEMPORARY_SUFFIX):
-      stale.unlink()
-    known = self._recorded()
-    for path in sorted(self._logs.glob("*" + demonstrations.LOG_SUFFIX)):
-      try:
-        log = demonstrations.read_log(path)
-      except ValueError as error:
-        self._run.log(f"record: left out: {error}")
-        continue
-      if len(log.actions) and log.digest not in known:
-        self._run.log(f"record: {path.name} was interrupted, recovering it")
-        self.record(path)
-
-  def record(self, path: pathlib.Path) -> None:
-    """Makes the records of one log."""
-    from data_tools import demonstrations
-    from data_tools import emulator as emulator_lib
-    from data_tools import save_states
-
-    log = demonstrations.read_log(path)
-    if not len(log.actions):
-      self._run.log(f"record: nothing was played in {path.name}")
-      return
-    save_state = None
-    if log.header.start_state_sha1:
-      save_state = emulator_lib.read_save_state(
-        save_states.state_path(self._states, log.header.start_state_sha1),
-        self._rom,
-      )
-    total = len(log.actions) + 1
-    with progress.Progress("recording", total, "steps") as bar:
-      entry = demonstrations.record(
-        log, self._rom, save_state, self._shards, f"h{path.stem}", bar.update
-      )
-    left_over = total - entry.length
-    self._run.log(
-      f"record: {path.name}: {entry.length} steps"
-      + (f", {left_over} more after the game was beaten" if left_over else "")
-    )
-
-  def report(self) -> int:
-    """Sums up; returns the number of demonstrations."""
-    from data_tools import demonstrations
-    from data_tools import generations
-
-    entries = demonstrations.recorded(self._run.path)
-    for line in demonstrations.coverage_lines(entries, self._rom):
-      self._run.log(line)
-    if entries:
-      generation = generations.freeze(self._run.path)
-      self._run.log(generation.report()[0])
-      self._run.finish(
-        {
-          "episodes": generation.num_episodes,
-          "steps": generation.num_steps,
-          "steps_wanted": demonstrations.STEPS_WANTED,
-          "bytes": generation.size_bytes,
-          "generation": generation.digest,
-        }
-      )
-    return len(entries)
-
-  def _recorded(self) -> set[str]:
-    from data_tools import demonstrations
-
-    return {
-      entry.header.collection
-      for entry in demonstrations.recorded(self._run.path)
-    }
-
-
 def _read_log(path: str, rom: Any, save_state: bytes | None) -> Any:
   """A log from elsewhere, checked."""
   from data_tools import demonstrations
   from data_tools import emulator as emulator_lib
+  from data_tools import input_logs
 
-  default = demonstrations.LogHeader(
+  default = input_logs.Header(
     rom_sha1=rom.sha1,
     pyboy_version=emulator_lib.pyboy_version(),
     start_state_sha1=emulator_lib.state_sha1(save_state),
     seed=_SEED.value,
     jitter_frames=0,
   )
-  log = demonstrations.read_log(path, default)
+  log = input_logs.read(path, default)
   try:
     demonstrations.check(log, rom, save_state)
   except ValueError as error:
@@ -247,8 +120,8 @@ def _play(
   """A person plays one episode to a log; returns why it ended."""
   import numpy as np
 
-  from data_tools import demonstrations
   from data_tools import emulator as emulator_lib
+  from data_tools import input_logs
   from data_tools import rewards
   from experiments import terminal
   from pokedreamer_jax import specs
@@ -257,7 +130,7 @@ def _play(
   rng = np.random.default_rng([_SEED.value, number])
   seed = int(rng.integers(1 << 32))
   with emulator_lib.Emulator(rom) as game:
-    header = demonstrations.LogHeader(
+    header = input_logs.Header(
       rom_sha1=rom.sha1,
       pyboy_version=emulator_lib.pyboy_version(),
       start_state_sha1=emulator_lib.state_sha1(save_state),
@@ -265,7 +138,7 @@ def _play(
       jitter_frames=game.reset(seed, save_state, _JITTER_FRAMES.value),
     )
     end = rewards.EndOfGame()
-    with demonstrations.LogWriter(path, header) as log, screen:
+    with input_logs.Writer(path, header) as log, screen:
       keys = _Keys(run, screen, pace)
       while log.count < _MOST_STEPS.value:
         if end.update(game.ram()):

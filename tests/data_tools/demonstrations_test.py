@@ -1,5 +1,4 @@
 import dataclasses
-import json
 
 from array_record.python import array_record_module
 import numpy as np
@@ -9,6 +8,7 @@ from data_tools import cartridge
 from data_tools import demonstrations
 from data_tools import emulator as emulator_lib
 from data_tools import generations
+from data_tools import input_logs
 from data_tools import records
 from data_tools import roms
 from pokedreamer_jax import specs
@@ -22,14 +22,14 @@ def rom():
 
 
 def _log(rom, actions, **changes):
-  header = demonstrations.LogHeader(
+  header = input_logs.Header(
     rom_sha1=rom.sha1,
     pyboy_version=emulator_lib.pyboy_version(),
     start_state_sha1="",
     seed=3,
     jitter_frames=17,
   )
-  return demonstrations.Log(
+  return input_logs.Log(
     dataclasses.replace(header, **changes), np.array(actions, np.uint8)
   )
 
@@ -78,62 +78,6 @@ def _steps(data_dir):
   ]
   reader.close()
   return {k: np.concatenate([p[k] for p in parts]) for k in parts[0]}
-
-
-def test_a_log_comes_back_as_it_was_written(rom, tmp_path):
-  log = _log(rom, _play(60))
-  path = tmp_path / "logs" / "0.inputs"
-  demonstrations.write_log(path, log)
-  again = demonstrations.read_log(path)
-  assert again.header == log.header and again.digest == log.digest
-  np.testing.assert_array_equal(again.actions, log.actions)
-  with pytest.raises(FileExistsError):
-    demonstrations.write_log(path, log)
-  other = _log(rom, _play(60), jitter_frames=18)
-  assert other.digest != log.digest
-  assert _log(rom, _play(61)).digest != log.digest
-
-
-@pytest.mark.parametrize("cut", [1, 2, 3, 4])
-def test_a_torn_last_line_is_left_out_and_no_other(rom, tmp_path, cut):
-  path = tmp_path / "0.inputs"
-  demonstrations.write_log(path, _log(rom, [0, 6, 7]))  # down start pass
-  path.write_bytes(path.read_bytes()[:-cut])
-  np.testing.assert_array_equal(demonstrations.read_log(path).actions, [0, 6])
-
-
-def test_every_action_is_in_the_file_at_once(rom, tmp_path):
-  path = tmp_path / "0.inputs"
-  with demonstrations.LogWriter(path, _log(rom, []).header) as writer:
-    for count, action in enumerate(_play(60), 1):
-      writer.add(action)
-      assert len(demonstrations.read_log(path).actions) == count
-
-
-def test_bad_logs_are_named(rom, tmp_path):
-  path = tmp_path / "0.inputs"
-  demonstrations.write_log(path, _log(rom, [1, 2]))
-  good = path.read_text()
-  head = json.loads(good.splitlines()[0])
-  for text, words in (
-    (good + "jump\n", r"line 4: 'jump', expected one of \['down'"),
-    (good.partition("\n")[2], "no header line"),
-    ("{\n", "line 1"),
-    (json.dumps(head | {"format": 2}) + "\n", "format 2"),
-    (json.dumps(head | {"jitter_frames": -1}) + "\n", "jitter_frames -1"),
-    (json.dumps(head | {"seed": "x"}) + "\n", "seed 'x'"),
-    (json.dumps(head | {"more": 1}) + "\n", "more"),
-  ):
-    path.write_text(text)
-    with pytest.raises(ValueError, match=words) as caught:
-      demonstrations.read_log(path)
-    assert "0.inputs" in str(caught.value)
-    assert len(str(caught.value).splitlines()) == 1
-  path.write_bytes(b"\xff\n")
-  with pytest.raises(ValueError, match="no text"):
-    demonstrations.read_log(path)
-  with pytest.raises(ValueError, match="No such file"):
-    demonstrations.read_log(tmp_path / "absent")
 
 
 def test_a_log_from_elsewhere_is_refused(rom, tmp_path):

@@ -1,3 +1,4 @@
+import hashlib
 import json
 import os
 import subprocess
@@ -14,6 +15,7 @@ from data_tools import env as env_lib
 from data_tools import episodes
 from data_tools import frame_codec
 from data_tools import policies
+from data_tools import ram_addresses as ram
 from data_tools import roms
 from data_tools import save_states
 from pokedreamer_jax import specs
@@ -207,6 +209,31 @@ def test_the_commercial_game_needs_its_own_rom(monkeypatch):
     gymnasium.make(name)
   with pytest.raises(ValueError, match=r"Pokemon Red or Blue, practice cart"):
     gymnasium.make(name, rom=str(cartridge.CHAPTER_ONE))
+
+
+@pytest.mark.parametrize("by_variable", [False, True])
+def test_the_commercial_game_is_played_with_its_own_names(
+  monkeypatch, tmp_path, by_variable
+):
+  # No such ROM here: a copy of ours, one byte changed, is declared to be it.
+  data = bytearray(cartridge.CHAPTER_ONE.read_bytes())
+  data[0x7FF0] ^= 1
+  path = tmp_path / "mine.gb"
+  path.write_bytes(data)
+  sha1 = hashlib.sha1(data).hexdigest()
+  monkeypatch.setattr(roms, "POKEMON_RED_SHA1S", {sha1: "stand-in"})
+  if by_variable:
+    monkeypatch.setenv("POKEDREAMER_ROM", str(path))
+  env = gymnasium.make(
+    "PokeDreamer/PokemonRed-v0", rom=None if by_variable else path
+  )
+  env.reset(seed=0)
+  for t in range(30):
+    *_, info = env.step([_START, _A][t % 2])
+  state = info["state"]
+  assert state["game_running"] and state["map_id"] in ram.MAP_NAMES
+  assert state["map_name"] == ram.MAP_NAMES[state["map_id"]]
+  env.close()
 
 
 def test_the_larger_cartridge_is_found_or_said_to_be_missing(
