@@ -82,7 +82,7 @@ def test_an_episode_is_the_recorded_one(rom, reward):
   assert steps["is_terminal"][-1]  # it wins, and so must the replay
   terms = steps["reward_terms"]
   env = env_lib.PokeDreamerEnv(
-    reward=reward, observation="packed", episode_length=900
+    reward=reward, observation="packed", episode_length=len(terms)
   )
   weights = specs.REWARD_WEIGHTS[reward]
   expected = specs.cap_terms(terms, np.zeros(8, np.float32), reward) @ weights
@@ -97,6 +97,7 @@ def test_an_episode_is_the_recorded_one(rom, reward):
     frame, got, terminated, truncated, info = env.step(action)
     assert got == pytest.approx(expected[t + 1], abs=1e-4)
     assert terminated == (t + 1 == len(terms) - 1) and not truncated
+  # The time was over too, but an episode ends for one reason.
   with pytest.raises(ValueError, match="call reset"):
     env.step(0)
   env.close()

@@ -67,12 +67,12 @@ def test_it_agrees_with_single_environments_step_by_step(envs, singles):
 def test_a_mask_resets_some_and_leaves_the_others(envs, singles):
   envs.reset(seed=1)
   singles.reset(seed=1)
-  for _ in range(22):
+  for _ in range(_LENGTH - 1):  # to the end of all
     _same(envs.step([6, 4, 6]), singles.step([6, 4, 6]))
   mask = np.array([False, True, False])
   ours = envs.reset(seed=[5, 6, 7], options={"reset_mask": mask})
   _same(ours, singles.reset(seed=[5, 6, 7], options={"reset_mask": mask}))
-  for _ in range(5):  # the others reach their end meanwhile
+  for _ in range(_LENGTH):  # the others are reset at once, it later
     _same(envs.step([4, 6, 4]), singles.step([4, 6, 4]))
 
 

@@ -193,7 +193,7 @@ def test_a_killed_recording_is_recovered_by_the_next_call(player, tmp_path):
   with open(log, "a") as file:
     file.write("sta")  # as if it had died while it wrote
   # A shard that a kill during the conversion left, and an unreadable log.
-  stale = work / generations.SHARDS_DIR / "h00000-00000.arrayrecord.tmp"
+  stale = work / generations.SHARDS_DIR / "h00009-00000.arrayrecord.tmp"
   stale.parent.mkdir()
   stale.write_bytes(b"half")
   (work / "logs" / "00001.inputs").write_text("")
