@@ -67,7 +67,7 @@ class Terminal:
     try:
       termios.tcsetattr(self._fd, termios.TCSANOW, self._attributes)
       self._write(_LEAVE)
-    except OSError:
+    except (OSError, termios.error):
       pass  # the terminal is gone
 
   def draw(self, frame: np.ndarray, status: Sequence[str]) -> None:

@@ -93,12 +93,18 @@ class _Player:
   def attributes(self):
     return termios.tcgetattr(self._theirs)
 
+  def hang_up(self):
+    """The terminal goes away, as where a connection is lost."""
+    os.close(self._ours)
+    os.close(self._theirs)
+    self._ours = self._theirs = None
+
   def close(self):
     if self.process.poll() is None:
       self.process.kill()
     self.process.wait()
-    os.close(self._ours)
-    os.close(self._theirs)
+    if self._ours is not None:
+      self.hang_up()
 
   def _take(self, timeout_s):
     ready, _, _ = select.select([self._ours], [], [], timeout_s)
@@ -206,6 +212,18 @@ def test_a_killed_recording_is_recovered_by_the_next_call(player, tmp_path):
   once_more = _run(f"--workdir={work}", "--report")
   assert "recovering" not in once_more.stdout
   assert [e.length for e in _entries(work)] == [10]
+
+
+def test_a_lost_connection_loses_nothing(player, tmp_path):
+  one = player(f"--workdir={tmp_path}")
+  one.press(_BEGIN)
+  one.wait_for("step 4")
+  one.hang_up()
+  one.process.wait(30)
+  done = _run(f"--workdir={tmp_path}", "--report")
+  assert done.returncode == 0, done.stderr
+  assert [e.length for e in _entries(tmp_path)] == [5]
+  assert _names(tmp_path) == _NAMES[:4]
 
 
 def test_at_a_pace_the_game_goes_on_without_keys(player, tmp_path):
