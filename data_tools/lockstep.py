@@ -14,11 +14,13 @@ import json
 import os
 import pathlib
 import secrets
+import time
 from typing import Any
 from typing import Protocol
 
 import numpy as np
 
+from data_tools import collect as collect_lib
 from data_tools import emulator as emulator_lib
 from data_tools import episodes
 from data_tools import generations
@@ -114,9 +116,10 @@ def collect(
   num_envs: int,
   num_workers: int = 2,
   shard_bytes: int = 64 << 20,
-  progress: Callable[[int, int], None] = lambda *_: None,
+  shard_s: float = 60.0,
+  progress: Callable[[collect_lib.Progress], None] = lambda _: None,
   stop: Callable[[], bool] = lambda: False,
-) -> tuple[int, int]:
+) -> collect_lib.Result:
   """Records episodes `0 .. num_episodes - 1` that are not recorded yet.
 
   Args:
@@ -127,16 +130,14 @@ def collect(
     num_envs: emulators side by side.
     num_workers: processes that they are spread over.
     shard_bytes: a shard is closed at this size before compression.
-    progress: called with new episodes and new steps so far.
-    stop: True ends the call; complete episodes are kept.
-
-  Returns:
-    New episodes and new steps.
+    shard_s: a shard is closed at this age.
+    progress: called after every step.
+    stop: asked as often; True ends the call, with complete episodes kept.
 
   Raises:
-    ValueError: bad arguments, or another collector at work.
+    ValueError: bad arguments, too little disk, or another collector at work.
     OSError: the disk filled up; complete shards are kept.
-    RuntimeError: an emulator process died.
+    RuntimeError: an emulator process died; complete shards are kept.
   """
   if num_episodes < 1 or num_envs < 1 or num_workers < 1:
     raise ValueError(
@@ -145,36 +146,59 @@ def collect(
     )
   directory = pathlib.Path(data_dir) / generations.SHARDS_DIR
   directory.mkdir(parents=True, exist_ok=True)
+  began_s = time.monotonic()
   with open(directory / ".lock", "w") as lock:
     try:
       fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
       raise ValueError(f"another collector writes to {directory}") from None
+    # What a killed collector left half-written.
+    unfinished = sorted(directory.glob(f"*{records.TEMPORARY_SUFFIX}"))
+    for path in unfinished:
+      path.unlink()
     waiting = _missing(data_dir, collection, num_episodes)
-    num_envs = min(num_envs, len(waiting))
-    if not waiting:
-      return 0, 0
-    prefix = f"v{secrets.token_hex(4)}"
-    with (
-      vector.VectorEmulator(
-        collection.rom,
-        num_envs,
-        num_workers,
-        collection.episode_length,
-        collection.jitter_frames,
-      ) as emulators,
-      records.ShardWriter(directory, prefix, shard_bytes) as writer,
-    ):
-      streams = _Streams(collection, waiting, num_envs, writer)
-      policy = make_policy(num_envs)
-      rows = emulators.reset(streams.begin(), collection.save_state)
-      while not stop():
-        actions = streams.choose(policy, rows)
-        progress(streams.new_episodes, streams.new_steps)
-        if not streams.playing:
-          break
-        rows = emulators.step(actions, streams.begin(), collection.save_state)
-      return streams.new_episodes, streams.new_steps
+    collect_lib.check_space(directory, len(waiting) * collection.episode_length)
+    writer = records.ShardWriter(
+      directory, f"v{secrets.token_hex(4)}", shard_bytes, shard_s
+    )
+    streams = _Streams(collection, waiting, num_episodes, num_envs, writer)
+    if waiting:
+      with writer:
+        _play(streams, collection, make_policy, num_workers, progress, stop)
+  return collect_lib.Result(
+    new_episodes=streams.new_episodes,
+    new_steps=streams.new_steps,
+    seconds=time.monotonic() - began_s,
+    workers_replaced=0,
+    stopped=streams.playing,
+    unfinished=tuple(path.name for path in unfinished),
+  )
+
+
+def _play(
+  streams: "_Streams",
+  collection: Collection,
+  make_policy: Callable[[int], BatchPolicy],
+  num_workers: int,
+  progress: Callable[[collect_lib.Progress], None],
+  stop: Callable[[], bool],
+) -> None:
+  """Steps all environments until nothing is left, or asked to stop."""
+  with vector.VectorEmulator(
+    collection.rom,
+    streams.num_envs,
+    num_workers,
+    collection.episode_length,
+    collection.jitter_frames,
+  ) as emulators:
+    policy = make_policy(streams.num_envs)
+    rows = emulators.reset(streams.begin(), collection.save_state)
+    while not stop():
+      actions = streams.choose(policy, rows)
+      progress(streams.progress())
+      if not streams.playing:
+        return
+      rows = emulators.step(actions, streams.begin(), collection.save_state)
 
 
 def _missing(
@@ -206,20 +230,37 @@ class _Streams:
     self,
     collection: Collection,
     waiting: list[int],
+    num_episodes: int,
     num_envs: int,
     writer: records.ShardWriter,
   ):
     self._collection = collection
     self._waiting = waiting[::-1]  # the next episode is the last element
+    self._num_episodes = num_episodes
     self._writer = writer
-    self._streams: list[_Stream | None] = [None] * num_envs
+    self.num_envs = max(1, min(num_envs, len(waiting)))
+    self._streams: list[_Stream | None] = [None] * self.num_envs
     self.new_episodes = 0
-    self.new_steps = 0
+    self.new_steps = 0  # of complete episodes
+    self._began_s = time.monotonic()
 
   @property
   def playing(self) -> bool:
     """Whether anything is left to play."""
     return bool(self._waiting) or any(self._streams)
+
+  def progress(self) -> collect_lib.Progress:
+    """Where the collection stands, episodes in progress included."""
+    playing = [stream for stream in self._streams if stream is not None]
+    steps = self.new_steps + sum(len(stream.rows) for stream in playing)
+    left = len(self._waiting) + len(playing)
+    return collect_lib.Progress(
+      episodes=self._num_episodes - left,
+      total_episodes=self._num_episodes,
+      steps=steps,
+      steps_per_s=steps / max(time.monotonic() - self._began_s, 1e-9),
+      workers_replaced=0,
+    )
 
   def begin(self) -> list[int | None]:
     """Gives free environments their next episodes; their seeds."""

@@ -33,10 +33,15 @@ def _collect(directory, rom, make_policy, num_envs=2, **settings):
   return lockstep.collect(directory, collection, make_policy, 3, num_envs)
 
 
+def _numbers(result):
+  return result.new_episodes, result.new_steps, result.stopped
+
+
 @pytest.fixture(scope="module")
 def recorded(tmp_path_factory, rom, make_policy):
   directory = tmp_path_factory.mktemp("data")
-  assert _collect(directory, rom, make_policy) == (3, 120)
+  result = _collect(directory, rom, make_policy)
+  assert _numbers(result) == (3, 120, False)
   return directory
 
 
@@ -105,9 +110,17 @@ def test_what_is_there_is_not_played_again(tmp_path, rom, make_policy):
   first = lockstep.collect(
     tmp_path, collection, make_policy, 3, 1, 1, stop=stop
   )
-  assert first == (1, 10)
-  assert lockstep.collect(tmp_path, collection, make_policy, 3, 4) == (2, 20)
-  assert lockstep.collect(tmp_path, collection, make_policy, 3, 4) == (0, 0)
+  assert _numbers(first) == (1, 10, True)
+  (tmp_path / "shards" / "v0-00000.arrayrecord.tmp").write_bytes(b"killed")
+  seen = []
+  rest = lockstep.collect(
+    tmp_path, collection, make_policy, 3, 4, progress=seen.append
+  )
+  assert _numbers(rest) == (2, 20, False)
+  assert rest.unfinished == ("v0-00000.arrayrecord.tmp",)
+  assert (seen[0].episodes, seen[-1].episodes, seen[-1].steps) == (1, 3, 20)
+  again = lockstep.collect(tmp_path, collection, make_policy, 3, 4)
+  assert _numbers(again) == (0, 0, False)
   assert generations.freeze(tmp_path).num_episodes == 3
 
 
