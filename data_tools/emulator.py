@@ -4,7 +4,6 @@ Deterministic: the same ROM, start state, seed and actions give the same frames
 and memory, in a new emulator as in one that has played before.
 """
 
-import hashlib
 import io
 import os
 from typing import Any
@@ -16,6 +15,7 @@ from data_tools import frame_codec
 from data_tools import game_state
 from data_tools import ram_addresses
 from data_tools import roms
+from data_tools import save_states
 from data_tools import start_states
 from pokedreamer_jax import specs
 
@@ -24,7 +24,6 @@ _MOST_BOOT_FRAMES = 600
 _SET_UP_FRAMES = 80  # then a game draws its first screen
 # Frames until the boot ROM has drawn something, with room to spare.
 _FIRST_DRAWN_FRAMES = 16
-_MOST_STATE_BYTES = 4 << 20  # a state of the largest cartridge has 0.4
 _BUTTONS = ("down", "left", "right", "up", "a", "b", "start", "select")
 
 
@@ -149,37 +148,31 @@ def pyboy_version() -> str:
   return importlib.metadata.version("pyboy")
 
 
-def read_save_state(path: str | os.PathLike | None) -> bytes | None:
-  """Bytes of a save-state file, unpacked if it is compressed (.xz).
+def read_save_state(
+  path: str | os.PathLike | None, rom: roms.Rom | None = None
+) -> bytes | None:
+  """Bytes of a save-state file, compressed or not; None for no path.
 
-  None for no path. `<world>/<name>` stands for a cartridge's start state.
+  Args:
+    path: as `experiments.make_state` or PyBoy wrote it; `<world>/<name>` is a
+      practice cartridge's own start state.
+    rom: the game to be played: a stamp that names another, or another
+      emulator version, is refused. None does not ask.
 
   Raises:
-    ValueError: the file cannot be read.
+    ValueError: the file cannot be read, is damaged, or does not belong here.
   """
   if not path:
     return None
-  world, _, name = str(path).partition("/")
-  named = start_states.path_of(world, name)
-  if name and not os.path.exists(path) and named.is_file():
-    path = named
-  try:
-    with open(path, "rb") as file:
-      data = file.read(_MOST_STATE_BYTES + 1)
-  except OSError as error:
-    raise ValueError(f"save state {path}: {error.strerror}") from None
-  if len(data) > _MOST_STATE_BYTES:
-    raise ValueError(
-      f"save state {path}: larger than {_MOST_STATE_BYTES >> 20} MiB, no state"
-    )
-  if str(path).endswith(start_states.SUFFIX):
-    return start_states.unpack(data)
-  return data
+  path = start_states.find(path)
+  if rom is None:
+    return save_states.read(path)
+  return save_states.read(path, rom.sha1, pyboy_version())
 
 
 def state_sha1(save_state: bytes | None) -> str:
   """Name of a start state in episode headers; "" for power-on."""
-  return hashlib.sha1(save_state).hexdigest() if save_state else ""
+  return save_states.sha1(save_state) if save_state else ""
 
 
 def _start(rom: roms.Rom) -> Any:

@@ -82,12 +82,13 @@ class VectorEmulator:
       self._processes.append(process)
 
   def reset(
-    self, seeds: Sequence[int], save_state: bytes | None = None
+    self, seeds: Sequence[int | None], save_state: bytes | None = None
   ) -> dict[str, np.ndarray]:
     """Starts an episode in every environment.
 
     Args:
-      seeds: one for each environment; equal seeds begin alike.
+      seeds: one for each environment; equal seeds begin alike. None leaves
+        an environment where it is, at its last row.
       save_state: where to start; None for power-on.
 
     Returns:
@@ -96,15 +97,21 @@ class VectorEmulator:
     Raises:
       ValueError: not one seed for each, or the state does not fit.
     """
-    if len(seeds) != self.num_envs:
-      raise ValueError(f"{len(seeds)} seeds for {self.num_envs} environments")
-    return self._command("reset", [int(seed) for seed in seeds], save_state)
+    return self._command("reset", self._checked(seeds), save_state)
 
-  def step(self, actions: Sequence[int] | np.ndarray) -> dict[str, np.ndarray]:
+  def step(
+    self,
+    actions: Sequence[int] | np.ndarray,
+    reset_seeds: Sequence[int | None] | None = None,
+    save_state: bytes | None = None,
+  ) -> dict[str, np.ndarray]:
     """Takes one agent step in every environment that has not ended.
 
     Args:
       actions: `[N]` indices into ACTIONS.
+      reset_seeds: environments with a seed start an episode instead of
+        stepping, beside the others; None for no environment.
+      save_state: where these start; None for power-on.
 
     Returns:
       The rows arrived at, every step field `[N, ...]`, copies. `action` and
@@ -123,7 +130,8 @@ class VectorEmulator:
         f"{self.num_envs} numbers in 0..{specs.NUM_ACTIONS - 1}"
       )
     self._arrays["_actions"][:] = chosen
-    return self._command("step")
+    seeds = [None] * self.num_envs if reset_seeds is None else reset_seeds
+    return self._command("step", self._checked(seeds), save_state)
 
   def close(self) -> None:
     """Ends the processes."""
@@ -145,6 +153,11 @@ class VectorEmulator:
 
   def __exit__(self, *error: object) -> None:
     self.close()
+
+  def _checked(self, seeds: Sequence[int | None]) -> list[int | None]:
+    if len(seeds) != self.num_envs:
+      raise ValueError(f"{len(seeds)} seeds for {self.num_envs} environments")
+    return [None if seed is None else int(seed) for seed in seeds]
 
   def _command(self, *message: Any) -> dict[str, np.ndarray]:
     for connection in self._connections:
@@ -233,16 +246,17 @@ def _work(
   actions = arrays.pop("_actions")
   envs: dict[int, _Env] = {}
 
-  def answer(command: str, *details: Any) -> None:
+  def answer(
+    command: str, seeds: list[int | None], save_state: bytes | None
+  ) -> None:
     for i in share:
-      if command == "reset":
+      if (seed := seeds[i]) is not None:
         if i not in envs:
           envs[i] = _Env(rom)
-        seeds, save_state = details
-        row = envs[i].reset(seeds[i], save_state, jitter_frames, episode_length)
+        row = envs[i].reset(seed, save_state, jitter_frames, episode_length)
       elif i not in envs:
-        raise ValueError("step before the first reset")
-      elif envs[i].ended:
+        raise ValueError(f"{command}: environment {i} was never reset")
+      elif command == "reset" or envs[i].ended:
         arrays["reward_terms"][i] = 0
         continue
       else:

@@ -11,7 +11,10 @@ episodes each player gets:
     --policy=demonstrator:eps=0.1=0.5,sticky_random=0.3,random=0.2
 
 Players are random, sticky_random and demonstrator (practice cartridges only);
-eps is the probability that an action is random instead.
+eps is the probability that an action is random instead. A frozen PPO policy
+of Stable-Baselines3, as of PWhiddy's Pokemon Red baseline, plays alone:
+
+    --policy=sb3=PATH.zip  or  --policy=sb3=PATH.zip:eps=0.1
 """
 
 import dataclasses
@@ -20,6 +23,7 @@ from typing import Any
 from absl import flags
 
 from experiments import cli
+from experiments import collect_sb3
 from experiments import progress
 from experiments import run_directory
 from pokedreamer_jax import config as config_lib
@@ -51,17 +55,23 @@ def main() -> None:
   from data_tools import roms
 
   rom = roms.resolve(_ROM.value)
-  save_state = emulator.read_save_state(_SAVE_STATE.value)
+  save_state = emulator.read_save_state(_SAVE_STATE.value, rom)
   config, seed, notes = _settings(rom)
   # Everything is checked before the directory is claimed for it.
-  collection = collect.make_collection(
-    rom,
-    seed,
-    config.episode_length,
-    config.policy_mix,
-    config.jitter_frames,
-    save_state,
-  )
+  collection: Any
+  make_policy = None
+  if config.policy_mix.startswith(collect_sb3.PREFIX):
+    collection, make_policy = collect_sb3.prepare(config, seed, rom, save_state)
+    config = dataclasses.replace(config, policy_mix=collection.behaviour)
+  else:
+    collection = collect.make_collection(
+      rom,
+      seed,
+      config.episode_length,
+      config.policy_mix,
+      config.jitter_frames,
+      save_state,
+    )
   if save_state is not None:
     with emulator.Emulator(rom) as game:
       game.reset(0, save_state)
@@ -80,7 +90,7 @@ def main() -> None:
   with run:
     for note in (f"collect: playing {rom.describe()}", *notes):
       run.log(note)
-    _collect(run, rom, save_state, config, collection)
+    _collect(run, rom, save_state, config, collection, make_policy)
 
 
 def _settings(rom: Any) -> tuple[config_lib.CollectConfig, int, list[str]]:
@@ -115,18 +125,14 @@ def _collect(
   save_state: bytes | None,
   config: config_lib.CollectConfig,
   collection: Any,
+  make_policy: Any = None,
 ) -> None:
   from data_tools import collect
   from data_tools import generations
+  from data_tools import lockstep
 
   with progress.Progress("collect", config.episodes, "episodes") as bar:
-    result = collect.collect(
-      run.path,
-      rom,
-      collection,
-      config.episodes,
-      config.workers,
-      save_state,
+    rest = (
       config.shard_mib << 20,
       config.shard_s,
       lambda p: bar.update(
@@ -134,6 +140,26 @@ def _collect(
       ),
       lambda: run.stop_requested,
     )
+    if make_policy is not None:
+      result = lockstep.collect(
+        run.path,
+        collection,
+        make_policy,
+        config.episodes,
+        collect_sb3.ENVS_PER_WORKER * config.workers,
+        config.workers,
+        *rest,
+      )
+    else:
+      result = collect.collect(
+        run.path,
+        rom,
+        collection,
+        config.episodes,
+        config.workers,
+        save_state,
+        *rest,
+      )
   if result.unfinished:
     run.log(
       f"collect: {len(result.unfinished)} unfinished shards removed, their "

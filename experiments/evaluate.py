@@ -111,7 +111,7 @@ def _evaluate_play(config: config_lib.Config) -> None:
     raise ValueError(f"play is measured in rewards: {rom.describe()}")
   players = _parse_players(_PLAYER.value or ())
   notes = [inputs.check_rom(d, rom) for d in players.values() if d]
-  save_state = emulator.read_save_state(_SAVE_STATE.value)
+  save_state = emulator.read_save_state(_SAVE_STATE.value, rom)
   run = run_directory.open_run(
     cli.workdir(),
     "evaluate_play",

@@ -55,7 +55,7 @@ def main() -> None:
   from experiments import video
 
   rom = roms.resolve(_ROM.value)
-  save_state = emulator.read_save_state(_SAVE_STATE.value)
+  save_state = emulator.read_save_state(_SAVE_STATE.value, rom)
   note = inputs.check_rom(directory, rom)
   if note:
     print(f"Note: {note}", flush=True)

@@ -22,6 +22,7 @@ from data_tools import frame_codec
 from data_tools import game_state
 from data_tools import ram_addresses as ram
 from data_tools import roms
+from data_tools import save_states
 from data_tools import start_states
 from data_tools.cartridge import atlas
 
@@ -49,7 +50,7 @@ def is_moment(facts: dict[str, Any], when: str, memory: Any) -> bool:
 
 def moments(
   rom: roms.Rom, facts: dict[str, Any], seed: int
-) -> Iterator[tuple[start_states.StartState, bytes, np.ndarray]]:
+) -> Iterator[tuple[save_states.Stamp, bytes, np.ndarray]]:
   """Plays one game; yields each named moment as it comes.
 
   With it come the state of the machine and the frame `[144, 160]` in shades.
@@ -67,9 +68,19 @@ def moments(
         if is_moment(facts, when, game.memory):
           del waiting[name]
           data = game.save_state()
-          sha1 = emulator.state_sha1(data)
-          frame = frame_codec.unpack(game.frame())
-          yield start_states.StartState(name, when, step, sha1), data, frame
+          stamp = save_states.Stamp(
+            name=name,
+            rom_sha1=rom.sha1,
+            pyboy_version=emulator.pyboy_version(),
+            state_sha1=save_states.sha1(data),
+            made_by={
+              "player": "demonstrator",
+              "seed": seed,
+              "when": when,
+              "step": step,
+            },
+          )
+          yield stamp, data, frame_codec.unpack(game.frame())
 
 
 def sheet(names: list[str], frames: list[np.ndarray]) -> np.ndarray:
@@ -106,20 +117,16 @@ def main() -> int:
   if missing:
     print(f"make_states: never came: {sorted(missing)}")
     return 1
-  manifest = start_states.Manifest(
-    world=WORLD,
-    rom_sha1=rom.sha1,
-    pyboy=emulator.pyboy_version(),
-    seed=seed,
-    states=tuple(state for state, _, _ in found),
+  for old in (start_states.FOLDER / WORLD).glob("*.state.*"):
+    old.unlink()
+  for stamp, data, _ in found:
+    save_states.write(start_states.FOLDER / WORLD, stamp, data)
+    made = stamp.made_by
+    print(f"{made['step']:6d}  {stamp.name} ({made['when']})")
+  picture = sheet(
+    [stamp.name for stamp, _, _ in found], [frame for _, _, frame in found]
   )
-  size = start_states.write(manifest, [data for _, data, _ in found])
-  names = [state.name for state in manifest.states]
-  picture = sheet(names, [frame for _, _, frame in found])
   atlas.save(picture, atlas.FOLDER / f"{WORLD}_states.png")
-  for state in manifest.states:
-    print(f"{state.step:6d}  {state.name} ({state.when})")
-  print(f"{len(found)} states, {size} bytes")
   return 0
 
 

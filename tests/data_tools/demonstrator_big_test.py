@@ -11,7 +11,6 @@ from data_tools import demonstrator
 from data_tools import emulator
 from data_tools import ram_addresses as ram
 from data_tools import roms
-from data_tools import start_states
 from pokedreamer_jax import specs
 
 WIN_LIMIT = 15_000  # steps from power-on
@@ -68,6 +67,6 @@ def test_chance_earns_no_badge(rom):
 
 def test_it_goes_on_from_where_others_left_it(rom):
   # From a start state, and pushed about.
-  state = start_states.read(rom.sha1, "key_cut")
+  state = emulator.read_save_state("great_vale/key_cut", rom)
   result = play(rom, 104, WIN_LIMIT, noise=0.1, save_state=state)
   assert result["beaten"], result

@@ -1,7 +1,5 @@
 """Named start states: packed, named by a manifest, refused when changed."""
 
-import hashlib
-
 import numpy as np
 import pytest
 
@@ -9,6 +7,7 @@ from data_tools import cartridge
 from data_tools import emulator
 from data_tools import ram_addresses as ram
 from data_tools import roms
+from data_tools import save_states
 from data_tools import start_states
 from data_tools.cartridge import make_states
 
@@ -21,50 +20,33 @@ def folder(tmp_path, monkeypatch):
   return tmp_path
 
 
-def manifest_of(datas):
-  return start_states.Manifest(
-    world="vale",
+def stamp_of(name, data, step=1):
+  return save_states.Stamp(
+    name=name,
     rom_sha1="ab",
-    pyboy="2.8.1",
-    seed=0,
-    states=tuple(
-      start_states.StartState(
-        f"moment_{i}", "start", i, hashlib.sha1(data).hexdigest()
-      )
-      for i, data in enumerate(datas)
-    ),
+    pyboy_version="2.8.1",
+    state_sha1=save_states.sha1(data),
+    made_by={"when": "start", "step": step},
   )
 
 
-def test_states_come_back_as_they_were_written(folder):
-  datas = [b"one" * 1000, bytes(range(256)) * 10]
-  manifest = manifest_of(datas)
-  written = start_states.write(manifest, datas)
-  assert written == sum(f.stat().st_size for f in folder.glob("vale/*"))
-  assert start_states.manifests() == [manifest]
-  assert start_states.names("ab") == ["moment_0", "moment_1"]
+def test_a_short_name_finds_a_state_and_paths_stay_paths(folder, monkeypatch):
+  one, two = b"one" * 1000, bytes(range(256)) * 10
+  save_states.write(folder / "vale", stamp_of("late", two, step=9), two)
+  save_states.write(folder / "vale", stamp_of("early", one), one)
+  assert start_states.names("ab") == ["vale/early", "vale/late"]
   assert start_states.names("cd") == []
-  assert start_states.read("ab", "moment_1") == datas[1]
-  assert emulator.read_save_state("vale/moment_0") == datas[0]
-  path = start_states.path_of("vale", "moment_0")
-  assert emulator.read_save_state(path) == datas[0]
-  with pytest.raises(ValueError, match="moment_0"):
-    start_states.read("ab", "nothing")
-
-
-def test_a_changed_or_damaged_state_is_refused(folder):
-  start_states.write(manifest_of([b"one"]), [b"one"])
-  path = start_states.path_of("vale", "moment_0")
-  good = path.read_bytes()
-  path.write_bytes(good[:-5])
-  with pytest.raises(ValueError, match="start state"):
-    start_states.read("ab", "moment_0")
-  path.write_bytes(b"no archive at all")
-  with pytest.raises(ValueError, match="damaged"):
-    start_states.read("ab", "moment_0")
-  start_states.write(manifest_of([b"one"]), [b"two"])
-  with pytest.raises(ValueError, match="not the one"):
-    start_states.read("ab", "moment_0")
+  assert emulator.read_save_state("vale/late") == two
+  path = start_states.path_of("vale", "early")
+  assert start_states.find("vale/early") == path
+  assert emulator.read_save_state(path) == one
+  with pytest.raises(ValueError, match="No such file"):
+    emulator.read_save_state("vale/nothing")
+  # A file of that name comes first.
+  monkeypatch.chdir(folder)
+  (folder / "here").mkdir()
+  (folder / "here" / "late").write_bytes(b"three")
+  assert emulator.read_save_state("here/late") == b"three"
 
 
 def vale():
@@ -75,18 +57,19 @@ def vale():
 
 def test_the_vale_has_a_dozen_states_of_this_rom_and_emulator():
   rom = vale()
-  (manifest,) = [m for m in start_states.manifests() if m.world == "great_vale"]
-  assert manifest.rom_sha1 == rom.sha1
-  assert len(manifest.states) >= 12
+  stamps = start_states.stamps("great_vale")
+  assert len(start_states.names(rom.sha1)) == len(stamps) >= 12
   folder = start_states.path_of("great_vale", "home").parent
   assert sum(f.stat().st_size for f in folder.iterdir()) < MOST_BYTES
-  if manifest.pyboy != emulator.pyboy_version():
-    pytest.skip(f"states are of PyBoy {manifest.pyboy}")
+  if stamps[0].pyboy_version != emulator.pyboy_version():
+    pytest.skip(f"states are of PyBoy {stamps[0].pyboy_version}")
   facts = cartridge.facts(rom.sha1)
   with emulator.Emulator(rom) as game:
-    for state in manifest.states:
-      game.reset(0, start_states.read(rom.sha1, state.name))
-      assert make_states.is_moment(facts, state.when, game.memory), state.name
+    for stamp in stamps:
+      state = emulator.read_save_state(f"great_vale/{stamp.name}", rom)
+      game.reset(0, state)
+      when = stamp.made_by["when"]
+      assert make_states.is_moment(facts, when, game.memory), stamp.name
       # The player has control: in some direction there is a way.
       before = [game.memory[a] for a in (ram.PLAYER_X, ram.PLAYER_Y)]
       moved = False
@@ -94,18 +77,20 @@ def test_the_vale_has_a_dozen_states_of_this_rom_and_emulator():
         game.step(int(action))
         after = [game.memory[a] for a in (ram.PLAYER_X, ram.PLAYER_Y)]
         moved |= after != before
-      assert moved, state.name
+      assert moved, stamp.name
 
 
 def test_states_come_by_play_from_power_on():
   rom = vale()
-  (manifest,) = [m for m in start_states.manifests() if m.world == "great_vale"]
-  if manifest.pyboy != emulator.pyboy_version():
-    pytest.skip(f"states are of PyBoy {manifest.pyboy}")
-  played = make_states.moments(rom, cartridge.facts(rom.sha1), manifest.seed)
-  for expected in manifest.states[:2]:
-    state, data, frame = next(played)
-    assert state == expected
-    assert data == start_states.read(rom.sha1, state.name)
+  stamps = start_states.stamps("great_vale")
+  if stamps[0].pyboy_version != emulator.pyboy_version():
+    pytest.skip(f"states are of PyBoy {stamps[0].pyboy_version}")
+  played = make_states.moments(
+    rom, cartridge.facts(rom.sha1), stamps[0].made_by["seed"]
+  )
+  for expected in stamps[:2]:
+    stamp, data, frame = next(played)
+    assert stamp == expected
+    assert data == emulator.read_save_state(f"great_vale/{stamp.name}")
     assert frame.shape == (144, 160)
   played.close()

@@ -98,7 +98,7 @@ def test_bad_calls_are_refused_and_the_processes_go_on(rom, emulators):
 
 def test_a_process_that_dies_is_an_error_not_a_hang(rom):
   with vector.VectorEmulator(rom, 1) as emulators:
-    with pytest.raises(ValueError, match="before the first reset"):
+    with pytest.raises(ValueError, match="step: environment 0 was never reset"):
       emulators.step([0])
     emulators._processes[0].kill()
     with pytest.raises(RuntimeError, match="died with exit code -9"):

@@ -1,0 +1,381 @@
+"""What the processes of `benchmark_data` do: one of them, one question.
+
+The loader's rival is here too: float32 RGB batches as a data set of tensors
+makes them.
+"""
+
+from collections import deque
+from collections.abc import Generator
+from collections.abc import Iterator
+from concurrent import futures
+import contextlib
+import dataclasses
+import itertools
+from multiprocessing import connection as connections
+import os
+import pathlib
+import resource
+import statistics
+import time
+from typing import Any
+
+import numpy as np
+
+from data_tools import emulator as emulator_lib
+from data_tools import episodes
+from data_tools import frame_codec
+from data_tools import generations
+from data_tools import loader
+from data_tools import policies
+from data_tools import records
+from data_tools import roms
+from experiments import allocator
+from pokedreamer_jax import specs
+
+BATCH_SIZE, SEQ_LEN = 64, 64
+THREADS = 2  # of the loader and of its rival
+PREFETCH = 4  # batches that the loader keeps ready
+# The rival's batches are smaller: 64 x 64 float frames would be 1.1 GB.
+RIVAL_BATCH_SIZE = 8
+_POLICY = "sticky_random"  # it costs nothing, and gets somewhere
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+  """What is measured, and for how long."""
+
+  rom: roms.Rom
+  data_dir: pathlib.Path  # the collectors' records go here
+  policy_mix: str
+  seconds: float  # of one timed slice
+  repeats: int  # slices of each kind
+  episode_length: int = 512
+  jitter_frames: int = 60
+  shard_bytes: int = 64 << 20
+  # The loader reads at least so many steps: of few, one batch draws the same
+  # chunk several times and unpacks it once.
+  loader_steps: int = 1 << 16
+
+
+def ratios(values: list[float]) -> dict[str, Any]:
+  """Median, range and number of ratios."""
+  return {
+    "ratio": statistics.median(values),
+    "ratio_low": min(values),
+    "ratio_high": max(values),
+    "slices": len(values),
+  }
+
+
+def work(
+  connection: connections.Connection, settings: Settings, number: int
+) -> None:
+  """Answers questions until told to end; runs in its own process.
+
+  Args:
+    connection: to the parent, which sends names and arguments of `Job`'s
+      methods and gets `("ok", answer)` or `("failed", text)`.
+    settings: what is measured.
+    number: of the process: names its records.
+  """
+  allocator.keep_freed_memory()  # as every entry point does
+  job = Job(settings, number)
+  try:
+    while (question := connection.recv())[0] != "end":
+      try:
+        answer = getattr(job, question[0])(*question[1:])
+        connection.send(("ok", answer))
+      except Exception as error:
+        connection.send(("failed", f"{type(error).__name__}: {error}"))
+    job.close()
+  except EOFError:
+    pass  # the parent is gone
+
+
+class Job:
+  """What a worker can be asked; an emulator is started when it is needed."""
+
+  def __init__(self, settings: Settings, number: int):
+    self._settings = settings
+    self._number = number
+    self._stack = contextlib.ExitStack()
+    self._emulator: emulator_lib.Emulator | None = None
+    self._episode = 0
+    self._steps: Generator[int, None, None] | None = None
+    self._base_mib = 0.0
+    self._copies = settings.data_dir / "copies"
+
+  def close(self) -> None:
+    if self._steps is not None:
+      self._steps.close()
+    self._stack.close()  # commits the open shard
+
+  def pin(self) -> None:
+    """Keeps to one core, helper threads included, where that can be asked."""
+    if hasattr(os, "sched_setaffinity"):
+      os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+
+  def pair(self, length: int) -> dict[str, float]:
+    """The same steps by the bare tick loop and by the collector."""
+    self._start()
+    seed = self._episode
+    actions = policies.make_policy(_POLICY, self._settings.rom)
+    actions.reset(episodes.policy_rng(seed))
+    chosen = [actions.act(None) for _ in range(length)]
+    self._game.reset(seed, None, self._settings.jitter_frames)
+    began = time.process_time()
+    for action in chosen:
+      self._game.step(action)
+    ticks_s = time.process_time() - began
+    policy = policies.make_policy(_POLICY, self._settings.rom)
+    plan = episodes.Plan(self._episode, _POLICY, seed)
+    collection = self._collection(_POLICY)
+    self._episode += 1
+    jitter = self._game.reset(seed, None, self._settings.jitter_frames)
+    self._writer.begin(episodes.header(collection, plan, jitter))
+    steps = 0
+    began = time.process_time()
+    for chunk in episodes.play(self._game, policy, seed, length):
+      self._writer.write(chunk)
+      steps += len(chunk["frame"])
+    collector_s = time.process_time() - began
+    self._writer.end({})
+    return {"ticks": length / ticks_s, "collector": steps / collector_s}
+
+  def collect(self, seconds: float) -> float:
+    """Steps per second of recording the policy mix."""
+    self._start()
+    if self._steps is None:
+      self._steps = self._play()
+    return _rate(self._steps, seconds)
+
+  def control(self, seconds: float) -> float:
+    """Rounds per second of work in small arrays, without an emulator."""
+    return _rate(_rounds(), seconds)
+
+  def memory(self) -> dict[str, float]:
+    """Growth of this process since its emulator and writer stood ready."""
+    return {"growth_mib": _peak_mib() - self._base_mib}
+
+  def multiply(self) -> int:
+    """Copies what is recorded under further names until it is enough.
+
+    The copies are records of their own, so reading one costs what reading a
+    recording of its own costs. Returns the number of steps.
+    """
+    source = loader.EpisodeIndex(
+      generations.freeze(self._settings.data_dir), "all"
+    )
+    shards = self._copies / generations.SHARDS_DIR
+    shards.mkdir(parents=True, exist_ok=True)
+    steps = copies = 0
+    with records.ShardWriter(shards, "copy") as writer:
+      while steps < self._settings.loader_steps or not steps:
+        copies += 1
+        for header, rows in source.episodes():
+          writer.begin(dataclasses.replace(header, collection=f"copy {copies}"))
+          for start in range(0, len(rows["frame"]), records.CHUNK_STEPS):
+            part = slice(start, start + records.CHUNK_STEPS)
+            writer.write({name: array[part] for name, array in rows.items()})
+          writer.end({})
+          steps += len(rows["frame"])
+    return steps
+
+  def load(self) -> dict[str, Any]:
+    """Our loader against the rival, in turns, and our loader's memory."""
+    seconds = self._settings.seconds
+    next(_our_frames(self._index(cache_bytes=0)))  # imports
+    base = _peak_mib()
+    ours = _our_frames(self._index(cache_bytes=0))
+    _drain(ours)
+    _rate(ours, seconds)
+    growth = _peak_mib() - base
+    # Ready, in the making and handed over.
+    batch_mib = BATCH_SIZE * SEQ_LEN * specs.BYTES_PER_STEP / 2**20
+    bound = (PREFETCH + THREADS + 1) * batch_mib
+    with _Rival(self._index()) as rival, _Rival(self._index(), True) as fused:
+      taken = {
+        "ours": ours,
+        "rival": rival.frames(),
+        "fused": fused.frames(),
+        "cached": _our_frames(self._index()),
+      }
+      rates: dict[str, list[float]] = {name: [] for name in taken}
+      for _ in range(self._settings.repeats):
+        for name, frames in taken.items():
+          _drain(frames)
+          rates[name].append(_rate(frames, seconds))
+          _settle()
+    pairs = [
+      list(zip(rates["ours"], rates[name], strict=True))
+      for name in ("rival", "fused")
+    ]
+    return {
+      **{f"{name}_per_s": statistics.median(rates[name]) for name in rates},
+      **ratios([a / b for a, b in pairs[0]]),
+      "against_fused": ratios([a / b for a, b in pairs[1]]),
+      "memory": {"growth_mib": growth, "bound_mib": bound},
+    }
+
+  def rival_memory(self) -> dict[str, float]:
+    """Peak of a process that does nothing but load float32 RGB."""
+    with _Rival(self._index()) as rival:
+      frames = rival.frames()
+      for _ in range(2):
+        next(frames)
+    return {"peak_mib": _peak_mib()}
+
+  def _start(self) -> None:
+    if self._emulator is not None:
+      return
+    settings = self._settings
+    shards = settings.data_dir / generations.SHARDS_DIR
+    shards.mkdir(parents=True, exist_ok=True)
+    self._game = self._stack.enter_context(emulator_lib.Emulator(settings.rom))
+    self._emulator = self._game
+    self._writer = self._stack.enter_context(
+      records.ShardWriter(
+        shards, f"b{self._number}", settings.shard_bytes, 3600.0
+      )
+    )
+    self._base_mib = _peak_mib()
+
+  def _collection(self, policy_mix: str) -> episodes.Collection:
+    settings = self._settings
+    return episodes.Collection(
+      rom_sha1=settings.rom.sha1,
+      rom_kind=settings.rom.kind,
+      start_state_sha1="",
+      seed=self._number,
+      episode_length=settings.episode_length,
+      policy_mix=policy_mix,
+      jitter_frames=settings.jitter_frames,
+      pyboy_version=emulator_lib.pyboy_version(),
+    )
+
+  def _play(self) -> Generator[int, None, None]:
+    """Records one episode after the other; yields steps as they come."""
+    settings = self._settings
+    collection = self._collection(settings.policy_mix)
+    while True:
+      plan = episodes.plan(collection, self._episode)
+      self._episode += 1
+      policy = policies.make_policy(plan.behaviour, settings.rom)
+      jitter = self._game.reset(plan.seed, None, settings.jitter_frames)
+      self._writer.begin(episodes.header(collection, plan, jitter))
+      for chunk in episodes.play(
+        self._game, policy, plan.seed, settings.episode_length
+      ):
+        self._writer.write(chunk)
+        yield len(chunk["frame"])
+      self._writer.end({})
+
+  def _index(self, cache_bytes: int = 256 << 20) -> loader.EpisodeIndex:
+    generation = generations.freeze(self._copies)
+    return loader.EpisodeIndex(generation, "all", cache_bytes=cache_bytes)
+
+
+def _rate(counts: Iterator[int], seconds: float) -> float:
+  """Counted things per second of wall time, over at least `seconds`."""
+  total, began = 0, time.perf_counter()
+  while (spent := time.perf_counter() - began) < seconds or not total:
+    total += next(counts)
+  return total / spent
+
+
+def _drain(frames: Iterator[int]) -> None:
+  """Takes what threads had made ready before, which would count as free."""
+  for _ in range(PREFETCH + THREADS):
+    next(frames)
+
+
+def _settle() -> None:
+  """Waits until the threads of the last slice have nothing more to do."""
+  used = -1.0
+  while (now := time.process_time()) - used > 0.005:
+    used = now
+    time.sleep(0.05)
+
+
+def _rounds() -> Iterator[int]:
+  """Interpreter and small-array work as a collector does, without end."""
+  rng = np.random.default_rng(0)
+  frame = rng.integers(0, 256, (144, 40)).astype(np.uint8)
+  while True:
+    for _ in range(64):
+      frame = frame_codec.pack_shades(frame_codec.unpack(frame))
+      sum(range(2000))
+    yield 64
+
+
+def _our_frames(index: loader.EpisodeIndex) -> Iterator[int]:
+  """Our batches as training reads them, counted in frames."""
+  source = loader.BatchSource(index, BATCH_SIZE, SEQ_LEN, seed=0)
+  for batch in loader.batches(source, 0, THREADS, PREFETCH):
+    yield batch["frame"].shape[0] * batch["frame"].shape[1]
+
+
+class _Rival:
+  """Float32 RGB batches of frames that lie in memory as RGB bytes.
+
+  As a data set of tensors makes them: a sample is cut out, turned to channels
+  first, made float32 and divided; samples are then stacked to a batch.
+  `fused` does all of that at once in the sample's place in the batch, which is
+  the best that numpy can do and what no such data set does. Threads that make
+  a batch each stand in for worker processes: numpy lets go of the interpreter.
+  """
+
+  MOST_STEPS = 2048  # 0.14 GB of RGB
+
+  def __init__(self, index: loader.EpisodeIndex, fused: bool = False):
+    self._fused = fused
+    frames: list[np.ndarray] = []
+    for _, steps in index.episodes(["frame"]):
+      if len(steps["frame"]) >= SEQ_LEN:
+        frames.append(frame_codec.unpack_rgb(steps["frame"]))
+      if sum(map(len, frames)) >= self.MOST_STEPS:
+        break
+    self._frames = frames
+    self._pool = futures.ThreadPoolExecutor(THREADS)
+
+  def frames(self) -> Iterator[int]:
+    """Batches in the order asked for, `THREADS` in the making."""
+    seeds = itertools.count()
+    pending = deque(
+      self._pool.submit(self.batch, next(seeds)) for _ in range(THREADS)
+    )
+    while True:
+      batch = pending.popleft().result()
+      pending.append(self._pool.submit(self.batch, next(seeds)))
+      yield batch.shape[0] * batch.shape[1]
+
+  def batch(self, seed: int) -> np.ndarray:
+    """One batch `[B, T, 3, 144, 160]` float32."""
+    rng = np.random.default_rng(seed)
+    windows = []
+    for _ in range(RIVAL_BATCH_SIZE):
+      episode = self._frames[rng.integers(len(self._frames))]
+      start = rng.integers(len(episode) - SEQ_LEN + 1)
+      # [T, 144, 160, 3] -> [T, 3, 144, 160]
+      windows.append(episode[start : start + SEQ_LEN].transpose(0, 3, 1, 2))
+    if not self._fused:
+      samples = [
+        np.ascontiguousarray(window, np.float32) / np.float32(255)
+        for window in windows
+      ]
+      return np.stack(samples)
+    out = np.empty((len(windows), *windows[0].shape), np.float32)
+    for sample, window in zip(out, windows, strict=True):
+      np.multiply(window, np.float32(1 / 255), out=sample)
+    return out
+
+  def __enter__(self) -> "_Rival":
+    return self
+
+  def __exit__(self, *error: object) -> None:
+    self._pool.shutdown()
+
+
+def _peak_mib() -> float:
+  """Most memory that this process has had, in MiB (kB on Linux)."""
+  return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

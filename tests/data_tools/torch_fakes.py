@@ -1,0 +1,124 @@
+"""PyTorch files and Stable-Baselines3 policies, written without either."""
+
+import io
+import pickle
+import struct
+import zipfile
+
+import numpy as np
+
+_STORAGES = {
+  "float32": "FloatStorage",
+  "float64": "DoubleStorage",
+  "int64": "LongStorage",
+}
+
+
+def text(value):
+  data = value.encode()
+  return pickle.BINUNICODE + struct.pack("<I", len(data)) + data
+
+
+def number(value):
+  if value < 1 << 31:
+    return pickle.BININT + struct.pack("<i", value)
+  data = value.to_bytes(8, "little", signed=True)
+  return pickle.LONG1 + bytes([len(data)]) + data
+
+
+def numbers(values):
+  return pickle.MARK + b"".join(map(number, values)) + pickle.TUPLE
+
+
+def name(module, attribute):
+  return pickle.GLOBAL + f"{module}\n{attribute}\n".encode()
+
+
+def storage(key, dtype, length):
+  return (
+    pickle.MARK
+    + text("storage")
+    + name("torch", _STORAGES[dtype])
+    + text(key)
+    + text("cpu")
+    + number(length)
+    + pickle.TUPLE
+    + pickle.BINPERSID
+  )
+
+
+def tensor(stored, offset, shape, stride):
+  """The call that builds a tensor on a pickled storage."""
+  return (
+    name("torch._utils", "_rebuild_tensor_v2")
+    + pickle.MARK
+    + stored
+    + number(offset)
+    + numbers(shape)
+    + numbers(stride)
+    + pickle.NEWFALSE
+    + name("collections", "OrderedDict")
+    + pickle.EMPTY_TUPLE
+    + pickle.REDUCE
+    + pickle.TUPLE
+    + pickle.REDUCE
+  )
+
+
+def state_dict(items):
+  """The pickle of a dictionary of already pickled values."""
+  body = b"".join(text(key) + value for key, value in items.items())
+  head = name("collections", "OrderedDict") + pickle.EMPTY_TUPLE + pickle.REDUCE
+  return b"\x80\x02" + head + pickle.MARK + body + pickle.SETITEMS + pickle.STOP
+
+
+def torch_file(data, storages, **entries):
+  """A PyTorch file of a pickle and raw storages by key."""
+  buffer = io.BytesIO()
+  with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as file:
+    file.writestr("archive/data.pkl", data)
+    file.writestr("archive/byteorder", entries.get("byteorder", "little"))
+    for key, raw in storages.items():
+      file.writestr(f"archive/data/{key}", raw)
+  return buffer.getvalue()
+
+
+def save(arrays):
+  """What `torch.save` writes of contiguous arrays by name."""
+  items, storages = {}, {}
+  for i, (key, array) in enumerate(arrays.items()):
+    stride = [n // array.itemsize for n in array.strides]
+    stored = storage(str(i), str(array.dtype), array.size)
+    items[key] = tensor(stored, 0, array.shape, stride)
+    storages[str(i)] = array.tobytes()
+  return torch_file(state_dict(items), storages)
+
+
+def policy_arrays(num_frames=3, num_actions=8, prefix="features_extractor"):
+  """Random arrays of a small convolutional policy, by their names."""
+  rng = np.random.default_rng(0)
+  height = 20 + 36 * num_frames
+  for kernel, stride in ((8, 4), (4, 2), (3, 1)):
+    height = (height - kernel) // stride + 1
+  shapes = {
+    f"{prefix}.cnn.0": (4, 3, 8, 8),
+    f"{prefix}.cnn.2": (5, 4, 4, 4),
+    f"{prefix}.cnn.4": (6, 5, 3, 3),
+    f"{prefix}.linear.0": (16, 6 * height),
+    "action_net": (num_actions, 16),
+    "value_net": (1, 16),
+  }
+  arrays = {}
+  for key, shape in shapes.items():
+    scale = np.sqrt(2 / np.prod(shape[1:]))
+    arrays[f"{key}.weight"] = rng.normal(0, scale, shape).astype(np.float32)
+    arrays[f"{key}.bias"] = rng.normal(size=shape[0]).astype(np.float32)
+  return arrays
+
+
+def policy_file(path, arrays, data='{"policy_kwargs": {}}'):
+  """Writes a policy file as Stable-Baselines3 lays it out."""
+  with zipfile.ZipFile(path, "w") as file:
+    file.writestr("data", data)
+    file.writestr("policy.pth", save(arrays))
+  return path

@@ -1,0 +1,209 @@
+import io
+import os
+import pickle
+import zipfile
+
+import numpy as np
+import pytest
+
+from data_tools import torch_files
+from data_tools import zip_files
+from tests.data_tools import torch_fakes as fakes
+
+
+def test_what_was_saved_is_read():
+  rng = np.random.default_rng(0)
+  arrays = {
+    "a.weight": rng.normal(size=(3, 2, 4)).astype(np.float32),
+    "a.bias": rng.normal(size=3),
+    "count": np.array(7, np.int64),
+  }
+  read = torch_files.read_state_dict(fakes.save(arrays))
+  assert list(read) == list(arrays)
+  for key, array in arrays.items():
+    np.testing.assert_array_equal(read[key], array)
+    assert read[key].dtype == array.dtype
+
+
+def test_views_of_one_storage_are_told_apart():
+  raw = np.arange(10, dtype=np.float32)
+  stored = fakes.storage("0", "float32", 10)
+  items = {
+    "turned": fakes.tensor(stored, 1, (3, 2), (1, 3)),
+    "repeated": fakes.tensor(stored, 9, (4,), (0,)),
+    "empty": fakes.tensor(stored, 0, (0, 3), (3, 1)),
+  }
+  data = fakes.torch_file(fakes.state_dict(items), {"0": raw.tobytes()})
+  read = torch_files.read_state_dict(data)
+  np.testing.assert_array_equal(read["turned"], [[1, 4], [2, 5], [3, 6]])
+  np.testing.assert_array_equal(read["repeated"], [9, 9, 9, 9])
+  assert read["empty"].shape == (0, 3)
+
+
+class _Hostile:
+  def __init__(self, path):
+    self._path = path
+
+  def __reduce__(self):
+    return os.mkdir, (str(self._path),)
+
+
+@pytest.mark.parametrize("protocol", range(6))
+def test_a_pickle_that_calls_something_is_refused_unexecuted(
+  tmp_path, protocol
+):
+  mark = tmp_path / "executed"
+  data = pickle.dumps({"a": _Hostile(mark)}, protocol)
+  with pytest.raises(ValueError, match="refused"):
+    torch_files.read_state_dict(fakes.torch_file(data, {}), "evil.pth")
+  assert not mark.exists()
+  pickle.loads(data)  # the very same bytes do run where nobody looks
+  assert mark.exists()
+
+
+def _reduce(function, *arguments):
+  body = pickle.MARK + b"".join(arguments) + pickle.TUPLE
+  return function + body + pickle.REDUCE
+
+
+@pytest.mark.parametrize(
+  "value, message",
+  [
+    (_reduce(fakes.name("os", "system"), fakes.text("true")), "'os.system'"),
+    (fakes.name("builtins", "eval"), "'builtins.eval'"),
+    (fakes.name("torch.storage", "_load_from_bytes"), "_load_from_bytes"),
+    # Allowed names, but called otherwise, or changed.
+    (_reduce(fakes.name("collections", "OrderedDict"), pickle.EMPTY_DICT),
+     "call"),
+    (_reduce(fakes.name("torch", "FloatStorage"), fakes.number(9)), "call"),
+    (fakes.name("torch._utils", "_rebuild_tensor_v2") + pickle.EMPTY_DICT
+     + pickle.BUILD, "attributes"),
+    (fakes.text("x") + pickle.BINPERSID, "storage"),
+    (fakes.storage("../../etc/passwd", "float32", 1), "storage"),
+    (fakes.text("text"), "no tensor"),
+    (pickle.EMPTY_LIST, "EMPTY_LIST"),
+  ],
+)  # fmt: skip
+def test_what_no_state_dictionary_needs_is_refused(value, message):
+  data = fakes.state_dict({"a": value})
+  with pytest.raises(ValueError, match=f"evil.pth: refused: .*{message}"):
+    torch_files.read_state_dict(fakes.torch_file(data, {}), "evil.pth")
+
+
+@pytest.mark.parametrize(
+  "offset, shape, stride",
+  [(0, (5,), (1,)), (3, (2,), (1,)), (0, (2, 2), (3, 1)), (4, (), ())],
+)
+def test_a_tensor_beyond_its_storage_is_refused(offset, shape, stride):
+  stored = fakes.storage("0", "float32", 4)
+  items = {"a": fakes.tensor(stored, offset, shape, stride)}
+  data = fakes.torch_file(fakes.state_dict(items), {"0": bytes(16)})
+  with pytest.raises(ValueError, match="'a' passes its storage's end"):
+    torch_files.read_state_dict(data)
+
+
+@pytest.mark.parametrize(
+  "shape, stride, message",
+  [
+    ((1 << 40,), (0,), "MiB"),
+    ((2,), (-1,), "shape"),
+    ((1,) * 9, (1,) * 9, "shape"),
+    ((2, 2), (1,), "shape"),
+  ],
+)
+def test_odd_shapes_are_refused_without_the_memory(shape, stride, message):
+  stored = fakes.storage("0", "float32", 4)
+  items = {"a": fakes.tensor(stored, 0, shape, stride)}
+  data = fakes.torch_file(fakes.state_dict(items), {"0": bytes(16)})
+  with pytest.raises(ValueError, match=message):
+    torch_files.read_state_dict(data)
+
+
+def test_a_storage_that_unpacks_to_too_much_is_refused(monkeypatch):
+  monkeypatch.setattr(torch_files, "MOST_BYTES", 1 << 16)
+  stored = fakes.storage("0", "float32", 1 << 20)
+  items = {"a": fakes.tensor(stored, 0, (1,), (1,))}
+  data = fakes.torch_file(fakes.state_dict(items), {"0": bytes(4 << 20)})
+  assert len(data) < 1 << 16  # small before it is unpacked
+  with pytest.raises(ValueError, match="more than 0 MiB"):
+    torch_files.read_state_dict(data)
+
+
+def test_a_pickle_that_unpacks_to_too_much_is_refused(monkeypatch):
+  monkeypatch.setattr(torch_files, "MOST_PICKLE_BYTES", 1000)
+  data = fakes.state_dict({"a": fakes.text("x" * 2000)})
+  with pytest.raises(ValueError, match="at most 1000 allowed"):
+    torch_files.read_state_dict(fakes.torch_file(data, {}))
+
+
+def test_damaged_files_end_in_one_line_that_names_them():
+  whole = fakes.save({"a": np.arange(4, dtype=np.float32)})
+  for data in (b"", b"text", whole[:-30], whole[: len(whole) // 2]):
+    with pytest.raises(ValueError, match=r"^p\.pth: ") as error:
+      torch_files.read_state_dict(data, "p.pth")
+    assert "\n" not in str(error.value)
+  # A flipped bit in the raw tensor is found by the zip's checksum.
+  stored = io.BytesIO()
+  with zipfile.ZipFile(io.BytesIO(whole)) as old:
+    with zipfile.ZipFile(stored, "w") as new:
+      for entry in old.namelist():
+        new.writestr(entry, old.read(entry))
+  raw = bytearray(stored.getvalue())
+  at = raw.index(np.arange(4, dtype=np.float32).tobytes())
+  raw[at + 5] ^= 1
+  with pytest.raises(ValueError, match="CRC"):
+    torch_files.read_state_dict(bytes(raw))
+
+
+@pytest.mark.parametrize("cut", [3, 20, 60, 90])
+def test_a_damaged_pickle_is_refused(cut):
+  data = fakes.state_dict({"a": fakes.numbers([1, 2])})[:-cut]
+  with pytest.raises(ValueError, match="damaged pickle"):
+    torch_files.read_state_dict(fakes.torch_file(data, {}))
+
+
+def test_big_endian_tensors_are_refused():
+  data = fakes.torch_file(fakes.state_dict({}), {}, byteorder="big")
+  with pytest.raises(ValueError, match="little-endian"):
+    torch_files.read_state_dict(data)
+
+
+def test_a_name_that_occurs_twice_is_refused():
+  buffer = io.BytesIO()
+  with zipfile.ZipFile(buffer, "w") as file:
+    file.writestr("a", b"1")
+    with pytest.warns(UserWarning, match="Duplicate"):
+      file.writestr("a", b"2")
+  with pytest.raises(ValueError, match="twice"):
+    zip_files.Archive(buffer.getvalue(), "x")
+
+
+def test_files_of_the_real_library_are_read():
+  torch = pytest.importorskip("torch", reason="torch is not installed")
+  with torch.no_grad():
+    base = torch.arange(24.0).reshape(4, 6)
+    tensors = {
+      "turned": base.t(),
+      "part": base[1:3, 2:5],
+      "double": base.double(),
+      "half": base.half(),
+      "scalar": torch.tensor(3),
+      "flag": torch.tensor([True, False]),
+      "parameter": torch.nn.Parameter(torch.ones(2, 3)),
+      "empty": torch.zeros(0, 3),
+    }
+    buffer = io.BytesIO()
+    torch.save(tensors, buffer)
+    module = torch.nn.Sequential(
+      torch.nn.Conv2d(3, 4, 3), torch.nn.BatchNorm2d(4)
+    )
+    state = io.BytesIO()
+    torch.save(module.state_dict(), state)
+  for saved, expected in (
+    (buffer, tensors),
+    (state, module.state_dict()),
+  ):
+    read = torch_files.read_state_dict(saved.getvalue())
+    assert list(read) == list(expected)
+    for key, array in read.items():
+      np.testing.assert_array_equal(array, expected[key].detach().numpy())
