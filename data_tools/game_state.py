@@ -185,6 +185,20 @@ def extract_game_state(pyboy: Any) -> GameState:
   return from_memory(pyboy.memory)
 
 
+def screen_capture(pyboy: Any) -> np.ndarray:
+  """The screen of a running emulator: a new `[144, 160, 3]` uint8, RGB.
+
+  Raises:
+    ValueError: nothing has been drawn yet.
+  """
+  rgba = pyboy.screen.ndarray
+  # Before its first rendered tick the emulator's screen is all zeros, alpha
+  # too; any drawn frame is opaque.
+  if not rgba[..., 3].any():
+    raise ValueError("screen: nothing drawn yet, tick the emulator first")
+  return rgba[..., :3].copy()
+
+
 def _byte(rows: np.ndarray, address: int) -> np.ndarray:
   return rows[:, ram.column(address)]
 

@@ -23,7 +23,7 @@ ENEMY_LEVEL = 0xCFF3
 IN_BATTLE = 0xD057  # 0 none, 1 wild, 2 trainer, 255 just blacked out
 BATTLE_TYPE = 0xD05A  # 0 normal, 1 tutorial, 2 safari
 ESCAPED_FROM_BATTLE = 0xD078  # an effect ended the battle without a winner
-CAPTURED_SPECIES = 0xD11C
+CAPTURED_SPECIES = 0xD11C  # above 0 while the text of a catch is shown
 TEXT_BOX_ID = 0xD125  # the LAST box drawn, never cleared: no dialog signal
 PARTY_SIZE = 0xD163
 PARTY_SPECIES = 0xD164  # 6 bytes; those beyond the party size are stale
@@ -77,6 +77,7 @@ RANGES = (
   (ENEMY_SPECIES, ENEMY_LEVEL + 1 - ENEMY_SPECIES),
   (IN_BATTLE, BATTLE_TYPE + 1 - IN_BATTLE),
   (ESCAPED_FROM_BATTLE, 1),
+  (CAPTURED_SPECIES, 1),
   (PARTY_SIZE, 8 + PARTY_SLOTS * PARTY_STRIDE),
   (DEX_OWNED, 2 * DEX_BYTES),
   (BAG_COUNT, 1 + 2 * BAG_SLOTS),

@@ -8,10 +8,9 @@ without HP, the game says "won", and nobody fled. What the game already held
 when it began to run (badges of a save, its first map) pays nothing.
 """
 
-import dataclasses
-
 import numpy as np
 
+from data_tools import battles
 from data_tools import game_state
 from data_tools import ram_addresses as ram
 from pokedreamer_jax import specs
@@ -22,17 +21,6 @@ _POSITIVE = [
 ]
 _RUNNING = ram.column(ram.STATUS_FLAGS_6)
 _ENTRIES = ram.column(ram.HALL_OF_FAME)
-_TUTORIAL = 1  # battle type whose outcome is staged
-
-
-@dataclasses.dataclass
-class _Battle:
-  """What was seen of the battle in progress."""
-
-  kind: int  # game_state.WILD or game_state.TRAINER
-  enemy_seen_alive: bool = False
-  enemy_hp: int = 0
-  undecided: bool = False  # fled by an effect, or staged
 
 
 class RewardTracker:
@@ -48,7 +36,7 @@ class RewardTracker:
     self._species = 0  # most species seen
     self._hall_of_fame = 0  # entries when the game began to run
     self._visited = np.zeros(256, bool)
-    self._battle: _Battle | None = None
+    self._battles = battles.BattleTracker()
 
   def update(
     self, rows: np.ndarray, state: dict[str, np.ndarray]
@@ -78,7 +66,10 @@ class RewardTracker:
     xp, hp_lost = _party_changes(before, state, rows)
     terms[:, _TERM["xp"]] = xp
     terms[:, _TERM["hp_lost"]] = hp_lost
-    self._battles(before, rows, state, terms)
+    outcome, kind = self._battles.update(rows, state)
+    won = outcome == battles.Outcome.WIN
+    terms[:, _TERM["wild_wins"]] = won & (kind == game_state.WILD)
+    terms[:, _TERM["trainer_wins"]] = won & (kind == game_state.TRAINER)
     # The row on which a game begins to run is nobody's achievement.
     terms[~paid] = 0
     progress = terms[:, _POSITIVE].any(axis=1)
@@ -127,50 +118,6 @@ class RewardTracker:
     new = here & ~visited[:-1]
     return new.any(axis=1), visited[1:]
 
-  def _battles(self, before, rows, state, terms) -> None:
-    """Enters won battles on the row where the battle is over."""
-    in_battle = state["in_battle"]
-    fights = _fighting(in_battle)
-    fought = _fighting(before["in_battle"])
-    enemy_hp = game_state.enemy_hp(rows)
-    for t in np.flatnonzero(fights | fought).tolist():
-      if not fights[t]:
-        if self._battle and self._won(self._battle, rows[t], state, t):
-          name = (
-            "wild_wins"
-            if self._battle.kind == game_state.WILD
-            else "trainer_wins"
-          )
-          terms[t, _TERM[name]] = 1
-        self._battle = None
-        continue
-      if self._battle is None or self._battle.kind != in_battle[t]:
-        self._battle = _Battle(int(in_battle[t]))
-      self._battle.enemy_hp = int(enemy_hp[t])
-      self._battle.enemy_seen_alive |= bool(enemy_hp[t] > 0)
-      self._battle.undecided |= bool(
-        rows[t, ram.column(ram.ESCAPED_FROM_BATTLE)] != 0
-        or rows[t, ram.column(ram.BATTLE_TYPE)] == _TUTORIAL
-      )
-
-  def _won(
-    self,
-    battle: _Battle,
-    row: np.ndarray,
-    state: dict[str, np.ndarray],
-    t: int,
-  ) -> bool:
-    """Whether the battle that is over on row `t` was won."""
-    return bool(
-      state["game_running"][t]
-      and state["in_battle"][t] == 0  # 255: everyone fainted
-      and battle.enemy_seen_alive
-      and battle.enemy_hp == 0
-      and not battle.undecided
-      and row[ram.column(ram.BATTLE_RESULT)] == 0
-      and state["party_hp"][t].any()
-    )
-
 
 def no_rewards(length: int) -> dict[str, np.ndarray]:
   """What `RewardTracker.update` says of a game that nobody can read."""
@@ -179,10 +126,6 @@ def no_rewards(length: int) -> dict[str, np.ndarray]:
     "visited_maps": np.zeros((length, 32), np.uint8),
     "is_terminal": np.zeros(length, bool),
   }
-
-
-def _fighting(in_battle: np.ndarray) -> np.ndarray:
-  return (in_battle == game_state.WILD) | (in_battle == game_state.TRAINER)
 
 
 def _rises(

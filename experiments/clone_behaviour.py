@@ -1,10 +1,11 @@
-"""Clones the demonstrator: an actor on the world model's posterior states.
+"""Clones demonstrations: an actor on the world model's posterior states.
 
     python -m experiments.clone_behaviour --data_dir=DIR --world_model=DIR \
       --workdir=DIR
 
-Encodes the demonstrator's episodes once, whole, as acting would, and trains
-the actor on what it chose. The same command on the same directory resumes.
+Encodes the episodes of `clone.sources` (the demonstrator's, and those that
+people played) once, whole, as acting would, and trains the actor on what those
+players chose. The same command on the same directory resumes.
 The checkpoint holds all that acting needs, the world model included.
 """
 
@@ -63,8 +64,9 @@ def train(
   rows = _demonstrations(config, generation, world_params, run, "train")
   if not len(rows.action):
     raise ValueError(
-      "no demonstrator steps in the training episodes: collect with "
-      "demonstrator in collect.policy_mix, or train_policy with --clone="
+      f"clone.sources: no steps of {config.clone.sources} in the training "
+      "episodes: collect with demonstrator in collect.policy_mix, record with "
+      "record_demos, or train_policy with --clone="
     )
   held_out = _demonstrations(config, generation, world_params, run, "val")
   run.log(
@@ -154,7 +156,7 @@ def _jitted(config: config_lib.Config):
 
 
 def _demonstrations(config, generation, world_params, run, split):
-  """Rows of the demonstrator, on the device; none where there are none."""
+  """Rows of `clone.sources`, on the device; none where there are none."""
   import jax
 
   from data_tools import loader
@@ -162,14 +164,16 @@ def _demonstrations(config, generation, world_params, run, split):
   from pokedreamer_jax.behaviour import latents
 
   index = loader.EpisodeIndex(generation, split)
-  places = encoding.choose_episodes(config, index, "demonstrator")
+  places = encoding.choose_episodes(config, index, config.clone.source_names)
   if not places:
     return latents.empty(config.world_model)
   encoded = encoding.encode_with_progress(
     config, world_params, index, places, f"encoding {split} episodes", run
   )
   return jax.device_put(
-    latents.take(encoded, latents.demonstrator_rows(encoded))
+    latents.take(
+      encoded, latents.target_rows(encoded, config.clone.source_names)
+    )
   )
 
 

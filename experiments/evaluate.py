@@ -95,7 +95,7 @@ def _same_rom(headers: Any, run: run_directory.Run) -> Any:
   rom = roms.resolve(_ROM.value)
   try:
     for header in headers:
-      replay.check_header(rom, header)
+      replay.check_header(rom, header, replay.find_start(header))
   except ValueError as error:
     run.log(f"No line of the emulator with other luck: {error}")
     return None

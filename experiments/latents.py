@@ -7,6 +7,7 @@ as in acting. Data streams through: frames of a few chunks are held at a time.
 
 from collections.abc import Callable
 from collections.abc import Iterator
+from collections.abc import Sequence
 import functools
 
 import jax
@@ -31,19 +32,20 @@ FIELDS = (
 def choose_episodes(
   config: config_lib.Config,
   index: loader.EpisodeIndex,
-  behaviour: str = "",
+  behaviours: Sequence[str] | None = None,
 ) -> list[int]:
   """Places of the episodes to encode: all, or a random part of `max_rows`.
 
   Args:
     config: gives `latents.max_rows` and the seed.
     index: the episodes.
-    behaviour: only episodes whose behaviour begins with this.
+    behaviours: only episodes that one of these plays, whatever its settings,
+      as in "demonstrator" for "demonstrator:eps=0.1"; None for all.
   """
   places = [
     place
     for place, header in enumerate(index.headers)
-    if header.behaviour.startswith(behaviour)
+    if behaviours is None or header.behaviour.split(":")[0] in behaviours
   ]
   order = np.random.default_rng([config.seed, 7]).permutation(places)
   rows = np.cumsum(index.lengths[order]) if len(order) else np.zeros(0)

@@ -127,7 +127,10 @@ class Evaluator:
       header = self._index.headers[episode]
       total = int(self._index.lengths[episode])
       actions = self._index.read(episode, 0, total, ["action"])["action"]
-      for frame, place in replay.branches(rom, header, actions, at, steps):
+      played = replay.branches(
+        rom, header, actions, at, steps, save_state=replay.find_start(header)
+      )
+      for frame, place in played:
         frames.append(frame)
         places.append(place)
     return evaluation.Dreams(np.stack(frames), np.stack(places))

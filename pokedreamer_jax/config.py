@@ -9,6 +9,8 @@ import dataclasses
 import math
 from typing import Any
 
+from pokedreamer_jax import specs
+
 # RAM tokens and their number of values; larger values are clipped to the last.
 # Order matters: a token may depend on those before it (see `tokens.py`).
 PRACTICE_TOKENS = (
@@ -198,8 +200,10 @@ class ActorCriticConfig:
 
 @dataclasses.dataclass(frozen=True)
 class CloneConfig:
-  """Behaviour cloning of the demonstrator on posterior states."""
+  """Behaviour cloning of demonstrations on posterior states."""
 
+  # Whose choices are imitated, comma-separated names of `specs.BEHAVIOURS`.
+  sources: str = "demonstrator,human"
   steps: int = 2000
   batch_size: int = 512  # rows
   learning_rate: float = 1e-3
@@ -216,6 +220,18 @@ class CloneConfig:
     _at_least(self, 1, "steps", "batch_size", "log_every", "save_every")
     if not 0.0 <= self.dropout < 1.0:
       raise ValueError(f"clone.dropout: {self.dropout}, expected 0..1, not 1")
+    allowed = [name for name in specs.BEHAVIOURS if name != "none"]
+    names = self.source_names
+    if len(set(names)) < len(names) or not set(names) <= set(allowed):
+      raise ValueError(
+        f"clone.sources: {self.sources!r}, expected different ones of "
+        + ", ".join(allowed)
+      )
+
+  @property
+  def source_names(self) -> tuple[str, ...]:
+    """The names in `sources`."""
+    return tuple(name.strip() for name in self.sources.split(","))
 
 
 @dataclasses.dataclass(frozen=True)

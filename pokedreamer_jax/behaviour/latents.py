@@ -6,6 +6,7 @@ whole episodes encoded once (`experiments/latents.py`), not from windows. They
 are many, so one-hot leaves travel and stay as bits and `deter` as float16.
 """
 
+from collections.abc import Sequence
 import dataclasses
 from typing import Any
 
@@ -81,16 +82,15 @@ def empty(cfg: config.WorldModelConfig) -> Latents:
   return pack(state, {name: jnp.asarray(rows[name]) for name in ROW_FIELDS})
 
 
-def demonstrator_rows(latents: Latents) -> np.ndarray:
+def target_rows(latents: Latents, sources: Sequence[str]) -> np.ndarray:
   """Indices of the rows `[M]` whose action is a target of cloning.
 
-  Only what the demonstrator chose, and never the last row of an episode: its
-  action was not executed. No burn-in is left out: rows come from whole
-  episodes, and the first ones are where acting starts too.
+  Only what one of `sources`, names of `specs.BEHAVIOURS`, chose, and never the
+  last row of an episode: its action was not executed. No burn-in is left out:
+  rows come from whole episodes, and the first ones are where acting starts too.
   """
-  chosen = np.asarray(latents.behaviour) == specs.BEHAVIOURS.index(
-    "demonstrator"
-  )
+  numbers = [specs.BEHAVIOURS.index(name) for name in sources]
+  chosen = np.isin(np.asarray(latents.behaviour), numbers)
   return np.flatnonzero(chosen & ~np.asarray(latents.is_last))
 
 

@@ -1,8 +1,12 @@
 import numpy as np
 import pytest
 
+from data_tools import emulator
+from data_tools import frame_codec
 from data_tools import game_state
+from data_tools import policies
 from data_tools import ram_addresses as ram
+from data_tools import roms
 from pokedreamer_jax import specs
 
 
@@ -91,6 +95,60 @@ def test_published_hp_addresses():
   assert hex(ram.MAX_HP_ADDRESSES[0]) == "0xd18d"
 
 
+# As the disassembly's symbols, a second symbol file and 29 memory images agree
+# on (Red and Blue, USA and Europe): name -> address.
+_VERIFIED = {
+  "PLAYER_FACING": 0xC109, "SCREEN_TILES": 0xC3A0, "MENU_ITEM": 0xCC26,
+  "JOY_IGNORE": 0xCD6B, "BATTLE_RESULT": 0xCF0B, "FONT_LOADED": 0xCFC4,
+  "WALK_COUNTER": 0xCFC5, "ENEMY_SPECIES": 0xCFE5, "ENEMY_HP": 0xCFE6,
+  "ENEMY_LEVEL": 0xCFF3, "IN_BATTLE": 0xD057, "BATTLE_TYPE": 0xD05A,
+  "ESCAPED_FROM_BATTLE": 0xD078, "CAPTURED_SPECIES": 0xD11C,
+  "TEXT_BOX_ID": 0xD125, "PARTY_SIZE": 0xD163, "PARTY_SPECIES": 0xD164,
+  "PARTY": 0xD16B, "DEX_OWNED": 0xD2F7, "DEX_SEEN": 0xD30A,
+  "BAG_COUNT": 0xD31D, "MONEY": 0xD347, "BADGE_FLAGS": 0xD356,
+  "MAP_ID": 0xD35E, "PLAYER_Y": 0xD361, "PLAYER_X": 0xD362,
+  "HALL_OF_FAME": 0xD5A2, "STATUS_FLAGS_5": 0xD730, "STATUS_FLAGS_6": 0xD732,
+  "EVENT_FLAGS": 0xD747,
+}  # fmt: skip
+# Within a member's structure, from the addresses of the first member.
+_VERIFIED_FIRST_MEMBER = {
+  "HP_OFFSET": 0xD16C, "OT_ID_OFFSET": 0xD177, "XP_OFFSET": 0xD179,
+  "DVS_OFFSET": 0xD186, "LEVEL_OFFSET": 0xD18C, "MAX_HP_OFFSET": 0xD18D,
+}  # fmt: skip
+
+
+def test_addresses_are_the_verified_ones():
+  assert {name: getattr(ram, name) for name in _VERIFIED} == _VERIFIED
+  for name, address in _VERIFIED_FIRST_MEMBER.items():
+    assert ram.PARTY + getattr(ram, name) == address, name
+  # Rows of 20 tiles; the corners of the box in rows 12 and 17.
+  corners = [0xC490, 0xC4A3, 0xC4F4, 0xC507]
+  assert ram.MESSAGE_BOX == tuple(
+    zip(corners, (0x79, 0x7B, 0x7D, 0x7E), strict=True)
+  )
+  # The single bytes between the size and the structures are the species.
+  assert ram.PARTY - ram.PARTY_SPECIES == ram.PARTY_SLOTS + 1
+  assert ram.EVENT_FLAGS + ram.EVENT_FLAG_BYTES == 0xD887
+
+
+def test_map_and_facing_names():
+  assert len(ram.MAP_NAMES) == 248 and set(ram.MAP_NAMES) == set(range(0xF8))
+  # The first publication had the player's home at 0xF5 and no Saffron.
+  for map_id, name in [
+    (0x00, "Pallet Town"), (0x0A, "Saffron City"), (0x0C, "Route 1"),
+    (0x24, "Route 25"), (0x25, "Red's House 1F"), (0x26, "Red's House 2F"),
+    (0x27, "Blue's House"), (0x28, "Oak's Lab"), (0x36, "Pewter Gym"),
+    (0x76, "Hall Of Fame"), (0xC5, "Diglett's Cave"),
+    (0xE8, "Rock Tunnel B1F"), (0xF5, "Lorelei's Room"),
+    (0xF7, "Agatha's Room"),
+  ]:  # fmt: skip
+    assert ram.MAP_NAMES[map_id] == name
+  assert ram.FACING_NAMES == {0: "down", 4: "up", 8: "left", 12: "right"}
+  for byte, name in ram.FACING_NAMES.items():
+    state = game_state.from_memory(_memory(PLAYER_FACING=byte))
+    assert state.facing_name == name
+
+
 def test_before_a_game_runs_every_field_is_zero():
   memory = np.full(1 << 16, 0xFF, np.uint8)
   memory[ram.STATUS_FLAGS_6] = 0xFE
@@ -177,3 +235,63 @@ def test_the_cartridge_can_bring_its_own_map_names():
   memory = _memory(MAP_ID=3)
   assert game_state.from_memory(memory, {3: "Hill"}).map_name == "Hill"
   assert game_state.from_memory(memory, {}).map_name == "map 0x03"
+
+
+def test_in_play_the_old_signals_of_a_dialog_are_wrong():
+  """Tests of 0xD125 and of 0xC4F1 against the box on the screen itself."""
+  rom = roms.resolve(None)
+  policy = policies.make_policy("demonstrator:eps=0.4", rom)
+  seen = {"ours": [], "last box": [], "tile": [], "truth": []}
+  with emulator.Emulator(rom) as game:
+    for seed in range(3):
+      policy.reset(np.random.default_rng(seed))
+      game.reset(seed, None, 60)
+      for _ in range(250):
+        game.step(policy.act(game.memory))
+        state = game_state.from_memory(game.memory)
+        if not state.game_running or state.in_battle or state.hall_of_fame:
+          continue
+        frame = frame_codec.unpack(game.frame())
+        seen["truth"].append(_shows_a_box(frame))
+        seen["ours"].append(state.dialog_open)
+        seen["last box"].append(game.memory[ram.TEXT_BOX_ID] != 0)
+        seen["tile"].append(game.memory[0xC4F1] != 0)
+  found = {name: np.array(values) for name, values in seen.items()}
+  truth = found.pop("truth")
+  assert truth.sum() > 10 and (~truth).sum() > 50
+  right = {name: (said == truth).mean() for name, said in found.items()}
+  assert right["ours"] > 0.99
+  # Most of the time they see a dialog where there is none.
+  for name in ("last box", "tile"):
+    assert right[name] < 0.6, right
+    assert found[name][~truth].mean() > 0.5, right
+
+
+def _shows_a_box(frame):
+  """Whether the lower third is a bordered, mostly blank box; from pixels."""
+  blank = (frame[104:136, 8:152] == frame[104, 8]).mean()
+  left, right = frame[104:136, 0:8], frame[104:136, 152:160]
+  border = (left == left[0]).all() and (right == right[0]).all()
+  return bool(border and blank > 0.5 and (frame[104, 8:152] == 0).all())
+
+
+def test_the_screen_as_colours():
+  rom = roms.resolve(None)
+  with emulator.Emulator(rom) as game:
+    game.reset()
+    game.step(specs.PASS)
+    screen = game_state.screen_capture(game._pyboy)
+    again = frame_codec.unpack(game.frame())
+    game.step(specs.PASS)
+  assert (screen.shape, screen.dtype) == ((144, 160, 3), np.uint8)
+  # A copy in colours of the same four shades, from light to dark.
+  np.testing.assert_array_equal(3 - (screen[..., 0] >> 6), again)
+  assert (screen == screen[..., :1]).all() and len(np.unique(screen)) > 1
+
+
+def test_a_screen_that_was_never_drawn_is_refused():
+  class Dark:
+    screen = type("Screen", (), {"ndarray": np.zeros((144, 160, 4), np.uint8)})
+
+  with pytest.raises(ValueError, match="nothing drawn yet"):
+    game_state.screen_capture(Dark())

@@ -151,8 +151,10 @@ def test_episodes_are_chosen_by_behaviour_and_by_budget(made_up):
   index = loader.EpisodeIndex(generation, "all")
   assert encoding.choose_episodes(config, index) == [0, 1, 2, 3, 4]
   names = [header.behaviour for header in index.headers]
-  chosen = encoding.choose_episodes(config, index, "demonstrator")
+  chosen = encoding.choose_episodes(config, index, ["demonstrator"])
   assert [names[i].startswith("demon") for i in chosen] == [True] * 4
+  assert encoding.choose_episodes(config, index, ["human", "demon"]) == []
+  assert len(encoding.choose_episodes(config, index, ["random", "human"])) == 1
   small = dataclasses.replace(
     config, latents=config_lib.LatentsConfig(max_rows=90)
   )
@@ -223,8 +225,39 @@ def test_no_demonstrator_is_said_plainly(made_up, tmp_path):
   data_fakes.write(tmp_path / "data", "random", [(0, 40, "random")])
   generation = generations.freeze(tmp_path / "data")
   with _open(tmp_path / "clone", "clone", config) as run:
-    with pytest.raises(ValueError, match="no demonstrator steps"):
+    with pytest.raises(ValueError, match="no steps of demonstrator,human"):
       clone_behaviour.train(config, generation, params, run)
+
+
+@pytest.mark.parametrize("sources", ["human", None])
+def test_what_people_played_is_cloned_too(made_up, tmp_path, sources):
+  config, _, params, _ = made_up
+  shards = tmp_path / "data" / generations.SHARDS_DIR
+  shards.mkdir(parents=True)
+  players = ["human"] * 4 + ["demonstrator:eps=0.1"] * 3 + ["random"]
+  with records.ShardWriter(shards, "made-up") as writer:
+    for number, name in enumerate(players):
+      rows = _episode(30, 10 + number)
+      chosen = rows["behaviour"] == specs.BEHAVIOURS.index("demonstrator")
+      kind = specs.BEHAVIOURS.index(name.split(":")[0])
+      rows["behaviour"][chosen] = kind
+      writer.begin(data_fakes.header(number, name))
+      for chunk in data_fakes.chunks(rows):
+        writer.write(chunk)
+      writer.end({})
+    writer.commit()
+  generation = generations.freeze(tmp_path / "data")
+  if sources is not None:
+    clone = dataclasses.replace(config.clone, sources=sources)
+    config = dataclasses.replace(config, clone=clone)
+  cloned = {sources} if sources else {"demonstrator", "human"}
+  expected = 0
+  for _, rows in loader.EpisodeIndex(generation, "train").episodes():
+    names = [specs.BEHAVIOURS[number] for number in rows["behaviour"][:-1]]
+    expected += sum(name in cloned for name in names)
+  with _open(tmp_path / "clone", "clone", config) as run:
+    clone_behaviour.train(config, generation, params, run)
+    assert run.result["demonstrated_steps"] == expected > 0
 
 
 def test_an_actor_of_other_sizes_is_refused(made_up, tmp_path):

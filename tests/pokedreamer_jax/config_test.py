@@ -119,3 +119,11 @@ def test_reading_a_configuration_wakes_no_jax():
   )
   root = str(config.__file__).rsplit("/", 2)[0]
   subprocess.run([sys.executable, "-c", program], check=True, cwd=root)
+
+
+def test_sources_of_the_clone_are_behaviours():
+  sources = config.CloneConfig(sources="human, policy").source_names
+  assert sources == ("human", "policy")
+  for wrong in ("", "human,none", "walker", "human,human", "human,"):
+    with pytest.raises(ValueError, match=r"clone\.sources: .*demonstrator"):
+      config.CloneConfig(sources=wrong)

@@ -52,15 +52,23 @@ def test_no_tokens():
   np.testing.assert_array_equal(back.stoch, state.stoch)
 
 
-def test_targets_are_executed_choices_of_the_demonstrator():
+def test_targets_are_executed_choices_of_the_sources():
   demonstrator = specs.BEHAVIOURS.index("demonstrator")
+  human = specs.BEHAVIOURS.index("human")
   rows = latents.empty(CFG).replace(
-    behaviour=np.array([demonstrator, 0, demonstrator, demonstrator]),
-    is_last=np.array([False, False, True, False]),
-    is_terminal=np.array([False, True, False, False]),
+    behaviour=np.array([demonstrator, 0, demonstrator, demonstrator, human]),
+    is_last=np.array([False, False, True, False, False]),
+    is_terminal=np.array([False, True, False, False, False]),
   )
-  np.testing.assert_array_equal(latents.demonstrator_rows(rows), [0, 3])
-  np.testing.assert_array_equal(latents.start_rows(rows), [0, 2, 3])
+  for sources, expected in [
+    (("demonstrator",), [0, 3]),
+    (("human",), [4]),
+    (("demonstrator", "human"), [0, 3, 4]),
+    (("human", "random"), [1, 4]),
+    (("policy",), []),
+  ]:
+    np.testing.assert_array_equal(latents.target_rows(rows, sources), expected)
+  np.testing.assert_array_equal(latents.start_rows(rows), [0, 2, 3, 4])
 
 
 def test_take_keeps_rows_together():
