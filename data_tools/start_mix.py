@@ -152,8 +152,8 @@ def _items(text: str) -> dict[str, float]:
   """Names and shares, which sum to 1."""
   shares: dict[str, float] = {}
   for item in text.split(",") if text else []:
-    name, _, number = item.strip().rpartition("=")
-    if not name:
+    name, equals, number = item.strip().rpartition("=")
+    if not equals:
       name, number = number, "1"
     try:
       share = float(number)

@@ -93,11 +93,11 @@ def make_act(
     return ActState(model=model, action_tm1=action), action
 
   def act_apart(world_params, actor_params, state, frame, ram, is_first, keys):
-    alone = jax.tree.map(  # [B, 1, ...]
+    state, frame, ram, is_first = jax.tree.map(  # [B, 1, ...]
       lambda leaf: leaf[:, None], (state, frame, ram, is_first)
     )
     state, action = jax.vmap(act, (None, None, 0, 0, 0, 0, 0))(
-      world_params, actor_params, *alone, keys
+      world_params, actor_params, state, frame, ram, is_first, keys
     )
     return jax.tree.map(lambda leaf: leaf[:, 0], (state, action))
 
