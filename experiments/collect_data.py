@@ -27,6 +27,10 @@ each other, as a job array starts them; any of them may be killed and started
 again at any time:
 
     --collector_index=$SLURM_ARRAY_TASK_ID --collector_count=8
+
+Beside a learner, --follow=RUN_DIR collects one round of --episodes after the
+other until it is stopped, each with the checkpoint of RUN_DIR that is newest
+by then, and freezes a generation after each (`collect_follow`).
 """
 
 from collections.abc import Mapping
@@ -37,6 +41,7 @@ from typing import Any
 from absl import flags
 
 from experiments import cli
+from experiments import collect_follow
 from experiments import collect_summary
 from experiments import learned_players
 from experiments import progress
@@ -59,6 +64,10 @@ _START_STATES = cli.string("start_states", None, "Sets collect.start_states.")
 _INDEX = cli.integer("collector_index", 0, "Number of this collector, from 0.")
 _COUNT = cli.integer(
   "collector_count", 1, "Collectors that share the folder, each its episodes."
+)
+
+_FOLLOW = cli.string(
+  "follow", None, "Collects rounds with the newest checkpoint of this run."
 )
 
 # What may differ when a collection is continued.
@@ -84,8 +93,11 @@ class _Job:
 
 def main() -> None:
   """Collects what is missing, then sums up what is there."""
-  job = _prepare()
   root = pathlib.Path(_OUT_DIR.value or cli.workdir())
+  if _FOLLOW.value:
+    _follow(root, _FOLLOW.value)
+    return
+  job = _prepare()
   values = _recorded(job)
   workdir = root
   if job.share.count > 1:
@@ -94,10 +106,42 @@ def main() -> None:
   with run_directory.open_run(workdir, "collect", values, FREE) as run:
     for note in (f"collect: playing {job.rom.describe()}", *job.notes):
       run.log(note)
-    _collect(run, root, job)
+    run.finish(_collect(run, root, job))
 
 
-def _prepare() -> _Job:
+def _follow(root: pathlib.Path, directory: str) -> None:
+  """Collects rounds until it is stopped."""
+  from data_tools import roms
+
+  if _COUNT.value != 1:
+    raise ValueError("--follow and --collector_count: expected one of them")
+  rom = roms.resolve(_ROM.value)
+  config, seed, _ = _settings(rom)
+  values = {
+    "seed": seed,
+    "collect": dataclasses.asdict(config),
+    "rom_sha1": rom.sha1,
+    "follow": True,
+  }
+  with run_directory.open_run(root, "collect", values, FREE) as run:
+    while collect_follow.wait_for(run, directory):
+      number = len(collect_follow.rounds(root))
+      job = _prepare(collect_follow.seed_of(seed, number))
+      mix = job.config.policy_mix
+      run.log(f"collect: round {number} plays {mix}")
+      summary = _collect(run, root, job)
+      collect_follow.note(
+        root,
+        {
+          "round": number,
+          "policy_mix": mix,
+          "generation": summary["generation"],
+        },
+      )
+    raise run.stopped(f"{len(collect_follow.rounds(root))} rounds")
+
+
+def _prepare(round_seed: int | None = None) -> _Job:
   """Reads and checks everything before a directory is claimed for it."""
   from data_tools import collect
   from data_tools import collect_files
@@ -108,6 +152,7 @@ def _prepare() -> _Job:
   rom = roms.resolve(_ROM.value)
   save_state = emulator.read_save_state(_SAVE_STATE.value, rom)
   config, seed, notes = _settings(rom)
+  seed = seed if round_seed is None else round_seed
   share = collect_files.Share(_INDEX.value, _COUNT.value)
   share.numbers(config.episodes)
   mix, players, remarks = learned_players.resolve(config.policy_mix, rom)
@@ -155,10 +200,11 @@ def _settings(rom: Any) -> tuple[config_lib.CollectConfig, int, list[str]]:
   from data_tools import policies
 
   whole = cli.make_config()
+  followed = f"policy={_FOLLOW.value}:eps=0.1" if _FOLLOW.value else None
   given = {
     "episodes": _EPISODES.value,
     "episode_length": _EPISODE_LENGTH.value,
-    "policy_mix": _POLICY.value,
+    "policy_mix": _POLICY.value or followed,
     "workers": _WORKERS.value,
     "start_states": _START_STATES.value,
   }
@@ -177,7 +223,10 @@ def _settings(rom: Any) -> tuple[config_lib.CollectConfig, int, list[str]]:
   return dataclasses.replace(config, policy_mix=mix), whole.seed, [note]
 
 
-def _collect(run: run_directory.Run, root: pathlib.Path, job: _Job) -> None:
+def _collect(
+  run: run_directory.Run, root: pathlib.Path, job: _Job
+) -> dict[str, Any]:
+  """Collects what is missing, freezes a generation and sums it up."""
   from data_tools import collect
   from data_tools import collect_files
   from data_tools import generations
@@ -236,7 +285,7 @@ def _collect(run: run_directory.Run, root: pathlib.Path, job: _Job) -> None:
     summary["owed"] = missing
     if not missing:  # the folder is complete, whoever was the last
       records.write_json(root / "result.json", summary)
-  run.finish(summary)
+  return summary
 
 
 if __name__ == "__main__":

@@ -1,6 +1,8 @@
 import collections
 import json
 import shutil
+import signal
+import subprocess
 
 import jax
 import numpy as np
@@ -10,12 +12,14 @@ from data_tools import cartridge
 from data_tools import generations
 from data_tools import loader
 from data_tools import roms
+from experiments import collect_follow
 from experiments import inputs
 from experiments import learned_players
 from experiments import run_directory
 from pokedreamer_jax import config as config_lib
 from pokedreamer_jax import specs
 from pokedreamer_jax.networks import actor_critic
+from tests import conftest
 from tests.data_tools import torch_fakes
 from tests.experiments import collect_data_test
 from tests.pokedreamer_jax import fakes
@@ -145,3 +149,55 @@ def test_a_run_without_a_checkpoint_is_one_line(tmp_path):
   )
   assert refused.returncode == 2
   assert "not a run directory" in refused.stderr
+
+
+def test_rounds_follow_the_newest_checkpoint_until_stopped(tmp_path):
+  directory, config = tmp_path / "agent", fakes.config()
+  data = tmp_path / "data"
+  process = subprocess.Popen(
+    collect_data_test._command(
+      f"--workdir={data}", "--preset=debug", "--episode_length=30",
+      "--episodes=2", "--workers=1", f"--follow={directory}",
+    ),
+    stdout=subprocess.PIPE,
+    stderr=subprocess.STDOUT,
+    text=True,
+    cwd=conftest.ROOT,
+    env=collect_data_test._environment(),
+  )  # fmt: skip
+  lines = []
+  try:
+    _until(process, lines, "waiting for a checkpoint")
+    with run_directory.open_run(
+      directory, "policy", config_lib.to_dict(config), graceful=False
+    ) as run:
+      store = run.checkpoints()
+      _save(store, config, 7)
+      store.wait()
+      _until(process, lines, "round 1 plays policy:")
+      _save(store, config, 9)
+      store.wait()
+      _until(process, lines, "@9:eps=0.1")
+    process.send_signal(signal.SIGTERM)
+    rest, _ = process.communicate(timeout=60)
+  finally:
+    process.kill()
+  assert process.returncode == 143, rest
+  rounds = collect_follow.rounds(data)
+  assert [facts["round"] for facts in rounds] == list(range(len(rounds)))
+  assert "@7:" in rounds[0]["policy_mix"] and "@7:" in rounds[1]["policy_mix"]
+  # A generation for each round, each with two episodes more.
+  for number, facts in enumerate(rounds):
+    path = data / generations.GENERATIONS_DIR / f"{facts['generation']}.json"
+    assert generations.load(path).num_episodes == 2 * (number + 1)
+  seeds = [e.header.seed for _, e in generations.load(path).episodes()]
+  assert len(set(seeds)) == len(seeds)  # no episode is played twice
+
+
+def _until(process, lines, word):
+  """Reads the output up to a line with this word."""
+  for line in process.stdout:
+    lines.append(line)
+    if word in line:
+      return
+  raise AssertionError(f"{word!r} is not in {''.join(lines)}")
