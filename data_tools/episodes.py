@@ -18,6 +18,7 @@ from data_tools import policies
 from data_tools import records
 from data_tools import rewards
 from data_tools import roms
+from data_tools import start_mix
 from pokedreamer_jax import specs
 
 NOBODY = specs.BEHAVIOURS.index("none")
@@ -36,6 +37,7 @@ class Collection:
   jitter_frames: int
   pyboy_version: str
   schema_version: int = specs.SCHEMA_VERSION
+  start_states: str = ""  # `SHA-1=share,...` in place of `start_state_sha1`
 
   def __post_init__(self):
     if self.episode_length < 2:
@@ -48,11 +50,17 @@ class Collection:
         "least 0"
       )
     policies.parse_mix(self.policy_mix)
+    start_mix.parse(self.start_states)
+    if self.start_states and self.start_state_sha1:
+      raise ValueError("start_states and start_state_sha1: expected one")
 
   @property
   def digest(self) -> str:
     """Name of the collection."""
-    text = json.dumps(dataclasses.asdict(self), sort_keys=True)
+    identity = dataclasses.asdict(self)
+    if not self.start_states:  # a name that collections had before the field
+      del identity["start_states"]
+    text = json.dumps(identity, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -63,6 +71,7 @@ class Plan:
   episode: int
   behaviour: str
   seed: int  # of the start; the policy draws from a stream beside it
+  start: str = ""  # SHA-1 of the start state; "" is power-on
 
 
 def plan(collection: Collection, episode: int) -> Plan:
@@ -73,6 +82,9 @@ def plan(collection: Collection, episode: int) -> Plan:
     episode=episode,
     behaviour=policies.behaviour_of(mix, collection.seed, episode),
     seed=int(rng.integers(1 << 32)),
+    start=start_mix.state_of(collection.start_states, collection.seed, episode)
+    if collection.start_states
+    else collection.start_state_sha1,
   )
 
 
@@ -92,7 +104,7 @@ def header(
     behaviour=episode.behaviour,
     rom_sha1=collection.rom_sha1,
     rom_kind=collection.rom_kind,
-    start_state_sha1=collection.start_state_sha1,
+    start_state_sha1=episode.start,
     jitter_frames=jitter_frames,
     pyboy_version=collection.pyboy_version,
   )
@@ -205,6 +217,11 @@ class Summary:
       "badges": int(steps["badges"][-1]).bit_count(),
       "is_terminal": bool(steps["is_terminal"][-1]),
     }
+
+  @property
+  def places(self) -> set[tuple[int, int, int]]:
+    """Tiles that were seen: map, y, x."""
+    return self._tiles
 
   def to_dict(self) -> dict[str, Any]:
     """Reward sums by term, maps seen, tiles and battles counted."""

@@ -1,36 +1,35 @@
 """Records episodes of a policy that acts on all emulators at once.
 
-The policy sees frames alone and runs here, in the parent; the emulators run in
-the processes of a `VectorEmulator`. An environment that has ended begins the
-next episode while the others play on. Seeds, jitter and chance of an episode
-are functions of its number, so its rows do not depend on who played beside it.
+The policy runs here, in the parent; the emulators run in the processes of a
+`VectorEmulator`. An environment that has ended begins the next episode while
+the others play on. Seeds, jitter and chance of an episode are functions of its
+number, so its rows do not depend on who played beside it, as far as the policy
+treats its streams apart.
 """
 
 from collections.abc import Callable
+from collections.abc import Mapping
+from collections.abc import Sequence
 import dataclasses
-import fcntl
-import hashlib
-import json
-import os
-import pathlib
-import secrets
-import time
+import shutil
 from typing import Any
 from typing import Protocol
 
 import numpy as np
 
-from data_tools import collect as collect_lib
-from data_tools import emulator as emulator_lib
+from data_tools import collect_files
+from data_tools import collect_progress
+from data_tools import collect_worker
 from data_tools import episodes
-from data_tools import generations
+from data_tools import policies
 from data_tools import records
-from data_tools import roms
 from data_tools import vector
 from pokedreamer_jax import specs
 
 RANDOM = specs.BEHAVIOURS.index("random")
 POLICY = specs.BEHAVIOURS.index("policy")
+MAX_FRUITLESS_DEATHS = 3  # in a row, before the collection gives up
+_SPACE_EVERY_STEPS = 512
 
 
 class BatchPolicy(Protocol):
@@ -38,180 +37,113 @@ class BatchPolicy(Protocol):
 
   def act(
     self,
-    frames: np.ndarray,
-    is_first: np.ndarray,
+    rows: Mapping[str, np.ndarray],
+    action_tm1: np.ndarray,
     uniforms: np.ndarray | None = None,
   ) -> np.ndarray:
-    """Actions `[N]` for packed frames `[N, 144, 40]`.
+    """Actions `[N]` for the rows arrived at, step fields `[N, ...]`.
 
-    A stream with `is_first` begins anew; `uniforms` `[N]` in [0, 1) is the
-    chance of this step, None asks for the most likely actions.
+    `action_tm1` `[N]` is what was played last, which may not be what the
+    policy chose. A stream with `is_first` begins anew; `uniforms` `[N]` in
+    [0, 1) is the chance of this step, None asks for the most likely actions.
     """
 
 
-@dataclasses.dataclass(frozen=True)
-class Collection:
-  """What all episodes share; the same gives the same episodes."""
-
-  policy: str  # names the weights, as in "sb3:0123456789ab"
-  seed: int
-  rom: roms.Rom
-  episode_length: int = 512  # env steps at most, the first row included
-  jitter_frames: int = 60
-  eps: float = 0.0  # probability of a random action
-  deterministic: bool = False  # the most likely actions
-  save_state: bytes | None = None  # None for power-on
-
-  def __post_init__(self):
-    if self.episode_length < 2 or self.jitter_frames < 0 or self.seed < 0:
-      raise ValueError(
-        f"episode_length {self.episode_length}, jitter_frames "
-        f"{self.jitter_frames}, seed {self.seed}: expected at least 2, 0 and 0"
-      )
-    if not 0 <= self.eps <= 1:
-      raise ValueError(f"eps: {self.eps}, expected 0 to 1")
-
-  @property
-  def behaviour(self) -> str:
-    """What episode headers call the policy."""
-    parts = [self.policy]
-    parts += [f"eps={self.eps:g}"] if self.eps else []
-    parts += ["deterministic"] if self.deterministic else []
-    return ":".join(parts)
-
-  @property
-  def digest(self) -> str:
-    """Name of the collection."""
-    identity = [
-      *("lockstep 1", self.behaviour, self.seed, self.rom.sha1),
-      *(self.episode_length, self.jitter_frames),
-      *(emulator_lib.state_sha1(self.save_state), specs.SCHEMA_VERSION),
-      emulator_lib.pyboy_version(),
-    ]
-    return hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:16]
-
-  def header(self, episode: int) -> records.EpisodeHeader:
-    """The header of an episode."""
-    seed = int(np.random.default_rng([self.seed, episode]).integers(1 << 32))
-    # As `Emulator.reset` draws them.
-    jitter = np.random.default_rng(seed).integers(0, self.jitter_frames + 1)
-    return records.EpisodeHeader(
-      collection=self.digest,
-      episode=episode,
-      seed=seed,
-      behaviour=self.behaviour,
-      rom_sha1=self.rom.sha1,
-      rom_kind=self.rom.kind,
-      start_state_sha1=emulator_lib.state_sha1(self.save_state),
-      jitter_frames=int(jitter),
-      pyboy_version=emulator_lib.pyboy_version(),
-    )
-
-
-def collect(
-  data_dir: str | os.PathLike,
-  collection: Collection,
+def play(
+  task: collect_worker.Task,
+  numbers: Sequence[int],
   make_policy: Callable[[int], BatchPolicy],
-  num_episodes: int,
   num_envs: int,
-  num_workers: int = 2,
-  shard_bytes: int = 64 << 20,
-  shard_s: float = 60.0,
-  progress: Callable[[collect_lib.Progress], None] = lambda _: None,
+  num_workers: int,
+  tally: collect_progress.Tally,
+  progress: Callable[[collect_progress.Progress], None] = lambda _: None,
   stop: Callable[[], bool] = lambda: False,
-) -> collect_lib.Result:
-  """Records episodes `0 .. num_episodes - 1` that are not recorded yet.
+) -> bool:
+  """Records some episodes of one learned policy.
 
   Args:
-    data_dir: shards go to its folder `shards`; made if missing.
-    collection: what is played.
+    task: what is played, and where shards go.
+    numbers: of the episodes, at least one; their plans name one behaviour.
     make_policy: makes the policy for a number of streams.
-    num_episodes: how many there shall be in the end.
-    num_envs: emulators side by side.
+    num_envs: emulators side by side, at most.
     num_workers: processes that they are spread over.
-    shard_bytes: a shard is closed at this size before compression.
-    shard_s: a shard is closed at this age.
+    tally: counts.
     progress: called after every step.
     stop: asked as often; True ends the call, with complete episodes kept.
 
+  Returns:
+    Whether it was asked to stop before the end.
+
   Raises:
-    ValueError: bad arguments, too little disk, or another collector at work.
     OSError: the disk filled up; complete shards are kept.
-    RuntimeError: an emulator process died; complete shards are kept.
+    RuntimeError: emulator processes keep dying; complete shards are kept.
   """
-  if num_episodes < 1 or num_envs < 1 or num_workers < 1:
-    raise ValueError(
-      f"num_episodes {num_episodes}, num_envs {num_envs}, num_workers "
-      f"{num_workers}: expected at least 1"
-    )
-  directory = pathlib.Path(data_dir) / generations.SHARDS_DIR
-  directory.mkdir(parents=True, exist_ok=True)
-  began_s = time.monotonic()
-  with open(directory / ".lock", "w") as lock:
-    try:
-      fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-      raise ValueError(f"another collector writes to {directory}") from None
-    # What a killed collector left half-written.
-    unfinished = sorted(directory.glob(f"*{records.TEMPORARY_SUFFIX}"))
-    for path in unfinished:
-      path.unlink()
-    waiting = _missing(data_dir, collection, num_episodes)
-    collect_lib.check_space(directory, len(waiting) * collection.episode_length)
-    writer = records.ShardWriter(
-      directory, f"v{secrets.token_hex(4)}", shard_bytes, shard_s
-    )
-    streams = _Streams(collection, waiting, num_episodes, num_envs, writer)
-    if waiting:
-      with writer:
-        _play(streams, collection, make_policy, num_workers, progress, stop)
-  return collect_lib.Result(
-    new_episodes=streams.new_episodes,
-    new_steps=streams.new_steps,
-    seconds=time.monotonic() - began_s,
-    workers_replaced=0,
-    stopped=streams.playing,
-    unfinished=tuple(path.name for path in unfinished),
+
+  def committed(shard: str, entries: list[records.EpisodeEntry]) -> None:
+    steps = sum(entry.length for entry in entries)
+    tally.committed(shard, len(entries), steps)
+    streams.written -= steps
+
+  writer = records.ShardWriter(
+    task.directory, task.prefix, task.shard_bytes, task.shard_s, committed
   )
+  streams = _Streams(task, numbers, min(num_envs, len(numbers)), writer, tally)
+  deaths = 0
+  with writer:
+    while streams.playing and not stop():
+      ended = streams.ended
+      try:
+        _play(task, streams, make_policy, num_workers, progress, stop)
+      except vector.Died as error:
+        # Its neighbours stand still with it: all of them begin again.
+        streams.begin_again()
+        tally.workers_replaced += 1
+        deaths = 1 if streams.ended > ended else deaths + 1
+        if deaths >= MAX_FRUITLESS_DEATHS:
+          writer.commit()
+          raise RuntimeError(f"{error}, {deaths} times in a row") from None
+  return streams.playing
 
 
 def _play(
+  task: collect_worker.Task,
   streams: "_Streams",
-  collection: Collection,
   make_policy: Callable[[int], BatchPolicy],
   num_workers: int,
-  progress: Callable[[collect_lib.Progress], None],
+  progress: Callable[[collect_progress.Progress], None],
   stop: Callable[[], bool],
 ) -> None:
   """Steps all environments until nothing is left, or asked to stop."""
   with vector.VectorEmulator(
-    collection.rom,
+    task.rom,
     streams.num_envs,
     num_workers,
-    collection.episode_length,
-    collection.jitter_frames,
+    task.collection.episode_length,
+    task.collection.jitter_frames,
   ) as emulators:
     policy = make_policy(streams.num_envs)
-    rows = emulators.reset(streams.begin(), collection.save_state)
+    rows = emulators.reset(*streams.begin())
+    steps = 0
     while not stop():
       actions = streams.choose(policy, rows)
       progress(streams.progress())
       if not streams.playing:
         return
-      rows = emulators.step(actions, streams.begin(), collection.save_state)
+      rows = emulators.step(actions, *streams.begin())
+      steps += 1
+      if steps % _SPACE_EVERY_STEPS == 0:
+        _check_disk(task)
 
 
-def _missing(
-  data_dir: str | os.PathLike, collection: Collection, num_episodes: int
-) -> list[int]:
-  shards, _ = generations.survey(data_dir)
-  recorded = {
-    entry.header.episode
-    for shard in shards
-    for entry in shard.episodes
-    if entry.header.collection == collection.digest
-  }
-  return [i for i in range(num_episodes) if i not in recorded]
+def _check_disk(task: collect_worker.Task) -> None:
+  free = shutil.disk_usage(task.directory).free
+  if free < collect_files.FREE_DISK_FLOOR_BYTES:
+    raise collect_worker.error_of(
+      collect_worker.DISK_FULL,
+      f"disk almost full ({free / 2**20:.0f} MiB free): stopped, complete "
+      "shards are kept",
+      task.directory,
+    )
 
 
 @dataclasses.dataclass
@@ -228,50 +160,59 @@ class _Streams:
 
   def __init__(
     self,
-    collection: Collection,
-    waiting: list[int],
-    num_episodes: int,
+    task: collect_worker.Task,
+    numbers: Sequence[int],
     num_envs: int,
     writer: records.ShardWriter,
+    tally: collect_progress.Tally,
   ):
-    self._collection = collection
-    self._waiting = waiting[::-1]  # the next episode is the last element
-    self._num_episodes = num_episodes
+    self._task = task
+    self._waiting = list(numbers)[::-1]  # the next episode is the last element
     self._writer = writer
-    self.num_envs = max(1, min(num_envs, len(waiting)))
-    self._streams: list[_Stream | None] = [None] * self.num_envs
-    self.new_episodes = 0
-    self.new_steps = 0  # of complete episodes
-    self._began_s = time.monotonic()
+    self._tally = tally
+    behaviour = episodes.plan(task.collection, numbers[0]).behaviour
+    self._eps = policies.eps_of(behaviour)
+    self._deterministic = ":deterministic" in behaviour
+    self.num_envs = num_envs
+    self._streams: list[_Stream | None] = [None] * num_envs
+    self._action_tm1 = np.full(num_envs, specs.PASS, np.uint8)
+    self.written = 0  # steps of ended episodes that are not permanent yet
+    self.ended = 0  # episodes
 
   @property
   def playing(self) -> bool:
     """Whether anything is left to play."""
     return bool(self._waiting) or any(self._streams)
 
-  def progress(self) -> collect_lib.Progress:
+  def progress(self) -> collect_progress.Progress:
     """Where the collection stands, episodes in progress included."""
     playing = [stream for stream in self._streams if stream is not None]
-    steps = self.new_steps + sum(len(stream.rows) for stream in playing)
-    left = len(self._waiting) + len(playing)
-    return collect_lib.Progress(
-      episodes=self._num_episodes - left,
-      total_episodes=self._num_episodes,
-      steps=steps,
-      steps_per_s=steps / max(time.monotonic() - self._began_s, 1e-9),
-      workers_replaced=0,
-    )
+    open_steps = sum(len(stream.rows) for stream in playing)
+    return self._tally.progress(self.written + open_steps)
 
-  def begin(self) -> list[int | None]:
-    """Gives free environments their next episodes; their seeds."""
+  def begin(self) -> tuple[list[int | None], list[bytes | None]]:
+    """Gives free environments their next episodes: seeds and start states."""
     seeds: list[int | None] = [None] * len(self._streams)
+    states: list[bytes | None] = [None] * len(self._streams)
+    collection = self._task.collection
     for i, stream in enumerate(self._streams):
       if stream is None and self._waiting:
-        header = self._collection.header(self._waiting.pop())
-        rng = episodes.policy_rng(header.seed)
+        plan = episodes.plan(collection, self._waiting.pop())
+        # As `Emulator.reset` draws them.
+        jitter = np.random.default_rng(plan.seed).integers(
+          0, collection.jitter_frames + 1
+        )
+        header = episodes.header(collection, plan, int(jitter))
+        rng = episodes.policy_rng(plan.seed)
         self._streams[i] = _Stream(header, rng)
-        seeds[i] = header.seed
-    return seeds
+        seeds[i], states[i] = plan.seed, self._task.states[plan.start]
+    return seeds, states
+
+  def begin_again(self) -> None:
+    """Puts the episodes in progress back."""
+    lost = [s.header.episode for s in self._streams if s is not None]
+    self._waiting += sorted(lost, reverse=True)
+    self._streams = [None] * self.num_envs
 
   def choose(
     self, policy: BatchPolicy, rows: dict[str, np.ndarray]
@@ -281,8 +222,8 @@ class _Streams:
     for i, stream in enumerate(self._streams):
       if stream is not None:
         uniforms[i] = stream.rng.random()
-    chance = None if self._collection.deterministic else uniforms
-    actions = policy.act(rows["frame"], rows["is_first"], chance).copy()
+    chance = None if self._deterministic else uniforms
+    actions = policy.act(rows, self._action_tm1, chance).copy()
     for i, stream in enumerate(self._streams):
       if stream is None:
         actions[i] = specs.PASS
@@ -291,7 +232,7 @@ class _Streams:
       row["behaviour"] = np.uint8(POLICY)
       # Both are drawn always, so that the stream does not depend on eps.
       noise, button = stream.rng.random(), stream.rng.integers(8)
-      if noise < self._collection.eps:
+      if noise < self._eps:
         actions[i], row["behaviour"] = button, np.uint8(RANDOM)
       if row["is_last"]:
         actions[i] = specs.PASS
@@ -301,6 +242,7 @@ class _Streams:
       if row["is_last"]:
         self._write(stream)
         self._streams[i] = None
+    self._action_tm1 = actions.copy()
     return actions
 
   def _write(self, stream: _Stream) -> None:
@@ -318,6 +260,8 @@ class _Streams:
       }
       self._writer.write(steps)
       summary.add(steps)
-    self._writer.end(summary.to_dict())
-    self.new_episodes += 1
-    self.new_steps += len(stream.rows)
+    self.ended += 1
+    self.written += len(stream.rows)
+    self._tally.waiting -= 1
+    self._tally.saw(*collect_progress.seen(summary))
+    self._writer.end(summary.to_dict())  # may commit, and tell so

@@ -1,11 +1,15 @@
 """Players that run inside emulator workers, and how they are written.
 
 A policy specification is `name[:eps=probability]`; with `eps` each action is
-random with that probability. A mix is a list of `specification[=share]` with
-commas between, as in `demonstrator:eps=0.2=0.5,random=0.5`: which share of the
-episodes each plays.
+random with that probability. Learned policies, which act on frames in the
+parent, are named by their weights: `policy:HEX@STEP` and `sb3:HEX`, with
+`:deterministic` for the most likely actions.
+
+A mix is a list of `specification[=share]` with commas between, as in
+`demonstrator:eps=0.2=0.5,random=0.5`: which share of the episodes each plays.
 """
 
+from collections.abc import Sequence
 import dataclasses
 import math
 import re
@@ -20,8 +24,10 @@ from pokedreamer_jax import specs
 NAMES = ("random", "sticky_random", "demonstrator")
 STICKINESS = 0.75  # probability that `sticky_random` repeats its last action
 
+_LEARNED = r"(policy|sb3):[0-9a-f]+(@[0-9]+)?(:deterministic)?"
 _ITEM = re.compile(
-  r"(?P<name>[a-z_]+)(:eps=(?P<eps>[0-9.eE+-]+))?(=(?P<share>[0-9.eE+-]+))?"
+  rf"(?P<name>[a-z_]+|{_LEARNED})(:eps=(?P<eps>[0-9.eE+-]+))?"
+  r"(=(?P<share>[0-9.eE+-]+))?"
 )
 # Fractional parts of its multiples fill the unit interval evenly.
 _GOLDEN = (math.sqrt(5) - 1) / 2
@@ -134,6 +140,8 @@ def make_policy(behaviour: str, rom: roms.Rom) -> Policy:
   name, eps, share = _parse(behaviour)
   if share is not None:
     raise ValueError(f"policy {behaviour!r}: a single policy has no share")
+  if is_learned(behaviour):
+    raise ValueError(f"policy {behaviour!r}: a learned policy, not played here")
   policy: Policy
   if name == "random":
     policy = Random()
@@ -142,6 +150,16 @@ def make_policy(behaviour: str, rom: roms.Rom) -> Policy:
   else:
     policy = Scripted(rom)
   return policy if eps == 0 else Epsilon(policy, eps)
+
+
+def is_learned(behaviour: str) -> bool:
+  """Whether a behaviour is a learned policy, named by its weights."""
+  return re.match(_LEARNED, behaviour) is not None
+
+
+def eps_of(behaviour: str) -> float:
+  """The probability of a random action in a behaviour."""
+  return _parse(behaviour)[1]
 
 
 def parse_mix(text: str) -> tuple[MixItem, ...]:
@@ -186,17 +204,25 @@ def behaviour_of(mix: tuple[MixItem, ...], seed: int, episode: int) -> str:
   episodes already show every policy.
   """
   offset = np.random.default_rng(seed).random()
-  place = (offset + episode * _GOLDEN) % 1.0
-  for item in mix:
-    place -= item.share
+  shares = [item.share for item in mix]
+  return mix[pick(shares, offset + episode * _GOLDEN)].behaviour
+
+
+def pick(shares: Sequence[float], place: float) -> int:
+  """Index of the share that holds the fractional part of `place`."""
+  place %= 1.0
+  for i, share in enumerate(shares):
+    place -= share
     if place < 0:
-      return item.behaviour
-  return mix[-1].behaviour
+      return i
+  return len(shares) - 1
 
 
 def _parse(item: str) -> tuple[str, float, float | None]:
   match = _ITEM.fullmatch(item)
-  if match is None or match["name"] not in NAMES:
+  if match is None or not (
+    match["name"] in NAMES or re.fullmatch(_LEARNED, match["name"])
+  ):
     raise ValueError(
       f"policy {item!r}: expected name[:eps=probability][=share], "
       f"valid names are {list(NAMES)}"

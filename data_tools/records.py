@@ -16,6 +16,7 @@ import hashlib
 import json
 import os
 import pathlib
+import secrets
 import time
 from typing import Any
 
@@ -360,8 +361,9 @@ def publish(temporary: pathlib.Path, final: pathlib.Path) -> None:
 
 
 def write_json(path: pathlib.Path, data: Any) -> None:
-  """Writes JSON whole or not at all."""
-  temporary = path.with_name(path.name + TEMPORARY_SUFFIX)
+  """Writes JSON whole or not at all; others may write the same file."""
+  token = secrets.token_hex(4)
+  temporary = path.with_name(f"{path.name}.{token}{TEMPORARY_SUFFIX}")
   try:
     temporary.write_text(json.dumps(data, indent=1) + "\n")
     publish(temporary, path)

@@ -10,6 +10,7 @@ branch is, on average.
 
 from collections.abc import Iterator
 from collections.abc import Sequence
+import os
 
 import numpy as np
 
@@ -19,6 +20,7 @@ from data_tools import game_state
 from data_tools import records
 from data_tools import roms
 from data_tools import save_states
+from data_tools import start_mix
 from data_tools import start_states
 
 
@@ -51,13 +53,28 @@ def check_header(
       )
 
 
-def find_start(header: records.EpisodeHeader) -> bytes | None:
-  """The practice cartridges' own start state that an episode began in.
+def find_start(
+  header: records.EpisodeHeader, data_dir: str | os.PathLike
+) -> bytes | None:
+  """The state that an episode began in.
 
-  None for power-on, and where no named state has the recorded SHA-1.
+  Looked for beside the records, where collectors keep it, then among the
+  practice cartridges' own.
+
+  Args:
+    header: of the episode.
+    data_dir: the directory that the episode was recorded into.
+
+  Returns:
+    None for power-on, and where no state has the recorded SHA-1.
+
+  Raises:
+    ValueError: the state beside the records is damaged.
   """
   if not header.start_state_sha1:
     return None
+  if start_mix.is_kept(data_dir, header.start_state_sha1):
+    return start_mix.kept(data_dir, header.start_state_sha1)
   for name in start_states.names(header.rom_sha1):
     stamp = save_states.read_stamp(start_states.find(name))
     if stamp is not None and stamp.state_sha1 == header.start_state_sha1:

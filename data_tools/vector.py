@@ -19,6 +19,14 @@ from data_tools import roms
 from pokedreamer_jax import specs
 
 
+class Died(RuntimeError):
+  """An emulator process is gone; the others stand still."""
+
+
+# One start state for all, or one for each environment; None is power-on.
+States = bytes | None | Sequence[bytes | None]
+
+
 class VectorEmulator:
   """`N` emulators that step together.
 
@@ -82,14 +90,14 @@ class VectorEmulator:
       self._processes.append(process)
 
   def reset(
-    self, seeds: Sequence[int | None], save_state: bytes | None = None
+    self, seeds: Sequence[int | None], save_state: States = None
   ) -> dict[str, np.ndarray]:
     """Starts an episode in every environment.
 
     Args:
       seeds: one for each environment; equal seeds begin alike. None leaves
         an environment where it is, at its last row.
-      save_state: where to start; None for power-on.
+      save_state: where to start; None for power-on, a list has one for each.
 
     Returns:
       The first rows: every step field `[N, ...]`, copies.
@@ -103,7 +111,7 @@ class VectorEmulator:
     self,
     actions: Sequence[int] | np.ndarray,
     reset_seeds: Sequence[int | None] | None = None,
-    save_state: bytes | None = None,
+    save_state: States = None,
   ) -> dict[str, np.ndarray]:
     """Takes one agent step in every environment that has not ended.
 
@@ -111,7 +119,8 @@ class VectorEmulator:
       actions: `[N]` indices into ACTIONS.
       reset_seeds: environments with a seed start an episode instead of
         stepping, beside the others; None for no environment.
-      save_state: where these start; None for power-on.
+      save_state: where these start; None for power-on, a list has one for
+        each environment.
 
     Returns:
       The rows arrived at, every step field `[N, ...]`, copies. `action` and
@@ -169,7 +178,7 @@ class VectorEmulator:
     answers = [self._answer(i) for i in range(len(self._connections))]
     for kind, text in answers:
       if kind != "ok":
-        raise {"ValueError": ValueError}.get(kind, RuntimeError)(text)
+        raise _ERRORS.get(kind, RuntimeError)(text)
     return {name: self._arrays[name].copy() for name in specs.STEP_FIELD_NAMES}
 
   def _answer(self, i: int) -> tuple[str, str]:
@@ -179,7 +188,10 @@ class VectorEmulator:
       process = self._processes[i]
       process.join()
       code = process.exitcode
-      return "RuntimeError", f"emulator process {i} died with exit code {code}"
+      return "Died", f"emulator process {i} died with exit code {code}"
+
+
+_ERRORS = {"ValueError": ValueError, "Died": Died}
 
 
 def _layout(num_envs: int) -> dict[str, tuple[tuple[int, ...], str]]:
@@ -246,14 +258,13 @@ def _work(
   actions = arrays.pop("_actions")
   envs: dict[int, _Env] = {}
 
-  def answer(
-    command: str, seeds: list[int | None], save_state: bytes | None
-  ) -> None:
+  def answer(command: str, seeds: list[int | None], save_state: States) -> None:
     for i in share:
       if (seed := seeds[i]) is not None:
         if i not in envs:
           envs[i] = _Env(rom)
-        row = envs[i].reset(seed, save_state, jitter_frames, episode_length)
+        start = save_state[i] if isinstance(save_state, list) else save_state
+        row = envs[i].reset(seed, start, jitter_frames, episode_length)
       elif i not in envs:
         raise ValueError(f"{command}: environment {i} was never reset")
       elif command == "reset" or envs[i].ended:

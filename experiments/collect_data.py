@@ -11,19 +11,39 @@ episodes each player gets:
     --policy=demonstrator:eps=0.1=0.5,sticky_random=0.3,random=0.2
 
 Players are random, sticky_random and demonstrator (practice cartridges only);
-eps is the probability that an action is random instead. A frozen PPO policy
-of Stable-Baselines3, as of PWhiddy's Pokemon Red baseline, plays alone:
+eps is the probability that an action is random instead. Learned players stand
+in the same mix: the newest checkpoint of a run, or a frozen PPO policy of
+Stable-Baselines3, as of PWhiddy's Pokemon Red baseline:
 
-    --policy=sb3=PATH.zip  or  --policy=sb3=PATH.zip:eps=0.1
+    --policy=policy=RUN_DIR:eps=0.1=0.5,sb3=PATH.zip=0.3,random=0.2
+
+Episodes start at power-on, at --save_state, or each at one of several states,
+which are kept in DIR/states:
+
+    --start_states=power_on=0.5,great_vale/first_badge=0.25,PATH.state.xz=0.25
+
+Many machines may fill one shared folder, without locks and without knowing of
+each other, as a job array starts them; any of them may be killed and started
+again at any time:
+
+    --collector_index=$SLURM_ARRAY_TASK_ID --collector_count=8
+
+Beside a learner, --follow=RUN_DIR collects one round of --episodes after the
+other until it is stopped, each with the checkpoint of RUN_DIR that is newest
+by then, and freezes a generation after each (`collect_follow`).
 """
 
+from collections.abc import Mapping
 import dataclasses
+import pathlib
 from typing import Any
 
 from absl import flags
 
 from experiments import cli
-from experiments import collect_sb3
+from experiments import collect_follow
+from experiments import collect_summary
+from experiments import learned_players
 from experiments import progress
 from experiments import run_directory
 from pokedreamer_jax import config as config_lib
@@ -40,57 +60,139 @@ _EPISODE_LENGTH = cli.integer(
 )
 _POLICY = cli.string("policy", None, "Sets collect.policy_mix.")
 _WORKERS = cli.integer("workers", None, "Sets collect.workers: processes.")
+_START_STATES = cli.string("start_states", None, "Sets collect.start_states.")
+_INDEX = cli.integer("collector_index", 0, "Number of this collector, from 0.")
+_COUNT = cli.integer(
+  "collector_count", 1, "Collectors that share the folder, each its episodes."
+)
+
+_FOLLOW = cli.string(
+  "follow", None, "Collects rounds with the newest checkpoint of this run."
+)
 
 # What may differ when a collection is continued.
 FREE = (
   *("collect.episodes", "collect.workers"),
   *("collect.shard_mib", "collect.shard_s"),
 )
+COLLECTORS_DIR = "collectors"  # run directories, where several share a folder
+
+
+@dataclasses.dataclass(frozen=True)
+class _Job:
+  """Everything that is to be recorded, checked."""
+
+  rom: Any
+  config: config_lib.CollectConfig  # with weights and SHA-1s instead of paths
+  collection: Any
+  states: Mapping[str, bytes]  # by SHA-1
+  players: learned_players.Players
+  share: Any
+  notes: list[str]
 
 
 def main() -> None:
   """Collects what is missing, then sums up what is there."""
+  root = pathlib.Path(_OUT_DIR.value or cli.workdir())
+  if _FOLLOW.value:
+    _follow(root, _FOLLOW.value)
+    return
+  job = _prepare()
+  values = _recorded(job)
+  workdir = root
+  if job.share.count > 1:
+    run_directory.claim(root, "collect", values, FREE)
+    workdir = root / COLLECTORS_DIR / f"{job.share.index:03d}"
+  with run_directory.open_run(workdir, "collect", values, FREE) as run:
+    for note in (f"collect: playing {job.rom.describe()}", *job.notes):
+      run.log(note)
+    run.finish(_collect(run, root, job))
+
+
+def _follow(root: pathlib.Path, directory: str) -> None:
+  """Collects rounds until it is stopped."""
+  from data_tools import roms
+
+  if _COUNT.value != 1:
+    raise ValueError("--follow and --collector_count: expected one of them")
+  rom = roms.resolve(_ROM.value)
+  config, seed, _ = _settings(rom)
+  values = {
+    "seed": seed,
+    "collect": dataclasses.asdict(config),
+    "rom_sha1": rom.sha1,
+    "follow": True,
+  }
+  with run_directory.open_run(root, "collect", values, FREE) as run:
+    while collect_follow.wait_for(run, directory):
+      number = len(collect_follow.rounds(root))
+      job = _prepare(collect_follow.seed_of(seed, number))
+      mix = job.config.policy_mix
+      run.log(f"collect: round {number} plays {mix}")
+      summary = _collect(run, root, job)
+      collect_follow.note(
+        root,
+        {
+          "round": number,
+          "policy_mix": mix,
+          "generation": summary["generation"],
+        },
+      )
+    raise run.stopped(f"{len(collect_follow.rounds(root))} rounds")
+
+
+def _prepare(round_seed: int | None = None) -> _Job:
+  """Reads and checks everything before a directory is claimed for it."""
   from data_tools import collect
+  from data_tools import collect_files
   from data_tools import emulator
   from data_tools import roms
+  from data_tools import start_mix
 
   rom = roms.resolve(_ROM.value)
   save_state = emulator.read_save_state(_SAVE_STATE.value, rom)
   config, seed, notes = _settings(rom)
-  # Everything is checked before the directory is claimed for it.
-  collection: Any
-  make_policy = None
-  if config.policy_mix.startswith(collect_sb3.PREFIX):
-    collection, make_policy = collect_sb3.prepare(config, seed, rom, save_state)
-    config = dataclasses.replace(config, policy_mix=collection.behaviour)
-  else:
-    collection = collect.make_collection(
-      rom,
-      seed,
-      config.episode_length,
-      config.policy_mix,
-      config.jitter_frames,
-      save_state,
-    )
+  seed = seed if round_seed is None else round_seed
+  share = collect_files.Share(_INDEX.value, _COUNT.value)
+  share.numbers(config.episodes)
+  mix, players, remarks = learned_players.resolve(config.policy_mix, rom)
+  starts = config.start_states
+  states: Mapping[str, bytes] = {}
+  if starts:
+    if save_state is not None:
+      raise ValueError("--save_state and --start_states: expected one of them")
+    starts, states = start_mix.resolve(starts, rom)
+  config = dataclasses.replace(config, policy_mix=mix, start_states=starts)
+  collection = collect.make_collection(
+    rom,
+    seed,
+    config.episode_length,
+    config.policy_mix,
+    config.jitter_frames,
+    save_state,
+    config.start_states,
+  )
   if save_state is not None:
     with emulator.Emulator(rom) as game:
       game.reset(0, save_state)
-  run = run_directory.open_run(
-    _OUT_DIR.value or cli.workdir(),
-    "collect",
-    {
-      "seed": seed,
-      "collect": dataclasses.asdict(config),
-      "rom_sha1": rom.sha1,
-      "start_state_sha1": emulator.state_sha1(save_state),
-      "pyboy_version": emulator.pyboy_version(),
-    },
-    FREE,
+    states = {collection.start_state_sha1: save_state}
+  return _Job(
+    rom, config, collection, states, players, share, [*notes, *remarks]
   )
-  with run:
-    for note in (f"collect: playing {rom.describe()}", *notes):
-      run.log(note)
-    _collect(run, rom, save_state, config, collection, make_policy)
+
+
+def _recorded(job: _Job) -> dict[str, Any]:
+  """What the run directory records, and compares when it is continued."""
+  config = dataclasses.asdict(job.config)
+  if not config["start_states"]:  # as directories without the field have it
+    del config["start_states"]
+  return {
+    "seed": job.collection.seed,
+    "collect": config,
+    "rom_sha1": job.rom.sha1,
+    "start_state_sha1": job.collection.start_state_sha1,
+    "pyboy_version": job.collection.pyboy_version,
+  }
 
 
 def _settings(rom: Any) -> tuple[config_lib.CollectConfig, int, list[str]]:
@@ -98,11 +200,13 @@ def _settings(rom: Any) -> tuple[config_lib.CollectConfig, int, list[str]]:
   from data_tools import policies
 
   whole = cli.make_config()
+  followed = f"policy={_FOLLOW.value}:eps=0.1" if _FOLLOW.value else None
   given = {
     "episodes": _EPISODES.value,
     "episode_length": _EPISODE_LENGTH.value,
-    "policy_mix": _POLICY.value,
+    "policy_mix": _POLICY.value or followed,
     "workers": _WORKERS.value,
+    "start_states": _START_STATES.value,
   }
   config = dataclasses.replace(
     whole.collect, **{k: v for k, v in given.items() if v is not None}
@@ -120,128 +224,68 @@ def _settings(rom: Any) -> tuple[config_lib.CollectConfig, int, list[str]]:
 
 
 def _collect(
-  run: run_directory.Run,
-  rom: Any,
-  save_state: bytes | None,
-  config: config_lib.CollectConfig,
-  collection: Any,
-  make_policy: Any = None,
-) -> None:
+  run: run_directory.Run, root: pathlib.Path, job: _Job
+) -> dict[str, Any]:
+  """Collects what is missing, freezes a generation and sums it up."""
   from data_tools import collect
+  from data_tools import collect_files
   from data_tools import generations
-  from data_tools import lockstep
+  from data_tools import records
+  from data_tools import start_mix
 
-  with progress.Progress("collect", config.episodes, "episodes") as bar:
-    rest = (
-      config.shard_mib << 20,
-      config.shard_s,
-      lambda p: bar.update(
-        p.episodes, steps=f"{p.steps:,}", steps_per_s=f"{p.steps_per_s:,.0f}"
-      ),
-      lambda: run.stop_requested,
+  config, share = job.config, job.share
+  start_mix.keep(root, job.states, job.rom.sha1)
+  total = len(share.numbers(config.episodes))
+  with progress.Progress("collect", total, "episodes") as bar:
+    result = collect.collect(
+      root,
+      job.rom,
+      job.collection,
+      config.episodes,
+      config.workers,
+      shard_bytes=config.shard_mib << 20,
+      shard_s=config.shard_s,
+      progress=lambda p: bar.update(p.episodes, **collect_summary.live(p)),
+      stop=lambda: run.stop_requested,
+      states=job.states,
+      players=job.players,
+      share=share,
     )
-    if make_policy is not None:
-      result = lockstep.collect(
-        run.path,
-        collection,
-        make_policy,
-        config.episodes,
-        collect_sb3.ENVS_PER_WORKER * config.workers,
-        config.workers,
-        *rest,
-      )
-    else:
-      result = collect.collect(
-        run.path,
-        rom,
-        collection,
-        config.episodes,
-        config.workers,
-        save_state,
-        *rest,
-      )
   if result.unfinished:
     run.log(
       f"collect: {len(result.unfinished)} unfinished shards removed, their "
       f"episodes played again: {', '.join(result.unfinished)}"
     )
-  if result.workers_replaced:
-    run.log(f"collect: {result.workers_replaced} processes died, replaced")
   if result.stopped:
     raise run.stopped(
       f"{result.new_episodes} new episodes, {result.new_steps} new steps"
     )
   if result.new_episodes:
-    run.log(
-      f"collect: {result.new_episodes} episodes, {result.new_steps} steps in "
-      f"{result.seconds:.0f} s with {config.workers} processes: "
-      f"{result.new_steps / result.seconds:,.0f} steps/s"
-    )
-  generation = generations.freeze(run.path)
-  for line in (*generation.report(), *_table(generation)):
+    run.log(collect_summary.closing(result, config.workers))
+  generation = generations.freeze(root)
+  for line in (*generation.report(), *collect_summary.table(generation)):
     run.log(line)
-  run.finish(
-    {
-      "episodes": generation.num_episodes,
-      "steps": generation.num_steps,
-      "bytes": generation.size_bytes,
-      "generation": generation.digest,
-      "workers_replaced": result.workers_replaced,
-      "left_out": [str(item) for item in generation.skipped],
-      "behaviours": _by_behaviour(generation),
-    }
-  )
-
-
-def _by_behaviour(generation: Any) -> dict[str, dict[str, float]]:
-  """Means over the episodes of each policy of the mix."""
-  groups: dict[str, list[dict[str, float]]] = {}
-  for _, entry in generation.episodes():
-    groups.setdefault(entry.header.behaviour, []).append(_numbers(entry))
-  return {
-    behaviour: {
-      "episodes": float(len(group)),
-      "steps": sum(numbers["steps"] for numbers in group),
-      **{
-        name: sum(numbers[name] for numbers in group) / len(group)
-        for name in group[0]
-        if name != "steps"
-      },
-    }
-    for behaviour, group in sorted(groups.items())
+  summary = {
+    "episodes": generation.num_episodes,
+    "steps": generation.num_steps,
+    "bytes": generation.size_bytes,
+    "generation": generation.digest,
+    "workers_replaced": result.workers_replaced,
+    "left_out": [str(item) for item in generation.skipped],
+    "behaviours": collect_summary.by_behaviour(generation),
   }
-
-
-def _numbers(entry: Any) -> dict[str, float]:
-  """One episode in numbers."""
-  terms = entry.summary["reward_terms"]
-  return {
-    "steps": float(entry.length),
-    "badges": terms["badges"],
-    "species": terms["species"],
-    "maps": float(len(entry.summary["maps"])),
-    "tiles": float(entry.summary["tiles"]),
-    "battles": float(entry.summary["battles"]),
-    "wins": terms["wild_wins"] + terms["trainer_wins"],
-  }
-
-
-def _table(generation: Any) -> list[str]:
-  """The summary for a person: totals, then means per episode."""
-  table = _by_behaviour(generation)
-  width = max(len(name) for name in table)
-  columns = list(next(iter(table.values())))
-  lines = [
-    f"{generation.size_bytes / generation.num_steps:.0f} bytes a step on disk",
-    f"{'player':<{width}} " + " ".join(f"{name:>9}" for name in columns),
-  ]
-  for name, row in table.items():
-    cells = [
-      f"{row[c]:>9.0f}" if c in ("episodes", "steps") else f"{row[c]:>9.2f}"
-      for c in columns
-    ]
-    lines.append(f"{name:<{width}} " + " ".join(cells))
-  return lines
+  if share.count > 1:
+    there = {
+      entry.header.episode
+      for _, entry in generation.episodes()
+      if entry.header.collection == job.collection.digest
+    }
+    missing = collect_files.owed(there, config.episodes, share.count)
+    run.log(collect_summary.owed(missing, share.index, config.episodes))
+    summary["owed"] = missing
+    if not missing:  # the folder is complete, whoever was the last
+      records.write_json(root / "result.json", summary)
+  return summary
 
 
 if __name__ == "__main__":

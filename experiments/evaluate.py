@@ -79,7 +79,9 @@ def _measure_dreams(
   with progress.Progress("evaluation", 2, "parts") as bar:
     bar.phase("dreaming through held-out windows", about_s=60)
     evaluator = world_model_report.Evaluator(config, generation)
-    result = evaluator.report(params, _same_rom(evaluator.headers, run))
+    result = evaluator.report(
+      params, _same_rom(evaluator.headers, generation.data_dir, run)
+    )
     bar.update(1)
     bar.phase("drawing the contact sheet", about_s=20)
     evaluator.contact_sheet(params, run.path / "dreams.png")
@@ -87,7 +89,9 @@ def _measure_dreams(
   return result
 
 
-def _same_rom(headers: Any, run: run_directory.Run) -> Any:
+def _same_rom(
+  headers: Any, data_dir: pathlib.Path, run: run_directory.Run
+) -> Any:
   """The ROM of the recording, None where its episodes cannot be played."""
   from data_tools import replay
   from data_tools import roms
@@ -95,7 +99,7 @@ def _same_rom(headers: Any, run: run_directory.Run) -> Any:
   rom = roms.resolve(_ROM.value)
   try:
     for header in headers:
-      replay.check_header(rom, header, replay.find_start(header))
+      replay.check_header(rom, header, replay.find_start(header, data_dir))
   except ValueError as error:
     run.log(f"No line of the emulator with other luck: {error}")
     return None

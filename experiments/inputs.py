@@ -126,8 +126,8 @@ def load_actor(directory: str, config: config_lib.Config) -> Any:
   return checkpoints.load_item(directory, "actor")
 
 
-def load_agent(directory: str) -> Agent:
-  """The latest agent of a clone's or a policy's run directory.
+def load_agent(directory: str, step: int | None = None) -> Agent:
+  """The agent of a clone's or a policy's run directory; None is the latest.
 
   Raises:
     ValueError: the directory holds no checkpoint of an agent.
@@ -136,8 +136,8 @@ def load_agent(directory: str) -> Agent:
 
   return Agent(
     config=load_config(directory),
-    world_params=checkpoints.load_item(directory, "world_model"),
-    actor_params=checkpoints.load_item(directory, "actor"),
+    world_params=checkpoints.load_item(directory, "world_model", step),
+    actor_params=checkpoints.load_item(directory, "actor", step),
   )
 
 

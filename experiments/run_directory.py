@@ -16,6 +16,7 @@ import math
 import os
 import pathlib
 import platform
+import secrets
 import shlex
 import signal
 import subprocess
@@ -209,6 +210,36 @@ def open_run(
     for number in (signal.SIGINT, signal.SIGTERM):
       signal.signal(number, run._request_stop)
   return run
+
+
+def claim(
+  workdir: str | pathlib.Path,
+  stage: str,
+  config: Mapping[str, Any],
+  free: Collection[str] = (),
+) -> None:
+  """Joins a directory that several processes share, each with a run below it.
+
+  The first one leaves its configuration there, the others must have the same;
+  no lock is taken.
+
+  Raises:
+    ValueError: the directory belongs to another stage or configuration.
+  """
+  path = pathlib.Path(workdir).absolute()
+  path.mkdir(parents=True, exist_ok=True)
+  values = json.loads(json.dumps({"stage": stage, **config}))
+  shared = path / "config.json"
+  if not shared.exists():
+    own = path / f"config.json.{secrets.token_hex(4)}.tmp"
+    try:
+      write_json(own, values)
+      os.link(own, shared)  # whole, and only for the first one
+    except FileExistsError:
+      pass
+    finally:
+      own.unlink(missing_ok=True)
+  _check_same(path, read_json(shared), values, free)
 
 
 def read_result(workdir: str | pathlib.Path) -> dict[str, Any]:

@@ -32,6 +32,7 @@ class Evaluator:
     self, config: config_lib.Config, generation: generations.Generation
   ):
     self._config = config
+    self._data_dir = generation.data_dir
     self._index = loader.EpisodeIndex(generation, "val")
     self.held_out = bool(len(self._index))
     if not self.held_out:  # a single recorded episode
@@ -128,7 +129,12 @@ class Evaluator:
       total = int(self._index.lengths[episode])
       actions = self._index.read(episode, 0, total, ["action"])["action"]
       played = replay.branches(
-        rom, header, actions, at, steps, save_state=replay.find_start(header)
+        rom,
+        header,
+        actions,
+        at,
+        steps,
+        save_state=replay.find_start(header, self._data_dir),
       )
       for frame, place in played:
         frames.append(frame)

@@ -54,6 +54,9 @@ class CollectConfig:
     "demonstrator:eps=0.1=0.3,demonstrator:eps=0.3=0.3,"
     "demonstrator:eps=0.6=0.2,sticky_random=0.1,random=0.1"
   )
+  # Share of episodes per start state: `power_on`, `<world>/<name>` or a file,
+  # as in `power_on=0.5,great_vale/first_badge=0.5`; empty is power-on.
+  start_states: str = ""
   workers: int = 2  # processes
   jitter_frames: int = 60  # no-op frames before an episode, uniform in 0..this
   shard_mib: int = 64  # a shard is closed at this size ...

@@ -50,6 +50,7 @@ def make_act(
   world_params: Any,
   actor_params: Any,
   greedy: bool = False,
+  own_keys: bool = False,
 ) -> ActFn:
   """Makes the jitted acting step of one agent.
 
@@ -59,10 +60,13 @@ def make_act(
     world_params: parameters of the world model.
     actor_params: parameters of the actor.
     greedy: take the most likely action instead of a sample.
+    own_keys: every player has a key of its own, so that its chance does not
+      depend on who plays beside it.
 
   Returns:
     `(state, frame, ram, is_first, key) -> (state, actions [B] int32)`; the
-    key is consumed, and `state` must not be used again.
+    key, or the keys `[B]` with `own_keys`, is consumed, and `state` must not
+    be used again.
   """
 
   # Parameters are arguments: constants would be folded into the program.
@@ -88,7 +92,16 @@ def make_act(
       action = sampling.categorical(action_key, logits)
     return ActState(model=model, action_tm1=action), action
 
-  jitted = jax.jit(act, donate_argnums=2)
+  def act_apart(world_params, actor_params, state, frame, ram, is_first, keys):
+    state, frame, ram, is_first = jax.tree.map(  # [B, 1, ...]
+      lambda leaf: leaf[:, None], (state, frame, ram, is_first)
+    )
+    state, action = jax.vmap(act, (None, None, 0, 0, 0, 0, 0))(
+      world_params, actor_params, state, frame, ram, is_first, keys
+    )
+    return jax.tree.map(lambda leaf: leaf[:, 0], (state, action))
+
+  jitted = jax.jit(act_apart if own_keys else act, donate_argnums=2)
   device = jax.devices()[0]
 
   def act_fn(state, frame, ram, is_first, key):

@@ -14,6 +14,8 @@ import pytest
 
 from data_tools import cartridge
 from data_tools import collect
+from data_tools import collect_files
+from data_tools import collect_pool
 from data_tools import generations
 from data_tools import loader
 from data_tools import roms
@@ -106,7 +108,7 @@ def test_workers_that_keep_dying_end_the_collection(tmp_path, rom, collection):
 def test_a_silent_worker_is_replaced(
   tmp_path, rom, collection, reference, monkeypatch
 ):
-  monkeypatch.setattr(collect, "HANG_S", 3.0)
+  monkeypatch.setattr(collect_pool, "HANG_S", 3.0)
   stopped = []
 
   def stop_one(progress):
@@ -214,7 +216,7 @@ def test_unfinished_shards_are_removed_and_named(
 def test_two_collectors_do_not_share_a_directory(tmp_path, rom, collection):
   shards = tmp_path / "shards"
   shards.mkdir()
-  with collect._Lock(shards):
+  with collect_files.Lock(shards):
     with pytest.raises(ValueError, match="another collector is writing"):
       collect.collect(tmp_path, rom, collection, 1, 1)
 
@@ -236,7 +238,7 @@ def test_a_disk_that_fills_up_stops_cleanly(
   monkeypatch.setattr(
     shutil, "disk_usage", lambda path: real._replace(free=state["free"])
   )
-  monkeypatch.setattr(collect, "_SPACE_EVERY_S", 0.0)
+  monkeypatch.setattr(collect_pool, "_SPACE_EVERY_S", 0.0)
 
   def fill(progress):
     if progress.episodes >= 2:

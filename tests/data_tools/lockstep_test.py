@@ -1,7 +1,14 @@
+import multiprocessing
+import os
+import signal
+
 import numpy as np
 import pytest
 
 from data_tools import cartridge
+from data_tools import collect
+from data_tools import collect_progress
+from data_tools import collect_worker
 from data_tools import emulator as emulator_lib
 from data_tools import episodes
 from data_tools import generations
@@ -9,6 +16,7 @@ from data_tools import loader
 from data_tools import lockstep
 from data_tools import roms
 from data_tools import sb3_policy
+from experiments import learned_players
 from pokedreamer_jax import specs
 from tests.data_tools import torch_fakes
 
@@ -23,14 +31,30 @@ def make_policy(tmp_path_factory):
   path = tmp_path_factory.mktemp("policy") / "policy.zip"
   arrays = torch_fakes.policy_arrays(num_actions=6)
   weights = sb3_policy.read(torch_fakes.policy_file(path, arrays))
-  return lambda count: sb3_policy.Player(weights, count)
-
-
-def _collect(directory, rom, make_policy, num_envs=2, **settings):
-  collection = lockstep.Collection(
-    "sb3:test", seed=3, rom=rom, episode_length=40, eps=0.25, **settings
+  return lambda count: learned_players.FramePlayer(
+    sb3_policy.Player(weights, count)
   )
-  return lockstep.collect(directory, collection, make_policy, 3, num_envs)
+
+
+_BEHAVIOUR = "sb3:00112233aabb:eps=0.25"
+
+
+def _collect(
+  directory, rom, make_policy, num_envs=2, length=40, numbers=(0, 1, 2),
+  behaviour=_BEHAVIOUR, progress=lambda _: None, stop=lambda: False,
+):  # fmt: skip
+  """Plays some episodes; the counts, and whether it was stopped."""
+  collection = collect.make_collection(rom, 3, length, behaviour, 60)
+  shards = directory / "shards"
+  shards.mkdir(exist_ok=True)
+  tally = collect_progress.Tally(shards, 3, len(numbers), length)
+  task = collect_worker.Task(
+    rom, {"": None}, collection, shards, "v", 1 << 26, 60.0
+  )
+  stopped = lockstep.play(
+    task, numbers, make_policy, num_envs, 1, tally, progress, stop
+  )
+  return tally.result(stopped, ())
 
 
 def _numbers(result):
@@ -80,7 +104,7 @@ def test_actions_are_the_policys_or_noise_and_the_last_is_nobodys(
   chosen = specs.BEHAVIOURS.index("policy")
   shares = []
   for header, steps in _read(recorded):
-    assert header.behaviour == "sb3:test:eps=0.25"
+    assert header.behaviour == "sb3:00112233aabb:eps=0.25"
     assert specs.BEHAVIOURS[steps["behaviour"][-1]] == "none"
     assert steps["action"][-1] == specs.PASS
     assert steps["is_last"].tolist() == [False] * 39 + [True]
@@ -92,40 +116,57 @@ def test_actions_are_the_policys_or_noise_and_the_last_is_nobodys(
       uniform = rng.random(1)
       rng.random(), rng.integers(8)
       action = player.act(
-        steps["frame"][t : t + 1], steps["is_first"][t : t + 1], uniform
+        {name: steps[name][t : t + 1] for name in ("frame", "is_first")},
+        np.zeros(1, np.uint8),
+        uniform,
       )
       if steps["behaviour"][t] == chosen:
         assert steps["action"][t] == action[0]
   assert 0.1 < np.mean(shares) < 0.4  # 0.25, deviation 0.04
 
 
-def test_what_is_there_is_not_played_again(tmp_path, rom, make_policy):
-  collection = lockstep.Collection("sb3:test", 3, rom, episode_length=10)
-  calls = []
+def test_a_stop_keeps_what_is_complete(tmp_path, rom, make_policy):
+  calls, seen = [], []
 
   def stop():
     calls.append(1)
     return len(calls) > 15  # within the second episode
 
-  first = lockstep.collect(
-    tmp_path, collection, make_policy, 3, 1, 1, stop=stop
+  first = _collect(
+    tmp_path, rom, make_policy, 1, 10, progress=seen.append, stop=stop
   )
   assert _numbers(first) == (1, 10, True)
-  (tmp_path / "shards" / "v0-00000.arrayrecord.tmp").write_bytes(b"killed")
-  seen = []
-  rest = lockstep.collect(
-    tmp_path, collection, make_policy, 3, 4, progress=seen.append
-  )
-  assert _numbers(rest) == (2, 20, False)
-  assert rest.unfinished == ("v0-00000.arrayrecord.tmp",)
-  assert (seen[0].episodes, seen[-1].episodes, seen[-1].steps) == (1, 3, 20)
-  again = lockstep.collect(tmp_path, collection, make_policy, 3, 4)
-  assert _numbers(again) == (0, 0, False)
-  assert generations.freeze(tmp_path).num_episodes == 3
+  assert (seen[0].episodes, seen[-1].episodes) == (0, 1)
+  assert seen[-1].steps >= 12 and seen[-1].maps >= 1
+  assert generations.freeze(tmp_path).num_episodes == 1
+  assert list(tmp_path.rglob("*.tmp")) == []
 
 
-def test_bad_settings_are_refused(rom):
-  with pytest.raises(ValueError, match="eps: 2"):
-    lockstep.Collection("sb3:test", 0, rom, eps=2)
-  with pytest.raises(ValueError, match="episode_length 1"):
-    lockstep.Collection("sb3:test", 0, rom, episode_length=1)
+def test_a_killed_emulator_process_is_replaced_and_counted(
+  tmp_path, rom, make_policy, recorded
+):
+  killed = []
+
+  def kill(progress):
+    if not killed and progress.steps > 60:
+      killed.append(multiprocessing.active_children()[0])
+      os.kill(killed[0].pid, signal.SIGKILL)
+
+  result = _collect(tmp_path, rom, make_policy, progress=kill)
+  assert killed and result.workers_replaced == 1
+  assert _numbers(result) == (3, 120, False)
+  digests = [
+    generations.freeze(path).content_digest for path in (tmp_path, recorded)
+  ]
+  assert digests[0] == digests[1]
+
+
+def test_processes_that_keep_dying_end_the_collection(
+  tmp_path, rom, make_policy
+):
+  def kill_all(progress):
+    for process in multiprocessing.active_children():
+      os.kill(process.pid, signal.SIGKILL)
+
+  with pytest.raises(RuntimeError, match="3 times in a row"):
+    _collect(tmp_path, rom, make_policy, progress=kill_all)

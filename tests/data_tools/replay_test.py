@@ -13,6 +13,7 @@ from data_tools import policies
 from data_tools import records
 from data_tools import replay
 from data_tools import roms
+from data_tools import start_mix
 from pokedreamer_jax import specs
 
 _LENGTH = 130
@@ -164,11 +165,11 @@ def test_branches_leave_from_episodes_of_a_start_state(from_a_state):
   np.testing.assert_array_equal(frames, recorded["frame"][[41, 49]])
 
 
-def test_only_the_very_start_state_will_do(from_a_state):
+def test_only_the_very_start_state_will_do(from_a_state, tmp_path):
   rom, start, index = from_a_state
   header = index.headers[0]
   replay.check_header(rom, header, start)
-  assert replay.find_start(header) == start
+  assert replay.find_start(header, tmp_path) == start
   with pytest.raises(ValueError, match=r"start_state_sha1 .*, here power-on"):
     replay.check_header(rom, header)
   other = emulator.read_save_state("great_vale/home", rom)
@@ -177,10 +178,15 @@ def test_only_the_very_start_state_will_do(from_a_state):
   flipped = bytes([start[0] ^ 1]) + start[1:]
   with pytest.raises(ValueError, match="start_state_sha1"):
     replay.check_header(rom, header, flipped)
-  unknown = dataclasses.replace(header, start_state_sha1="12")
-  assert replay.find_start(unknown) is None
+  unknown = dataclasses.replace(header, start_state_sha1="1" * 40)
+  assert replay.find_start(unknown, tmp_path) is None
+  # One that is kept beside the records needs no name.
+  sha1 = emulator.state_sha1(flipped)
+  start_mix.keep(tmp_path, {sha1: flipped}, rom.sha1)
+  elsewhere = dataclasses.replace(header, start_state_sha1=sha1)
+  assert replay.find_start(elsewhere, tmp_path) == flipped
   power_on = dataclasses.replace(header, start_state_sha1="")
-  assert replay.find_start(power_on) is None
+  assert replay.find_start(power_on, tmp_path) is None
   with pytest.raises(ValueError, match="start_state_sha1 power-on, here"):
     replay.check_header(rom, power_on, start)
 

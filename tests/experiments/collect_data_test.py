@@ -3,9 +3,13 @@ import os
 import signal
 import subprocess
 import sys
+import time
 
 from data_tools import cartridge
 from data_tools import generations
+from data_tools import roms
+from data_tools import start_mix
+from data_tools import start_states
 from tests import conftest
 
 _SMALL = (
@@ -124,3 +128,73 @@ def test_bad_input_is_one_line(tmp_path):
   bad_state.write_bytes(b"\x01" * 100)
   result = _run(workdir, f"--save_state={bad_state}", *_SMALL)
   _refused(result, "save state", "does not fit")
+
+
+def test_collectors_share_a_folder_and_one_is_killed(tmp_path):
+  data = tmp_path / "data"
+  flags = (
+    f"--workdir={data}", *_SMALL, "--workers=1", "--episodes=16",
+    "--episode_length=300", "--set=collect.shard_s=1", "--collector_count=2",
+  )  # fmt: skip
+  processes = [
+    subprocess.Popen(
+      _command(*flags, f"--collector_index={index}"),
+      stdout=subprocess.PIPE,
+      stderr=subprocess.STDOUT,
+      text=True,
+      cwd=conftest.ROOT,
+      env=_environment(),
+    )
+    for index in (0, 1)
+  ]
+  while not list(data.glob("shards/c001-*")):
+    assert processes[1].poll() is None
+    time.sleep(0.01)
+  processes[1].kill()
+  processes[1].communicate()
+  stdout, _ = processes[0].communicate(timeout=100)
+  assert processes[0].returncode == 0, stdout
+  assert "others still owe" in stdout and "(collector 1: " in stdout
+  assert not (data / "result.json").exists()
+  # Another setting in the same folder is refused; the same completes it.
+  other = _run(*flags, "--collector_index=1", "--episode_length=301")
+  assert other.returncode == 2
+  assert "collect.episode_length: there 300, asked for 301" in other.stderr
+  again = _run(*flags, "--collector_index=1")
+  assert again.returncode == 0, again.stderr
+  assert "nobody owes anything, all 16 episodes are there" in again.stdout
+  result = json.loads((data / "result.json").read_text())
+  assert (result["episodes"], result["owed"]) == (16, {})
+  assert result["generation"] == generations.freeze(data).digest
+  # A single collector has nothing left to do there.
+  alone = _run(*(flag for flag in flags if "collector_count" not in flag))
+  assert alone.returncode == 0 and "steps/s;" not in alone.stdout, alone.stderr
+
+
+def test_episodes_start_from_several_states(tmp_path):
+  rom = roms.resolve(cartridge.GREAT_VALE)
+  name = start_states.names(rom.sha1)[-1]
+  data, game = tmp_path / "data", (f"--rom={cartridge.GREAT_VALE}", *_SMALL)
+  flags = (f"--workdir={data}", *game, f"--start_states=power_on,{name}")
+  first = _run(*flags)
+  assert first.returncode == 0, first.stderr
+  for word in ("maps ", "tiles ", "battles ", " free"):
+    assert word in first.stdout
+  starts = {
+    entry.header.start_state_sha1
+    for _, entry in generations.freeze(data).episodes()
+  }
+  assert len(starts) == 2 and "" in starts
+  for sha1 in starts - {""}:
+    assert start_mix.kept(data, sha1)
+  _refused(_run(*flags, f"--save_state={name}"), "--start_states")
+  other = _run(*flags[:-1], f"--start_states={name}")
+  assert other.returncode == 2
+  assert "collect.start_states: there 'power_on=0.5" in other.stderr
+  one = _run(f"--workdir={tmp_path / 'one'}", *game, f"--save_state={name}")
+  assert one.returncode == 0, one.stderr
+  (sha1,) = {
+    entry.header.start_state_sha1
+    for _, entry in generations.freeze(tmp_path / "one").episodes()
+  }
+  assert start_mix.kept(tmp_path / "one", sha1) and sha1 in starts

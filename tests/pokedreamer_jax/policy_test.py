@@ -123,3 +123,19 @@ def test_sizes_follow_the_configuration():
   state = policy.init_state(cfg, 5)
   assert state.model.deter.shape == (5, 7)
   assert state.action_tm1.shape == (5,)
+
+
+def test_with_its_own_key_a_player_does_not_depend_on_the_others(parts):
+  cfg, world, actor, row, _ = parts
+  act = policy.make_act(cfg, world, actor, own_keys=True)
+  keys = jax.vmap(jax.random.key)(jnp.arange(PLAYERS, dtype=jnp.uint32))
+  first = np.full(PLAYERS, True)
+  state = policy.init_state(cfg.world_model, PLAYERS)
+  state, together = act(state, row["frame"], policy.ram_of(row), first, keys)
+  turned = {name: field[::-1] for name, field in row.items()}
+  other = policy.init_state(cfg.world_model, PLAYERS)
+  _, reverse = act(
+    other, turned["frame"], policy.ram_of(turned), first, keys[::-1]
+  )
+  np.testing.assert_array_equal(together, reverse[::-1])
+  np.testing.assert_array_equal(state.action_tm1, together)

@@ -1,0 +1,60 @@
+"""`collect_data --follow=RUN_DIR`: rounds with the newest policy of a run.
+
+Every round resolves the mix again, so `policy=RUN_DIR` plays the checkpoint
+that is newest by then, with seeds of its own, and ends in a new generation.
+`rounds.jsonl` names what each round played; a round that was interrupted is
+played again from its number on.
+"""
+
+import json
+import pathlib
+import time
+from typing import Any
+
+from experiments import inputs
+from experiments import run_directory
+
+ROUNDS_FILE = "rounds.jsonl"
+WAIT_S = 2.0  # between looks at a run without a checkpoint
+
+
+def rounds(root: pathlib.Path) -> list[dict[str, Any]]:
+  """What the complete rounds of a folder were; a torn last line is none."""
+  path = root / ROUNDS_FILE
+  found: list[dict[str, Any]] = []
+  for line in path.read_text().splitlines() if path.exists() else []:
+    try:
+      found.append(json.loads(line))
+    except json.JSONDecodeError:
+      break
+  return found
+
+
+def note(root: pathlib.Path, facts: dict[str, Any]) -> None:
+  """Adds a complete round; the file is replaced whole."""
+  lines = [json.dumps(line) for line in (*rounds(root), facts)]
+  temporary = root / f"{ROUNDS_FILE}.tmp"
+  temporary.write_text("\n".join(lines) + "\n")
+  temporary.replace(root / ROUNDS_FILE)
+
+
+def seed_of(seed: int, number: int) -> int:
+  """Seed of a round: no two rounds play the same episodes."""
+  import numpy as np
+
+  return int(np.random.default_rng([seed, number, 0xF0]).integers(1 << 32))
+
+
+def wait_for(run: run_directory.Run, directory: str) -> bool:
+  """Waits for the first checkpoint; False when asked to stop before."""
+  told = False
+  while not run.stop_requested:
+    try:
+      inputs.fingerprint(directory)
+      return True
+    except ValueError as error:
+      if not told:
+        run.log(f"collect: waiting for a checkpoint ({error})")
+        told = True
+      time.sleep(WAIT_S)
+  return False
