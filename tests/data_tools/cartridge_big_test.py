@@ -10,6 +10,7 @@ from data_tools import cartridge
 from data_tools import ram_addresses as ram
 from data_tools.cartridge import build
 from data_tools.cartridge import rom_banks
+from tests.data_tools import cartridge_play
 from tests.data_tools import vale_game
 
 FIRST_BLANK_LINE, LAST_BLANK_LINE = 144, 153
@@ -66,25 +67,11 @@ class Views:
     )
 
 
-def shadow_screen(memory):
-  return np.array(memory[0xC3A0:0xC508]).reshape(18, 20)
-
-
-def shown_screen(memory):
+def settled_screen(memory):
   """Tile ids on the screen; None in the middle of a cell."""
-  control, scroll_x, scroll_y = memory[0xFF40], memory[0xFF43], memory[0xFF42]
-  if scroll_x % 16 or scroll_y % 16:
+  if memory[0xFF43] % 16 or memory[0xFF42] % 16:
     return None
-  background = 0x9C00 if control & 0x08 else 0x9800
-  window = 0x9C00 if control & 0x40 else 0x9800
-  tiles = np.array(memory[background : background + 1024]).reshape(32, 32)
-  tiles = np.roll(tiles, (-(scroll_y // 8), -(scroll_x // 8)), (0, 1))
-  screen = tiles[:18, :20].copy()
-  window_row = memory[0xFF4A] // 8
-  if control & 0x20 and window_row < 18:
-    tiles = np.array(memory[window : window + 1024]).reshape(32, 32)
-    screen[window_row:] = tiles[: 18 - window_row, :20]
-  return screen
+  return cartridge_play.shown_screen(memory)
 
 
 def test_rebuild_gives_the_committed_bytes(tmp_path):
@@ -155,18 +142,18 @@ def test_screen_memory_agrees_with_the_maps_for_thousands_of_steps():
   for seed, noise in enumerate((0.05, 0.2, 0.2, 0.5, 1.0)):
     rng = np.random.default_rng(seed)
     game = vale_game.fresh_game(seed)
-    for memory in vale_game.play(
+    for memory in cartridge_play.play(
       game, vale_game.new_player(seed), rng, 900, noise
     ):
       assert FIRST_BLANK_LINE <= memory[end_line] <= LAST_BLANK_LINE
       # What is being drawn is compared when it is done.
       for _ in range(SETTLE_FRAMES):
-        shown = shown_screen(memory)
+        shown = settled_screen(memory)
         if shown is not None and not memory[ram.WALK_COUNTER]:
-          if np.array_equal(shown, shadow_screen(memory)):
+          if np.array_equal(shown, cartridge_play.shadow_screen(memory)):
             break
         game._pyboy.tick(1, False, False)
-      np.testing.assert_array_equal(shown, shadow_screen(memory))
+      np.testing.assert_array_equal(shown, cartridge_play.shadow_screen(memory))
       if not memory[ram.STATUS_FLAGS_6] & 1 or memory[ram.IN_BATTLE]:
         seen["battle"] += memory[ram.IN_BATTLE] != 0
         continue
@@ -176,7 +163,7 @@ def test_screen_memory_agrees_with_the_maps_for_thousands_of_steps():
         seen["box"] += 1
       maps.add(memory[ram.MAP_ID])
       seen["field"] += 1
-      expected = views.tiles(*vale_game.where(memory))
+      expected = views.tiles(*cartridge_play.where(memory))
       np.testing.assert_array_equal(shown[:rows], expected[:rows])
     game.close()
   assert seen["field"] > 1000 and seen["battle"] > 1000 and seen["box"] > 100

@@ -10,6 +10,7 @@ from data_tools import screen_text
 from data_tools import ways
 from data_tools.cartridge import tables as source
 from pokedreamer_jax import specs
+from tests.data_tools import cartridge_play
 from tests.data_tools import vale_game
 
 GAME_STEPS = 15_000
@@ -25,11 +26,11 @@ def story():
     game = vale_game.fresh_game(seed)
     before = None
     step = 0
-    for memory in vale_game.play(
+    for memory in cartridge_play.play(
       game, vale_game.new_player(seed), rng, GAME_STEPS
     ):
       step += 1
-      here, battle = vale_game.where(memory), memory[ram.IN_BATTLE]
+      here, battle = cartridge_play.where(memory), memory[ram.IN_BATTLE]
       party = [
         memory[ram.PARTY + ram.PARTY_STRIDE * i]
         for i in range(memory[ram.PARTY_SIZE])
@@ -161,7 +162,9 @@ def test_creatures_grow_learn_and_change(story):
 
 def walk_until_battle(game, seed, steps=3000):
   rng = np.random.default_rng(seed)
-  for memory in vale_game.play(game, vale_game.new_player(seed), rng, steps):
+  for memory in cartridge_play.play(
+    game, vale_game.new_player(seed), rng, steps
+  ):
     if memory[ram.IN_BATTLE] in (1, 2):
       return
   raise AssertionError("no battle came")
@@ -182,7 +185,7 @@ def test_switching_changes_who_fights():
   facts = vale_game.read_facts()
   game = vale_game.fresh_game(0)
   rng = np.random.default_rng(0)
-  for memory in vale_game.play(game, vale_game.new_player(0), rng, 3000):
+  for memory in cartridge_play.play(game, vale_game.new_player(0), rng, 3000):
     able = memory[ram.PARTY + ram.PARTY_STRIDE + 2] > 0
     menu = facts["texts"]["menu_run"] in " ".join(screen_text.read(memory))
     if memory[ram.PARTY_SIZE] > 1 and memory[ram.IN_BATTLE] and able and menu:
@@ -246,9 +249,9 @@ def test_blackout_leads_to_the_last_healer_with_half_the_money():
       assert memory[ram.PARTY + 2] == memory[ram.PARTY + 0x23] > 0
       for _ in range(4):
         game.step(vale_game.PASS)
-      here = vale_game.where(memory)
+      here = cartridge_play.where(memory)
       game.step(specs.ACTIONS.index("down"))
-      assert vale_game.where(game.memory) != here
+      assert cartridge_play.where(game.memory) != here
       blackouts += 1
     game.close()
     if blackouts:
@@ -284,11 +287,13 @@ def go_to(game, goals, player, steps=1500):
       game.step(player.act(memory))
     elif moving:
       game.step(vale_game.PASS)
-    elif vale_game.where(memory) in goals:
+    elif cartridge_play.where(memory) in goals:
       return
     else:
       game.step(
-        way.steps(vale_game.where(memory), goals, vale_game.flags_of(memory))[0]
+        way.steps(
+          cartridge_play.where(memory), goals, vale_game.flags_of(memory)
+        )[0]
       )
   raise AssertionError("never came there")
 
@@ -303,20 +308,22 @@ def test_a_ledge_is_jumped_down_and_not_climbed():
   }
   game = vale_game.fresh_game(3)
   go_to(game, above, vale_game.new_player(3))
-  number, x, y = vale_game.where(game.memory)
+  number, x, y = cartridge_play.where(game.memory)
   game.step(specs.ACTIONS.index("down"))
   # In the air, and still where it took off as far as memory knows.
-  assert game.memory[ram.WALK_COUNTER] and vale_game.where(game.memory) == (
+  assert game.memory[ram.WALK_COUNTER] and cartridge_play.where(
+    game.memory
+  ) == (
     number,
     x,
     y,
   )
   assert game.memory[0xC300] < 4 * 16 + 16
   game.step(vale_game.PASS)
-  assert vale_game.where(game.memory) == (number, x, y + 2)
+  assert cartridge_play.where(game.memory) == (number, x, y + 2)
   game.step(specs.ACTIONS.index("up"))
   game.step(vale_game.PASS)
-  assert vale_game.where(game.memory) == (number, x, y + 2)
+  assert cartridge_play.where(game.memory) == (number, x, y + 2)
   game.close()
 
 
@@ -332,7 +339,7 @@ def test_a_shut_door_says_so_and_lets_nobody_in():
   for _ in range(40):
     game.step(vale_game.PASS)
   assert not game.memory[ram.FONT_LOADED] & 1
-  assert vale_game.where(game.memory) == before
+  assert cartridge_play.where(game.memory) == before
   game.close()
 
 

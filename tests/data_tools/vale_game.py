@@ -43,22 +43,6 @@ def new_player(seed):
   return player
 
 
-def play(game, player, rng, steps, noise=0.0):
-  """Yields memory after each step; ends early with the game."""
-  for _ in range(steps):
-    action = player.act(game.memory)
-    if rng.random() < noise:
-      action = int(rng.integers(specs.NUM_ACTIONS))
-    game.step(action)
-    yield game.memory
-    if game.memory[ram.HALL_OF_FAME]:
-      return
-
-
-def where(memory):
-  return memory[ram.MAP_ID], memory[ram.PLAYER_X], memory[ram.PLAYER_Y]
-
-
 def flags_of(memory):
   data = memory[ram.EVENT_FLAGS : ram.EVENT_FLAGS + 40]
   return int.from_bytes(bytes(data), "little")

@@ -77,7 +77,8 @@ class EndToEndTest(absltest.TestCase):
     report = (self.workdir / "report.html").read_text()
     self.assertNotIn("http", report.replace("http-equiv", ""))
     self.assertIn("policy_scratch", report)
-    # Few episodes are held out: no verdict on dreams, one on play.
+    # Few episodes are held out: no verdict on dreams, three on play.
+    self.assertEqual(done.stdout.count("[n/a]"), 2)
     for text in ("compiling", "Report:", "Next:", "10 needed", "The policy"):
       self.assertIn(text, done.stdout)
     self.assertIn("Result", (self.workdir / "log.txt").read_text())
