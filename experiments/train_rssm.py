@@ -22,6 +22,7 @@ _DATA_DIR = cli.string("data_dir", None, "Directory of recorded experience.")
 # What may differ when a run is continued.
 FREE = (
   *("train.steps", "train.log_every", "train.eval_every", "train.save_every"),
+  "train.cache_mib",
   *("collect", "latents", "clone", "policy", "actor_critic", "evaluate"),
   "preset",
 )
@@ -55,7 +56,9 @@ def train(config, generation, run: run_directory.Run) -> None:
   from experiments import world_model_report
   from pokedreamer_jax.training import world_model as training
 
-  train_index = loader.EpisodeIndex(generation, "train")
+  train_index = loader.EpisodeIndex(
+    generation, "train", cache_bytes=config.train.cache_mib << 20
+  )
   source = loader.BatchSource(
     train_index,
     config.train.batch_size,
