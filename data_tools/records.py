@@ -256,6 +256,8 @@ class ShardWriter:
       self.abandon()
       return
     writer, self._writer = self._writer, None
+    final = self._directory / (self._name + SHARD_SUFFIX)
+    manifest_path = final.with_suffix(MANIFEST_SUFFIX)
     try:
       self._call(writer.close)
       count = count_records(self._temporary)
@@ -266,7 +268,6 @@ class ShardWriter:
           str(self._temporary),
         )
       size, digest = file_digest(self._temporary)
-      final = self._directory / (self._name + SHARD_SUFFIX)
       publish(self._temporary, final)
       manifest = {
         "schema_version": specs.SCHEMA_VERSION,
@@ -277,9 +278,11 @@ class ShardWriter:
         "chunk_steps": CHUNK_STEPS,
         "episodes": [entry.to_dict() for entry in self._entries],
       }
-      write_json(self._directory / (self._name + MANIFEST_SUFFIX), manifest)
+      write_json(manifest_path, manifest)
     except BaseException:
       self._temporary.unlink(missing_ok=True)
+      if not manifest_path.exists():
+        final.unlink(missing_ok=True)
       raise
     entries, self._entries = self._entries, []
     self._committed(final.name, entries)

@@ -19,7 +19,6 @@ from data_tools import episodes
 from data_tools import roms
 from pokedreamer_jax import specs
 
-
 HANG_S = 120.0  # a process that is silent for so long is ended
 
 

@@ -187,8 +187,8 @@ class Rival(_Threads):
 class _Torch:
   """`torch.utils.data.DataLoader` over windows, with its default collation.
 
-  Batches of 64 x 64 where they fit into a third of the memory that is free, else
-  the largest power of two that does.
+  Batches are of 64 windows where they fit into a third of the memory that is
+  free, else of the largest power of two that does.
   """
 
   def __init__(self, episodes: list[np.ndarray]):
