@@ -21,8 +21,8 @@ pass); a first line in JSON, as in DIR/logs, says where it began.
 
     python -m experiments.record_demos --workdir=demos --report
 
-only tells what is there: steps by map, and how far it is to 90,000 steps,
-which are 10 hours of play.
+only tells what is there: steps and hours by map, by badges held and by
+situation, and how far it is to 90,000 steps, which are 10 hours of play.
 """
 
 import pathlib
