@@ -254,6 +254,17 @@ class BatchSource:
     return self._starts.too_short
 
   @property
+  def too_short_episodes(self) -> list[str]:
+    """These episodes, for a person: which, by whom and how long."""
+    pairs = zip(self._index.headers, self._index.lengths, strict=True)
+    return [
+      f"episode {header.episode} of {header.collection} ({header.behaviour}): "
+      f"{length} steps"
+      for header, length in pairs
+      if length < self._seq_len
+    ]
+
+  @property
   def batches_per_epoch(self) -> int:
     """Batches that hold as many windows as there are valid starts."""
     return -(-self._starts.total // self._batch_size)

@@ -26,6 +26,7 @@ FREE = (
   *("collect", "latents", "clone", "policy", "actor_critic", "evaluate"),
   "preset",
 )
+_MOST_NAMED = 10  # episodes that are too short
 _COMPILE_S = 25  # on two CPU cores
 
 
@@ -68,6 +69,8 @@ def train(config, generation, run: run_directory.Run) -> None:
   )
   if source.too_short:
     run.log(f"{source.too_short} episodes are shorter than a window: unused")
+    for line in source.too_short_episodes[:_MOST_NAMED]:
+      run.log(f"  {line}")
   evaluator = world_model_report.Evaluator(config, generation)
   state = training.init_state(config.train, _init_params(config, train_index))
   run_key = jax.random.key(config.seed)
