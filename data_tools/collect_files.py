@@ -26,6 +26,8 @@ DISK_BYTES_PER_STEP = 1200
 FREE_DISK_FLOOR_BYTES = 64 << 20
 # Nobody keeps a shard open for so long: its collector is gone.
 ABANDONED_S = 6 * 3600.0
+# A manifest follows its shard at once.
+_ORPHAN_S = 60.0
 
 _SHARED = re.compile(r"c[0-9]+-")
 
@@ -107,14 +109,23 @@ def remove_unfinished(
   """Removes what killed writers left half-written; returns the names.
 
   Files of another share are left alone until they are old: they may be open.
+  So is for a while a shard without a manifest, which a process of a killed
+  collector may be about to write.
   """
+  patience_s = {records.TEMPORARY_SUFFIX: 0.0, records.SHARD_SUFFIX: _ORPHAN_S}
   removed = []
-  for path in sorted(directory.glob(f"*{records.TEMPORARY_SUFFIX}")):
+  for path in sorted(directory.iterdir()):
+    mine = path.name.startswith(share.prefix) or (
+      share.count == 1 and not _SHARED.match(path.name)
+    )
+    if path.suffix not in patience_s or (
+      path.suffix == records.SHARD_SUFFIX
+      and path.with_suffix(records.MANIFEST_SUFFIX).exists()
+    ):
+      continue
     try:
-      mine = path.name.startswith(share.prefix) or (
-        share.count == 1 and not _SHARED.match(path.name)
-      )
-      if mine or time.time() - path.stat().st_mtime > ABANDONED_S:
+      age_s = time.time() - path.stat().st_mtime
+      if age_s > (patience_s[path.suffix] if mine else ABANDONED_S):
         path.unlink()
         removed.append(path.name)
     except FileNotFoundError:

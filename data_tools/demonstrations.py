@@ -5,6 +5,7 @@ again, which gives back every frame bit for bit. So a recording that is
 interrupted, at any moment and in any way, keeps what was played.
 """
 
+from collections import Counter
 from collections.abc import Callable
 from collections.abc import Mapping
 from collections.abc import Sequence
@@ -23,7 +24,8 @@ from data_tools import roms
 from pokedreamer_jax import specs
 
 BEHAVIOUR = "human"
-STEPS_WANTED = 90_000  # 10 hours of play at 2.5 steps a second
+STEPS_PER_HOUR = 9_000  # 2.5 steps a second
+STEPS_WANTED = 10 * STEPS_PER_HOUR
 
 _HUMAN = specs.BEHAVIOURS.index(BEHAVIOUR)
 
@@ -92,7 +94,7 @@ def record(
       coverage.add(steps)
       done += len(steps["frame"])
       progress(done)
-    writer.end(summary.to_dict() | {"map_steps": coverage.to_dict()})
+    writer.end(summary.to_dict() | coverage.to_dict())
     writer.commit()
   return entries[0]
 
@@ -109,22 +111,47 @@ def recorded(data_dir: str | os.PathLike) -> list[records.EpisodeEntry]:
 
 
 class Coverage:
-  """Steps by map, chunk by chunk; -1 stands for "no game running"."""
+  """Steps by segment of the game, chunk by chunk.
+
+  Segments are maps, numbers of badges, and situations; where no game runs,
+  -1 stands for the first two.
+  """
 
   def __init__(self) -> None:
-    self._steps: dict[int, int] = {}
+    self._steps: dict[str, Counter[str]] = {
+      "map_steps": Counter(),
+      "badge_steps": Counter(),
+      "situation_steps": Counter(),
+    }
 
   def add(self, steps: Mapping[str, np.ndarray]) -> None:
     """Takes the next chunk of steps `[T, ...]`."""
-    places = np.where(steps["game_running"], steps["map_id"].astype(int), -1)
-    for place, count in zip(
-      *np.unique(places, return_counts=True), strict=True
+    running = steps["game_running"]
+    badges = np.bitwise_count(steps["badges"])
+    # The first that holds: a battle has menus, a menu has text around it.
+    situation = np.select(
+      [
+        ~running,
+        steps["in_battle"] > 0,
+        steps["menu_open"],
+        steps["dialog_open"],
+      ],
+      ["no game running", "battle", "menu", "text"],
+      "walking",
+    )
+    for name, values in (
+      ("map_steps", np.where(running, steps["map_id"].astype(int), -1)),
+      ("badge_steps", np.where(running, badges.astype(int), -1)),
+      ("situation_steps", situation),
     ):
-      self._steps[int(place)] = self._steps.get(int(place), 0) + int(count)
+      self._steps[name].update(str(value) for value in values)
 
-  def to_dict(self) -> dict[str, int]:
-    """Ready for JSON."""
-    return {str(place): count for place, count in sorted(self._steps.items())}
+  def to_dict(self) -> dict[str, dict[str, int]]:
+    """Ready for JSON: kind of segment -> segment -> steps."""
+    return {
+      name: dict(sorted(counter.items()))
+      for name, counter in self._steps.items()
+    }
 
 
 def coverage_lines(
@@ -132,23 +159,47 @@ def coverage_lines(
   rom: roms.Rom,
   wanted: int = STEPS_WANTED,
 ) -> list[str]:
-  """For a person: progress towards `wanted` steps, and steps by map."""
+  """For a person: progress towards `wanted` steps, and steps by segment.
+
+  Recordings of before badges and situations were counted lack these.
+  """
   total = sum(entry.length for entry in entries)
-  by_map: dict[int, int] = {}
-  for entry in entries:
-    for place, count in entry.summary.get("map_steps", {}).items():
-      by_map[int(place)] = by_map.get(int(place), 0) + count
   lines = [
     f"{len(entries)} demonstrations, {total:,} of {wanted:,} steps: "
     f"{100 * total / wanted:.1f} %"
   ]
-  for place, count in sorted(by_map.items(), key=lambda item: -item[1]):
-    name, share = _map_name(place, rom), 100 * count / total
-    lines.append(f"  {name:<28} {count:>8,} steps {share:>5.1f} %")
-  unseen = [n for i, n in rom.map_names.items() if i not in by_map]
+  by_map = _sum(entries, "map_steps")
+  tables = {"by map": {_map_name(int(i), rom): n for i, n in by_map.items()}}
+  if rom.has_ram_fields:
+    tables["by badges held"] = {
+      _badges_name(int(i)): n
+      for i, n in sorted(_sum(entries, "badge_steps").items())
+    }
+    tables["by situation"] = _sum(entries, "situation_steps")
+  for title, table in tables.items():
+    if table:
+      lines.append(title)
+    for name, count in table.items():
+      hours, share = count / STEPS_PER_HOUR, 100 * count / total
+      lines.append(
+        f"  {name:<28} {count:>8,} steps {hours:>6.2f} h {share:>5.1f} %"
+      )
+  unseen = [n for i, n in rom.map_names.items() if str(i) not in by_map]
   if rom.kind == roms.PRACTICE and unseen:
-    lines.append(f"  not yet seen: {', '.join(unseen)}")
+    lines.append(f"  maps not yet seen: {', '.join(unseen)}")
   return lines
+
+
+def _sum(entries: Sequence[records.EpisodeEntry], name: str) -> dict[str, int]:
+  """One table over all demonstrations, the most steps first."""
+  counter: Counter[str] = Counter()
+  for entry in entries:
+    counter.update(entry.summary.get(name, {}))
+  return dict(counter.most_common())
+
+
+def _badges_name(count: int) -> str:
+  return "no game running" if count < 0 else f"{count} badges"
 
 
 class _Tape:

@@ -7,11 +7,13 @@ unfinished, foreign or repeated data) is counted and named, never hidden.
 """
 
 from collections.abc import Iterator
+import contextlib
 import dataclasses
 import hashlib
 import json
 import os
 import pathlib
+import time
 from typing import Any
 
 from data_tools import records
@@ -19,6 +21,7 @@ from pokedreamer_jax import specs
 
 SHARDS_DIR = "shards"
 GENERATIONS_DIR = "generations"
+_STALE_S = 3600.0  # nobody takes so long to write a list
 
 # What reading JSON of another shape than ours may raise.
 _DAMAGED = (OSError, ValueError, KeyError, TypeError, AttributeError)
@@ -134,9 +137,18 @@ def freeze(data_dir: str | os.PathLike) -> Generation:
     skipped=tuple(skipped),
   )
   generation.path.parent.mkdir(parents=True, exist_ok=True)
+  _remove_stale(generation.path.parent)
   if not generation.path.exists():
     records.write_json(generation.path, _to_json(generation))
   return generation
+
+
+def _remove_stale(directory: pathlib.Path) -> None:
+  """Removes what was left half-written by a process that is long gone."""
+  for path in directory.glob(f"*{records.TEMPORARY_SUFFIX}"):
+    with contextlib.suppress(FileNotFoundError):
+      if time.time() - path.stat().st_mtime > _STALE_S:
+        path.unlink()
 
 
 def load(path: str | os.PathLike) -> Generation:

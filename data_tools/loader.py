@@ -26,6 +26,9 @@ from pokedreamer_jax import specs
 VALIDATION_SHARE = 0.1
 SPLITS = ("train", "val", "all")
 
+# Memory for unpacked chunks, 5.9 kB a step: data sets of up to 180,000 steps
+# are unpacked once. Of a larger one this share is, and the rest is read anew.
+CACHE_BYTES = 1 << 30
 # Batches without end: no training reaches this number.
 _ENDLESS = 1 << 31
 # The fields that a window needs whatever else is asked for.
@@ -51,7 +54,7 @@ class EpisodeIndex:
     generation: generations.Generation,
     split: str = "train",
     val_share: float = VALIDATION_SHARE,
-    cache_bytes: int = 256 << 20,
+    cache_bytes: int = CACHE_BYTES,
   ):
     """Reads the list only; shards are opened when steps are.
 
@@ -127,6 +130,7 @@ class EpisodeIndex:
       )
     window = _Window(episode, start, stop)
     rows = self.read_windows([window], stop - start, fields or None)
+    del rows["first_action_tm1"]
     return {name: array[0] for name, array in rows.items()}
 
   def read_windows(
@@ -135,7 +139,11 @@ class EpisodeIndex:
     seq_len: int,
     fields: Sequence[str] | None = None,
   ) -> dict[str, np.ndarray]:
-    """Arrays `[len(windows), seq_len, ...]` of equally long windows."""
+    """Equally long windows `[len(windows), seq_len, ...]`.
+
+    With them `first_action_tm1` `[len(windows)]`, as in a batch: the row
+    before a window mostly lies in the same record.
+    """
     chosen = [
       f for f in specs.STEP_FIELDS if fields is None or f.name in fields
     ]
@@ -143,22 +151,31 @@ class EpisodeIndex:
       f.name: np.empty((len(windows), seq_len, *f.shape), f.dtype)
       for f in chosen
     }
-    pieces = [
-      (row, piece)
-      for row, window in enumerate(windows)
-      for piece in _pieces(self._episodes[window.episode], window)
-    ]
-    chunks = self._chunks.read({(p.shard, p.record) for _, p in pieces})
-    for row, piece in pieces:
-      chunk = chunks[piece.shard, piece.record]
-      for name, array in out.items():
-        if name not in chunk:
-          raise ValueError(
-            f"shard {piece.shard}, record {piece.record}: no field {name!r}, "
-            "although its manifest is of this version: damaged"
-          )
-        array[row, piece.to] = chunk[name][piece.within]
-    return out
+    first_action_tm1 = np.full(len(windows), specs.PASS, np.uint8)
+    pieces, earlier = [], []
+    for row, window in enumerate(windows):
+      episode = self._episodes[window.episode]
+      pieces += [(row, piece) for piece in _pieces(episode, window)]
+      if window.start:
+        before = _Window(window.episode, window.start - 1, window.start)
+        earlier += [(row, piece) for piece in _pieces(episode, before)]
+    chunks = self._chunks.read({piece.place for _, piece in pieces + earlier})
+
+    try:
+      for row, piece in pieces:
+        chunk = chunks[piece.place]
+        for name, array in out.items():
+          array[row, piece.to] = chunk[name][piece.within]
+      for row, piece in earlier:
+        chunk = chunks[piece.place]
+        first_action_tm1[row] = chunk["action"][piece.within][0]
+    except KeyError as error:
+      shard, record = piece.place
+      raise ValueError(
+        f"shard {shard}, record {record}: no field {error}, although its "
+        "manifest is of this version: damaged"
+      ) from None
+    return out | {"first_action_tm1": first_action_tm1}
 
 
 class BatchSource:
@@ -235,6 +252,17 @@ class BatchSource:
   def too_short(self) -> int:
     """Episodes that hold no window of this length."""
     return self._starts.too_short
+
+  @property
+  def too_short_episodes(self) -> list[str]:
+    """These episodes, for a person: which, by whom and how long."""
+    pairs = zip(self._index.headers, self._index.lengths, strict=True)
+    return [
+      f"episode {header.episode} of {header.collection} ({header.behaviour}): "
+      f"{length} steps"
+      for header, length in pairs
+      if length < self._seq_len
+    ]
 
   @property
   def batches_per_epoch(self) -> int:
@@ -317,8 +345,7 @@ class _Window:
 class _Piece:
   """The part of a window that lies in one record."""
 
-  shard: str
-  record: int
+  place: tuple[str, int]  # shard and record
   within: slice  # of the chunk
   to: slice  # of the window
 
@@ -330,8 +357,7 @@ def _pieces(episode: _Episode, window: _Window) -> Iterator[_Piece]:
     first = max(window.start, chunk * size)
     last = min(window.stop, (chunk + 1) * size)
     yield _Piece(
-      episode.shard.name,
-      episode.entry.first_record + chunk,
+      (episode.shard.name, episode.entry.first_record + chunk),
       slice(first - chunk * size, last - chunk * size),
       slice(first - window.start, last - window.start),
     )
@@ -361,15 +387,7 @@ class _Starts:
     if fields is not None:
       fields = (*fields, *_ALWAYS)
     windows = [self.window(int(number)) for number in numbers]
-    batch = self._index.read_windows(windows, self._seq_len, fields)
-    # The action before a window stands one row earlier in the episode.
-    earlier = [
-      _Window(w.episode, w.start - 1, w.start) for w in windows if w.start
-    ]
-    actions = self._index.read_windows(earlier, 1, ("action",))["action"]
-    first_action_tm1 = np.full(len(windows), specs.PASS, np.uint8)
-    first_action_tm1[[w.start > 0 for w in windows]] = actions[:, 0]
-    return batch | {"first_action_tm1": first_action_tm1}
+    return self._index.read_windows(windows, self._seq_len, fields)
 
   def spread(self, count: int, seed: int) -> np.ndarray:
     """Numbers of at most `count` windows, spread evenly over all starts."""

@@ -97,11 +97,14 @@ def play(
       except vector.Died as error:
         # Its neighbours stand still with it: all of them begin again.
         streams.begin_again()
-        tally.workers_replaced += 1
+        tally.workers_replaced += error.processes
         deaths = 1 if streams.ended > ended else deaths + 1
         if deaths >= MAX_FRUITLESS_DEATHS:
           writer.commit()
           raise RuntimeError(f"{error}, {deaths} times in a row") from None
+      except collect_worker.CollectionError:
+        writer.commit()  # there is room for what is complete
+        raise
   return streams.playing
 
 

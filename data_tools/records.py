@@ -12,6 +12,7 @@ from collections.abc import Callable
 from collections.abc import Iterator
 import dataclasses
 import errno
+import functools
 import hashlib
 import json
 import os
@@ -118,20 +119,44 @@ def decode(
   """
   try:
     end = 8 + int.from_bytes(blob[:8], "little")
-    table = json.loads(blob[8:end])
-    metadata = table.pop("__metadata__", {})
+    metadata, layout = _read_header(blob[8:end])
     steps = {}
-    for name in table if fields is None else fields:
-      entry = table[name]
-      start, stop = entry["data_offsets"]
-      dtype = _DTYPES[entry["dtype"]]
-      array = np.frombuffer(
-        blob, dtype, (stop - start) // dtype.itemsize, end + start
-      )
-      steps[name] = array.reshape(entry["shape"])
+    for name in layout if fields is None else fields:
+      dtype, shape, start, stop = layout[name]
+      count = (stop - start) // dtype.itemsize
+      array = np.frombuffer(blob, dtype, count, end + start)
+      steps[name] = array.reshape(shape)
   except (KeyError, ValueError, TypeError, AttributeError) as error:
     raise ValueError(f"malformed record: {error!r}") from error
   return steps, metadata
+
+
+_Layout = dict[str, tuple[np.dtype, list[int], int, int]]
+
+
+def _read_header(text: bytes) -> tuple[dict[str, str], _Layout]:
+  """Metadata and layout of a safetensors header.
+
+  The metadata, an object of strings, differs from record to record. The
+  library writes it first; what follows hardly ever differs, and is parsed
+  once. Quotes within strings are escaped, so the first `"},"` ends it.
+  """
+  cut = text.find(b'"},"') + 2
+  if cut == 1 or not text.startswith(b'{"__metadata__":'):
+    return json.loads(text).get("__metadata__", {}), _parse_layout(text)
+  metadata = json.loads(text[:cut] + b"}")["__metadata__"]
+  return metadata, _parse_layout(b"{" + text[cut + 1 :])
+
+
+@functools.lru_cache(maxsize=4 * CHUNK_STEPS)
+def _parse_layout(text: bytes) -> _Layout:
+  """Where each array lies: dtype, shape, first byte and the byte behind it."""
+  table = json.loads(text)
+  table.pop("__metadata__", None)
+  return {
+    name: (_DTYPES[entry["dtype"]], entry["shape"], *entry["data_offsets"])
+    for name, entry in table.items()
+  }
 
 
 class ShardWriter:
@@ -231,6 +256,8 @@ class ShardWriter:
       self.abandon()
       return
     writer, self._writer = self._writer, None
+    final = self._directory / (self._name + SHARD_SUFFIX)
+    manifest_path = final.with_suffix(MANIFEST_SUFFIX)
     try:
       self._call(writer.close)
       count = count_records(self._temporary)
@@ -241,7 +268,6 @@ class ShardWriter:
           str(self._temporary),
         )
       size, digest = file_digest(self._temporary)
-      final = self._directory / (self._name + SHARD_SUFFIX)
       publish(self._temporary, final)
       manifest = {
         "schema_version": specs.SCHEMA_VERSION,
@@ -252,9 +278,11 @@ class ShardWriter:
         "chunk_steps": CHUNK_STEPS,
         "episodes": [entry.to_dict() for entry in self._entries],
       }
-      write_json(self._directory / (self._name + MANIFEST_SUFFIX), manifest)
+      write_json(manifest_path, manifest)
     except BaseException:
       self._temporary.unlink(missing_ok=True)
+      if not manifest_path.exists():
+        final.unlink(missing_ok=True)
       raise
     entries, self._entries = self._entries, []
     self._committed(final.name, entries)

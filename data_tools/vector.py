@@ -9,6 +9,7 @@ import math
 import multiprocessing
 from multiprocessing import connection as connections
 import signal
+import time
 from typing import Any
 
 import numpy as np
@@ -18,9 +19,16 @@ from data_tools import episodes
 from data_tools import roms
 from pokedreamer_jax import specs
 
+HANG_S = 120.0  # a process that is silent for so long is ended
+
 
 class Died(RuntimeError):
-  """An emulator process is gone; the others stand still."""
+  """Emulator processes are gone; the others stand still."""
+
+  def __init__(self, text: str, processes: int):
+    """Says what happened to the first, and to how many it did."""
+    super().__init__(text)
+    self.processes = processes
 
 
 # One start state for all, or one for each environment; None is power-on.
@@ -31,7 +39,8 @@ class VectorEmulator:
   """`N` emulators that step together.
 
   An environment that has ended stays at its last row, without reward, until
-  the next `reset`. Use as a context manager, or `close` it.
+  the next `reset`. A process that died or hangs ends a call with `Died`; then
+  close this and make another. Use as a context manager, or `close` it.
   """
 
   def __init__(
@@ -175,23 +184,30 @@ class VectorEmulator:
       except OSError:
         pass  # receiving says why
     # Every answer is taken before one is raised, so that none is left behind.
-    answers = [self._answer(i) for i in range(len(self._connections))]
+    deadline_s = time.monotonic() + HANG_S
+    answers = [
+      self._answer(i, deadline_s) for i in range(len(self._connections))
+    ]
+    died = [text for kind, text in answers if kind == "Died"]
+    if died:
+      raise Died(died[0], len(died))
     for kind, text in answers:
       if kind != "ok":
-        raise _ERRORS.get(kind, RuntimeError)(text)
+        raise (ValueError if kind == "ValueError" else RuntimeError)(text)
     return {name: self._arrays[name].copy() for name in specs.STEP_FIELD_NAMES}
 
-  def _answer(self, i: int) -> tuple[str, str]:
+  def _answer(self, i: int, deadline_s: float) -> tuple[str, str]:
+    connection, process = self._connections[i], self._processes[i]
     try:
-      return self._connections[i].recv()
-    except (EOFError, OSError):
-      process = self._processes[i]
+      if connection.poll(max(0.0, deadline_s - time.monotonic())):
+        return connection.recv()
+      what = f"was silent for {HANG_S:.0f} s and was ended"
+      process.kill()
       process.join()
-      code = process.exitcode
-      return "Died", f"emulator process {i} died with exit code {code}"
-
-
-_ERRORS = {"ValueError": ValueError, "Died": Died}
+    except (EOFError, OSError):
+      process.join()
+      what = f"died with exit code {process.exitcode}"
+    return "Died", f"emulator process {i} {what}"
 
 
 def _layout(num_envs: int) -> dict[str, tuple[tuple[int, ...], str]]:

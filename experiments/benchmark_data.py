@@ -6,11 +6,12 @@ What is compared is taken in turns within one run, because other jobs slow a
 machine down and up again; a ratio is the median over neighbours, its range in
 brackets. The collector (state, rewards, encoding, records) is held against the
 bare tick loop by CPU time on one core; two workers against one, beside the same
-for work without an emulator; the loader against one that makes float32 RGB
-batches of frames in memory, as a data set of tensors does and at best; our
-vector environment against `AsyncVectorEnv`. The loader is shown with and
-without its cache of unpacked chunks. Memory is what a process grew by, beside
-what its buffers are configured to hold.
+for work without an emulator; our vector environment against `AsyncVectorEnv`.
+The loader, reading every chunk anew and with its chunks kept unpacked (as up to
+`train.cache_mib` of them are), is held against float32 RGB batches of frames in
+memory: as a data set of tensors makes them, at best, and where PyTorch is
+installed by its own DataLoader (`loader_rivals`). Memory is what a process grew
+by, beside what its buffers are configured to hold.
 
 The practice cartridge is played, or --rom. Everything is recorded to a
 temporary directory and removed; for the loader the records are copied until
@@ -28,6 +29,7 @@ from experiments import cli
 from experiments import run_directory
 from pokedreamer_jax import config as config_lib
 
+_WANTED = {"rival": " (10 wanted)", "torch": " (10 wanted)"}
 SECTIONS = ("collector", "scaling", "disk", "loader", "vector")
 
 _ROM = cli.string("rom", None, "ROM file; default: the practice cartridge.")
@@ -59,7 +61,7 @@ def main() -> None:
     "collector": data_speed.collector_against_ticks,
     "scaling": data_speed.scaling,
     "disk": data_speed.disk,
-    "loader": data_speed.loader_against_rival,
+    "loader": data_speed.loader_against_rivals,
     "vector": data_speed.vector_environments,
   }
   results: dict[str, Any] = {}
@@ -102,20 +104,38 @@ def lines(section: str, result: dict[str, Any]) -> list[str]:
     name = f"on disk, {result['steps']:,} steps (1,000 wanted)"
     return [_row(name, result["bytes_per_step"], "bytes/step")]
   if section == "loader":
-    return [
-      _row("loader, 64 x 64 (60,000 wanted)", result["ours_per_s"], "frames/s"),
-      _row("  chunks kept unpacked", result["cached_per_s"], "frames/s"),
-      _row("float32 RGB, torch style", result["rival_per_s"], "frames/s"),
-      _ratio("  loader against it (10 wanted)", result),
-      _row("float32 RGB, fused in numpy", result["fused_per_s"], "frames/s"),
-      _ratio("  loader against it", result["against_fused"]),
-      _memory("loader", result["memory"]),
-      _row("float32 RGB, whole process", result["rival_peak_mib"], "MiB"),
-    ]
+    return _loader_lines(result)
   return [
     _row("vector environment", result["ours_per_s"], "steps/s"),
     _row("AsyncVectorEnv", result["async_per_s"], "steps/s"),
     _ratio("  ours against it", result),
+  ]
+
+
+def _loader_lines(result: dict[str, Any]) -> list[str]:
+  names = {
+    "rival": "float32 RGB, torch style",
+    "fused": "float32 RGB, fused in numpy",
+    "torch": "torch DataLoader, 2 processes",
+    "copy": "bytes of such batches, copied (limit)",
+  }
+  rows = [
+    _row("loader, 64 x 64 (60,000 wanted)", result["ours_per_s"], "frames/s"),
+    _row("  chunks kept unpacked", result["cached_per_s"], "frames/s"),
+  ]
+  for other, ratios in result["against"].items():
+    size, length = result["batches"][other]
+    rows += [
+      _row(
+        names[other], result[f"{other}_per_s"], f"frames/s, {size} x {length}"
+      ),
+      _ratio(f"  loader against it{_WANTED.get(other, '')}", ratios["ours"]),
+      _ratio("  chunks kept unpacked, against it", ratios["cached"]),
+    ]
+  return [
+    *rows,
+    _memory("loader", result["memory"]),
+    _row("float32 RGB, whole process", result["rival_peak_mib"], "MiB"),
   ]
 
 

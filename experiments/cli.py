@@ -109,9 +109,19 @@ def make_config(defaults: Sequence[str] = ()) -> config.Config:
   return config.make(values.preset, overrides, values.seed)
 
 
-def workdir() -> pathlib.Path:
-  """`--workdir`, or an error if it is missing."""
-  return pathlib.Path(required("workdir"))
+def workdir(other_name: str = "workdir") -> pathlib.Path:
+  """`--workdir`, or what is given by the other name that a command has for it.
+
+  Raises:
+    ValueError: it is missing, or both are given and differ.
+  """
+  one, other = flags.FLAGS.workdir, flags.FLAGS[other_name].value
+  if one and other and one != other:
+    raise ValueError(
+      f"--workdir={one}, --{other_name}={other}: two names of one directory, "
+      "expected one"
+    )
+  return pathlib.Path(other or required("workdir"))
 
 
 def required(name: str) -> str:
@@ -209,7 +219,11 @@ def _parse_flags() -> None:
   if any(argument in ("--help", "-h", "-help") for argument in sys.argv[1:]):
     document = (sys.modules["__main__"].__doc__ or "").strip()
     own = flags.FLAGS.main_module_help()
-    print(f"{document}\n\nUsage: {command_line(None, [])} [flags]\n{own}")
+    text = f"{document}\n\nUsage: {command_line(None, [])} [flags]\n{own}"
+    try:
+      print(text, flush=True)
+    except BrokenPipeError:  # `--help | head`; what is left goes nowhere
+      os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     sys.exit(0)
   try:
     rest = flags.FLAGS(sys.argv)[1:]

@@ -49,7 +49,7 @@ from experiments import run_directory
 from pokedreamer_jax import config as config_lib
 
 cli.define_run_flags()
-_OUT_DIR = cli.string("out_dir", None, "The same as --workdir.")
+cli.string("out_dir", None, "The same as --workdir.")
 _ROM = cli.string("rom", None, "ROM file; default: the practice cartridge.")
 _SAVE_STATE = cli.string(
   "save_state", None, "Emulator state to start from; default: power-on."
@@ -93,7 +93,7 @@ class _Job:
 
 def main() -> None:
   """Collects what is missing, then sums up what is there."""
-  root = pathlib.Path(_OUT_DIR.value or cli.workdir())
+  root = cli.workdir("out_dir")
   if _FOLLOW.value:
     _follow(root, _FOLLOW.value)
     return

@@ -1,16 +1,9 @@
-"""What the processes of `benchmark_data` do: one of them, one question.
+"""What the processes of `benchmark_data` do: one of them, one question."""
 
-The loader's rival is here too: float32 RGB batches as a data set of tensors
-makes them.
-"""
-
-from collections import deque
 from collections.abc import Generator
 from collections.abc import Iterator
-from concurrent import futures
 import contextlib
 import dataclasses
-import itertools
 from multiprocessing import connection as connections
 import os
 import pathlib
@@ -30,13 +23,10 @@ from data_tools import policies
 from data_tools import records
 from data_tools import roms
 from experiments import allocator
-from pokedreamer_jax import specs
+from experiments import loader_rivals
 
-BATCH_SIZE, SEQ_LEN = 64, 64
-THREADS = 2  # of the loader and of its rival
-PREFETCH = 4  # batches that the loader keeps ready
-# The rival's batches are smaller: 64 x 64 float frames would be 1.1 GB.
-RIVAL_BATCH_SIZE = 8
+# Smaller than the data, so that the loader's memory shows its bound.
+_MEASURED_CACHE_BYTES = 128 << 20
 _POLICY = "sticky_random"  # it costs nothing, and gets somewhere
 
 
@@ -88,7 +78,7 @@ def work(
       except Exception as error:
         connection.send(("failed", f"{type(error).__name__}: {error}"))
     job.close()
-  except EOFError:
+  except (EOFError, ConnectionError):
     pass  # the parent is gone
 
 
@@ -104,6 +94,7 @@ class Job:
     self._steps: Generator[int, None, None] | None = None
     self._base_mib = 0.0
     self._copies = settings.data_dir / "copies"
+    self._loaders: dict[str, loader_rivals.Loader] = {}
 
   def close(self) -> None:
     if self._steps is not None:
@@ -181,45 +172,38 @@ class Job:
           steps += len(rows["frame"])
     return steps
 
-  def load(self) -> dict[str, Any]:
-    """Our loader against the rival, in turns, and our loader's memory."""
-    seconds = self._settings.seconds
-    next(_our_frames(self._index(cache_bytes=0)))  # imports
+  def loader_memory(self) -> dict[str, float]:
+    """What our loader grows by, beside what it is configured to hold."""
+    next(loader_rivals.ours(self._index(cache_bytes=0)))  # imports
     base = _peak_mib()
-    ours = _our_frames(self._index(cache_bytes=0))
-    _drain(ours)
-    _rate(ours, seconds)
-    growth = _peak_mib() - base
-    # Ready, in the making and handed over.
-    batch_mib = BATCH_SIZE * SEQ_LEN * specs.BYTES_PER_STEP / 2**20
-    bound = (PREFETCH + THREADS + 1) * batch_mib
-    with _Rival(self._index()) as rival, _Rival(self._index(), True) as fused:
-      taken = {
-        "ours": ours,
-        "rival": rival.frames(),
-        "fused": fused.frames(),
-        "cached": _our_frames(self._index()),
-      }
-      rates: dict[str, list[float]] = {name: [] for name in taken}
-      for _ in range(self._settings.repeats):
-        for name, frames in taken.items():
-          _drain(frames)
-          rates[name].append(_rate(frames, seconds))
-          _settle()
-    pairs = [
-      list(zip(rates["ours"], rates[name], strict=True))
-      for name in ("rival", "fused")
-    ]
-    return {
-      **{f"{name}_per_s": statistics.median(rates[name]) for name in rates},
-      **ratios([a / b for a, b in pairs[0]]),
-      "against_fused": ratios([a / b for a, b in pairs[1]]),
-      "memory": {"growth_mib": growth, "bound_mib": bound},
-    }
+    frames = loader_rivals.ours(self._index(cache_bytes=_MEASURED_CACHE_BYTES))
+    loader_rivals.drain(frames)
+    _rate(frames, self._settings.seconds)
+    bound = loader_rivals.OURS_HELD_BYTES + _MEASURED_CACHE_BYTES
+    return {"growth_mib": _peak_mib() - base, "bound_mib": bound / 2**20}
+
+  def load(self, name: str, seconds: float) -> float:
+    """Frames per second of one of `loader_rivals.NAMES`, in its turn."""
+    if name not in self._loaders:
+      index = self._index(0 if name == "ours" else loader.CACHE_BYTES)
+      rival = loader_rivals.make(name, index)
+      self._loaders[name] = self._stack.enter_context(rival)
+      if name == "cached":
+        for _ in index.episodes(("action",)):
+          pass  # unpacks every chunk
+    frames = self._loaders[name].frames()
+    loader_rivals.drain(frames)
+    rate = _rate(frames, seconds)
+    self._loaders[name].settle()
+    return rate
+
+  def load_batch(self, name: str) -> tuple[int, int]:
+    """Windows and rows of the batches of a loader that has been started."""
+    return self._loaders[name].batch_size, loader_rivals.SEQ_LEN
 
   def rival_memory(self) -> dict[str, float]:
     """Peak of a process that does nothing but load float32 RGB."""
-    with _Rival(self._index()) as rival:
+    with loader_rivals.make("rival", self._index()) as rival:
       frames = rival.frames()
       for _ in range(2):
         next(frames)
@@ -270,7 +254,9 @@ class Job:
         yield len(chunk["frame"])
       self._writer.end({})
 
-  def _index(self, cache_bytes: int = 256 << 20) -> loader.EpisodeIndex:
+  def _index(
+    self, cache_bytes: int = loader.CACHE_BYTES
+  ) -> loader.EpisodeIndex:
     generation = generations.freeze(self._copies)
     return loader.EpisodeIndex(generation, "all", cache_bytes=cache_bytes)
 
@@ -283,20 +269,6 @@ def _rate(counts: Iterator[int], seconds: float) -> float:
   return total / spent
 
 
-def _drain(frames: Iterator[int]) -> None:
-  """Takes what threads had made ready before, which would count as free."""
-  for _ in range(PREFETCH + THREADS):
-    next(frames)
-
-
-def _settle() -> None:
-  """Waits until the threads of the last slice have nothing more to do."""
-  used = -1.0
-  while (now := time.process_time()) - used > 0.005:
-    used = now
-    time.sleep(0.05)
-
-
 def _rounds() -> Iterator[int]:
   """Interpreter and small-array work as a collector does, without end."""
   rng = np.random.default_rng(0)
@@ -306,74 +278,6 @@ def _rounds() -> Iterator[int]:
       frame = frame_codec.pack_shades(frame_codec.unpack(frame))
       sum(range(2000))
     yield 64
-
-
-def _our_frames(index: loader.EpisodeIndex) -> Iterator[int]:
-  """Our batches as training reads them, counted in frames."""
-  source = loader.BatchSource(index, BATCH_SIZE, SEQ_LEN, seed=0)
-  for batch in loader.batches(source, 0, THREADS, PREFETCH):
-    yield batch["frame"].shape[0] * batch["frame"].shape[1]
-
-
-class _Rival:
-  """Float32 RGB batches of frames that lie in memory as RGB bytes.
-
-  As a data set of tensors makes them: a sample is cut out, turned to channels
-  first, made float32 and divided; samples are then stacked to a batch.
-  `fused` does all of that at once in the sample's place in the batch, which is
-  the best that numpy can do and what no such data set does. Threads that make
-  a batch each stand in for worker processes: numpy lets go of the interpreter.
-  """
-
-  MOST_STEPS = 2048  # 0.14 GB of RGB
-
-  def __init__(self, index: loader.EpisodeIndex, fused: bool = False):
-    self._fused = fused
-    frames: list[np.ndarray] = []
-    for _, steps in index.episodes(["frame"]):
-      if len(steps["frame"]) >= SEQ_LEN:
-        frames.append(frame_codec.unpack_rgb(steps["frame"]))
-      if sum(map(len, frames)) >= self.MOST_STEPS:
-        break
-    self._frames = frames
-    self._pool = futures.ThreadPoolExecutor(THREADS)
-
-  def frames(self) -> Iterator[int]:
-    """Batches in the order asked for, `THREADS` in the making."""
-    seeds = itertools.count()
-    pending = deque(
-      self._pool.submit(self.batch, next(seeds)) for _ in range(THREADS)
-    )
-    while True:
-      batch = pending.popleft().result()
-      pending.append(self._pool.submit(self.batch, next(seeds)))
-      yield batch.shape[0] * batch.shape[1]
-
-  def batch(self, seed: int) -> np.ndarray:
-    """One batch `[B, T, 3, 144, 160]` float32."""
-    rng = np.random.default_rng(seed)
-    windows = []
-    for _ in range(RIVAL_BATCH_SIZE):
-      episode = self._frames[rng.integers(len(self._frames))]
-      start = rng.integers(len(episode) - SEQ_LEN + 1)
-      # [T, 144, 160, 3] -> [T, 3, 144, 160]
-      windows.append(episode[start : start + SEQ_LEN].transpose(0, 3, 1, 2))
-    if not self._fused:
-      samples = [
-        np.ascontiguousarray(window, np.float32) / np.float32(255)
-        for window in windows
-      ]
-      return np.stack(samples)
-    out = np.empty((len(windows), *windows[0].shape), np.float32)
-    for sample, window in zip(out, windows, strict=True):
-      np.multiply(window, np.float32(1 / 255), out=sample)
-    return out
-
-  def __enter__(self) -> "_Rival":
-    return self
-
-  def __exit__(self, *error: object) -> None:
-    self._pool.shutdown()
 
 
 def _peak_mib() -> float:

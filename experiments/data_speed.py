@@ -16,6 +16,7 @@ import numpy as np
 
 from data_tools import generations
 from experiments import data_jobs
+from experiments import loader_rivals
 from pokedreamer_jax import specs
 
 NUM_ENVS = 4  # of the vector environments
@@ -65,20 +66,40 @@ def scaling(settings: data_jobs.Settings) -> dict[str, Any]:
   return result
 
 
-def loader_against_rival(settings: data_jobs.Settings) -> dict[str, Any]:
+def loader_against_rivals(settings: data_jobs.Settings) -> dict[str, Any]:
   """Frames per second of the loader, and of float32 RGB from memory."""
-  with _Worker(settings, 0) as worker:
-    steps = worker.ask("multiply")
-    measured = worker.ask("load")
+  names = loader_rivals.names()
+  rates: dict[str, list[float]] = {name: [] for name in names}
+  with contextlib.ExitStack() as stack:
+    # PyTorch has a process of its own: it starts others.
+    ours, theirs = (stack.enter_context(_Worker(settings, 0)) for _ in "ab")
+    steps = ours.ask("multiply")
+    memory = ours.ask("loader_memory")
+    workers = {name: theirs if name == "torch" else ours for name in names}
+    for _ in range(settings.repeats):
+      for name, worker in workers.items():
+        rates[name].append(worker.ask("load", name, settings.seconds))
+    batches = {n: worker.ask("load_batch", n) for n, worker in workers.items()}
   with _Worker(settings, 0) as worker:
     rival = worker.ask("rival_memory")
+
+  def ratios(name: str, other: str) -> dict[str, Any]:
+    pairs = zip(rates[name], rates[other], strict=True)
+    return data_jobs.ratios([a / b for a, b in pairs])
+
   return {
     "unit": "frames/s",
-    "batch": [data_jobs.BATCH_SIZE, data_jobs.SEQ_LEN],
-    "rival_batch": [data_jobs.RIVAL_BATCH_SIZE, data_jobs.SEQ_LEN],
+    "batches": batches,
     "steps_on_disk": steps,
-    **measured,
+    "memory": memory,
     "rival_peak_mib": rival["peak_mib"],
+    **{f"{name}_per_s": statistics.median(rates[name]) for name in rates},
+    **ratios("ours", "rival"),
+    "against": {
+      other: {name: ratios(name, other) for name in ("ours", "cached")}
+      for other in names
+      if other not in ("ours", "cached")
+    },
   }
 
 
@@ -146,8 +167,9 @@ class _Worker:
   def __init__(self, settings: data_jobs.Settings, number: int):
     context = multiprocessing.get_context("spawn")
     self._connection, child = context.Pipe()
+    # No daemon: PyTorch's loader starts processes of its own in it.
     self._process = context.Process(
-      target=data_jobs.work, args=(child, settings, number), daemon=True
+      target=data_jobs.work, args=(child, settings, number)
     )
     self._process.start()
     child.close()

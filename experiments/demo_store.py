@@ -123,3 +123,34 @@ class Store:
       entry.header.collection
       for entry in demonstrations.recorded(self._run.path)
     }
+
+
+def read_log(
+  path: str, rom: roms.Rom, save_state: bytes | None, seed: int = 0
+) -> input_logs.Log:
+  """Reads the log of an `--inputs` flag.
+
+  Args:
+    path: the file; without a header line it begins where `save_state` is.
+    rom: the game.
+    save_state: where it begins; None for power-on.
+    seed: for the header of a log without one.
+
+  Raises:
+    ValueError: it is unreadable or empty, or cannot be played here.
+  """
+  default = input_logs.Header(
+    rom_sha1=rom.sha1,
+    pyboy_version=emulator_lib.pyboy_version(),
+    start_state_sha1=emulator_lib.state_sha1(save_state),
+    seed=seed,
+    jitter_frames=0,
+  )
+  log = input_logs.read(path, default)
+  try:
+    demonstrations.check(log, rom, save_state)
+  except ValueError as error:
+    raise ValueError(f"--inputs={path}: {error}") from None
+  if not len(log.actions):
+    raise ValueError(f"--inputs={path}: no actions in it")
+  return log

@@ -20,7 +20,7 @@ from experiments import progress
 from experiments import run_directory
 
 cli.string("workdir", None, "Directory of the records; the same continues.")
-_OUT_DIR = cli.string("out_dir", None, "The same as --workdir.")
+cli.string("out_dir", None, "The same as --workdir.")
 _NPZ_DIR = cli.string("npz_dir", None, "Directory of the transitions_*.npz.")
 _MAX_FILES = cli.integer("max_files", None, "Take the first files only.")
 _ROM = cli.string("rom", None, "ROM that was played: named in the records.")
@@ -39,7 +39,7 @@ def main() -> None:
   rom = roms.resolve(_ROM.value) if _ROM.value else None
   files = npz_files.find(cli.required("npz_dir"), _MAX_FILES.value)
   run = run_directory.open_run(
-    _OUT_DIR.value or cli.workdir(),
+    cli.workdir("out_dir"),
     "import",
     {
       "files": {file.path.name: file.sha256 for file in files},

@@ -3,11 +3,14 @@
     python -m experiments.make_state --script=chapter_one_start --name=start
     python -m experiments.make_state --policy=demonstrator \\
       --until="party_size >= 2 and has_control" --name=first_catch
+    python -m experiments.make_state --name=mine \\
+      --inputs=demos/logs/00000.inputs
 
 Writes NAME.state.xz and its stamp NAME.state.json (ROM, emulator version, how
 it was made) to --out_dir. --save_state of the other commands takes the state
 and refuses it for another ROM or emulator version. --save_state here goes on
-from an earlier one.
+from an earlier one. --inputs plays what a person played in record_demos: to its
+end, or until --until holds; a recording that began at a state needs that state.
 
 A script is a text file with one command a line; # starts a comment:
 
@@ -30,6 +33,7 @@ FROM PUBLIC FACTS AND HAS NEVER RUN ON THE REAL ROM: should it fail, it says on
 which line; copy it, mend it, and give the copy as --script.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 from experiments import cli
@@ -40,7 +44,10 @@ _OUT_DIR = cli.string("out_dir", "states", "Where the states go.")
 _NAME = cli.string("name", None, "Name of the state.")
 _SCRIPT = cli.string("script", None, "A script file, or a name from above.")
 _POLICY = cli.string("policy", None, "Plays instead of a script.")
-_UNTIL = cli.string("until", None, "Condition that ends --policy's play.")
+_INPUTS = cli.string("inputs", None, "A log of record_demos to play.")
+_UNTIL = cli.string(
+  "until", None, "Condition that ends --policy, or --inputs early."
+)
 _MOST_STEPS = cli.integer(
   "most_steps", 20_000, "Gives up after so many steps of --policy."
 )
@@ -51,16 +58,18 @@ def main() -> None:
   """Plays, and saves what was asked for."""
   from data_tools import conditions
   from data_tools import emulator as emulator_lib
+  from data_tools import episodes
   from data_tools import input_scripts
   from data_tools import policies
   from data_tools import roms
   from data_tools import save_states
+  from experiments import demo_store
 
-  if bool(_SCRIPT.value) == bool(_POLICY.value):
-    raise ValueError("give one of --script and --policy")
+  if sum(map(bool, (_SCRIPT.value, _POLICY.value, _INPUTS.value))) != 1:
+    raise ValueError("give one of --script and --policy, or --inputs")
   rom = roms.resolve(_ROM.value)
   start = emulator_lib.read_save_state(_SAVE_STATE.value, rom)
-  script, condition, policy = None, None, None
+  script, player, jitter_frames = None, None, 0
   made_by: dict[str, Any] = {"start_state_sha1": emulator_lib.state_sha1(start)}
   if _SCRIPT.value:
     script = input_scripts.read(_SCRIPT.value, rom)
@@ -71,22 +80,31 @@ def main() -> None:
       )
     made_by |= {"script": script.text}
   else:
-    policy = policies.make_policy(_POLICY.value, rom)
-    condition = conditions.parse(cli.required("until"), rom)
+    until = _UNTIL.value if _INPUTS.value else cli.required("until")
+    condition = conditions.parse(until, rom) if until else None
     wanted = [cli.required("name")]
-    made_by |= {
-      "policy": _POLICY.value, "until": condition.text, "seed": _SEED.value,
-    }  # fmt: skip
+    if _INPUTS.value:
+      log = demo_store.read_log(_INPUTS.value, rom, start)
+      jitter_frames = log.header.jitter_frames
+      player = _Player(_tape(log.actions), len(log.actions), condition)
+      made_by |= {"inputs": log.digest, "until": until or ""}
+    else:
+      policy = policies.make_policy(_POLICY.value, rom)
+      policy.reset(episodes.policy_rng(_SEED.value))
+      player = _Player(policy.act, _MOST_STEPS.value, condition)
+      made_by |= {
+        "policy": _POLICY.value, "until": until, "seed": _SEED.value,
+      }  # fmt: skip
   for name in wanted:  # complains before the play
     save_states.state_path(_OUT_DIR.value, name)
   print(f"Playing {rom.describe()}", flush=True)
   with emulator_lib.Emulator(rom) as game:
-    game.reset(0, start)
+    game.replay_reset(jitter_frames, start)
     saver = _Saver(game, made_by)
     if script is not None:
       input_scripts.run(script, game, saver.save, saver.count)
-    else:
-      _play(game, policy, condition, saver)
+    if player is not None:
+      player.play(game, saver)
     if script is None or not script.saves:
       saver.save(wanted[0])
 
@@ -130,23 +148,40 @@ class _Saver:
     print(f"{path}: step {self.steps}{place}, {size} bytes", flush=True)
 
 
-def _play(game: Any, policy: Any, condition: Any, saver: _Saver) -> None:
-  """Lets a policy play until the condition holds.
+class _Player:
+  """Plays until a condition holds; without one, all the steps it may."""
 
-  Raises:
-    ValueError: it did not come in time.
-  """
-  from data_tools import episodes
+  def __init__(
+    self, act: Callable[[Any], int], most_steps: int, condition: Any
+  ):
+    self._act = act
+    self._most_steps = most_steps
+    self._condition = condition
 
-  policy.reset(episodes.policy_rng(_SEED.value))
-  while not condition.holds(game.memory):
-    if saver.steps >= _MOST_STEPS.value:
-      raise ValueError(
-        f"--until={condition.text}: not so within {_MOST_STEPS.value} steps "
-        f"of {_POLICY.value}; try another --seed or --most_steps"
-      )
-    game.step(policy.act(game.memory))
-    saver.steps += 1
+  def play(self, game: Any, saver: _Saver) -> None:
+    """Plays.
+
+    Raises:
+      ValueError: the condition did not hold in time.
+    """
+    while self._condition is None or not self._condition.holds(game.memory):
+      if saver.steps >= self._most_steps:
+        if self._condition is None:
+          return
+        of, hint = f"of {_POLICY.value}", "; try another --seed or --most_steps"
+        if _INPUTS.value:
+          of, hint = f"of {_INPUTS.value}", ""
+        raise ValueError(
+          f"--until={self._condition.text}: not so within {self._most_steps} "
+          f"steps {of}{hint}"
+        )
+      game.step(self._act(game.memory))
+      saver.steps += 1
+
+
+def _tape(actions: Any) -> Callable[[Any], int]:
+  waiting = iter(actions.tolist())
+  return lambda memory: next(waiting)
 
 
 if __name__ == "__main__":

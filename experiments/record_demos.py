@@ -21,8 +21,8 @@ pass); a first line in JSON, as in DIR/logs, says where it began.
 
     python -m experiments.record_demos --workdir=demos --report
 
-only tells what is there: steps by map, and how far it is to 90,000 steps,
-which are 10 hours of play.
+only tells what is there: steps and hours by map, by badges held and by
+situation, and how far it is to 90,000 steps, which are 10 hours of play.
 """
 
 import pathlib
@@ -61,7 +61,10 @@ def main() -> None:
   rom = roms.resolve(_ROM.value)
   save_state = emulator_lib.read_save_state(_SAVE_STATE.value, rom)
   pace = _pace()
-  logs = [_read_log(path, rom, save_state) for path in _INPUTS.value or ()]
+  logs = [
+    demo_store.read_log(path, rom, save_state, _SEED.value)
+    for path in _INPUTS.value or ()
+  ]
   screen = None
   if not logs and not _REPORT.value:
     screen = terminal.Terminal()
@@ -84,29 +87,6 @@ def main() -> None:
     entries = store.report()
     if run.stop_requested:
       raise run.stopped(f"{entries} demonstrations")
-
-
-def _read_log(path: str, rom: Any, save_state: bytes | None) -> Any:
-  """A log from elsewhere, checked."""
-  from data_tools import demonstrations
-  from data_tools import emulator as emulator_lib
-  from data_tools import input_logs
-
-  default = input_logs.Header(
-    rom_sha1=rom.sha1,
-    pyboy_version=emulator_lib.pyboy_version(),
-    start_state_sha1=emulator_lib.state_sha1(save_state),
-    seed=_SEED.value,
-    jitter_frames=0,
-  )
-  log = input_logs.read(path, default)
-  try:
-    demonstrations.check(log, rom, save_state)
-  except ValueError as error:
-    raise ValueError(f"--inputs={path}: {error}") from None
-  if not len(log.actions):
-    raise ValueError(f"--inputs={path}: no actions in it")
-  return log
 
 
 def _play(

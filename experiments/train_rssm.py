@@ -22,9 +22,11 @@ _DATA_DIR = cli.string("data_dir", None, "Directory of recorded experience.")
 # What may differ when a run is continued.
 FREE = (
   *("train.steps", "train.log_every", "train.eval_every", "train.save_every"),
+  "train.cache_mib",
   *("collect", "latents", "clone", "policy", "actor_critic", "evaluate"),
   "preset",
 )
+_MOST_NAMED = 10  # episodes that are too short
 _COMPILE_S = 25  # on two CPU cores
 
 
@@ -55,7 +57,9 @@ def train(config, generation, run: run_directory.Run) -> None:
   from experiments import world_model_report
   from pokedreamer_jax.training import world_model as training
 
-  train_index = loader.EpisodeIndex(generation, "train")
+  train_index = loader.EpisodeIndex(
+    generation, "train", cache_bytes=config.train.cache_mib << 20
+  )
   source = loader.BatchSource(
     train_index,
     config.train.batch_size,
@@ -65,6 +69,8 @@ def train(config, generation, run: run_directory.Run) -> None:
   )
   if source.too_short:
     run.log(f"{source.too_short} episodes are shorter than a window: unused")
+    for line in source.too_short_episodes[:_MOST_NAMED]:
+      run.log(f"  {line}")
   evaluator = world_model_report.Evaluator(config, generation)
   state = training.init_state(config.train, _init_params(config, train_index))
   run_key = jax.random.key(config.seed)

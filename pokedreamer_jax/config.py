@@ -157,8 +157,10 @@ class TrainConfig:
   eval_every: int = 2000  # train steps
   save_every: int = 500  # train steps
   eval_windows: int = 64
+  cache_mib: int = 1024  # recorded steps kept unpacked, 5.9 kB each
 
   def __post_init__(self):
+    _at_least(self, 0, "cache_mib")
     _at_least(self, 1, "steps", "batch_size", "decode_rows", "eval_windows")
     _at_least(self, 1, "log_every", "eval_every", "save_every")
     _at_least(self, 0, "warmup_steps", "learning_rate")

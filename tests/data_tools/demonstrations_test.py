@@ -102,9 +102,42 @@ def test_the_report_counts_maps_and_progress(rom, tmp_path):
   entries = demonstrations.recorded(tmp_path)
   lines = demonstrations.coverage_lines(entries, rom, wanted=1000)
   assert lines[0] == "2 demonstrations, 202 of 1,000 steps: 20.2 %"
+  for name in ("map_steps", "badge_steps", "situation_steps"):
+    assert sum(sum(e.summary[name].values()) for e in entries) == 202
+  titles = [line for line in lines[1:] if not line.startswith(" ")]
+  assert titles == ["by map", "by badges held", "by situation"]
+  (walking,) = [line for line in lines if line.split()[0] == "walking"]
+  count = sum(e.summary["situation_steps"]["walking"] for e in entries)
+  assert walking.split()[1:5] == [
+    str(count),
+    "steps",
+    f"{count / 9000:.2f}",
+    "h",
+  ]
   home = rom.map_names[min(rom.map_names)]
   assert any(line.split()[0] == home for line in lines), lines
   assert "not yet seen: " in lines[-1] and home not in lines[-1].split()
   assert demonstrations.coverage_lines([], rom)[0].startswith(
     "0 demonstrations, 0 of 90,000"
   )
+
+
+def test_segments_are_told_apart_by_hand():
+  rows = specs.empty_steps(8)
+  rows["game_running"][1:] = True
+  rows["map_id"][3:] = 7
+  rows["in_battle"][3:5] = (1, 2)
+  rows["menu_open"][4:6] = True  # the first of them within the battle
+  rows["dialog_open"][5:7] = True  # the first of them behind the menu
+  rows["badges"][6:] = 0b101
+  coverage = demonstrations.Coverage()
+  coverage.add(rows)
+  coverage.add({name: array[7:] for name, array in rows.items()})
+  assert coverage.to_dict() == {
+    "map_steps": {"-1": 1, "0": 2, "7": 6},
+    "badge_steps": {"-1": 1, "0": 5, "2": 3},
+    "situation_steps": {
+      **{"battle": 2, "menu": 1, "no game running": 1, "text": 1},
+      "walking": 4,
+    },
+  }

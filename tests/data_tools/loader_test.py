@@ -68,6 +68,9 @@ def test_every_start_is_drawn_about_equally_often(index):
   valid = {(i, s) for i, n in _LENGTHS.items() for s in range(n - _T + 1)}
   assert source.num_starts == len(valid) == 561
   assert source.too_short == 1
+  assert source.too_short_episodes == [
+    "episode 4 of made-up (random): 10 steps"
+  ]
   counts = {}
   for j in range(400):
     batch = source[j]

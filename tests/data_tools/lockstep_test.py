@@ -1,5 +1,6 @@
 import multiprocessing
 import os
+import shutil
 import signal
 
 import numpy as np
@@ -16,6 +17,7 @@ from data_tools import loader
 from data_tools import lockstep
 from data_tools import roms
 from data_tools import sb3_policy
+from data_tools import vector
 from experiments import learned_players
 from pokedreamer_jax import specs
 from tests.data_tools import torch_fakes
@@ -42,6 +44,7 @@ _BEHAVIOUR = "sb3:00112233aabb:eps=0.25"
 def _collect(
   directory, rom, make_policy, num_envs=2, length=40, numbers=(0, 1, 2),
   behaviour=_BEHAVIOUR, progress=lambda _: None, stop=lambda: False,
+  num_workers=1,
 ):  # fmt: skip
   """Plays some episodes; the counts, and whether it was stopped."""
   collection = collect.make_collection(rom, 3, length, behaviour, 60)
@@ -52,7 +55,7 @@ def _collect(
     rom, {"": None}, collection, shards, "v", 1 << 26, 60.0
   )
   stopped = lockstep.play(
-    task, numbers, make_policy, num_envs, 1, tally, progress, stop
+    task, numbers, make_policy, num_envs, num_workers, tally, progress, stop
   )
   return tally.result(stopped, ())
 
@@ -170,3 +173,72 @@ def test_processes_that_keep_dying_end_the_collection(
 
   with pytest.raises(RuntimeError, match="3 times in a row"):
     _collect(tmp_path, rom, make_policy, progress=kill_all)
+
+
+@pytest.mark.parametrize("hung", [1, 2])
+def test_processes_that_hang_are_replaced_and_counted(
+  tmp_path, rom, make_policy, recorded, monkeypatch, hung
+):
+  monkeypatch.setattr(vector, "HANG_S", 8.0)
+  stopped = []
+
+  def stop_some(progress):
+    if not stopped and progress.steps > 60:
+      stopped.extend(multiprocessing.active_children()[:hung])
+      for process in stopped:
+        os.kill(process.pid, signal.SIGSTOP)
+
+  result = _collect(
+    tmp_path, rom, make_policy, num_workers=2, progress=stop_some
+  )
+  assert len(stopped) == result.workers_replaced == hung
+  assert _numbers(result) == (3, 120, False)
+  digests = [
+    generations.freeze(path).content_digest for path in (tmp_path, recorded)
+  ]
+  assert digests[0] == digests[1]
+  assert not any(process.is_alive() for process in stopped)
+
+
+def test_a_disk_that_fills_up_stops_and_keeps_what_is_complete(
+  tmp_path, rom, make_policy, monkeypatch
+):
+  real = shutil.disk_usage(tmp_path)
+  state = {"free": 1 << 40}
+  monkeypatch.setattr(
+    shutil, "disk_usage", lambda path: real._replace(free=state["free"])
+  )
+  monkeypatch.setattr(lockstep, "_SPACE_EVERY_STEPS", 1)
+
+  def fill(progress):
+    if progress.episodes >= 2:
+      state["free"] = 1 << 20
+
+  with pytest.raises(OSError, match=r"disk almost full \(1 MiB free"):
+    _collect(tmp_path, rom, make_policy, 1, 10, progress=fill)
+  numbers = [header.episode for header, _ in _read(tmp_path)]
+  assert numbers == [0, 1]
+  assert list(tmp_path.rglob("*.tmp")) == []
+
+
+def test_several_learned_players_and_a_scripted_one_are_counted_together(
+  tmp_path, rom, make_policy
+):
+  names = ("sb3:00112233aabb", "sb3:ffeeddccbbaa:eps=0.5")
+  mix = f"{names[0]}=0.4,{names[1]}=0.4,random=0.2"
+  collection = collect.make_collection(rom, 3, 20, mix, 60)
+  planned = [episodes.plan(collection, n).behaviour for n in range(8)]
+  assert set(planned) == {*names, "random"}
+  seen = []
+  result = collect.collect(
+    tmp_path, rom, collection, 8, 1, progress=seen.append,
+    players=dict.fromkeys(names, make_policy),
+  )  # fmt: skip
+  assert _numbers(result) == (8, 160, False)
+  for name in ("episodes", "steps", "maps", "tiles"):
+    values = [getattr(progress, name) for progress in seen]
+    assert values == sorted(values), name
+  assert {p.total_episodes for p in seen} == {8}
+  assert (seen[-1].episodes, seen[-1].steps) == (8, 160)
+  behaviours = [header.behaviour for header, _ in _read(tmp_path)]
+  assert behaviours == planned

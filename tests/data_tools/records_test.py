@@ -1,3 +1,4 @@
+import json
 import os
 import signal
 import subprocess
@@ -177,3 +178,26 @@ def _read_all(generation):
       rows["frame"], fakes.steps(128, header.episode)["frame"]
     )
     yield header, rows
+
+
+def test_records_of_one_layout_keep_their_own_metadata_and_arrays():
+  # Layouts are remembered; text that looks like the end of the metadata, or
+  # metadata that is missing or not first, must not mislead.
+  for trick in ('a"},"x":{"b', "\\", '"}', "", "{}}"):
+    for episode in range(2):
+      rows = fakes.steps(9, episode)
+      found, metadata = records.decode(records.encode(rows, {"header": trick}))
+      assert metadata == {"header": trick}
+      np.testing.assert_array_equal(found["frame"], rows["frame"])
+  rows = {"x": np.arange(3, dtype=np.uint8), "y": np.ones((2, 2), np.float32)}
+  found, metadata = records.decode(safetensors.numpy.save(rows))
+  assert metadata == {} and set(found) == {"x", "y"}
+  blob = safetensors.numpy.save(rows, {"a": "b"})
+  size = 8 + int.from_bytes(blob[:8], "little")
+  table = json.loads(blob[8:size])
+  table["__metadata__"] = table.pop("__metadata__")  # now it is the last
+  text = json.dumps(table).encode()
+  moved = len(text).to_bytes(8, "little") + text + blob[size:]
+  found, metadata = records.decode(moved)
+  assert metadata == {"a": "b"}
+  np.testing.assert_array_equal(found["y"], rows["y"])

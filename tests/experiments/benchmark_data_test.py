@@ -10,6 +10,7 @@ from data_tools import generations
 from data_tools import roms
 from experiments import benchmark_data
 from experiments import data_jobs
+from experiments import loader_rivals
 from tests import conftest
 
 
@@ -53,12 +54,42 @@ def test_the_loader_draws_from_copies_that_are_records_of_their_own(
   np.testing.assert_array_equal(
     index.read(2, 0, 100, ["frame"])["frame"], first
   )
-  with data_jobs._Rival(index) as rival, data_jobs._Rival(index, True) as fused:
+  frames = loader_rivals.rgb_episodes(index)
+  with (
+    loader_rivals.Rival(frames) as rival,
+    loader_rivals.Rival(frames, True) as fused,
+  ):
     batch = rival.batch(0)
     assert batch.shape == (8, 64, 3, 144, 160) and batch.dtype == np.float32
     assert batch.min() >= 0 and batch.max() == 1
     np.testing.assert_allclose(fused.batch(0), batch, rtol=1e-6)
     assert next(rival.frames()) == 8 * 64
+
+
+def test_torch_gives_the_samples_that_the_numpy_rival_gives():
+  torch = pytest.importorskip("torch")
+  rng = np.random.default_rng(0)
+  episodes = [
+    rng.integers(0, 256, (length, 144, 160, 3)).astype(np.uint8)
+    for length in (64, 70)
+  ]
+  windows = loader_rivals.WindowDataset(episodes)
+  assert len(windows) == 1 + 7
+  for number, start in ((0, 0), (1, 0), (7, 6)):
+    expected = episodes[min(number, 1)][start : start + 64]
+    found = windows[number]
+    assert found.dtype == torch.float32
+    np.testing.assert_allclose(
+      found.numpy(), expected.transpose(0, 3, 1, 2) / np.float32(255)
+    )
+
+
+def test_torch_batches_are_as_large_as_memory_allows():
+  sizes = [loader_rivals.torch_batch_size(gib << 30) for gib in (64, 8, 2, 0)]
+  assert sizes == [64, 16, 4, 1]
+  held = 7 * 64 * 3 * 144 * 160 * 4  # bytes for a batch of one window
+  for size, gib in zip(sizes[1:3], (8, 2), strict=True):
+    assert size * held <= (gib << 30) / 3 < 2 * size * held
 
 
 @pytest.mark.parametrize(
@@ -106,5 +137,11 @@ def test_a_short_run_gives_a_table_and_its_numbers(tmp_path):
   assert loader["ratio"] == pytest.approx(
     loader["ours_per_s"] / loader["rival_per_s"]
   )
+  for other, ratios in loader["against"].items():
+    assert loader["batches"][other][1] == 64
+    for name in ("ours", "cached"):
+      expected = loader[f"{name}_per_s"] / loader[f"{other}_per_s"]
+      assert ratios[name]["ratio"] == pytest.approx(expected)
+  assert {"rival", "fused", "copy"} <= set(loader["against"])
   assert result["disk"]["bytes_per_step"] > 0
   assert result["disk"]["steps"] <= loader["steps_on_disk"]

@@ -145,6 +145,20 @@ class CliTest(parameterized.TestCase):
     self.assertIn("A stage that does nothing much.", done.stdout)
     self.assertIn("--count", done.stdout)
 
+  def test_help_that_nobody_reads_to_its_end_is_no_fault(self):
+    path = os.pathsep.join([str(self.directory), *sys.path])
+    process = subprocess.Popen(
+      [sys.executable, "-m", "stage", "--help"],
+      stdout=subprocess.PIPE,
+      stderr=subprocess.PIPE,
+      text=True,
+      env=os.environ | {"PYTHONPATH": path},
+    )
+    process.stdout.close()
+    self.assertEqual(process.stderr.read(), "")
+    process.stderr.close()
+    self.assertEqual(process.wait(), 0)
+
   def test_an_orphaned_stage_stops(self):
     # The parent dies without a word; the stage must not go on alone.
     script = self.directory / "orphan.py"

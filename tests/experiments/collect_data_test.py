@@ -118,6 +118,10 @@ def test_an_unknown_game_is_recorded_and_says_so(tmp_path):
 
 
 def test_bad_input_is_one_line(tmp_path):
+  _refused(
+    _run(f"--workdir={tmp_path / 'a'}", f"--out_dir={tmp_path / 'b'}"),
+    "two names of one directory",
+  )
   workdir = f"--workdir={tmp_path / 'data'}"
   _refused(_run(workdir, "--rom=/absent.gb"), "/absent.gb", "No such file")
   _refused(_run(workdir, "--policy=walker"), "walker", "sticky_random")

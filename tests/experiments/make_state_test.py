@@ -3,14 +3,17 @@ import os
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from data_tools import cartridge
 from data_tools import emulator as emulator_lib
 from data_tools import game_state
 from data_tools import generations
+from data_tools import input_logs
 from data_tools import roms
 from data_tools import save_states
+from pokedreamer_jax import specs
 from tests import conftest
 
 
@@ -104,6 +107,48 @@ def test_play_makes_a_state_and_a_later_one_goes_on_from_it(tmp_path, rom):
   assert later.made_by["at"]["party_size"] >= 2
   assert later.made_by["steps"] == 5
   assert (tmp_path / "early.state.xz").exists()
+
+
+def test_what_a_person_played_makes_a_state(tmp_path, rom):
+  # Pressed keys that begin a game and walk; the log of a recording.
+  keys = ["start", "a"] * 20 + ["down", "right", "down", "left"] * 5
+  header = input_logs.Header(rom.sha1, emulator_lib.pyboy_version(), "", 4, 17)
+  path = tmp_path / "00000.inputs"
+  actions = np.array([specs.ACTIONS.index(key) for key in keys], np.uint8)
+  input_logs.write(path, input_logs.Log(header, actions))
+  for name, more in (("whole", ()), ("early", ("--until=game_running",))):
+    done = _run(
+      "make_state", f"--inputs={path}", f"--name={name}",
+      f"--out_dir={tmp_path}", *more,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+  stamps = {
+    name: save_states.read_stamp(tmp_path / f"{name}.state.xz")
+    for name in ("whole", "early")
+  }
+  early = stamps["early"].made_by["steps"]
+  assert stamps["whole"].made_by["steps"] == len(keys) > early > 0
+  with emulator_lib.Emulator(rom) as game:
+    game.replay_reset(17)
+    for step, action in enumerate(actions):
+      if step == early:
+        state = game.save_state()
+        assert save_states.sha1(state) == stamps["early"].state_sha1
+      game.step(int(action))
+    state = game.save_state()
+  assert save_states.sha1(state) == stamps["whole"].state_sha1
+  refused = _run(
+    "make_state", f"--inputs={path}", "--name=x", f"--out_dir={tmp_path}",
+    "--until=in_battle",
+  )  # fmt: skip
+  _refused(refused, f"within {len(keys)} steps", str(path))
+  _refused(
+    _run(
+      "make_state", f"--inputs={path}", "--name=x",
+      "--rom=data_tools/cartridge/great_vale.gb",
+    ),
+    "rom_sha1",
+  )  # fmt: skip
 
 
 def test_bad_input_is_one_line_and_writes_nothing(tmp_path):
