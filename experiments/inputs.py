@@ -88,8 +88,14 @@ def fingerprint(directory: str) -> dict[str, Any]:
 
 
 def load_config(directory: str) -> config_lib.Config:
-  """The configuration that a run directory records."""
+  """The configuration that a run directory records.
+
+  Raises:
+    ValueError: it is not the run directory of a model.
+  """
   values = run_directory.read_config(directory)
+  if "world_model" not in values:
+    raise ValueError(f"{directory}: its config.json has no 'world_model'")
   names = {field.name for field in dataclasses.fields(config_lib.Config)}
   known = {name: value for name, value in values.items() if name in names}
   return config_lib.from_dict(known)

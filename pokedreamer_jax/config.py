@@ -406,8 +406,11 @@ def to_dict(config: Any) -> dict[str, Any]:
 def from_dict(values: dict[str, Any]) -> Config:
   """The inverse of `to_dict`.
 
+  A field that is missing was added after the file was written: it takes its
+  default, which does what was done before there was such a field.
+
   Raises:
-    ValueError: unknown or missing fields (a file of another version).
+    ValueError: unknown fields (a file of a newer version).
   """
   return _from_dict(Config, values, "config")
 
@@ -415,14 +418,13 @@ def from_dict(values: dict[str, Any]) -> Config:
 def _from_dict(cls: type, values: dict[str, Any], path: str):
   names = {field.name: field for field in dataclasses.fields(cls)}
   unknown = sorted(set(values) - set(names))
-  missing = sorted(set(names) - set(values))
-  if unknown or missing:
-    raise ValueError(f"{path}: unknown {unknown}, missing {missing}")
+  if unknown:
+    raise ValueError(f"{path}: unknown {unknown}, valid are {sorted(names)}")
   parts = {
-    name: _from_dict(type(field.default), values[name], f"{path}.{name}")
-    if dataclasses.is_dataclass(field.default)
-    else values[name]
-    for name, field in names.items()
+    name: _from_dict(type(names[name].default), value, f"{path}.{name}")
+    if dataclasses.is_dataclass(names[name].default)
+    else value
+    for name, value in values.items()
   }
   return cls(**parts)
 
