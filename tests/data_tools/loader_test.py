@@ -157,23 +157,6 @@ def test_train_and_validation_share_no_episode(generation):
   assert kinds == set(_KINDS)
 
 
-@pytest.mark.parametrize("count", [1, 2, 3, 400])
-def test_both_splits_have_episodes_as_soon_as_there_are_two(count):
-  headers = [fakes.header(i) for i in range(count)]
-  held_out = loader._held_out(headers, 0.1)
-  assert 0 < held_out.count(False)
-  assert (count == 1) == (not any(held_out))
-  if count == 400:
-    assert 20 < sum(held_out) < 60
-
-
-def test_no_held_out_episode_returns_to_training_as_data_grows():
-  headers = [fakes.header(i, _KINDS[i % 2]) for i in range(100)]
-  before = loader._held_out(headers[:40], 0.1)
-  after = loader._held_out(headers, 0.1)[:40]
-  assert before == after
-
-
 def test_fixed_windows_are_fixed_distinct_and_spread(index):
   first = loader.fixed_windows(index, _T, 100, seed=4)
   _assert_equal(first, loader.fixed_windows(index, _T, 100, seed=4))
