@@ -191,14 +191,14 @@ def survey(
   """
   directory = pathlib.Path(data_dir) / SHARDS_DIR
   compared = {
-    (shard.name, shard.size_bytes, shard.sha256)
+    shard.name: (shard.size_bytes, shard.sha256)
     for shard in (known.shards if known else ())
   }
   shards, skipped = [], []
   seen: dict[str, str] = {}
-  known = set()
+  listed = set()
   for manifest_path in records.manifests(directory):
-    known.add(manifest_path.with_suffix(records.SHARD_SUFFIX).name)
+    listed.add(manifest_path.with_suffix(records.SHARD_SUFFIX).name)
     try:
       shard = _read_shard(manifest_path, compared)
     except ValueError as error:
@@ -217,19 +217,19 @@ def survey(
   for path in sorted(directory.glob("*")):
     if path.name.endswith(records.TEMPORARY_SUFFIX):
       skipped.append(Skipped(path.name, "unfinished"))
-    elif path.suffix == records.SHARD_SUFFIX and path.name not in known:
+    elif path.suffix == records.SHARD_SUFFIX and path.name not in listed:
       skipped.append(Skipped(path.name, "unfinished: it has no manifest"))
   return shards, skipped
 
 
 def _read_shard(
-  manifest_path: pathlib.Path, compared: set[tuple[str, int, str]]
+  manifest_path: pathlib.Path, compared: dict[str, tuple[int, str]]
 ) -> Shard:
   """Reads a manifest and checks the shard against it.
 
   Args:
     manifest_path: of the shard.
-    compared: name, size and digest of shards that need not be read again.
+    compared: name -> size and digest of shards that need not be read again.
 
   Raises:
     ValueError: the manifest or the shard is damaged.
@@ -246,7 +246,7 @@ def _read_shard(
     raise ValueError(f"damaged manifest: shard name {name!r}")
   path = manifest_path.parent / name
   try:
-    if (name, size_bytes, sha256) in compared:
+    if compared.get(name) == (size_bytes, sha256):
       found_bytes, found_sha256 = path.stat().st_size, sha256
     else:
       found_bytes, found_sha256 = records.file_digest(path)

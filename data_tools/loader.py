@@ -258,7 +258,11 @@ class BatchSource:
 
 
 def batches(
-  source: BatchSource, start: int = 0, num_threads: int = 2, prefetch: int = 4
+  source: BatchSource,
+  start: int = 0,
+  num_threads: int = 2,
+  prefetch: int = 4,
+  stop: int | None = None,
 ) -> Iterator[dict[str, np.ndarray]]:
   """Batches `start, start + 1, ...`, read ahead by threads.
 
@@ -267,13 +271,14 @@ def batches(
     start: number of the first batch; it equals the train step.
     num_threads: reading threads.
     prefetch: batches that are kept ready, which bounds the memory.
+    stop: number after the last batch, also for reading ahead; None is never.
   """
   import grain
 
   options = grain.ReadOptions(
     num_threads=num_threads, prefetch_buffer_size=max(prefetch, num_threads)
   )
-  dataset = grain.MapDataset.source(source)[start:]
+  dataset = grain.MapDataset.source(source)[start:stop]
   return iter(dataset.to_iter_dataset(options))
 
 

@@ -5,6 +5,7 @@ import hashlib
 import pathlib
 from typing import Any
 
+from experiments import adoptions
 from experiments import run_directory
 from pokedreamer_jax import config as config_lib
 
@@ -83,8 +84,11 @@ def fingerprint(directory: str) -> dict[str, Any]:
   steps = [p.name for p in (path / "checkpoints").glob("*") if p.name.isdigit()]
   if not steps:
     raise ValueError(f"{directory}: no checkpoint yet")
-  digest = hashlib.sha256((path / "config.json").read_bytes()).hexdigest()
-  return {"config": digest[:16], "step": max(map(int, steps))}
+  step = max(map(int, steps))
+  digest = hashlib.sha256((path / "config.json").read_bytes())
+  for adoption in adoptions.read(path).before(step):
+    digest.update(f"{adoption.update} {adoption.source}".encode())
+  return {"config": digest.hexdigest()[:16], "step": step}
 
 
 def load_config(directory: str) -> config_lib.Config:

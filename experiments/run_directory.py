@@ -308,6 +308,15 @@ def write_json(path: pathlib.Path, value: Any) -> None:
     file.flush()
     os.fsync(file.fileno())
   temporary.replace(path)
+  _sync(path.parent)  # the name lasts as well
+
+
+def _sync(folder: pathlib.Path) -> None:
+  descriptor = os.open(folder, os.O_RDONLY)
+  try:
+    os.fsync(descriptor)
+  finally:
+    os.close(descriptor)
 
 
 def read_json(path: pathlib.Path) -> dict[str, Any]:

@@ -6,6 +6,11 @@ The same command on the same directory resumes at the last checkpoint and
 gives the losses that an undisturbed run gives (CPU, same versions). Writes
 `metrics.jsonl`, checkpoints of the parameters and the optimiser, and a contact
 sheet of dreams, `dreams.png`.
+
+With --set=train.refresh_every=N the run adopts what a collector has added to
+the directory, every N updates (`collect_data --follow`): `generations.json`
+records when it adopted what, so that a run which resumes does it again alike.
+Dreams are measured on the held-out episodes of the first generation.
 """
 
 import json
@@ -22,6 +27,7 @@ _DATA_DIR = cli.string("data_dir", None, "Directory of recorded experience.")
 # What may differ when a run is continued.
 FREE = (
   *("train.steps", "train.log_every", "train.eval_every", "train.save_every"),
+  "train.refresh_every",
   *("collect", "latents", "clone", "policy", "actor_critic", "evaluate"),
   "preset",
 )
@@ -50,23 +56,19 @@ def main() -> None:
 def train(config, generation, run: run_directory.Run) -> None:
   """Trains to `config.train.steps`, from the last checkpoint on."""
   import jax
+  import numpy as np
 
-  from data_tools import loader
+  from experiments import world_model_data
   from experiments import world_model_report
+  from pokedreamer_jax import world_model
   from pokedreamer_jax.training import world_model as training
 
-  train_index = loader.EpisodeIndex(generation, "train")
-  source = loader.BatchSource(
-    train_index,
-    config.train.batch_size,
-    config.train.seq_len,
-    config.seed,
-    fields=world_model_report.FIELDS,
-  )
-  if source.too_short:
-    run.log(f"{source.too_short} episodes are shorter than a window: unused")
+  data = world_model_data.Experience(config, generation, run)
+  too_short = data.source.too_short
+  if too_short:
+    run.log(f"{too_short} episodes are shorter than a window: unused")
   evaluator = world_model_report.Evaluator(config, generation)
-  state = training.init_state(config.train, _init_params(config, train_index))
+  state = training.init_state(config.train, _init_params(config, generation))
   run_key = jax.random.key(config.seed)
   update = jax.jit(training.make_update(config), donate_argnums=0)
 
@@ -77,9 +79,10 @@ def train(config, generation, run: run_directory.Run) -> None:
     state = training.TrainState(
       items["params"], items["opt"]["opt_state"], items["opt"]["step"]
     )
-    if loop["source"] != source.fingerprint:
-      raise ValueError(f"{run.path}: the recorded data has changed")
     step = int(loop["step"])
+    data.resume(step)
+    if loop["source"] != data.fingerprint(step):
+      raise ValueError(f"{run.path}: the recorded data has changed")
     run.log(f"world model: continuing at update {step}")
   run.truncate_metrics(step)
 
@@ -87,11 +90,13 @@ def train(config, generation, run: run_directory.Run) -> None:
     store.save(
       at,
       {"params": state.params, "opt": _opt(state)},
-      {"step": at, "source": source.fingerprint},
+      {"step": at, "source": data.fingerprint(at)},
     )
 
   total = config.train.steps
-  batches = loader.batches(source, step)
+  # A copy: the parameters are donated to the update.
+  table = jax.tree.map(np.array, world_model.tile_table(state.params))
+  batches = data.batches(step, table)
   with progress.Progress("world model", total, "updates", step) as bar:
     bar.compiling(about_s=_COMPILE_S)
     while step < total:
@@ -133,12 +138,14 @@ def _opt(state) -> dict:
   return {"opt_state": state.opt_state, "step": state.step}
 
 
-def _init_params(config, index):
+def _init_params(config, generation):
   import jax
 
+  from data_tools import loader
   from pokedreamer_jax import tiles
   from pokedreamer_jax import world_model
 
+  index = loader.EpisodeIndex(generation, "train")
   frames = (steps["frame"] for _, steps in index.episodes(["frame"]))
   table = tiles.build(frames, config.world_model.tile_vocab)
   key = jax.random.fold_in(jax.random.key(config.seed), 1)

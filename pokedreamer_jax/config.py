@@ -157,11 +157,12 @@ class TrainConfig:
   eval_every: int = 2000  # train steps
   save_every: int = 500  # train steps
   eval_windows: int = 64
+  refresh_every: int = 0  # train steps between looks at new data; 0: never
 
   def __post_init__(self):
     _at_least(self, 1, "steps", "batch_size", "decode_rows", "eval_windows")
     _at_least(self, 1, "log_every", "eval_every", "save_every")
-    _at_least(self, 0, "warmup_steps", "learning_rate")
+    _at_least(self, 0, "warmup_steps", "learning_rate", "refresh_every")
     _at_least(self, 2, "seq_len")
     if not 0 <= self.burn_in < self.seq_len:
       raise ValueError(f"train.burn_in: {self.burn_in}, expected 0..seq_len-1")

@@ -118,6 +118,23 @@ def test_reading_ahead_can_start_anywhere(index):
       _assert_equal(batch, source[j])
 
 
+def test_nothing_is_read_beyond_the_end(index):
+  source = loader.BatchSource(index, 4, _T, seed=1)
+  read = []
+
+  class Watched(loader.BatchSource):
+    def __getitem__(self, j):
+      read.append(int(j))
+      return super().__getitem__(j)
+
+  watched = Watched(index, 4, _T, seed=1)
+  some = list(loader.batches(watched, 3, stop=8))
+  assert sorted(read) == [3, 4, 5, 6, 7]
+  for j, batch in enumerate(some, 3):
+    _assert_equal(batch, source[j])
+  assert list(loader.batches(source, 8, stop=8)) == []
+
+
 def test_the_fingerprint_tells_changed_data_and_settings(tmp_path, index):
   def fingerprint(index, batch_size=8, seq_len=_T, seed=1, **kwargs):
     source = loader.BatchSource(index, batch_size, seq_len, seed, **kwargs)

@@ -62,6 +62,7 @@ def test_overrides_reach_their_field_alone():
     ("train.log_every=0", r"log_every: 0, expected at least 1"),
     ("train.save_every=-1", r"save_every: -1, expected at least 1"),
     ("train.learning_rate=-1", r"learning_rate: -1\.0, expected at least 0"),
+    ("train.refresh_every=-1", r"refresh_every: -1, expected at least 0"),
     ("train.seq_len=1", r"seq_len: 1, expected at least 2"),
     ("train.burn_in=8", r"burn_in: 8, expected 0\.\.seq_len-1"),
     ("train.burn_in=-1", r"burn_in: -1"),
