@@ -110,7 +110,9 @@ class Generation:
 
 
 def freeze(
-  data_dir: str | os.PathLike, known: Generation | None = None
+  data_dir: str | os.PathLike,
+  known: Generation | None = None,
+  max_shards: int = 0,
 ) -> Generation:
   """Freezes everything complete in a data directory to a generation.
 
@@ -121,12 +123,14 @@ def freeze(
     data_dir: the directory of the records.
     known: a generation of it whose shards were compared before: they are not
       read again, so that a learner waits for what is new alone.
+    max_shards: take the first ones by name only; 0 is all.
 
   Raises:
     ValueError: nothing readable is there; the message names what was skipped.
   """
   data_dir = pathlib.Path(data_dir)
   shards, skipped = survey(data_dir, known)
+  shards = shards[:max_shards] if max_shards else shards
   if not shards:
     detail = "".join(f"; {item}" for item in skipped[:5])
     raise ValueError(

@@ -72,6 +72,13 @@ class Run:
     """Records scalars at a step, in JSON lines and TensorBoard."""
     self._writer.write(step, values)
 
+  def image(self, step: int, name: str, path: pathlib.Path) -> None:
+    """Shows a picture file of the run in TensorBoard."""
+    from PIL import Image
+
+    with Image.open(path) as picture:
+      self._writer.image(step, name, picture)
+
   def check_finite(self, step: int, values: Mapping[str, float]) -> None:
     """Stops a run that has gone wrong, before it is saved.
 

@@ -58,6 +58,15 @@ def test_what_was_compared_before_is_not_read_again(tmp_path, monkeypatch):
   assert [names[0] in str(item) for item in again.skipped] == [True]
 
 
+def test_the_first_shards_alone_are_another_generation(tmp_path):
+  names = fakes.write(tmp_path, "a", _SIX)
+  few = generations.freeze(tmp_path, max_shards=2)
+  assert [shard.name for shard in few.shards] == names[:2]
+  assert generations.load(few.path) == few
+  assert few.digest != generations.freeze(tmp_path).digest
+  assert generations.freeze(tmp_path, max_shards=3).num_episodes == 6
+
+
 def test_contents_do_not_depend_on_how_shards_were_cut(tmp_path):
   one, many = tmp_path / "one", tmp_path / "many"
   fakes.write(one, "a", _SIX, per_shard=6)
