@@ -7,7 +7,6 @@ one integer, batches do not depend on threads, on how shards were written or on
 the number of processes, and every process builds only its own rows.
 """
 
-from collections import Counter
 from collections import OrderedDict
 from collections.abc import Iterator
 from collections.abc import Sequence
@@ -21,9 +20,9 @@ import numpy as np
 
 from data_tools import generations
 from data_tools import records
+from data_tools import splits
 from pokedreamer_jax import specs
 
-VALIDATION_SHARE = 0.1
 SPLITS = ("train", "val", "all")
 
 # Memory for unpacked chunks, 5.9 kB a step: data sets of up to 180,000 steps
@@ -46,15 +45,17 @@ class EpisodeIndex:
 
   An episode is held out for validation by the hash of its identity, and the
   first episode of every behaviour that has two or more is held out as well. A
-  generation of one episode is all training.
+  generation of one episode is all training. Where data grows, episodes stay
+  on the side they were on (`splits.py`).
   """
 
   def __init__(
     self,
     generation: generations.Generation,
     split: str = "train",
-    val_share: float = VALIDATION_SHARE,
+    val_share: float = splits.VALIDATION_SHARE,
     cache_bytes: int = CACHE_BYTES,
+    earlier: splits.Sides | None = None,
   ):
     """Reads the list only; shards are opened when steps are.
 
@@ -63,24 +64,26 @@ class EpisodeIndex:
       split: one of `SPLITS`.
       val_share: share of episodes to hold out, in [0, 1).
       cache_bytes: memory for decompressed chunks, shared by all readers.
+      earlier: the sides of episodes in the generations adopted before this
+        one, which they keep; its `val_share` is that of this index.
 
     Raises:
       ValueError: unknown split, or a share out of range.
     """
     if split not in SPLITS:
       raise ValueError(f"split: {split!r}, expected one of {list(SPLITS)}")
-    if not 0 <= val_share < 1:
-      raise ValueError(f"val_share: {val_share}, expected 0 <= share < 1")
+    before = earlier or splits.Sides(val_share)
     self.generation = generation
     self.split = split
-    self.val_share = val_share
+    self.val_share = before.val_share
+    self.sides = before.extended(generation)
+    self._history = before.history
     self._chunks = _ChunkReader(generation, cache_bytes)
-    episodes = [_Episode(*pair) for pair in generation.episodes()]
-    held_out = _held_out([e.entry.header for e in episodes], val_share)
+    held_out = self.sides.held_out
     self._episodes = [
-      episode
-      for episode, is_val in zip(episodes, held_out, strict=True)
-      if split == "all" or is_val == (split == "val")
+      _Episode(shard, entry)
+      for shard, entry in generation.episodes()
+      if split == "all" or held_out[entry.header.episode_id] == (split == "val")
     ]
 
   def __len__(self) -> int:
@@ -99,9 +102,8 @@ class EpisodeIndex:
   @property
   def fingerprint(self) -> str:
     """Names exactly these episodes with exactly these contents."""
-    return _fingerprint(
-      [self.generation.content_digest, self.split, self.val_share]
-    )
+    parts = [self.generation.content_digest, self.split, self.val_share]
+    return _fingerprint([*parts, self._history] if self._history else parts)
 
   def episodes(
     self, fields: Sequence[str] | None = None
@@ -284,7 +286,11 @@ class BatchSource:
 
 
 def batches(
-  source: BatchSource, start: int = 0, num_threads: int = 2, prefetch: int = 4
+  source: BatchSource,
+  start: int = 0,
+  num_threads: int = 2,
+  prefetch: int = 4,
+  stop: int | None = None,
 ) -> Iterator[dict[str, np.ndarray]]:
   """Batches `start, start + 1, ...`, read ahead by threads.
 
@@ -293,13 +299,14 @@ def batches(
     start: number of the first batch; it equals the train step.
     num_threads: reading threads.
     prefetch: batches that are kept ready, which bounds the memory.
+    stop: number after the last batch, also for reading ahead; None is never.
   """
   import grain
 
   options = grain.ReadOptions(
     num_threads=num_threads, prefetch_buffer_size=max(prefetch, num_threads)
   )
-  dataset = grain.MapDataset.source(source)[start:]
+  dataset = grain.MapDataset.source(source)[start:stop]
   return iter(dataset.to_iter_dataset(options))
 
 
@@ -469,28 +476,6 @@ class _ChunkReader:
       while self._used_bytes > self._cache_bytes:
         oldest, _ = self._cache.popitem(last=False)
         self._used_bytes -= self._sizes.pop(oldest)
-
-
-def _held_out(
-  headers: list[records.EpisodeHeader], val_share: float
-) -> list[bool]:
-  """Whether each episode is for validation."""
-  if val_share == 0 or len(headers) < 2:
-    return [False] * len(headers)
-  counts = Counter(header.behaviour for header in headers)
-  held_out, seen = [], set()
-  for header in headers:
-    first = header.behaviour not in seen
-    seen.add(header.behaviour)
-    several = counts[header.behaviour] > 1
-    # The id is a hash, so its digits are a uniform number.
-    place = int(header.episode_id, 16) / 16 ** len(header.episode_id)
-    held_out.append(several and (first or place < val_share))
-  if not any(held_out):
-    held_out[0] = True
-  if all(held_out):
-    held_out[-1] = False
-  return held_out
 
 
 def _fingerprint(parts: list) -> str:

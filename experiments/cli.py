@@ -92,6 +92,16 @@ def define_config_flags() -> None:
   integer("seed", 0, "Seed of everything random in this run.")
 
 
+def define_checkpoint_step(whose: str) -> flags.FlagHolder:
+  """Defines `--checkpoint_step`, for `inputs.choose_step`."""
+  return string(
+    "checkpoint_step",
+    "latest",
+    f"Checkpoint of {whose} to take: latest, best (of a world model, by its "
+    "loss on held-out episodes) or a number.",
+  )
+
+
 def make_config(defaults: Sequence[str] = ()) -> config.Config:
   """The configuration that `--preset --set --seed` describe.
 

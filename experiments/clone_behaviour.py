@@ -21,6 +21,7 @@ from pokedreamer_jax import config as config_lib
 cli.define_run_flags()
 _DATA_DIR = cli.string("data_dir", None, "Directory of recorded experience.")
 _WORLD_MODEL = cli.string("world_model", None, "Run directory of train_rssm.")
+_CHECKPOINT_STEP = cli.define_checkpoint_step("the world model")
 
 # What may differ when a run is continued.
 FREE = (
@@ -33,6 +34,7 @@ def main() -> None:
   """Flags to parts."""
   world_model_dir = cli.required("world_model")
   config = inputs.with_world_model(cli.make_config(), world_model_dir)
+  step = inputs.choose_step(world_model_dir, _CHECKPOINT_STEP.value)
   generation = inputs.open_generation(cli.required("data_dir"), cli.workdir())
   run = run_directory.open_run(
     cli.workdir(),
@@ -40,7 +42,7 @@ def main() -> None:
     {
       **config_lib.to_dict(config),
       **inputs.describe(generation),
-      "inputs": {"world_model": inputs.fingerprint(world_model_dir)},
+      "inputs": {"world_model": inputs.fingerprint(world_model_dir, step)},
     },
     FREE,
   )
@@ -50,7 +52,9 @@ def main() -> None:
       return
     for line in generation.report():
       run.log(line)
-    train(config, generation, inputs.load_world_model(world_model_dir), run)
+    train(
+      config, generation, inputs.load_world_model(world_model_dir, step), run
+    )
 
 
 def train(

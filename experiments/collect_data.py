@@ -183,12 +183,9 @@ def _prepare(round_seed: int | None = None) -> _Job:
 
 def _recorded(job: _Job) -> dict[str, Any]:
   """What the run directory records, and compares when it is continued."""
-  config = dataclasses.asdict(job.config)
-  if not config["start_states"]:  # as directories without the field have it
-    del config["start_states"]
   return {
     "seed": job.collection.seed,
-    "collect": config,
+    "collect": dataclasses.asdict(job.config),
     "rom_sha1": job.rom.sha1,
     "start_state_sha1": job.collection.start_state_sha1,
     "pyboy_version": job.collection.pyboy_version,

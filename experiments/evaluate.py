@@ -32,6 +32,7 @@ _PLAYER = cli.repeated(
   "A scripted policy such as random or demonstrator, or NAME=DIR with the run "
   "directory of a clone or a policy (play; repeatable).",
 )
+_CHECKPOINT_STEP = cli.define_checkpoint_step("what is measured")
 _ROM = cli.string("rom", None, "ROM file; default: the practice cartridge.")
 _SAVE_STATE = cli.string("save_state", None, "Start of episodes (play).")
 
@@ -48,6 +49,7 @@ def main() -> None:
 def _evaluate_world_model(config: config_lib.Config) -> None:
   directory = cli.required("world_model")
   config = inputs.with_world_model(config, directory)
+  step = _step(directory)
   # The generation that it was trained on: its held-out episodes are unseen.
   data_dir = cli.required("data_dir")
   generation = inputs.open_generation(data_dir, pathlib.Path(directory))
@@ -57,13 +59,13 @@ def _evaluate_world_model(config: config_lib.Config) -> None:
     {
       "evaluate": config_lib.to_dict(config.evaluate),
       "generation": generation.digest,
-      "world_model": inputs.fingerprint(directory),
+      "world_model": inputs.fingerprint(directory, step),
     },
     graceful=False,
   )
   with run:
     if not run.finished:
-      params = inputs.load_world_model(directory)
+      params = inputs.load_world_model(directory, step)
       run.finish(_measure_dreams(config, generation, params, run))
     _show(run, summary.dream_table(run.result))
 
@@ -127,7 +129,9 @@ def _evaluate_play(config: config_lib.Config) -> None:
       "rom": rom.sha1,
       "save_state": emulator.state_sha1(save_state),
       "players": {
-        name: inputs.fingerprint(directory) if directory else None
+        name: inputs.fingerprint(directory, _step(directory))
+        if directory
+        else None
         for name, directory in players.items()
       },
     },
@@ -166,7 +170,7 @@ def _play(
       told = lambda done, _, bar=bar: bar.update(done)
       if directory:
         bar.compiling(about_s=10)
-        agent = inputs.load_agent(directory)
+        agent = inputs.load_agent(directory, _step(directory))
         played[name] = play_episodes.play_learned(
           agent, setting, config.seed, config.evaluate.greedy, told
         )
@@ -186,6 +190,10 @@ def _play(
     "assists": sorted(assists),
     **play_episodes.report(played, weights, config.evaluate.bootstrap),
   }
+
+
+def _step(directory: str) -> int | None:
+  return inputs.choose_step(directory, _CHECKPOINT_STEP.value)
 
 
 def _parse_players(items: Sequence[str]) -> dict[str, str]:

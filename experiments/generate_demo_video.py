@@ -27,6 +27,7 @@ _OUT = cli.string("out_video", "demo.mp4", "Clip to write: .mp4 or .webp.")
 _STEPS = cli.integer("steps", 120, "Env steps in the clip.")
 _CONTEXT = cli.integer("context", 8, "First frames that the model sees.")
 _SAVE_STATE = cli.string("save_state", None, "Start; default: power-on.")
+_CHECKPOINT_STEP = cli.define_checkpoint_step("what dreams")
 _ROM = cli.string("rom", None, "ROM file; default: the practice cartridge.")
 _PLAYER = cli.string(
   "player", "sticky_random", "Who plays where the checkpoint has no policy."
@@ -59,7 +60,8 @@ def main() -> None:
   note = inputs.check_rom(directory, rom)
   if note:
     print(f"Note: {note}", flush=True)
-  model = load_model(directory)
+  step = inputs.choose_step(directory, _CHECKPOINT_STEP.value)
+  model = load_model(directory, step)
   with progress.Progress("demo", 3, "parts") as bar:
     bar.phase("playing the emulator", about_s=15)
     rows = play(model, rom, steps, save_state, _PLAYER.value, _SEED.value)
@@ -89,16 +91,20 @@ def main() -> None:
   )
 
 
-def load_model(directory: str) -> Model:
+def load_model(directory: str, step: int | None = None) -> Model:
   """Reads a world model, or an agent with the model it acts on.
+
+  Args:
+    directory: run directory.
+    step: which checkpoint; None is the latest.
 
   Raises:
     ValueError: the directory holds neither.
   """
   if run_directory.read_stage(directory) != "world_model":
-    agent = inputs.load_agent(directory)
+    agent = inputs.load_agent(directory, step)
     return Model(agent.config, agent.world_params, agent)
-  params = inputs.load_world_model(directory)
+  params = inputs.load_world_model(directory, step)
   return Model(inputs.load_config(directory), params, None)
 
 

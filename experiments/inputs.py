@@ -5,8 +5,12 @@ import hashlib
 import pathlib
 from typing import Any
 
+from experiments import adoptions
 from experiments import run_directory
 from pokedreamer_jax import config as config_lib
+
+# By which the checkpoints of a world model are compared; lower is better.
+VALIDATION_LOSS = "val/loss/total"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,8 +22,13 @@ class Agent:
   actor_params: Any
 
 
-def open_generation(data_dir: str, workdir: pathlib.Path):
+def open_generation(data_dir: str, workdir: pathlib.Path, max_files: int = 0):
   """The generation that this run started with, or a new one of all data.
+
+  Args:
+    data_dir: directory of the records.
+    workdir: run directory, which may not be there yet.
+    max_files: shards that a new one holds at most; 0 is all.
 
   Raises:
     ValueError: no data.
@@ -31,7 +40,28 @@ def open_generation(data_dir: str, workdir: pathlib.Path):
     if digest:
       folder = pathlib.Path(data_dir) / generations.GENERATIONS_DIR
       return generations.load(folder / f"{digest}.json")
-  return generations.freeze(data_dir)
+  return generations.freeze(data_dir, max_shards=max_files)
+
+
+def with_epochs(config: config_lib.Config, generation: Any):
+  """`config` with the steps that `train.epochs` comes to, where it is given.
+
+  Raises:
+    ValueError: no training episode is as long as a window.
+  """
+  from data_tools import loader
+
+  train = config.train
+  if not train.epochs:
+    return config
+  index = loader.EpisodeIndex(generation, "train")
+  source = loader.BatchSource(
+    index, train.batch_size, train.seq_len, config.seed
+  )
+  steps = train.epochs * source.batches_per_epoch
+  return dataclasses.replace(
+    config, train=dataclasses.replace(train, steps=steps)
+  )
 
 
 def describe(generation: Any) -> dict[str, Any]:
@@ -69,27 +99,76 @@ def check_rom(directory: str, rom: Any) -> str:
   )
 
 
-def fingerprint(directory: str) -> dict[str, Any]:
+def choose_step(directory: str, text: str) -> int | None:
+  """The step that `--checkpoint_step` names; None is the latest.
+
+  Args:
+    directory: run directory.
+    text: a number, "latest", or "best" by the validation of a world model.
+
+  Raises:
+    ValueError: there is no such step, or `text` is something else.
+  """
+  steps = _steps(directory)
+  if text == "latest":
+    return None
+  if text == "best":
+    from pokedreamer_jax import checkpoints
+
+    best = checkpoints.best_step(directory, VALIDATION_LOSS, best_is_high=False)
+    if best is None:
+      raise ValueError(
+        f"{directory}: no checkpoint was validated, expected latest or one of "
+        f"{steps}"
+      )
+    return best
+  if not text.isdigit() or int(text) not in steps:
+    raise ValueError(
+      f"--checkpoint_step={text}: expected latest, best or, of {directory}, "
+      f"one of {steps}"
+    )
+  return int(text)
+
+
+def _steps(directory: str) -> list[int]:
+  path = pathlib.Path(directory) / "checkpoints"
+  return sorted(int(p.name) for p in path.glob("*") if p.name.isdigit())
+
+
+def fingerprint(directory: str, step: int | None = None) -> dict[str, Any]:
   """Names the checkpoint a stage starts from, without reading it.
 
   The same configuration, data and step give the same parameters, wherever the
   directory lies.
+
+  Args:
+    directory: run directory.
+    step: which checkpoint; None is the latest.
 
   Raises:
     ValueError: not a run directory, or no checkpoint in it.
   """
   run_directory.read_config(directory)  # complains if it is none
   path = pathlib.Path(directory)
-  steps = [p.name for p in (path / "checkpoints").glob("*") if p.name.isdigit()]
+  steps = _steps(directory)
   if not steps:
     raise ValueError(f"{directory}: no checkpoint yet")
-  digest = hashlib.sha256((path / "config.json").read_bytes()).hexdigest()
-  return {"config": digest[:16], "step": max(map(int, steps))}
+  step = steps[-1] if step is None else step
+  digest = hashlib.sha256((path / "config.json").read_bytes())
+  for adoption in adoptions.read(path).before(step):
+    digest.update(f"{adoption.update} {adoption.source}".encode())
+  return {"config": digest.hexdigest()[:16], "step": step}
 
 
 def load_config(directory: str) -> config_lib.Config:
-  """The configuration that a run directory records."""
+  """The configuration that a run directory records.
+
+  Raises:
+    ValueError: it is not the run directory of a model.
+  """
   values = run_directory.read_config(directory)
+  if "world_model" not in values:
+    raise ValueError(f"{directory}: its config.json has no 'world_model'")
   names = {field.name for field in dataclasses.fields(config_lib.Config)}
   known = {name: value for name, value in values.items() if name in names}
   return config_lib.from_dict(known)
@@ -102,11 +181,11 @@ def with_world_model(
   return _with_part(config, directory, "world_model")
 
 
-def load_world_model(directory: str) -> Any:
-  """Parameters of the latest world model of a run directory."""
+def load_world_model(directory: str, step: int | None = None) -> Any:
+  """Parameters of a run directory's world model; None is the latest."""
   from pokedreamer_jax import checkpoints
 
-  return checkpoints.load_item(directory, "params")
+  return checkpoints.load_item(directory, "params", step)
 
 
 def load_actor(directory: str, config: config_lib.Config) -> Any:

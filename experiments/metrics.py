@@ -11,6 +11,8 @@ import pathlib
 import time
 from typing import Any
 
+import numpy as np
+
 Row = dict[str, Any]
 
 
@@ -48,6 +50,11 @@ class Writer:
     for name, value in values.items():
       if math.isfinite(float(value)):  # tensorboardX complains on the screen
         board.add_scalar(name, float(value), int(step))
+
+  def image(self, step: int, name: str, picture: Any) -> None:
+    """Shows a `PIL.Image` in TensorBoard."""
+    pixels = np.asarray(picture.convert("RGB"))
+    self._open_board().add_image(name, pixels, int(step), dataformats="HWC")
 
   def truncate(self, step: int) -> None:
     """Removes what was recorded after `step`: a resumed run redoes it.

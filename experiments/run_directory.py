@@ -26,6 +26,7 @@ import time
 from typing import Any
 
 from experiments import metrics
+from pokedreamer_jax import config as config_lib
 
 # Set in the environment of a stage that another entry point has started.
 PARENT_VARIABLE = "POKEDREAMER_PARENT"
@@ -70,6 +71,13 @@ class Run:
   def metrics(self, step: int, values: Mapping[str, float]) -> None:
     """Records scalars at a step, in JSON lines and TensorBoard."""
     self._writer.write(step, values)
+
+  def image(self, step: int, name: str, path: pathlib.Path) -> None:
+    """Shows a picture file of the run in TensorBoard."""
+    from PIL import Image
+
+    with Image.open(path) as picture:
+      self._writer.image(step, name, picture)
 
   def check_finite(self, step: int, values: Mapping[str, float]) -> None:
     """Stops a run that has gone wrong, before it is saved.
@@ -183,7 +191,8 @@ def open_run(
     config: nested JSON-ready dictionary of all that decides the outcome.
     free: dotted names that may change on resume, such as `train.steps`; a
       name covers everything below it. Where one changed, an earlier
-      `result.json` no longer counts and is removed.
+      `result.json` no longer counts and is removed. A field that an older
+      directory lacks counts as its default in `pokedreamer_jax.config`.
     graceful: from here on Ctrl-C and SIGTERM set `Run.stop_requested`, which
       the stage has to look at. False leaves them to end the process at once,
       for stages that have nothing to save.
@@ -198,12 +207,12 @@ def open_run(
   values: dict[str, Any] = json.loads(json.dumps(dict(config)))
   _lock(path)
   config_path = path / "config.json"
-  if config_path.exists():
-    old = read_json(config_path)
-    _check_same(path, old, {"stage": stage, **values}, free)
-    if old != {"stage": stage, **values}:
-      (path / "result.json").unlink(missing_ok=True)
-  write_json(config_path, {"stage": stage, **values})
+  new = {"stage": stage, **values}
+  if not config_path.exists():
+    write_json(config_path, new)
+  elif _check_same(path, read_json(config_path), new, free):
+    (path / "result.json").unlink(missing_ok=True)
+    write_json(config_path, new)
   _write_meta(path)
   run = Run(path, stage, values)
   if graceful and threading.current_thread() is threading.main_thread():
@@ -306,6 +315,15 @@ def write_json(path: pathlib.Path, value: Any) -> None:
     file.flush()
     os.fsync(file.fileno())
   temporary.replace(path)
+  _sync(path.parent)  # the name lasts as well
+
+
+def _sync(folder: pathlib.Path) -> None:
+  descriptor = os.open(folder, os.O_RDONLY)
+  try:
+    os.fsync(descriptor)
+  finally:
+    os.close(descriptor)
 
 
 def read_json(path: pathlib.Path) -> dict[str, Any]:
@@ -323,13 +341,14 @@ def _check_same(
   old: Mapping[str, Any],
   new: Mapping[str, Any],
   free: Collection[str],
-) -> None:
+) -> bool:
+  """Whether free fields differ; others are refused."""
+
   def is_free(name: str) -> bool:
     return any(name == item or name.startswith(item + ".") for item in free)
 
-  differences = [
-    item for item in config_differences(old, new) if not is_free(item[0])
-  ]
+  every = config_differences({**_added_since(old, new), **_flatten(old)}, new)
+  differences = [item for item in every if not is_free(item[0])]
   if differences:
     lines = [
       f"  {name}: there {before!r}, asked for {after!r}"
@@ -340,6 +359,17 @@ def _check_same(
       + "\n".join(lines)
       + "\nGive the same values, or another --workdir."
     )
+  return bool(every)
+
+
+def _added_since(
+  old: Mapping[str, Any], new: Mapping[str, Any]
+) -> dict[str, Any]:
+  """Defaults of the fields that `new` has and an older version had not."""
+  defaults = json.loads(json.dumps(config_lib.to_dict(config_lib.Config())))
+  fields = _flatten(defaults)
+  missing = _flatten(new).keys() - _flatten(old).keys()
+  return {name: fields[name] for name in missing & fields.keys()}
 
 
 def _flatten(value: Any, prefix: str = "") -> dict[str, Any]:

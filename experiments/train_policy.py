@@ -22,6 +22,7 @@ from pokedreamer_jax import config as config_lib
 cli.define_run_flags()
 _DATA_DIR = cli.string("data_dir", None, "Directory of recorded experience.")
 _WORLD_MODEL = cli.string("world_model", None, "Run directory of train_rssm.")
+_CHECKPOINT_STEP = cli.define_checkpoint_step("the world model")
 _CLONE = cli.string(
   "clone", None, "Run directory of clone_behaviour; empty: from scratch."
 )
@@ -45,8 +46,12 @@ def main() -> None:
   config = dataclasses.replace(
     config, policy=_policy_config(config.policy, bool(clone_dir))
   )
+  step = inputs.choose_step(world_model_dir, _CHECKPOINT_STEP.value)
   generation = inputs.open_generation(cli.required("data_dir"), cli.workdir())
-  sources = {"world_model": inputs.fingerprint(world_model_dir), "clone": None}
+  sources = {
+    "world_model": inputs.fingerprint(world_model_dir, step),
+    "clone": None,
+  }
   if clone_dir:
     sources["clone"] = inputs.fingerprint(clone_dir)
   run = run_directory.open_run(
@@ -65,7 +70,7 @@ def main() -> None:
       return
     for line in generation.report():
       run.log(line)
-    world_params = inputs.load_world_model(world_model_dir)
+    world_params = inputs.load_world_model(world_model_dir, step)
     clone = inputs.load_actor(clone_dir, config) if clone_dir else None
     train(config, generation, world_params, clone, run)
 

@@ -4,38 +4,70 @@
 
 The same command on the same directory resumes at the last checkpoint and
 gives the losses that an undisturbed run gives (CPU, same versions). Writes
-`metrics.jsonl`, checkpoints of the parameters and the optimiser, and a contact
-sheet of dreams, `dreams.png`.
+`metrics.jsonl`, checkpoints of the parameters and the optimiser (the latest,
+and the best by its loss on held-out episodes), and `dreams.png`: held-out
+frames, their reconstructions and dreams, also in TensorBoard (`tb/`).
+
+The flags of the published script are there too, each for one field of --set.
+
+With --set=train.refresh_every=N the run adopts what a collector has added to
+the directory, every N updates (`collect_data --follow`): `generations.json`
+records when it adopted what, so that a run which resumes does it again alike.
+Dreams are measured on the held-out episodes of the first generation.
 """
 
 import json
+import pathlib
 
 from experiments import cli
 from experiments import inputs
-from experiments import progress
 from experiments import run_directory
 from pokedreamer_jax import config as config_lib
 
 cli.define_run_flags()
 _DATA_DIR = cli.string("data_dir", None, "Directory of recorded experience.")
+_OUT_DIR = cli.string("out_dir", None, "The same as --workdir.")
+_PROFILE_STEPS = cli.integer(
+  "profile_steps", 0, "Updates to trace with the profiler, into DIR/profile."
+)
+
+# Flags of the published script and the fields they set; --set goes before.
+_PUBLISHED = {
+  "epochs": ("train.epochs", "passes, each followed by a validation"),
+  "batch_size": ("train.batch_size", "windows"),
+  "seq_len": ("train.seq_len", "rows of a window"),
+  "det_dim": ("world_model.deter", "GRU units"),
+  "class_num": ("world_model.classes", "classes of a variable"),
+  "category_num": ("world_model.stoch", "categorical variables"),
+  "kl_alpha": ("world_model.kl_alpha", "balance of the KL in family v2"),
+  "lr": ("train.learning_rate", "learning rate"),
+  "max_files": ("train.max_files", "shards, the first ones by name"),
+}
+_FLAGS = {
+  name: cli.string(name, None, f"Sets {field}: {text}.")
+  for name, (field, text) in _PUBLISHED.items()
+}
 
 # What may differ when a run is continued.
 FREE = (
   *("train.steps", "train.log_every", "train.eval_every", "train.save_every"),
+  *("train.epochs", "train.keep_every_epoch", "train.refresh_every"),
   "train.cache_mib",
   *("collect", "latents", "clone", "policy", "actor_critic", "evaluate"),
   "preset",
 )
-_MOST_NAMED = 10  # episodes that are too short
-_COMPILE_S = 25  # on two CPU cores
 
 
 def main() -> None:
-  """Builds the parts and runs the loop."""
-  config = cli.make_config()
-  generation = inputs.open_generation(cli.required("data_dir"), cli.workdir())
+  """Flags to parts."""
+  config = cli.make_config(_published())
+  workdir = pathlib.Path(_OUT_DIR.value or cli.workdir())
+  generation = inputs.open_generation(
+    cli.required("data_dir"), workdir, config.train.max_files
+  )
+  config = inputs.with_epochs(config, generation)
   run = run_directory.open_run(
-    cli.workdir(),
+    workdir,
     "world_model",
     {**config_lib.to_dict(config), **inputs.describe(generation)},
     FREE,
@@ -46,113 +78,30 @@ def main() -> None:
       return
     for line in generation.report():
       run.log(line)
-    train(config, generation, run)
+    from experiments import world_model_training
 
-
-def train(config, generation, run: run_directory.Run) -> None:
-  """Trains to `config.train.steps`, from the last checkpoint on."""
-  import jax
-
-  from data_tools import loader
-  from experiments import world_model_report
-  from pokedreamer_jax.training import world_model as training
-
-  train_index = loader.EpisodeIndex(
-    generation, "train", cache_bytes=config.train.cache_mib << 20
-  )
-  source = loader.BatchSource(
-    train_index,
-    config.train.batch_size,
-    config.train.seq_len,
-    config.seed,
-    fields=world_model_report.FIELDS,
-  )
-  if source.too_short:
-    run.log(f"{source.too_short} episodes are shorter than a window: unused")
-    for line in source.too_short_episodes[:_MOST_NAMED]:
-      run.log(f"  {line}")
-  evaluator = world_model_report.Evaluator(config, generation)
-  state = training.init_state(config.train, _init_params(config, train_index))
-  run_key = jax.random.key(config.seed)
-  update = jax.jit(training.make_update(config), donate_argnums=0)
-
-  store = run.checkpoints(keep=2)
-  step = 0
-  if store.latest_step() is not None:
-    items, loop = store.restore({"params": state.params, "opt": _opt(state)})
-    state = training.TrainState(
-      items["params"], items["opt"]["opt_state"], items["opt"]["step"]
+    trainer = world_model_training.Trainer(
+      config, generation, run, _PROFILE_STEPS.value
     )
-    if loop["source"] != source.fingerprint:
-      raise ValueError(f"{run.path}: the recorded data has changed")
-    step = int(loop["step"])
-    run.log(f"world model: continuing at update {step}")
-  run.truncate_metrics(step)
-
-  def save(at: int) -> None:
-    store.save(
-      at,
-      {"params": state.params, "opt": _opt(state)},
-      {"step": at, "source": source.fingerprint},
-    )
-
-  total = config.train.steps
-  batches = loader.batches(source, step)
-  with progress.Progress("world model", total, "updates", step) as bar:
-    bar.compiling(about_s=_COMPILE_S)
-    while step < total:
-      state, metrics = update(state, next(batches), run_key)
-      step += 1
-      stopping = run.stop_requested
-      logging = step % config.train.log_every == 0 or step == total
-      saving = step % config.train.save_every == 0 or step == total
-      if logging or saving or stopping:
-        values = {k: float(v) for k, v in jax.device_get(metrics).items()}
-        run.check_finite(step, values)
-      if logging:
-        run.metrics(step, values)
-        bar.update(
-          step,
-          loss=values["loss/total"],
-          image=values["loss/image"],
-          kl=values["loss/kl"],
-        )
-      if saving or stopping:
-        save(step)
-      if stopping:
-        store.wait()
-        raise run.stopped(f"update {step} of {total}")
-      if step % config.train.eval_every == 0 and step < total:
-        bar.phase("evaluating", about_s=20)
-        run.metrics(step, evaluator.quick(state.params))
-        evaluator.contact_sheet(state.params, run.path / "dreams.png")
-  store.wait()
-  evaluator.contact_sheet(state.params, run.path / "dreams.png")
-  quick = evaluator.quick(state.params)
-  run.metrics(total, quick)
-  store.close()
-  run.finish({"steps": total, **quick})
-  run.log("world model: " + _summary(quick))
+    values = trainer.train()
+    run.finish({"steps": config.train.steps, **values})
+    run.log("world model: " + _summary(values))
 
 
-def _opt(state) -> dict:
-  return {"opt_state": state.opt_state, "step": state.step}
+def _published() -> list[str]:
+  """The overrides that flags of the published script stand for."""
+  given = {name: flag.value for name, flag in _FLAGS.items() if flag.value}
+  overrides = [f"{_PUBLISHED[name][0]}={text}" for name, text in given.items()]
+  return [*overrides, "train.eval_every=0"] if "epochs" in given else overrides
 
 
-def _init_params(config, index):
-  import jax
-
-  from pokedreamer_jax import tiles
-  from pokedreamer_jax import world_model
-
-  frames = (steps["frame"] for _, steps in index.episodes(["frame"]))
-  table = tiles.build(frames, config.world_model.tile_vocab)
-  key = jax.random.fold_in(jax.random.key(config.seed), 1)
-  return world_model.init(config.world_model, key, table)
-
-
-def _summary(quick: dict) -> str:
-  return ", ".join(f"{name} {value:.3f}" for name, value in quick.items())
+def _summary(values: dict[str, float]) -> str:
+  shown = (inputs.VALIDATION_LOSS, "val/exact", "val/pixels", "val/tiles")
+  return ", ".join(
+    f"{name} {value:.3f}"
+    for name, value in values.items()
+    if name.startswith(shown)
+  )
 
 
 if __name__ == "__main__":

@@ -45,6 +45,11 @@ class Evaluator:
     """How the held-out episodes came about."""
     return self._index.headers
 
+  @property
+  def index(self) -> loader.EpisodeIndex:
+    """The held-out episodes."""
+    return self._index
+
   def windows(self, count: int) -> dict[str, np.ndarray]:
     """`count` fixed windows of context and horizon, fewer if none is left."""
     if count not in self._windows:

@@ -12,6 +12,7 @@ One of the few modules here that touch files.
 from collections.abc import Callable
 from collections.abc import Mapping
 import errno
+import json
 import math
 import pathlib
 import shutil
@@ -37,6 +38,7 @@ class Store:
     keep: int = 2,
     best: str | None = None,
     best_is_high: bool = True,
+    keep_every: int = 0,
   ):
     """Opens or makes the folder and removes what an aborted save left.
 
@@ -46,12 +48,15 @@ class Store:
       best: a name in the `metrics` given to `save`; the best such step is
         kept as well. None keeps only the latest.
       best_is_high: whether a larger value is better.
+      keep_every: steps that are multiples of it stay too; 0 for none.
     """
     if keep < 1:
       raise ValueError(f"keep: {keep}, expected at least 1")
     self.directory = pathlib.Path(directory).absolute()
     self.directory.mkdir(parents=True, exist_ok=True)
     policies: list[Any] = [managers.LatestN(keep)]
+    if keep_every:
+      policies.append(managers.EveryNSteps(keep_every))
     if best is not None:
       policies.append(
         managers.BestN(
@@ -65,6 +70,9 @@ class Store:
       self.directory,
       options=ocp.CheckpointManagerOptions(
         preservation_policy=managers.AnyPreservationPolicy(policies),
+        # Makes Orbax store the metrics: the best is still known when another
+        # process goes on.
+        best_fn=None if best is None else lambda metrics: metrics[best],
         cleanup_tmp_directories=True,
       ),
     )
@@ -173,6 +181,26 @@ def latest_step(directory: str | pathlib.Path) -> int | None:
   """The newest complete step of a store, read without opening it."""
   steps = _complete_steps(_steps_directory(directory))
   return max(steps, default=None)
+
+
+def best_step(
+  directory: str | pathlib.Path, name: str, best_is_high: bool = True
+) -> int | None:
+  """The complete step whose metric is best, None where no step has one.
+
+  Args:
+    directory: a store's folder, or the run directory that holds it.
+    name: the metric, as given to `Store.save`.
+    best_is_high: whether a larger value is better.
+  """
+  directory = _steps_directory(directory)
+  found = []
+  for step in _complete_steps(directory):
+    path = directory / str(step) / "metrics" / "metrics"
+    if path.exists():
+      found.append((json.loads(path.read_text())[name], step))
+  choose = max if best_is_high else min
+  return choose(found, default=(0.0, None))[1]
 
 
 def load_item(

@@ -144,6 +144,10 @@ class TrainConfig:
   """Optimisation of the world model."""
 
   steps: int = 6000
+  # Passes over as many windows as there are in the training episodes of the
+  # first generation; sets `steps`, where it is not 0.
+  epochs: int = 0
+  max_files: int = 0  # shards that a run begins with, by name; 0: all
   batch_size: int = 8  # windows
   seq_len: int = 16  # rows of a window
   burn_in: int = 0  # first rows that carry no loss
@@ -154,16 +158,24 @@ class TrainConfig:
   agc: float = 0.3  # adaptive gradient clipping
   adam_b2: float = 0.99
   log_every: int = 50  # train steps
-  eval_every: int = 2000  # train steps
+  eval_every: int = 2000  # train steps; 0: every epoch
   save_every: int = 500  # train steps
+  keep_every_epoch: bool = False  # beside the best and the latest checkpoints
   eval_windows: int = 64
   cache_mib: int = 1024  # recorded steps kept unpacked, 5.9 kB each
+  refresh_every: int = 0  # train steps between looks at new data; 0: never
 
   def __post_init__(self):
     _at_least(self, 0, "cache_mib")
     _at_least(self, 1, "steps", "batch_size", "decode_rows", "eval_windows")
-    _at_least(self, 1, "log_every", "eval_every", "save_every")
-    _at_least(self, 0, "warmup_steps", "learning_rate")
+    _at_least(self, 1, "log_every", "save_every")
+    _at_least(self, 0, "warmup_steps", "learning_rate", "refresh_every")
+    _at_least(self, 0, "epochs", "max_files", "eval_every")
+    if self.max_files and self.refresh_every:
+      raise ValueError(
+        f"train.max_files: {self.max_files}, expected 0 where new data is "
+        f"adopted (train.refresh_every: {self.refresh_every})"
+      )
     _at_least(self, 2, "seq_len")
     if not 0 <= self.burn_in < self.seq_len:
       raise ValueError(f"train.burn_in: {self.burn_in}, expected 0..seq_len-1")
@@ -408,8 +420,11 @@ def to_dict(config: Any) -> dict[str, Any]:
 def from_dict(values: dict[str, Any]) -> Config:
   """The inverse of `to_dict`.
 
+  A field that is missing was added after the file was written: it takes its
+  default, which does what was done before there was such a field.
+
   Raises:
-    ValueError: unknown or missing fields (a file of another version).
+    ValueError: unknown fields (a file of a newer version).
   """
   return _from_dict(Config, values, "config")
 
@@ -417,14 +432,13 @@ def from_dict(values: dict[str, Any]) -> Config:
 def _from_dict(cls: type, values: dict[str, Any], path: str):
   names = {field.name: field for field in dataclasses.fields(cls)}
   unknown = sorted(set(values) - set(names))
-  missing = sorted(set(names) - set(values))
-  if unknown or missing:
-    raise ValueError(f"{path}: unknown {unknown}, missing {missing}")
+  if unknown:
+    raise ValueError(f"{path}: unknown {unknown}, valid are {sorted(names)}")
   parts = {
-    name: _from_dict(type(field.default), values[name], f"{path}.{name}")
-    if dataclasses.is_dataclass(field.default)
-    else values[name]
-    for name, field in names.items()
+    name: _from_dict(type(names[name].default), value, f"{path}.{name}")
+    if dataclasses.is_dataclass(names[name].default)
+    else value
+    for name, value in values.items()
   }
   return cls(**parts)
 

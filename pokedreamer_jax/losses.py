@@ -6,6 +6,7 @@ import jax.numpy as jnp
 
 from pokedreamer_jax import config as config_lib
 from pokedreamer_jax import reward_heads
+from pokedreamer_jax import sampling
 from pokedreamer_jax import tiles
 from pokedreamer_jax import tokens as tokens_lib
 from pokedreamer_jax import world_model
@@ -20,6 +21,7 @@ def world_model_loss(
   batch: world_model.Batch,
   decode_rows: int,
   burn_in: int = 0,
+  draw: world_model.DrawFn = sampling.straight_through,
 ) -> tuple[jax.Array, Metrics]:
   """Mean nats per row of everything the model predicts.
 
@@ -34,12 +36,13 @@ def world_model_loss(
     batch: fields `[B, T, ...]` and `first_action_tm1` `[B]`.
     decode_rows: rows decoded, at most `B * (T - burn_in)`.
     burn_in: first rows of each window that carry no loss.
+    draw: how latents are drawn from the posterior.
 
   Returns:
     Scalar loss and scalar metrics.
   """
   observe_key, rows_key = jax.random.split(key)
-  seen = world_model.observe(cfg, params, observe_key, batch)
+  seen = world_model.observe(cfg, params, observe_key, batch, draw=draw)
   batch = {
     name: jnp.asarray(value)[:, burn_in:] if value.ndim > 1 else value
     for name, value in batch.items()
@@ -96,6 +99,37 @@ def world_model_loss(
     "posterior/exact_frames": exact,
   }
   return total, metrics
+
+
+def validation_loss(
+  cfg: config_lib.WorldModelConfig,
+  params: world_model.Params,
+  batch: world_model.Batch,
+  burn_in: int = 0,
+) -> Metrics:
+  """The metrics of `world_model_loss`, without chance.
+
+  Latents are the most likely ones and every row is decoded: pass few rows.
+
+  Args:
+    cfg: sizes and loss weights.
+    params: parameters.
+    batch: held-out windows `[B, T, ...]` and `first_action_tm1` `[B]`.
+    burn_in: first rows of each window that carry no loss.
+
+  Returns:
+    Scalar metrics.
+  """
+  windows, rows = batch["is_first"].shape
+  return world_model_loss(
+    cfg,
+    params,
+    jax.random.key(0),  # nothing is drawn but the order of the rows
+    batch,
+    windows * (rows - burn_in),
+    burn_in,
+    draw=lambda _, log_probs: sampling.most_likely_straight_through(log_probs),
+  )[1]
 
 
 def _image_loss(cfg, params, key, batch, feat, decode_rows):

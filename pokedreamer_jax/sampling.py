@@ -29,6 +29,17 @@ def straight_through(key: jax.Array, log_probs: jax.Array) -> jax.Array:
   return hot + (probs - jax.lax.stop_gradient(probs))
 
 
+def most_likely_straight_through(log_probs: jax.Array) -> jax.Array:
+  """The most likely classes, one-hot, with the probabilities' gradient."""
+  return _hard(jnp.exp(log_probs), log_probs)
+
+
+def _hard(soft: jax.Array, scores: jax.Array) -> jax.Array:
+  """The class of the largest score, one-hot, with the gradient of `soft`."""
+  hot = jax.nn.one_hot(jnp.argmax(scores, axis=-1), soft.shape[-1])
+  return hot + (soft - jax.lax.stop_gradient(soft))
+
+
 def one_hot_draw(
   key: jax.Array, log_probs: jax.Array, most_likely: bool
 ) -> jax.Array:

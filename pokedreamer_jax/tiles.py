@@ -84,6 +84,15 @@ def encode(table: TileTable, packed: jax.Array) -> jax.Array:
   return lookup(table, frames.tile_words(packed))
 
 
+def escape_share(table: TileTable, packed: np.ndarray) -> float:
+  """Share of the tiles in frames `[N, 144, 40]` that the table lacks; numpy."""
+  words = np.ascontiguousarray(_tile_words_numpy(packed))
+  known = np.unique(np.asarray(table.words), axis=0)
+  as_one = np.dtype((np.void, words.dtype.itemsize * frames.WORDS))
+  tiles = words.reshape(-1, frames.WORDS).view(as_one)
+  return float(1.0 - np.isin(tiles, known.view(as_one)).mean())
+
+
 def decode(table: TileTable, ids: jax.Array) -> jax.Array:
   """Packed frames of tile numbers `[..., 360]`; an escape shows as checks."""
   words = jnp.concatenate(

@@ -6,6 +6,7 @@ Shape letters: `B` streams, `T` rows, `D` deter, `S` categorical variables of
 is where they are mapped over `[B, T, ...]`.
 """
 
+from collections.abc import Callable
 from collections.abc import Mapping
 import functools
 from typing import Any
@@ -28,6 +29,8 @@ from pokedreamer_jax.networks import rssm
 
 Params = dict[str, Any]
 Batch = Mapping[str, jax.Array]
+# `(key, log-probabilities [S, K]) -> one-hots [S, K]`.
+DrawFn = Callable[[jax.Array, jax.Array], jax.Array]
 
 
 @flax.struct.dataclass
@@ -160,6 +163,7 @@ def observe(
   batch: Batch,
   start: State | None = None,
   infer: bool = False,
+  draw: DrawFn = sampling.straight_through,
 ) -> Posterior:
   """Posterior states of recorded rows.
 
@@ -170,6 +174,7 @@ def observe(
     batch: fields `[B, T, ...]` as in `specs`, and `first_action_tm1` `[B]`.
     start: state before the first row, leaves `[B, ...]`; initial if None.
     infer: guess the tokens from the frames instead of reading the RAM.
+    draw: how latents are drawn from the posterior; carries the gradient.
 
   Returns:
     `Posterior` with leaves `[B, T, ...]`.
@@ -193,7 +198,7 @@ def observe(
     "is_first": batch["is_first"],
   }
   keys = jax.random.split(key, lead[0])
-  stream = functools.partial(_observe_stream, cfg, params, infer)
+  stream = functools.partial(_observe_stream, cfg, params, infer, draw)
   state, post, infer_logits = jax.vmap(stream)(keys, start, rows)
   prior = apply(cfg, params, "rssm", state.deter, state.tokens, method="prior")
   return Posterior(
@@ -264,7 +269,7 @@ def decode(
   return tiles.decode(tile_table(params), jnp.argmax(logits, axis=-1))
 
 
-def _observe_stream(cfg, params, infer, key, start, rows):
+def _observe_stream(cfg, params, infer, draw, key, start, rows):
   """One stream `[T, ...]`: states, posteriors and guessed tokens."""
   cell = functools.partial(apply, cfg, params, "rssm")
   sizes = cfg.token_sizes
@@ -293,7 +298,7 @@ def _observe_stream(cfg, params, infer, key, start, rows):
     if infer:
       seen_t = cell(now["embed"], hot, method="project_seen")
     post = cell(deter, seen_t, method="posterior")
-    stoch = sampling.straight_through(row_key, post)
+    stoch = draw(row_key, post)
     state = State(deter=deter, stoch=stoch.reshape(-1), tokens=hot)
     return state, (state, post, guess)
 

@@ -98,6 +98,19 @@ def make_update(
   return update
 
 
+def make_validation(
+  cfg: config_lib.Config,
+) -> Callable[[world_model.Params, world_model.Batch], losses.Metrics]:
+  """Builds `(params, held-out batch) -> metrics`, not jitted."""
+
+  def validate(params, batch):
+    return losses.validation_loss(
+      cfg.world_model, params, batch, cfg.train.burn_in
+    )
+
+  return validate
+
+
 def _split(params):
   frozen = {name: params[name] for name in FROZEN if name in params}
   return {k: v for k, v in params.items() if k not in FROZEN}, frozen

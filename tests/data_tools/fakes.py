@@ -47,13 +47,13 @@ def chunks(rows):
     yield {k: v[start : start + records.CHUNK_STEPS] for k, v in rows.items()}
 
 
-def write(directory, prefix, episodes, per_shard=2):
+def write(directory, prefix, episodes, per_shard=2, collection="made-up"):
   """Writes (number, length, behaviour) episodes into shards."""
   shards = pathlib.Path(directory) / generations.SHARDS_DIR
   shards.mkdir(parents=True, exist_ok=True)
   with records.ShardWriter(shards, prefix) as writer:
     for i, (number, length, behaviour) in enumerate(episodes):
-      writer.begin(header(number, behaviour))
+      writer.begin(header(number, behaviour, collection))
       for chunk in chunks(steps(length, number)):
         writer.write(chunk)
       writer.end({"number": number})

@@ -38,6 +38,35 @@ def test_more_data_is_another_generation_and_the_old_one_stays(tmp_path):
   assert generations.load(old.path) == old
 
 
+def test_what_was_compared_before_is_not_read_again(tmp_path, monkeypatch):
+  names = fakes.write(tmp_path, "a", _SIX[:4])
+  old = generations.freeze(tmp_path)
+  more = set(fakes.write(tmp_path, "b", _SIX[4:])) - set(names)
+  read = []
+  file_digest = generations.records.file_digest
+
+  def digest(path):
+    read.append(path.name)
+    return file_digest(path)
+
+  monkeypatch.setattr(generations.records, "file_digest", digest)
+  new = generations.freeze(tmp_path, known=old)
+  assert set(read) == more
+  assert new == generations.freeze(tmp_path)
+  _truncate(_shard(tmp_path, names[0]))  # the size is looked at
+  again = generations.freeze(tmp_path, known=new)
+  assert [names[0] in str(item) for item in again.skipped] == [True]
+
+
+def test_the_first_shards_alone_are_another_generation(tmp_path):
+  names = fakes.write(tmp_path, "a", _SIX)
+  few = generations.freeze(tmp_path, max_shards=2)
+  assert [shard.name for shard in few.shards] == names[:2]
+  assert generations.load(few.path) == few
+  assert few.digest != generations.freeze(tmp_path).digest
+  assert generations.freeze(tmp_path, max_shards=3).num_episodes == 6
+
+
 def test_contents_do_not_depend_on_how_shards_were_cut(tmp_path):
   one, many = tmp_path / "one", tmp_path / "many"
   fakes.write(one, "a", _SIX, per_shard=6)

@@ -121,6 +121,23 @@ def test_reading_ahead_can_start_anywhere(index):
       _assert_equal(batch, source[j])
 
 
+def test_nothing_is_read_beyond_the_end(index):
+  source = loader.BatchSource(index, 4, _T, seed=1)
+  read = []
+
+  class Watched(loader.BatchSource):
+    def __getitem__(self, j):
+      read.append(int(j))
+      return super().__getitem__(j)
+
+  watched = Watched(index, 4, _T, seed=1)
+  some = list(loader.batches(watched, 3, stop=8))
+  assert sorted(read) == [3, 4, 5, 6, 7]
+  for j, batch in enumerate(some, 3):
+    _assert_equal(batch, source[j])
+  assert list(loader.batches(source, 8, stop=8)) == []
+
+
 def test_the_fingerprint_tells_changed_data_and_settings(tmp_path, index):
   def fingerprint(index, batch_size=8, seq_len=_T, seed=1, **kwargs):
     source = loader.BatchSource(index, batch_size, seq_len, seed, **kwargs)
@@ -158,23 +175,6 @@ def test_train_and_validation_share_no_episode(generation):
   assert not parts["train"] & parts["val"]
   kinds = {h.behaviour for h in loader.EpisodeIndex(generation, "val").headers}
   assert kinds == set(_KINDS)
-
-
-@pytest.mark.parametrize("count", [1, 2, 3, 400])
-def test_both_splits_have_episodes_as_soon_as_there_are_two(count):
-  headers = [fakes.header(i) for i in range(count)]
-  held_out = loader._held_out(headers, 0.1)
-  assert 0 < held_out.count(False)
-  assert (count == 1) == (not any(held_out))
-  if count == 400:
-    assert 20 < sum(held_out) < 60
-
-
-def test_no_held_out_episode_returns_to_training_as_data_grows():
-  headers = [fakes.header(i, _KINDS[i % 2]) for i in range(100)]
-  before = loader._held_out(headers[:40], 0.1)
-  after = loader._held_out(headers, 0.1)[:40]
-  assert before == after
 
 
 def test_fixed_windows_are_fixed_distinct_and_spread(index):

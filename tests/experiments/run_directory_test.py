@@ -74,6 +74,26 @@ class RunDirectoryTest(parameterized.TestCase):
       run_directory.read_config(self.directory)["train"]["steps"], 50
     )
 
+  def test_a_field_that_an_older_directory_lacks_is_its_default(self):
+    whole = {"seed": 0, "train": {"steps": 10, "agc": 0.3, "burn_in": 0}}
+    older = {"seed": 0, "train": {"steps": 10}}
+    run = self.open(older)
+    run.finish({"score": 1.0})
+    run.close()
+    before = (self.directory / "config.json").read_bytes()
+    again = self.open(whole)
+    self.assertTrue(again.finished)
+    again.close()
+    # What names its checkpoints by this file still finds them.
+    self.assertEqual((self.directory / "config.json").read_bytes(), before)
+    other = {"seed": 0, "train": {"steps": 10, "agc": 0.5, "burn_in": 0}}
+    with self.assertRaisesRegex(ValueError, "train.agc: there 0.3, asked for"):
+      self.open(other)
+    # The other way round it is a difference: what the field did is lost.
+    self.open({"seed": 0, "train": {"steps": 11, "agc": 0.3}}).close()
+    with self.assertRaisesRegex(ValueError, "train.agc: there 0.3, .*'absent'"):
+      self.open(older)
+
   def test_metrics_after_the_restored_step_go(self):
     run = self.open()
     for step in range(6):

@@ -95,6 +95,33 @@ class CheckpointsTest(parameterized.TestCase):
     self.assertEqual(store.latest_step(), 4)
     store.close()
 
+  def test_the_best_stays_the_best_in_another_process(self):
+    def save(store, step, loss):
+      metrics = None if loss is None else {"loss": loss}
+      store.save(step, {"params": {"w": jnp.ones(2)}}, {}, metrics)
+
+    older = checkpoints.Store(self.directory)  # of before there was a best
+    save(older, 0, None)
+    older.close()
+    for losses in ((0.5, 0.1, 0.3, None), (0.2, None, 0.4)):
+      store = checkpoints.Store(
+        self.directory, keep=1, best="loss", best_is_high=False
+      )
+      for loss in losses:
+        save(store, store.latest_step() + 1, loss)
+      store.close()
+      self.assertEqual(checkpoints.best_step(self.directory, "loss", False), 2)
+    self.assertEqual(checkpoints._complete_steps(self.directory), [2, 7])
+    self.assertIsNone(checkpoints.best_step(self.directory / "no", "loss"))
+
+  def test_multiples_of_a_number_stay(self):
+    store = checkpoints.Store(self.directory, keep=1, keep_every=3)
+    for step in range(1, 9):
+      store.save(step, {"params": {"w": jnp.ones(2)}}, {})
+    store.wait()
+    self.assertEqual(store.steps(), [3, 6, 8])
+    store.close()
+
   def test_best_may_be_the_lowest(self):
     store = checkpoints.Store(
       self.directory, keep=1, best="loss", best_is_high=False

@@ -63,6 +63,7 @@ def test_overrides_reach_their_field_alone():
     ("train.save_every=-1", r"save_every: -1, expected at least 1"),
     ("train.learning_rate=-1", r"learning_rate: -1\.0, expected at least 0"),
     ("train.cache_mib=-1", r"cache_mib: -1, expected at least 0"),
+    ("train.refresh_every=-1", r"refresh_every: -1, expected at least 0"),
     ("train.seq_len=1", r"seq_len: 1, expected at least 2"),
     ("train.burn_in=8", r"burn_in: 8, expected 0\.\.seq_len-1"),
     ("train.burn_in=-1", r"burn_in: -1"),
@@ -91,14 +92,27 @@ def test_an_unknown_preset_lists_the_presets():
     config.make("huge")
 
 
-def test_a_file_of_another_version_is_refused():
+def test_a_file_of_a_newer_version_is_refused():
   values = config.to_dict(config.make("tiny"))
   values["train"]["momentum"] = 0.9
   with pytest.raises(ValueError, match=r"config\.train: unknown \['momentum'"):
     config.from_dict(values)
-  del values["train"]["momentum"], values["train"]["agc"]
-  with pytest.raises(ValueError, match=r"config\.train: .*missing \['agc'"):
+  del values["train"]["momentum"]
+  values["sleep"] = {"hours": 8}
+  with pytest.raises(ValueError, match=r"config: unknown \['sleep'"):
     config.from_dict(values)
+
+
+def test_what_an_older_file_lacks_has_its_default():
+  made = config.make("debug", ["train.agc=0.5", "train.seq_len=9"])
+  values = config.to_dict(made)
+  del values["train"]["agc"], values["evaluate"]
+  expected = dataclasses.replace(
+    made,
+    train=dataclasses.replace(made.train, agc=config.TrainConfig().agc),
+    evaluate=config.EvaluateConfig(),
+  )
+  assert config.from_dict(values) == expected != made
 
 
 def test_sizes_by_hand():

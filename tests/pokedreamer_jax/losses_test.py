@@ -267,3 +267,34 @@ def test_without_ram_and_without_burn_in(batch):
   batch["is_first"] = batch["is_first"].at[:, 1:].set(True)
   assert not batch["is_first"].all()
   assert float(run(batch)[1]["loss/dyn"]) == 0.0
+
+
+def test_validation_is_free_of_chance(params, batch):
+  validate = fakes.jit(
+    lambda params, batch: losses.validation_loss(_CFG, params, batch, _BURN)
+  )
+  found = validate(params, batch)
+  # Every window's keys are its place in the batch: no draw depends on it.
+  order = jnp.array([2, 0, 3, 1])
+  turned = validate(params, {name: v[order] for name, v in batch.items()})
+  for name, value in found.items():
+    np.testing.assert_allclose(value, turned[name], rtol=1e-5, err_msg=name)
+  _, sampled, _ = _run(params, batch)
+  assert found.keys() == sampled.keys()
+  assert abs(float(found["loss/total"] - sampled["loss/total"])) > 1e-3
+
+
+def test_validation_takes_the_most_likely_latents(params, batch):
+  def most_likely(_, log_probs):
+    return jax.nn.one_hot(jnp.argmax(log_probs, -1), log_probs.shape[-1])
+
+  @fakes.jit
+  def both(params, batch):
+    expected = losses.world_model_loss(
+      _CFG, params, _KEY, batch, _ROWS, _BURN, most_likely
+    )[1]
+    return losses.validation_loss(_CFG, params, batch, _BURN), expected
+
+  found, expected = both(params, batch)
+  for name, value in expected.items():
+    np.testing.assert_allclose(found[name], value, rtol=1e-5, err_msg=name)

@@ -39,6 +39,16 @@ def test_ties_are_settled_by_the_tiles_themselves():
   _same(tiles.build([left, right], 1), tiles.build([right, left], 1))
 
 
+@pytest.mark.parametrize("vocab", [1, 7, 19, 50])
+def test_the_escape_share_is_that_of_the_encoded_frames(vocab):
+  screens = fakes.screens()
+  table = tiles.build([screens[:4]], vocab)
+  ids = np.asarray(jax.jit(tiles.encode)(table, screens))
+  expected = float((ids == vocab).mean())
+  assert tiles.escape_share(table, screens) == pytest.approx(expected, abs=1e-6)
+  assert (expected > 0) == (vocab < 50)
+
+
 @pytest.mark.parametrize("vocab", [1, 7, 19])
 def test_the_most_frequent_tiles_are_kept(vocab):
   # Uneven counts: later screens are copies of the first.

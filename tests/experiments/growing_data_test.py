@@ -1,0 +1,162 @@
+"""A learner whose data grows: what it adopts when, killed at any moment."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import chex
+import pytest
+
+from experiments import adoptions
+from experiments import metrics
+from pokedreamer_jax import checkpoints
+from tests.data_tools import fakes as data_fakes
+
+_STEPS = 24
+_EVERY = 6
+# Trains, with a collector that adds data before the looks it is told, and is
+# killed by SIGKILL at a named place.
+_PROGRAM = """
+import json, os, signal, sys
+from data_tools import generations
+from experiments import adoptions, cli, train_rssm
+from pokedreamer_jax import checkpoints
+from tests.data_tools import fakes
+
+additions = json.loads(os.environ["ADDITIONS"])
+place, _, number = os.environ["KILL"].partition(":")
+
+def die(*unused):
+  os.kill(os.getpid(), signal.SIGKILL)
+
+def before_look(data_dir, known=None, freeze=generations.freeze):
+  added = additions.pop(0) if additions else None
+  if added:
+    prefix, collection, episodes = added
+    fakes.write(data_dir, prefix, episodes, collection=collection)
+  return freeze(data_dir, known)
+
+def write(directory, record, write=adoptions.write):
+  here = record.looked_until == int(number or -1)
+  if here and place == "before_record":
+    die()
+  write(directory, record)
+  if here and place == "after_record":
+    die()
+
+def save(self, step, *rest, save=checkpoints.Store.save):
+  save(self, step, *rest)
+  if place == "saving" and step == int(number):
+    die()
+
+generations.freeze = before_look
+adoptions.write = write
+checkpoints.Store.save = save
+cli.run_main(train_rssm.main)
+"""
+_FIRST = [(n, 60 + n, "random") for n in range(4)]
+# Sorts before the first data and would turn the held-out episodes round.
+_B = ("b", "b", [(n, 50 + n, "random") for n in range(3)])
+_C = ("c", "a", [(n, 70 + n, "sticky_random") for n in range(3)])
+
+
+@pytest.fixture
+def data(tmp_path):
+  data_fakes.write(tmp_path / "data", "a", _FIRST)
+  return tmp_path / "data"
+
+
+def _start(data, workdir, additions=(), kill="", more=()):
+  arguments = [
+    *("--preset=debug", f"--data_dir={data}", f"--workdir={workdir}"),
+    *(f"--set=train.steps={_STEPS}", "--set=train.log_every=1"),
+    *("--set=train.save_every=5", "--set=train.eval_every=999"),
+    *(f"--set=train.refresh_every={_EVERY}", "--set=world_model.tile_vocab=9"),
+    *("--set=evaluate.windows=2", "--set=evaluate.horizon=5", *more),
+  ]
+  return subprocess.Popen(
+    [sys.executable, "-c", _PROGRAM, *arguments],
+    stdout=subprocess.PIPE,
+    stderr=subprocess.PIPE,
+    text=True,
+    env=os.environ
+    | {
+      "PYTHONPATH": os.pathsep.join(sys.path),
+      "ADDITIONS": json.dumps(additions),
+      "KILL": kill,
+    },
+  )
+
+
+def _finish(*arguments, code=0, **more):
+  process = _start(*arguments, **more)
+  stdout, stderr = process.communicate()
+  assert process.returncode == code, stderr
+  return stdout, stderr
+
+
+def _losses(workdir):
+  return [
+    {name: value for name, value in row.items() if name != "time_s"}
+    for row in metrics.read(workdir / "metrics.jsonl")
+    if "loss/total" in row
+  ]
+
+
+def _adopted(workdir):
+  """Digests differ with the names of shards, what is in them does not."""
+  record = adoptions.read(workdir)
+  return record.looked_until, [(a.update, a.source) for a in record.adopted]
+
+
+def test_killed_around_adoptions_every_later_loss_is_the_same(data, tmp_path):
+  whole, parts = tmp_path / "whole", tmp_path / "parts"
+  other = tmp_path / "other"
+  data_fakes.write(other, "a", _FIRST)
+  killed = {"code": -signal.SIGKILL}
+  # Freezing at the start, then looks at 6 (more), 12 (the same), 18 (more).
+  said, _ = _finish(data, whole, additions=[None, _B, None, _C])
+  expected = _losses(whole)
+  assert [row["step"] for row in expected] == list(range(1, _STEPS + 1))
+  assert "update 6: adopted generation" in said
+  assert "3 more episodes and +153 steps" in said
+  looked_until, adopted = _adopted(whole)
+  assert [update for update, _ in adopted] == [6, 18]
+  assert looked_until == 18
+
+  # No record yet: the look is done anew, and finds what is there.
+  _finish(other, parts, additions=[None, _B], kill="before_record:6", **killed)
+  assert adoptions.read(parts) == adoptions.Record()
+  # A record, and no batch of it read.
+  _finish(other, parts, kill="after_record:6", **killed)
+  assert _adopted(parts) == (6, adopted[:1])
+  # While a checkpoint is being written, in the segment of that adoption.
+  more = ("--set=train.save_every=3",)
+  _finish(other, parts, kill="saving:9", more=more, **killed)
+  assert checkpoints.latest_step(parts / "checkpoints") == 6
+  assert list((parts / "checkpoints").glob("9.*"))  # half of it
+  # In the segment after the last adoption; the last checkpoint is of before
+  # all of them, and what was found at 12 must not be what is there by now.
+  process = _start(
+    *(other, parts, [None, _C]), more=("--set=train.save_every=999",)
+  )
+  while process.poll() is None and len(_losses(parts)) < 20:
+    time.sleep(0.002)
+  process.kill()
+  process.communicate()
+  assert process.returncode == -signal.SIGKILL, "it had ended already"
+  assert checkpoints.latest_step(parts / "checkpoints") == 6
+  assert _adopted(parts) == (18, adopted)
+
+  said, _ = _finish(other, parts)
+  assert "continuing at update 6" in said
+  assert said.count("adopted generation") == 2
+  assert _losses(parts) == expected
+  assert _adopted(parts) == (18, adopted)
+  chex.assert_trees_all_equal(
+    checkpoints.load_item(whole, "params"),
+    checkpoints.load_item(parts, "params"),
+  )
