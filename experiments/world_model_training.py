@@ -119,6 +119,7 @@ class Trainer:
           bar.update(step, **shown)
         if evaluating:
           validated = self._validate(bar)
+          bar.update(step)
         if saving:
           self._save(validated if evaluating else None)
         if stopping:
