@@ -114,6 +114,7 @@ class Trainer:
           bar.update(step, **shown)
         if evaluating:
           validated = self._validate(bar)
+          bar.update(step)
         if saving:
           self._save(validated if evaluating else None)
         if stopping:
@@ -201,8 +202,10 @@ def _opt(state: training.TrainState) -> dict[str, Any]:
   return {"opt_state": state.opt_state, "step": state.step}
 
 
-def _table(params: world_model.Params) -> tiles.TileTable:
+def _table(params: world_model.Params) -> tiles.TileTable | None:
   """A copy of the dictionary: the parameters are donated to the update."""
+  if "tiles" not in params:
+    return None
   return jax.tree.map(np.array, world_model.tile_table(params))
 
 
