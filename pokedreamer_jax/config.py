@@ -25,6 +25,7 @@ POKEMON_RED_TOKENS = (
 )
 REWARDS = ("published", "capped")  # names in `specs.REWARD_WEIGHTS`
 RAM_MODES = ("given", "inferred", "off")
+CODECS = ("dictionary", "pixels")  # see `codecs.py`
 
 
 def _at_least(node: Any, least: int, *names: str) -> None:
@@ -80,6 +81,8 @@ class WorldModelConfig:
   ram: str = "given"  # tokens of observed frames: given, inferred or off
   # Networks.
   hidden: int = 256  # units of every hidden layer
+  encoder: str = "dictionary"  # frames come in as tile numbers or as pixels
+  decoder: str = "dictionary"  # and go out so
   tile_vocab: int = 400  # tiles in the dictionary, the escape not counted
   tile_units: int = 32  # embedding of an 8x8 tile
   block_units: int = 32  # embedding of a 16x16 block of 2x2 tiles
@@ -99,6 +102,8 @@ class WorldModelConfig:
     _at_least(self, 1, "tile_units", "block_units")
     _at_least(self, 2, "classes")
     _one_of(self, "ram", RAM_MODES)
+    _one_of(self, "encoder", CODECS)
+    _one_of(self, "decoder", CODECS)
     # Without a uniform share a probability of 0 makes the KL infinite.
     if not 0.0 < self.unimix < 1.0:
       raise ValueError(
@@ -122,6 +127,11 @@ class WorldModelConfig:
         raise ValueError(f"world_model.tokens: {name!r} is there twice")
       sizes[name] = int(size)
     return sizes
+
+  @property
+  def has_dictionary(self) -> bool:
+    """Whether frames go through the tile dictionary, in or out."""
+    return "dictionary" in (self.encoder, self.decoder)
 
   @property
   def token_dim(self) -> int:

@@ -4,9 +4,9 @@ import chex
 import jax
 import jax.numpy as jnp
 
+from pokedreamer_jax import codecs
 from pokedreamer_jax import config as config_lib
 from pokedreamer_jax import reward_heads
-from pokedreamer_jax import tiles
 from pokedreamer_jax import tokens as tokens_lib
 from pokedreamer_jax import world_model
 
@@ -103,13 +103,11 @@ def _image_loss(cfg, params, key, batch, feat, decode_rows):
   rows = batch["is_first"].size
   chosen = jax.random.permutation(key, rows)[:decode_rows]
   frame = batch["frame"].reshape(rows, *batch["frame"].shape[2:])[chosen]
-  ids = tiles.encode(world_model.tile_table(params), frame)
   chosen_feat = feat.reshape(rows, -1)[chosen]
-  logits = world_model.apply(cfg, params, "decoder", chosen_feat)
-  log_norm = jax.nn.logsumexp(logits, axis=-1)
-  right = jnp.take_along_axis(logits, ids[..., None], axis=-1)[..., 0]
-  nats = jnp.sum(log_norm - right, axis=-1)
-  exact = jnp.all(jnp.max(logits, axis=-1) <= right, axis=-1)
+  outputs = world_model.apply(cfg, params, "decoder", chosen_feat)
+  nats, exact = codecs.score(
+    cfg, world_model.tile_table(params), outputs, frame
+  )
   return jnp.mean(nats), jnp.mean(exact.astype(jnp.float32))
 
 

@@ -15,14 +15,13 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 
+from pokedreamer_jax import codecs
 from pokedreamer_jax import config as config_lib
-from pokedreamer_jax import frames
 from pokedreamer_jax import reward_heads
 from pokedreamer_jax import sampling
 from pokedreamer_jax import specs
 from pokedreamer_jax import tiles
 from pokedreamer_jax import tokens as tokens_lib
-from pokedreamer_jax.networks import codec
 from pokedreamer_jax.networks import heads
 from pokedreamer_jax.networks import rssm
 
@@ -53,7 +52,7 @@ class Posterior:
 def modules(cfg: config_lib.WorldModelConfig) -> dict[str, Any]:
   """The Linen modules of a configuration, by their name in the parameters."""
   parts = {
-    "encoder": codec.TileEncoder(cfg.tile_vocab, cfg.block_units, cfg.hidden),
+    "encoder": codecs.make_encoder(cfg),
     "rssm": rssm.RSSMCell(
       deter=cfg.deter,
       stoch=cfg.stoch,
@@ -62,9 +61,7 @@ def modules(cfg: config_lib.WorldModelConfig) -> dict[str, Any]:
       token_dim=cfg.token_dim,
       unimix=cfg.unimix,
     ),
-    "decoder": codec.TileDecoder(
-      cfg.tile_vocab, cfg.tile_units, cfg.block_units
-    ),
+    "decoder": codecs.make_decoder(cfg),
     "reward": heads.RewardPredictor(cfg.hidden, reward_heads.NUM_OUTPUTS),
     "continue": heads.ContinuePredictor(cfg.hidden),
   }
@@ -74,25 +71,31 @@ def modules(cfg: config_lib.WorldModelConfig) -> dict[str, Any]:
 
 
 def init(
-  cfg: config_lib.WorldModelConfig, key: jax.Array, table: tiles.TileTable
+  cfg: config_lib.WorldModelConfig,
+  key: jax.Array,
+  table: tiles.TileTable | None,
 ) -> Params:
   """Fresh parameters; the tile dictionary is part of them, not trained.
 
   Args:
     cfg: sizes.
     key: typed PRNG key; consumed.
-    table: dictionary of `cfg.tile_vocab` tiles.
+    table: dictionary of `cfg.tile_vocab` tiles; unused, and None will do,
+      where both codecs are `pixels`.
 
   Raises:
     ValueError: a token without a reader, or a table of another size.
   """
   tokens_lib.check(cfg.token_sizes)
-  if table.vocab != cfg.tile_vocab:
-    raise ValueError(f"tile_vocab: table {table.vocab}, {cfg.tile_vocab=}")
+  if not cfg.has_dictionary:
+    table = None
+  elif table is None or table.vocab != cfg.tile_vocab:
+    vocab = None if table is None else table.vocab
+    raise ValueError(f"tile_vocab: table {vocab}, {cfg.tile_vocab=}")
   feat = jnp.zeros((1, cfg.feat_dim))
   state = initial_state(cfg, (1,))
   examples = {
-    "encoder": (jnp.zeros((1, frames.NUM_TILES), jnp.int32),),
+    "encoder": (codecs.encoder_input(cfg, table, _blank_frames((1,))),),
     "rssm": (
       state.deter,
       state.stoch,
@@ -107,13 +110,14 @@ def init(
     key, init_key = jax.random.split(key)
     variables = module.init(init_key, *examples.get(name, (feat,)))
     params[name] = variables["params"]
-  params["tiles"] = {"words": table.words, "hashes": table.hashes}
+  if table is not None:
+    params["tiles"] = {"words": table.words, "hashes": table.hashes}
   return params
 
 
-def tile_table(params: Params) -> tiles.TileTable:
-  """The dictionary that the parameters carry."""
-  return tiles.TileTable(**params["tiles"])
+def tile_table(params: Params) -> tiles.TileTable | None:
+  """The dictionary that the parameters carry, if they need one."""
+  return tiles.TileTable(**params["tiles"]) if "tiles" in params else None
 
 
 def apply(
@@ -178,9 +182,8 @@ def observe(
   chex.assert_rank(batch["is_first"], 2)
   if start is None:
     start = initial_state(cfg, lead[:1])
-  embed = apply(
-    cfg, params, "encoder", tiles.encode(tile_table(params), batch["frame"])
-  )
+  seen = codecs.encoder_input(cfg, tile_table(params), batch["frame"])
+  embed = apply(cfg, params, "encoder", seen)
   if infer or not cfg.token_sizes:  # the batch may hold no RAM fields
     hot = jnp.zeros((*lead, cfg.token_dim))
   else:
@@ -260,8 +263,13 @@ def decode(
   cfg: config_lib.WorldModelConfig, params: Params, state: State
 ) -> jax.Array:
   """The most likely packed frames `[..., 144, 40]` uint8 of states."""
-  logits = apply(cfg, params, "decoder", features(state))
-  return tiles.decode(tile_table(params), jnp.argmax(logits, axis=-1))
+  outputs = apply(cfg, params, "decoder", features(state))
+  return codecs.most_likely_frames(cfg, tile_table(params), outputs)
+
+
+def _blank_frames(lead: tuple[int, ...]) -> jax.Array:
+  size = (specs.FRAME_HEIGHT, specs.PACKED_WIDTH)
+  return jnp.zeros((*lead, *size), jnp.uint8)
 
 
 def _observe_stream(cfg, params, infer, key, start, rows):

@@ -71,6 +71,8 @@ def test_overrides_reach_their_field_alone():
     ("world_model.unimix=0", r"unimix: 0\.0, expected between 0 and 1"),
     ("world_model.unimix=1", r"unimix: 1\.0"),
     ("world_model.ram=maybe", r"'maybe', expected one of .*'inferred'"),
+    ("world_model.encoder=conv", r"'conv', expected one of .*'pixels'"),
+    ("world_model.decoder=tiles", r"'tiles', expected one of .*'dictionary'"),
     ("world_model.tokens=map", r"'map', expected name:size"),
     ("world_model.tokens=map:1", r"'map:1', expected name:size"),
     ("world_model.tokens=map:4 map:8", r"'map' is there twice"),
