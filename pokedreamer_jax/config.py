@@ -42,6 +42,19 @@ def _one_of(node: Any, name: str, allowed: Sequence[str]) -> None:
     )
 
 
+def _sizes(field: str, text: str) -> dict[str, int]:
+  """Name -> size of `name:size ...`, in order."""
+  sizes: dict[str, int] = {}
+  for item in text.split():
+    name, _, size = item.partition(":")
+    if not size.isdigit() or int(size) < 2:
+      raise ValueError(f"{field}: {item!r}, expected name:size with size >= 2")
+    if name in sizes:
+      raise ValueError(f"{field}: {name!r} is there twice")
+    sizes[name] = int(size)
+  return sizes
+
+
 @dataclasses.dataclass(frozen=True)
 class CollectConfig:
   """What is recorded from the emulator."""
@@ -79,6 +92,9 @@ class WorldModelConfig:
   classes: int = 16  # classes of each
   tokens: str = PRACTICE_TOKENS  # RAM variables in the state, `name:size`
   ram: str = "given"  # tokens of observed frames: given, inferred or off
+  # Memory variables read off the features, `name:size` (see `ram_heads.py`).
+  ram_heads: str = ""
+  ram_heads_gradient: bool = True  # whether their loss shapes the features
   # Networks.
   hidden: int = 256  # units of every hidden layer
   encoder: str = "dictionary"  # frames come in as tile numbers or as pixels
@@ -96,6 +112,7 @@ class WorldModelConfig:
   free_nats: float = 0.1
   reward_scale: float = 1.0
   cont_scale: float = 1.0
+  ram_scale: float = 1.0  # of the sum over all RAM heads
 
   def __post_init__(self):
     _at_least(self, 1, "deter", "stoch", "hidden", "tile_vocab")
@@ -109,24 +126,20 @@ class WorldModelConfig:
       raise ValueError(
         f"world_model.unimix: {self.unimix}, expected between 0 and 1"
       )
-    _ = self.token_sizes  # raises where `tokens` cannot be read
+    _sizes("world_model.tokens", self.tokens)  # raises where unreadable
+    _ = self.ram_head_sizes
 
   @property
   def token_sizes(self) -> dict[str, int]:
     """Name -> number of values, in order; empty where RAM is off."""
     if self.ram == "off":
       return {}
-    sizes = {}
-    for item in self.tokens.split():
-      name, _, size = item.partition(":")
-      if not size.isdigit() or int(size) < 2:
-        raise ValueError(
-          f"world_model.tokens: {item!r}, expected name:size with size >= 2"
-        )
-      if name in sizes:
-        raise ValueError(f"world_model.tokens: {name!r} is there twice")
-      sizes[name] = int(size)
-    return sizes
+    return _sizes("world_model.tokens", self.tokens)
+
+  @property
+  def ram_head_sizes(self) -> dict[str, int]:
+    """Name -> number of bins of every RAM head, in order."""
+    return _sizes("world_model.ram_heads", self.ram_heads)
 
   @property
   def has_dictionary(self) -> bool:

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 
 from pokedreamer_jax import codecs
 from pokedreamer_jax import config as config_lib
+from pokedreamer_jax import ram_heads
 from pokedreamer_jax import reward_heads
 from pokedreamer_jax import tokens as tokens_lib
 from pokedreamer_jax import world_model
@@ -24,8 +25,8 @@ def world_model_loss(
   """Mean nats per row of everything the model predicts.
 
   image + tokens + KL (balanced, with free nats; DreamerV3 eq. 3 to 5) + reward
-  terms + continue. Only `decode_rows` random rows are decoded: the decoder is
-  the dearest part, and the other rows still train the dynamics.
+  terms + continue + RAM heads. Only `decode_rows` random rows are decoded: the
+  decoder is the dearest part, and the other rows still train the dynamics.
 
   Args:
     cfg: sizes and loss weights.
@@ -89,6 +90,10 @@ def world_model_loss(
     f"token/{name}": jnp.mean(follows * value)
     for name, value in per_token.items()
   }
+  if cfg.ram_head_sizes:
+    nats, ram_metrics = _ram_loss(cfg, params, batch, feat)
+    total += cfg.ram_scale * nats
+    metrics |= ram_metrics
   metrics |= {
     "loss/total": total,
     "loss/image": image,
@@ -109,6 +114,20 @@ def _image_loss(cfg, params, key, batch, feat, decode_rows):
     cfg, world_model.tile_table(params), outputs, frame
   )
   return jnp.mean(nats), jnp.mean(exact.astype(jnp.float32))
+
+
+def _ram_loss(cfg, params, batch, feat):
+  """Mean nats a row over all RAM heads, and how well each of them reads."""
+  if not cfg.ram_heads_gradient:
+    feat = jax.lax.stop_gradient(feat)
+  sizes = cfg.ram_head_sizes
+  outputs = world_model.apply(cfg, params, "ram", feat)
+  nats = ram_heads.cross_entropy(sizes, outputs, batch)
+  errors = ram_heads.errors(sizes, outputs, batch)
+  metrics = {f"ram/{name}": jnp.mean(value) for name, value in nats.items()}
+  total = sum(metrics.values(), jnp.zeros(()))
+  metrics |= {f"ram_error/{name}": jnp.mean(v) for name, v in errors.items()}
+  return total, metrics | {"loss/ram": total}
 
 
 def _kl(log_p: jax.Array, log_q: jax.Array) -> jax.Array:

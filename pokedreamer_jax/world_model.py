@@ -17,6 +17,7 @@ import jax.numpy as jnp
 
 from pokedreamer_jax import codecs
 from pokedreamer_jax import config as config_lib
+from pokedreamer_jax import ram_heads
 from pokedreamer_jax import reward_heads
 from pokedreamer_jax import sampling
 from pokedreamer_jax import specs
@@ -67,6 +68,9 @@ def modules(cfg: config_lib.WorldModelConfig) -> dict[str, Any]:
   }
   if cfg.token_sizes:
     parts["chain"] = rssm.TokenChain(tuple(cfg.token_sizes.values()))
+  if cfg.ram_head_sizes:
+    outputs = sum(cfg.ram_head_sizes.values())
+    parts["ram"] = heads.RamPredictor(cfg.hidden, outputs)
   return parts
 
 
@@ -84,9 +88,11 @@ def init(
       where both codecs are `pixels`.
 
   Raises:
-    ValueError: a token without a reader, or a table of another size.
+    ValueError: a token or a RAM head without a reader, or a table of another
+      size.
   """
   tokens_lib.check(cfg.token_sizes)
+  ram_heads.check(cfg.ram_head_sizes)
   if not cfg.has_dictionary:
     table = None
   elif table is None or table.vocab != cfg.tile_vocab:
@@ -265,6 +271,16 @@ def decode(
   """The most likely packed frames `[..., 144, 40]` uint8 of states."""
   outputs = apply(cfg, params, "decoder", features(state))
   return codecs.most_likely_frames(cfg, tile_table(params), outputs)
+
+
+def read_ram(
+  cfg: config_lib.WorldModelConfig, params: Params, state: State
+) -> dict[str, ram_heads.Reading]:
+  """What the RAM heads read off states `[...]`; empty without heads."""
+  if not cfg.ram_head_sizes:
+    return {}
+  outputs = apply(cfg, params, "ram", features(state))
+  return ram_heads.read(cfg.ram_head_sizes, outputs)
 
 
 def _blank_frames(lead: tuple[int, ...]) -> jax.Array:

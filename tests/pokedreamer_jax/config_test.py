@@ -75,6 +75,8 @@ def test_overrides_reach_their_field_alone():
     ("world_model.decoder=tiles", r"'tiles', expected one of .*'dictionary'"),
     ("world_model.tokens=map", r"'map', expected name:size"),
     ("world_model.tokens=map:1", r"'map:1', expected name:size"),
+    ("world_model.ram_heads=xp", r"ram_heads: 'xp', expected name:size"),
+    ("world_model.ram_heads=xp:9 xp:5", r"ram_heads: 'xp' is there twice"),
     ("world_model.tokens=map:4 map:8", r"'map' is there twice"),
     ("evaluate.windows=1", r"windows: 1, expected at least 2"),
     ("collect.episode_length=1", r"episode_length: 1"),
