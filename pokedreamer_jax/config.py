@@ -26,6 +26,7 @@ POKEMON_RED_TOKENS = (
 REWARDS = ("published", "capped")  # names in `specs.REWARD_WEIGHTS`
 RAM_MODES = ("given", "inferred", "off")
 CODECS = ("dictionary", "pixels")  # see `codecs.py`
+PARAMETER_NAMES = ("kernel", "table", "bias", "scale")  # of the networks
 
 
 def _at_least(node: Any, least: int, *names: str) -> None:
@@ -175,6 +176,11 @@ class TrainConfig:
   warmup_steps: int = 100
   decay_share: float = 0.4  # last share of the steps decays linearly to 0
   agc: float = 0.3  # adaptive gradient clipping
+  clip_norm: float = 0.0  # largest norm of the whole gradient; 0 is off
+  # Decoupled weight decay (AdamW) of the parameters with these names, a share
+  # per update times the learning rate. Norms and biases are left out.
+  weight_decay: float = 0.0
+  decay_names: str = "kernel,table"
   adam_b2: float = 0.99
   log_every: int = 50  # train steps
   eval_every: int = 2000  # train steps
@@ -185,11 +191,22 @@ class TrainConfig:
     _at_least(self, 1, "steps", "batch_size", "decode_rows", "eval_windows")
     _at_least(self, 1, "log_every", "eval_every", "save_every")
     _at_least(self, 0, "warmup_steps", "learning_rate")
+    _at_least(self, 0, "clip_norm", "weight_decay")
     _at_least(self, 2, "seq_len")
+    if not set(self.decay_name_set) <= set(PARAMETER_NAMES):
+      raise ValueError(
+        f"train.decay_names: {self.decay_names!r}, expected some of "
+        + ", ".join(PARAMETER_NAMES)
+      )
     if not 0 <= self.burn_in < self.seq_len:
       raise ValueError(f"train.burn_in: {self.burn_in}, expected 0..seq_len-1")
     if not 0.0 <= self.decay_share <= 1.0:
       raise ValueError(f"train.decay_share: {self.decay_share}, expected 0..1")
+
+  @property
+  def decay_name_set(self) -> frozenset[str]:
+    """The names in `decay_names`."""
+    return frozenset(name.strip() for name in self.decay_names.split(","))
 
 
 @dataclasses.dataclass(frozen=True)

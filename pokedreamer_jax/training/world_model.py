@@ -1,6 +1,8 @@
 """Train state, optimiser and update step of the world model."""
 
 from collections.abc import Callable
+import functools
+from typing import Any
 
 import flax.struct
 import jax
@@ -41,10 +43,35 @@ def learning_rate(cfg: config_lib.TrainConfig) -> optax.Schedule:
 
 
 def optimiser(cfg: config_lib.TrainConfig) -> optax.GradientTransformation:
-  """Adam with adaptive gradient clipping (Brock et al. 2021)."""
-  return optax.chain(
-    optax.adaptive_grad_clip(cfg.agc),
-    optax.adam(learning_rate(cfg), b1=0.9, b2=cfg.adam_b2),
+  """Adam with adaptive gradient clipping (Brock et al. 2021).
+
+  With weight decay it is AdamW. A bound on the whole gradient's norm comes
+  after the adaptive one, which has then tamed single layers: one of them alone
+  does not shrink the step of all. What is off is no part of the chain, so that
+  checkpoints do not depend on what was added since.
+  """
+  chain = [optax.adaptive_grad_clip(cfg.agc)]
+  if cfg.clip_norm:
+    chain.append(optax.clip_by_global_norm(cfg.clip_norm))
+  if cfg.weight_decay:
+    chain.append(
+      optax.adamw(
+        learning_rate(cfg),
+        b1=0.9,
+        b2=cfg.adam_b2,
+        weight_decay=cfg.weight_decay,
+        mask=functools.partial(decayed, cfg),
+      )
+    )
+  else:
+    chain.append(optax.adam(learning_rate(cfg), b1=0.9, b2=cfg.adam_b2))
+  return optax.chain(*chain)
+
+
+def decayed(cfg: config_lib.TrainConfig, weights: world_model.Params) -> Any:
+  """Whether weight decay acts on each parameter: by its own, last name."""
+  return jax.tree_util.tree_map_with_path(
+    lambda path, _: path[-1].key in cfg.decay_name_set, weights
   )
 
 
