@@ -26,6 +26,7 @@ POKEMON_RED_TOKENS = (
 REWARDS = ("published", "capped")  # names in `specs.REWARD_WEIGHTS`
 RAM_MODES = ("given", "inferred", "off")
 CODECS = ("dictionary", "pixels")  # see `codecs.py`
+COMPUTE_DTYPES = ("float32", "bfloat16")
 PARAMETER_NAMES = ("kernel", "table", "bias", "scale")  # of the networks
 
 
@@ -104,6 +105,9 @@ class WorldModelConfig:
   tile_units: int = 32  # embedding of an 8x8 tile
   block_units: int = 32  # embedding of a 16x16 block of 2x2 tiles
   unimix: float = 0.01  # uniform share of every categorical (DreamerV3)
+  # What the networks calculate in; parameters, losses and what leaves a network
+  # are float32. bfloat16 pays on accelerators, and on a CPU costs time.
+  compute_dtype: str = "float32"
   # Loss weights; image and token losses are sums of nats per frame.
   image_scale: float = 0.2
   token_scale: float = 2.0
@@ -122,6 +126,7 @@ class WorldModelConfig:
     _one_of(self, "ram", RAM_MODES)
     _one_of(self, "encoder", CODECS)
     _one_of(self, "decoder", CODECS)
+    _one_of(self, "compute_dtype", COMPUTE_DTYPES)
     # Without a uniform share a probability of 0 makes the KL infinite.
     if not 0.0 < self.unimix < 1.0:
       raise ValueError(

@@ -129,9 +129,28 @@ def tile_table(params: Params) -> tiles.TileTable | None:
 def apply(
   cfg: config_lib.WorldModelConfig, params: Params, name: str, *args, **kwargs
 ):
-  """Applies the module called `name`; `method=` as in Linen."""
-  module = modules(cfg)[name]
-  return module.apply({"params": params[name]}, *args, **kwargs)
+  """Applies the module called `name`; `method=` as in Linen.
+
+  The one place of `compute_dtype`: parameters and inputs are rounded to it
+  here, and outputs come back as float32. So the recurrent state is rounded
+  once a step, as in DreamerV3.
+  """
+  module, weights = modules(cfg)[name], params[name]
+  if cfg.compute_dtype == "float32":
+    return module.apply({"params": weights}, *args, **kwargs)
+  weights, args = _rounded((weights, args), jnp.dtype(cfg.compute_dtype))
+  outputs = module.apply({"params": weights}, *args, **kwargs)
+  return _rounded(outputs, jnp.float32)
+
+
+def _rounded(tree: Any, dtype: Any) -> Any:
+  """`tree` with its floating leaves as `dtype`."""
+  return jax.tree.map(
+    lambda leaf: (
+      leaf.astype(dtype) if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf
+    ),
+    tree,
+  )
 
 
 def initial_state(

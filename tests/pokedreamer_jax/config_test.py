@@ -70,6 +70,7 @@ def test_overrides_reach_their_field_alone():
     ("train.weight_decay=-1", r"weight_decay: -1\.0, expected at least 0"),
     ("train.decay_names=tabel", r"'tabel', expected some of kernel, table"),
     ("train.decay_names=kernel,", r"'kernel,', expected some of"),
+    ("world_model.compute_dtype=half", r"'half', expected one of .*bfloat16"),
     ("world_model.classes=1", r"classes: 1, expected at least 2"),
     ("world_model.block_units=0", r"block_units: 0, expected at least 1"),
     ("world_model.unimix=0", r"unimix: 0\.0, expected between 0 and 1"),
