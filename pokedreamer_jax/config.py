@@ -23,6 +23,18 @@ POKEMON_RED_TOKENS = (
   "badges:9 capture_items:32 party_size:7 dex_owned:152 level:101 "
   "enemy_species:256 enemy_hp:128 hp:128"
 )
+# RAM heads and their number of bins (see `ram_heads.py`).
+PRACTICE_RAM_HEADS = (
+  "hp_share:17 xp:33 badges:9 dex_owned:32 dex_seen:32 enemy_species:32 "
+  "enemy_hp:64 enemy_level:32 money:33 event_flags:33"
+)
+POKEMON_RED_RAM_HEADS = (
+  "hp_share:33 xp:65 badges:9 dex_owned:152 dex_seen:152 enemy_species:256 "
+  "enemy_hp:128 enemy_level:101 money:65 event_flags:65"
+)
+# To be added where RAM tokens are off and nothing else says where one is.
+PRACTICE_PLACE_HEADS = "map:32 y:64 x:64 facing:4 battle:4 dialog:2"
+POKEMON_RED_PLACE_HEADS = "map:256 y:160 x:96 facing:4 battle:4 dialog:2"
 REWARDS = ("published", "capped")  # names in `specs.REWARD_WEIGHTS`
 RAM_MODES = ("given", "inferred", "off")
 CODECS = ("dictionary", "pixels")  # see `codecs.py`
@@ -422,7 +434,86 @@ def _debug() -> Config:
   )
 
 
-PRESETS = {"tiny": _tiny, "debug": _debug}
+def _small() -> Config:
+  """The great vale on one GPU, or on a patient CPU. Not measured yet.
+
+      python -m experiments.quickstart --preset=small \\
+        --rom=data_tools/cartridge/great_vale.gb --workdir=runs/small
+
+  The dictionary holds 1,200 tiles, 99.86 % of those seen in that world.
+  """
+  return Config(
+    preset="small",
+    collect=CollectConfig(episodes=400, episode_length=1024),
+    world_model=WorldModelConfig(
+      deter=512,
+      stoch=32,
+      classes=32,
+      hidden=512,
+      tile_vocab=1200,
+      tile_units=48,
+      block_units=48,
+      ram_heads=PRACTICE_RAM_HEADS,
+    ),
+    train=TrainConfig(
+      steps=20_000,
+      batch_size=16,
+      seq_len=32,
+      burn_in=8,
+      decode_rows=64,
+      learning_rate=1e-3,
+      warmup_steps=500,
+      save_every=1000,
+      eval_every=5000,
+    ),
+    actor_critic=ActorCriticConfig(units=512),
+  )
+
+
+def _v3() -> Config:
+  """Whole games, pixel by pixel, on one or more accelerators. Not measured yet.
+
+      python -m experiments.train_rssm --preset=v3 \\
+        --data_dir=runs/red/data --workdir=runs/red/world_model
+
+  Sized for the memory of Pokemon Red, and for accelerators: several share the
+  work by `train.mesh`. Its parameters take 184 MB.
+  """
+  return Config(
+    preset="v3",
+    collect=CollectConfig(episodes=1000, episode_length=2048),
+    world_model=WorldModelConfig(
+      deter=1024,
+      stoch=32,
+      classes=64,
+      tokens=POKEMON_RED_TOKENS,
+      hidden=640,
+      encoder="pixels",
+      decoder="pixels",
+      tile_units=64,
+      block_units=40,
+      ram_heads=POKEMON_RED_RAM_HEADS,
+      compute_dtype="bfloat16",
+      image_scale=0.05,  # a frame is 23,040 pixels here, not 360 tiles
+    ),
+    train=TrainConfig(
+      steps=100_000,
+      batch_size=32,
+      seq_len=64,
+      burn_in=8,
+      decode_rows=512,
+      learning_rate=4e-4,
+      warmup_steps=1000,
+      clip_norm=100.0,
+      weight_decay=0.01,
+      save_every=1000,
+      eval_every=10_000,
+    ),
+    actor_critic=ActorCriticConfig(units=512),
+  )
+
+
+PRESETS = {"tiny": _tiny, "debug": _debug, "small": _small, "v3": _v3}
 
 
 def make(preset: str, overrides: Sequence[str] = (), seed: int = 0) -> Config:

@@ -212,6 +212,36 @@ def test_the_dictionary_is_never_trained():
 
 
 @pytest.mark.parametrize("preset", sorted(config.PRESETS))
+@pytest.mark.parametrize("game", ["its own", "pokemon red"])
+def test_the_parameters_of_every_preset_stay_below_200_megabytes(preset, game):
+  overrides = []
+  if game == "pokemon red":
+    heads = f"{config.POKEMON_RED_RAM_HEADS} {config.POKEMON_RED_PLACE_HEADS}"
+    overrides = [
+      f"world_model.tokens={config.POKEMON_RED_TOKENS}",
+      f"world_model.ram_heads={heads}",
+    ]
+  cfg = config.make(preset, overrides).world_model
+  params = jax.eval_shape(
+    functools.partial(world_model.init, cfg), _KEY, fakes.table(cfg.tile_vocab)
+  )
+  stored = sum(
+    leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(params)
+  )
+  assert stored < 200e6
+  # What is stored is what training starts from, not a smaller copy.
+  floats = {leaf.dtype for leaf in jax.tree.leaves(params)} - {
+    jnp.dtype("uint32")
+  }
+  assert floats == {jnp.dtype("float32")}
+
+
+@pytest.mark.parametrize("preset", ["small", "v3"])
+def test_larger_presets_burn_in(preset):
+  assert config.make(preset).train.burn_in == 8
+
+
+@pytest.mark.parametrize("preset", sorted(config.PRESETS))
 def test_the_update_lowers_for_an_accelerator(preset):
   cfg = config.make(preset)
   shape = (cfg.train.batch_size, cfg.train.seq_len)
