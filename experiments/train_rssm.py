@@ -22,6 +22,7 @@ _DATA_DIR = cli.string("data_dir", None, "Directory of recorded experience.")
 # What may differ when a run is continued.
 FREE = (
   *("train.steps", "train.log_every", "train.eval_every", "train.save_every"),
+  "train.mesh",
   *("collect", "latents", "clone", "policy", "actor_critic", "evaluate"),
   "preset",
 )
@@ -53,22 +54,29 @@ def train(config, generation, run: run_directory.Run) -> None:
 
   from data_tools import loader
   from experiments import world_model_report
+  from pokedreamer_jax.training import mesh as meshes
   from pokedreamer_jax.training import world_model as training
 
+  mesh = meshes.make(config.train)
   train_index = loader.EpisodeIndex(generation, "train")
   source = loader.BatchSource(
     train_index,
     config.train.batch_size,
     config.train.seq_len,
     config.seed,
+    jax.process_index(),
+    jax.process_count(),
     fields=world_model_report.FIELDS,
   )
   if source.too_short:
     run.log(f"{source.too_short} episodes are shorter than a window: unused")
   evaluator = world_model_report.Evaluator(config, generation)
-  state = training.init_state(config.train, _init_params(config, train_index))
+  state = meshes.place_state(
+    mesh,
+    training.init_state(config.train, _init_params(config, train_index)),
+  )
   run_key = jax.random.key(config.seed)
-  update = jax.jit(training.make_update(config), donate_argnums=0)
+  update = meshes.jit_update(mesh, config, state)
 
   store = run.checkpoints(keep=2)
   step = 0
@@ -95,7 +103,8 @@ def train(config, generation, run: run_directory.Run) -> None:
   with progress.Progress("world model", total, "updates", step) as bar:
     bar.compiling(about_s=_COMPILE_S)
     while step < total:
-      state, metrics = update(state, next(batches), run_key)
+      batch = meshes.place_batch(mesh, next(batches))
+      state, metrics = update(state, batch, run_key)
       step += 1
       stopping = run.stop_requested
       logging = step % config.train.log_every == 0 or step == total

@@ -39,6 +39,7 @@ REWARDS = ("published", "capped")  # names in `specs.REWARD_WEIGHTS`
 RAM_MODES = ("given", "inferred", "off")
 CODECS = ("dictionary", "pixels")  # see `codecs.py`
 COMPUTE_DTYPES = ("float32", "bfloat16")
+MESH_AXES = ("data", "fsdp")  # see `training/mesh.py`
 PARAMETER_NAMES = ("kernel", "table", "bias", "scale")  # of the networks
 
 
@@ -199,6 +200,9 @@ class TrainConfig:
   weight_decay: float = 0.0
   decay_names: str = "kernel,table"
   adam_b2: float = 0.99
+  # Devices that share a batch (data), and those that share the parameters as
+  # well (fsdp); -1 stands for all that are left.
+  mesh: str = "data=-1,fsdp=1"
   log_every: int = 50  # train steps
   eval_every: int = 2000  # train steps
   save_every: int = 500  # train steps
@@ -219,6 +223,27 @@ class TrainConfig:
       raise ValueError(f"train.burn_in: {self.burn_in}, expected 0..seq_len-1")
     if not 0.0 <= self.decay_share <= 1.0:
       raise ValueError(f"train.decay_share: {self.decay_share}, expected 0..1")
+
+    _ = self.mesh_sizes  # raises where it cannot be read
+
+  @property
+  def mesh_sizes(self) -> dict[str, int]:
+    """Devices along each of `MESH_AXES`; at most one is -1, all others."""
+    sizes = dict.fromkeys(MESH_AXES, 1)
+    try:
+      given = [item.split("=") for item in self.mesh.split(",")]
+      read = {name.strip(): int(size) for name, size in given}
+      good = set(read) <= set(sizes) and len(read) == len(given)
+      sizes |= read
+    except ValueError:
+      good = False
+    values = sorted(sizes.values())
+    if not good or values[0] < -1 or values[0] == 0 or values[1] < 1:
+      raise ValueError(
+        f"train.mesh: {self.mesh!r}, expected data=N,fsdp=N with devices from "
+        "1, at most one of them -1"
+      )
+    return sizes
 
   @property
   def decay_name_set(self) -> frozenset[str]:

@@ -1,5 +1,8 @@
 """The world model's training loss."""
 
+from collections.abc import Callable
+from typing import Any
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -12,6 +15,8 @@ from pokedreamer_jax import tokens as tokens_lib
 from pokedreamer_jax import world_model
 
 Metrics = dict[str, jax.Array]
+# A pytree of rows `[N, ...]` -> the same rows, shared out over devices.
+SpreadFn = Callable[[Any], Any]
 
 
 def world_model_loss(
@@ -21,6 +26,7 @@ def world_model_loss(
   batch: world_model.Batch,
   decode_rows: int,
   burn_in: int = 0,
+  spread: SpreadFn = lambda rows: rows,
 ) -> tuple[jax.Array, Metrics]:
   """Mean nats per row of everything the model predicts.
 
@@ -35,6 +41,8 @@ def world_model_loss(
     batch: fields `[B, T, ...]` and `first_action_tm1` `[B]`.
     decode_rows: rows decoded, at most `B * (T - burn_in)`.
     burn_in: first rows of each window that carry no loss.
+    spread: shares the rows to decode out over devices (`mesh.spread`). They
+      come from anywhere in the batch, so that every device would decode all.
 
   Returns:
     Scalar loss and scalar metrics.
@@ -49,7 +57,9 @@ def world_model_loss(
   feat = world_model.features(seen.state)
   lead = batch["is_first"].shape
 
-  image, exact = _image_loss(cfg, params, rows_key, batch, feat, decode_rows)
+  image, exact = _image_loss(
+    cfg, params, rows_key, batch, feat, decode_rows, spread
+  )
   per_token = tokens_lib.cross_entropy(
     cfg.token_sizes, seen.token_logits, seen.state.tokens
   )
@@ -103,12 +113,12 @@ def world_model_loss(
   return total, metrics
 
 
-def _image_loss(cfg, params, key, batch, feat, decode_rows):
+def _image_loss(cfg, params, key, batch, feat, decode_rows, spread):
   """Mean nats a frame over sampled rows, and the share decoded exactly."""
   rows = batch["is_first"].size
   chosen = jax.random.permutation(key, rows)[:decode_rows]
   frame = batch["frame"].reshape(rows, *batch["frame"].shape[2:])[chosen]
-  chosen_feat = feat.reshape(rows, -1)[chosen]
+  frame, chosen_feat = spread((frame, feat.reshape(rows, -1)[chosen]))
   outputs = world_model.apply(cfg, params, "decoder", chosen_feat)
   nats, exact = codecs.score(
     cfg, world_model.tile_table(params), outputs, frame

@@ -89,6 +89,8 @@ def init_state(
 
 def make_update(
   cfg: config_lib.Config,
+  spread: losses.SpreadFn = lambda rows: rows,
+  gather: Callable[[Any], Any] = lambda weights: weights,
 ) -> Callable[
   [TrainState, world_model.Batch, jax.Array],
   tuple[TrainState, losses.Metrics],
@@ -96,6 +98,7 @@ def make_update(
   """Builds `(state, batch, run_key) -> (state, metrics)`, not jitted.
 
   The step counter is folded into the run key, so that a resumed run repeats.
+  `spread` and `gather` are for training over several devices: see `mesh.py`.
   """
   tx = optimiser(cfg.train)
   rows = cfg.train.batch_size * (cfg.train.seq_len - cfg.train.burn_in)
@@ -107,11 +110,12 @@ def make_update(
     def loss_fn(weights):
       return losses.world_model_loss(
         cfg.world_model,
-        weights | frozen,
+        gather(weights) | frozen,
         key,
         batch,
         min(cfg.train.decode_rows, rows),
         cfg.train.burn_in,
+        spread,
       )
 
     grads, metrics = jax.grad(loss_fn, has_aux=True)(weights)

@@ -71,6 +71,13 @@ def test_overrides_reach_their_field_alone():
     ("train.decay_names=tabel", r"'tabel', expected some of kernel, table"),
     ("train.decay_names=kernel,", r"'kernel,', expected some of"),
     ("world_model.compute_dtype=half", r"'half', expected one of .*bfloat16"),
+    *(
+      (f"train.mesh={wrong}", r"train\.mesh: '.*', expected data=N,fsdp=N")
+      for wrong in (
+        *("data", "data=x", "model=2", "data=2,data=2", "data=0", "data=-2"),
+        *("data=-1,fsdp=-1", "data=1;fsdp=1", ""),
+      )
+    ),
     ("world_model.classes=1", r"classes: 1, expected at least 2"),
     ("world_model.block_units=0", r"block_units: 0, expected at least 1"),
     ("world_model.unimix=0", r"unimix: 0\.0, expected between 0 and 1"),
@@ -119,6 +126,12 @@ def test_sizes_by_hand():
   off = dataclasses.replace(model, ram="off")
   assert off.token_sizes == {}
   assert (off.token_dim, off.feat_dim) == (0, 22)
+
+
+def test_mesh_sizes_by_hand():
+  assert config.TrainConfig().mesh_sizes == {"data": -1, "fsdp": 1}
+  sizes = config.TrainConfig(mesh=" fsdp = 4").mesh_sizes
+  assert list(sizes.items()) == [("data", 1), ("fsdp", 4)]
 
 
 def test_reading_a_configuration_wakes_no_jax():
