@@ -201,8 +201,9 @@ class TrainConfig:
   decay_names: str = "kernel,table"
   adam_b2: float = 0.99
   # Devices that share a batch (data), and those that share the parameters as
-  # well (fsdp); -1 stands for all that are left.
-  mesh: str = "data=-1,fsdp=1"
+  # well (fsdp); -1 stands for all that are left. One by default: small models
+  # gain nothing from more, and their batches might not be shared evenly.
+  mesh: str = "data=1,fsdp=1"
   log_every: int = 50  # train steps
   eval_every: int = 2000  # train steps
   save_every: int = 500  # train steps
@@ -482,6 +483,7 @@ def _small() -> Config:
     ),
     train=TrainConfig(
       steps=20_000,
+      mesh="data=-1,fsdp=1",
       batch_size=16,
       seq_len=32,
       burn_in=8,
@@ -523,6 +525,7 @@ def _v3() -> Config:
     ),
     train=TrainConfig(
       steps=100_000,
+      mesh="data=-1,fsdp=1",
       batch_size=32,
       seq_len=64,
       burn_in=8,

@@ -129,7 +129,9 @@ def test_sizes_by_hand():
 
 
 def test_mesh_sizes_by_hand():
-  assert config.TrainConfig().mesh_sizes == {"data": -1, "fsdp": 1}
+  assert config.TrainConfig().mesh_sizes == {"data": 1, "fsdp": 1}
+  sizes = config.TrainConfig(mesh="data=-1").mesh_sizes
+  assert sizes == {"data": -1, "fsdp": 1}
   sizes = config.TrainConfig(mesh=" fsdp = 4").mesh_sizes
   assert list(sizes.items()) == [("data", 1), ("fsdp", 4)]
 

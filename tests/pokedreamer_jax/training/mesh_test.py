@@ -160,6 +160,6 @@ def test_what_is_cut_by_hand():
   assert all(s.is_fully_replicated for s in shardings.values())
 
 
-def test_one_mesh_of_one_device_is_the_default():
-  (device,) = meshes.make(config.TrainConfig(), jax.devices()[:1]).devices.flat
+def test_one_device_is_the_default_however_many_there_are():
+  (device,) = _mesh(config.TrainConfig().mesh, 8, batch_size=5).devices.flat
   assert device == jax.devices()[0]
