@@ -9,6 +9,7 @@ never cross an adoption. Episodes stay on their side of the split.
 from collections.abc import Iterator
 from typing import Any
 
+import jax
 import numpy as np
 
 from data_tools import generations
@@ -164,6 +165,8 @@ class Experience:
       train.batch_size,
       train.seq_len,
       self._config.seed,
+      jax.process_index(),
+      jax.process_count(),
       fields=world_model_report.FIELDS,
     )
     self._prints.append((update, self._source.fingerprint))

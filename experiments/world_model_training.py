@@ -17,6 +17,7 @@ from experiments import world_model_data
 from pokedreamer_jax import config as config_lib
 from pokedreamer_jax import tiles
 from pokedreamer_jax import world_model
+from pokedreamer_jax.training import mesh as meshes
 from pokedreamer_jax.training import world_model as training
 
 PROFILE_DIR = "profile"  # of `--profile_steps`, in the run directory
@@ -53,9 +54,11 @@ class Trainer:
     self._data = world_model_data.Experience(config, generation, run)
     self._epoch = self._data.source.batches_per_epoch
     self._validator = validation.Validator(config, generation)
-    self._state = training.init_state(
-      config.train, _init_params(config, generation)
-    )
+    self._mesh = meshes.make(config.train)
+    state = training.init_state(config.train, _init_params(config, generation))
+    # Read while it is on the host: the parameters are donated to the update.
+    self._table = _table(state.params)
+    self._state = meshes.place_state(self._mesh, state)
     self._store = run.checkpoints(
       keep=2,
       best=inputs.VALIDATION_LOSS,
@@ -78,9 +81,9 @@ class Trainer:
     train, run = self._config.train, self._run
     total = train.steps
     frames = train.batch_size * train.seq_len
-    update = jax.jit(training.make_update(self._config), donate_argnums=0)
+    update = meshes.jit_update(self._mesh, self._config, self._state)
     run_key = jax.random.key(self._config.seed)
-    batches = self._data.batches(self._step, _table(self._state.params))
+    batches = self._data.batches(self._step, self._table)
     validated: dict[str, float] = {}
     with contextlib.ExitStack() as stack:
       bar = stack.enter_context(
@@ -91,7 +94,8 @@ class Trainer:
       )
       bar.compiling(about_s=_COMPILE_S)
       while self._step < total:
-        self._state, metrics = update(self._state, next(batches), run_key)
+        batch = meshes.place_batch(self._mesh, next(batches))
+        self._state, metrics = update(self._state, batch, run_key)
         self._step += 1
         step, last = self._step, self._step == total
         profile.after(step, metrics)
@@ -204,16 +208,17 @@ def _opt(state: training.TrainState) -> dict[str, Any]:
 
 def _table(params: world_model.Params) -> tiles.TileTable | None:
   """A copy of the dictionary: the parameters are donated to the update."""
-  if "tiles" not in params:
-    return None
-  return jax.tree.map(np.array, world_model.tile_table(params))
+  table = world_model.tile_table(params)
+  return None if table is None else jax.tree.map(np.array, table)
 
 
 def _init_params(
   config: config_lib.Config, generation: generations.Generation
 ) -> world_model.Params:
-  index = loader.EpisodeIndex(generation, "train")
-  frames = (steps["frame"] for _, steps in index.episodes(["frame"]))
-  table = tiles.build(frames, config.world_model.tile_vocab)
+  table = None
+  if config.world_model.has_dictionary:
+    index = loader.EpisodeIndex(generation, "train")
+    frames = (steps["frame"] for _, steps in index.episodes(["frame"]))
+    table = tiles.build(frames, config.world_model.tile_vocab)
   key = jax.random.fold_in(jax.random.key(config.seed), 1)
   return world_model.init(config.world_model, key, table)

@@ -23,8 +23,24 @@ POKEMON_RED_TOKENS = (
   "badges:9 capture_items:32 party_size:7 dex_owned:152 level:101 "
   "enemy_species:256 enemy_hp:128 hp:128"
 )
+# RAM heads and their number of bins (see `ram_heads.py`).
+PRACTICE_RAM_HEADS = (
+  "hp_share:17 xp:33 badges:9 dex_owned:32 dex_seen:32 enemy_species:32 "
+  "enemy_hp:64 enemy_level:32 money:33 event_flags:33"
+)
+POKEMON_RED_RAM_HEADS = (
+  "hp_share:33 xp:65 badges:9 dex_owned:152 dex_seen:152 enemy_species:256 "
+  "enemy_hp:128 enemy_level:101 money:65 event_flags:65"
+)
+# To be added where RAM tokens are off and nothing else says where one is.
+PRACTICE_PLACE_HEADS = "map:32 y:64 x:64 facing:4 battle:4 dialog:2"
+POKEMON_RED_PLACE_HEADS = "map:256 y:160 x:96 facing:4 battle:4 dialog:2"
 REWARDS = ("published", "capped")  # names in `specs.REWARD_WEIGHTS`
 RAM_MODES = ("given", "inferred", "off")
+CODECS = ("dictionary", "pixels")  # see `codecs.py`
+COMPUTE_DTYPES = ("float32", "bfloat16")
+MESH_AXES = ("data", "fsdp")  # see `training/mesh.py`
+PARAMETER_NAMES = ("kernel", "table", "bias", "scale")  # of the networks
 
 
 def _at_least(node: Any, least: int, *names: str) -> None:
@@ -39,6 +55,19 @@ def _one_of(node: Any, name: str, allowed: Sequence[str]) -> None:
     raise ValueError(
       f"{name}: {getattr(node, name)!r}, expected one of {list(allowed)}"
     )
+
+
+def _sizes(field: str, text: str) -> dict[str, int]:
+  """Name -> size of `name:size ...`, in order."""
+  sizes: dict[str, int] = {}
+  for item in text.split():
+    name, _, size = item.partition(":")
+    if not size.isdigit() or int(size) < 2:
+      raise ValueError(f"{field}: {item!r}, expected name:size with size >= 2")
+    if name in sizes:
+      raise ValueError(f"{field}: {name!r} is there twice")
+    sizes[name] = int(size)
+  return sizes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,12 +107,20 @@ class WorldModelConfig:
   classes: int = 16  # classes of each
   tokens: str = PRACTICE_TOKENS  # RAM variables in the state, `name:size`
   ram: str = "given"  # tokens of observed frames: given, inferred or off
+  # Memory variables read off the features, `name:size` (see `ram_heads.py`).
+  ram_heads: str = ""
+  ram_heads_gradient: bool = True  # whether their loss shapes the features
   # Networks.
   hidden: int = 256  # units of every hidden layer
+  encoder: str = "dictionary"  # frames come in as tile numbers or as pixels
+  decoder: str = "dictionary"  # and go out so
   tile_vocab: int = 400  # tiles in the dictionary, the escape not counted
   tile_units: int = 32  # embedding of an 8x8 tile
   block_units: int = 32  # embedding of a 16x16 block of 2x2 tiles
   unimix: float = 0.01  # uniform share of every categorical (DreamerV3)
+  # What the networks calculate in; parameters, losses and what leaves a network
+  # are float32. bfloat16 pays on accelerators, and on a CPU costs time.
+  compute_dtype: str = "float32"
   # Loss weights; image and token losses are sums of nats per frame.
   image_scale: float = 0.2
   token_scale: float = 2.0
@@ -93,35 +130,40 @@ class WorldModelConfig:
   free_nats: float = 0.1
   reward_scale: float = 1.0
   cont_scale: float = 1.0
+  ram_scale: float = 1.0  # of the sum over all RAM heads
 
   def __post_init__(self):
     _at_least(self, 1, "deter", "stoch", "hidden", "tile_vocab")
     _at_least(self, 1, "tile_units", "block_units")
     _at_least(self, 2, "classes")
     _one_of(self, "ram", RAM_MODES)
+    _one_of(self, "encoder", CODECS)
+    _one_of(self, "decoder", CODECS)
+    _one_of(self, "compute_dtype", COMPUTE_DTYPES)
     # Without a uniform share a probability of 0 makes the KL infinite.
     if not 0.0 < self.unimix < 1.0:
       raise ValueError(
         f"world_model.unimix: {self.unimix}, expected between 0 and 1"
       )
-    _ = self.token_sizes  # raises where `tokens` cannot be read
+    _sizes("world_model.tokens", self.tokens)  # raises where unreadable
+    _ = self.ram_head_sizes
 
   @property
   def token_sizes(self) -> dict[str, int]:
     """Name -> number of values, in order; empty where RAM is off."""
     if self.ram == "off":
       return {}
-    sizes = {}
-    for item in self.tokens.split():
-      name, _, size = item.partition(":")
-      if not size.isdigit() or int(size) < 2:
-        raise ValueError(
-          f"world_model.tokens: {item!r}, expected name:size with size >= 2"
-        )
-      if name in sizes:
-        raise ValueError(f"world_model.tokens: {name!r} is there twice")
-      sizes[name] = int(size)
-    return sizes
+    return _sizes("world_model.tokens", self.tokens)
+
+  @property
+  def ram_head_sizes(self) -> dict[str, int]:
+    """Name -> number of bins of every RAM head, in order."""
+    return _sizes("world_model.ram_heads", self.ram_heads)
+
+  @property
+  def has_dictionary(self) -> bool:
+    """Whether frames go through the tile dictionary, in or out."""
+    return "dictionary" in (self.encoder, self.decoder)
 
   @property
   def token_dim(self) -> int:
@@ -156,7 +198,16 @@ class TrainConfig:
   warmup_steps: int = 100
   decay_share: float = 0.4  # last share of the steps decays linearly to 0
   agc: float = 0.3  # adaptive gradient clipping
+  clip_norm: float = 0.0  # largest norm of the whole gradient; 0 is off
+  # Decoupled weight decay (AdamW) of the parameters with these names, a share
+  # per update times the learning rate. Norms and biases are left out.
+  weight_decay: float = 0.0
+  decay_names: str = "kernel,table"
   adam_b2: float = 0.99
+  # Devices that share a batch (data), and those that share the parameters as
+  # well (fsdp); -1 stands for all that are left. One by default: small models
+  # gain nothing from more, and their batches might not be shared evenly.
+  mesh: str = "data=1,fsdp=1"
   log_every: int = 50  # train steps
   eval_every: int = 2000  # train steps; 0: every epoch
   save_every: int = 500  # train steps
@@ -176,11 +227,43 @@ class TrainConfig:
         f"train.max_files: {self.max_files}, expected 0 where new data is "
         f"adopted (train.refresh_every: {self.refresh_every})"
       )
+    _at_least(self, 0, "clip_norm", "weight_decay")
     _at_least(self, 2, "seq_len")
+    if not set(self.decay_name_set) <= set(PARAMETER_NAMES):
+      raise ValueError(
+        f"train.decay_names: {self.decay_names!r}, expected some of "
+        + ", ".join(PARAMETER_NAMES)
+      )
     if not 0 <= self.burn_in < self.seq_len:
       raise ValueError(f"train.burn_in: {self.burn_in}, expected 0..seq_len-1")
     if not 0.0 <= self.decay_share <= 1.0:
       raise ValueError(f"train.decay_share: {self.decay_share}, expected 0..1")
+
+    _ = self.mesh_sizes  # raises where it cannot be read
+
+  @property
+  def mesh_sizes(self) -> dict[str, int]:
+    """Devices along each of `MESH_AXES`; at most one is -1, all others."""
+    sizes = dict.fromkeys(MESH_AXES, 1)
+    try:
+      given = [item.split("=") for item in self.mesh.split(",")]
+      read = {name.strip(): int(size) for name, size in given}
+      good = set(read) <= set(sizes) and len(read) == len(given)
+      sizes |= read
+    except ValueError:
+      good = False
+    values = sorted(sizes.values())
+    if not good or values[0] < -1 or values[0] == 0 or values[1] < 1:
+      raise ValueError(
+        f"train.mesh: {self.mesh!r}, expected data=N,fsdp=N with devices from "
+        "1, at most one of them -1"
+      )
+    return sizes
+
+  @property
+  def decay_name_set(self) -> frozenset[str]:
+    """The names in `decay_names`."""
+    return frozenset(name.strip() for name in self.decay_names.split(","))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -391,7 +474,88 @@ def _debug() -> Config:
   )
 
 
-PRESETS = {"tiny": _tiny, "debug": _debug}
+def _small() -> Config:
+  """The great vale on one GPU, or on a patient CPU. Not measured yet.
+
+      python -m experiments.quickstart --preset=small \\
+        --rom=data_tools/cartridge/great_vale.gb --workdir=runs/small
+
+  The dictionary holds 1,200 tiles, 99.86 % of those seen in that world.
+  """
+  return Config(
+    preset="small",
+    collect=CollectConfig(episodes=400, episode_length=1024),
+    world_model=WorldModelConfig(
+      deter=512,
+      stoch=32,
+      classes=32,
+      hidden=512,
+      tile_vocab=1200,
+      tile_units=48,
+      block_units=48,
+      ram_heads=PRACTICE_RAM_HEADS,
+    ),
+    train=TrainConfig(
+      steps=20_000,
+      mesh="data=-1,fsdp=1",
+      batch_size=16,
+      seq_len=32,
+      burn_in=8,
+      decode_rows=64,
+      learning_rate=1e-3,
+      warmup_steps=500,
+      save_every=1000,
+      eval_every=5000,
+    ),
+    actor_critic=ActorCriticConfig(units=512),
+  )
+
+
+def _v3() -> Config:
+  """Whole games, pixel by pixel, on one or more accelerators. Not measured yet.
+
+      python -m experiments.train_rssm --preset=v3 \\
+        --data_dir=runs/red/data --workdir=runs/red/world_model
+
+  Sized for the memory of Pokemon Red, and for accelerators: several share the
+  work by `train.mesh`. Its parameters take 184 MB.
+  """
+  return Config(
+    preset="v3",
+    collect=CollectConfig(episodes=1000, episode_length=2048),
+    world_model=WorldModelConfig(
+      deter=1024,
+      stoch=32,
+      classes=64,
+      tokens=POKEMON_RED_TOKENS,
+      hidden=640,
+      encoder="pixels",
+      decoder="pixels",
+      tile_units=64,
+      block_units=40,
+      ram_heads=POKEMON_RED_RAM_HEADS,
+      compute_dtype="bfloat16",
+      image_scale=0.05,  # a frame is 23,040 pixels here, not 360 tiles
+    ),
+    train=TrainConfig(
+      steps=100_000,
+      mesh="data=-1,fsdp=1",
+      batch_size=32,
+      seq_len=64,
+      burn_in=8,
+      decode_rows=512,
+      learning_rate=4e-4,
+      warmup_steps=1000,
+      clip_norm=100.0,
+      weight_decay=0.01,
+      save_every=1000,
+      eval_every=10_000,
+    ),
+    actor_critic=ActorCriticConfig(units=512),
+  )
+
+
+PRESETS = {"tiny": _tiny, "debug": _debug, "small": _small, "v3": _v3}
 
 
 def make(preset: str, overrides: Sequence[str] = (), seed: int = 0) -> Config:

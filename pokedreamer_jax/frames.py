@@ -37,9 +37,7 @@ def unpack(packed: jax.Array) -> jax.Array:
 
 def pack(shades: jax.Array) -> jax.Array:
   """The inverse of `unpack`."""
-  quads = shades.reshape(*shades.shape[:-1], specs.PACKED_WIDTH, 4)
-  placed = quads.astype(jnp.uint8) << _shifts(quads.shape)
-  return jnp.sum(placed, axis=-1, dtype=jnp.uint8)
+  return _pack_quads(shades.reshape(*shades.shape[:-1], specs.PACKED_WIDTH, 4))
 
 
 def to_grey(shades: jax.Array) -> jax.Array:
@@ -81,10 +79,22 @@ def tile_shades(words: jax.Array) -> jax.Array:
   return _pixels(tile_bytes).reshape(*words.shape[:-1], 64)
 
 
+def from_tile_shades(shades: jax.Array) -> jax.Array:
+  """Tiles `[..., 4]` uint32 of pixels `[..., 64]` in 0..3; inverse."""
+  tile_bytes = _pack_quads(shades.reshape(*shades.shape[:-1], WORDS, 4, 4))
+  return jax.lax.bitcast_convert_type(tile_bytes, jnp.uint32)
+
+
 def _pixels(quads: jax.Array) -> jax.Array:
   """The four shades `[..., 4]` in each byte `[...]`."""
   quads = quads[..., None]
   return (quads >> _shifts((*quads.shape[:-1], 4))) & jnp.uint8(3)
+
+
+def _pack_quads(quads: jax.Array) -> jax.Array:
+  """Bytes `[...]` of four shades each, `[..., 4]`; inverse of `_pixels`."""
+  placed = quads.astype(jnp.uint8) << _shifts(quads.shape)
+  return jnp.sum(placed, axis=-1, dtype=jnp.uint8)
 
 
 def _shifts(shape: tuple[int, ...]) -> jax.Array:

@@ -1,17 +1,23 @@
 """The world model's training loss."""
 
+from collections.abc import Callable
+from typing import Any
+
 import chex
 import jax
 import jax.numpy as jnp
 
+from pokedreamer_jax import codecs
 from pokedreamer_jax import config as config_lib
+from pokedreamer_jax import ram_heads
 from pokedreamer_jax import reward_heads
 from pokedreamer_jax import sampling
-from pokedreamer_jax import tiles
 from pokedreamer_jax import tokens as tokens_lib
 from pokedreamer_jax import world_model
 
 Metrics = dict[str, jax.Array]
+# A pytree of rows `[N, ...]` -> the same rows, shared out over devices.
+SpreadFn = Callable[[Any], Any]
 
 
 def world_model_loss(
@@ -22,12 +28,13 @@ def world_model_loss(
   decode_rows: int,
   burn_in: int = 0,
   draw: world_model.DrawFn = sampling.straight_through,
+  spread: SpreadFn = lambda rows: rows,
 ) -> tuple[jax.Array, Metrics]:
   """Mean nats per row of everything the model predicts.
 
   image + tokens + KL (balanced, with free nats; DreamerV3 eq. 3 to 5) + reward
-  terms + continue. Only `decode_rows` random rows are decoded: the decoder is
-  the dearest part, and the other rows still train the dynamics.
+  terms + continue + RAM heads. Only `decode_rows` random rows are decoded: the
+  decoder is the dearest part, and the other rows still train the dynamics.
 
   Args:
     cfg: sizes and loss weights.
@@ -37,6 +44,8 @@ def world_model_loss(
     decode_rows: rows decoded, at most `B * (T - burn_in)`.
     burn_in: first rows of each window that carry no loss.
     draw: how latents are drawn from the posterior.
+    spread: shares the rows to decode out over devices (`mesh.spread`). They
+      come from anywhere in the batch, so that every device would decode all.
 
   Returns:
     Scalar loss and scalar metrics.
@@ -51,7 +60,9 @@ def world_model_loss(
   feat = world_model.features(seen.state)
   lead = batch["is_first"].shape
 
-  image, exact = _image_loss(cfg, params, rows_key, batch, feat, decode_rows)
+  image, exact = _image_loss(
+    cfg, params, rows_key, batch, feat, decode_rows, spread
+  )
   per_token = tokens_lib.cross_entropy(
     cfg.token_sizes, seen.token_logits, seen.state.tokens
   )
@@ -92,6 +103,10 @@ def world_model_loss(
     f"token/{name}": jnp.mean(follows * value)
     for name, value in per_token.items()
   }
+  if cfg.ram_head_sizes:
+    nats, ram_metrics = _ram_loss(cfg, params, batch, feat)
+    total += cfg.ram_scale * nats
+    metrics |= ram_metrics
   metrics |= {
     "loss/total": total,
     "loss/image": image,
@@ -132,19 +147,31 @@ def validation_loss(
   )[1]
 
 
-def _image_loss(cfg, params, key, batch, feat, decode_rows):
+def _image_loss(cfg, params, key, batch, feat, decode_rows, spread):
   """Mean nats a frame over sampled rows, and the share decoded exactly."""
   rows = batch["is_first"].size
   chosen = jax.random.permutation(key, rows)[:decode_rows]
   frame = batch["frame"].reshape(rows, *batch["frame"].shape[2:])[chosen]
-  ids = tiles.encode(world_model.tile_table(params), frame)
-  chosen_feat = feat.reshape(rows, -1)[chosen]
-  logits = world_model.apply(cfg, params, "decoder", chosen_feat)
-  log_norm = jax.nn.logsumexp(logits, axis=-1)
-  right = jnp.take_along_axis(logits, ids[..., None], axis=-1)[..., 0]
-  nats = jnp.sum(log_norm - right, axis=-1)
-  exact = jnp.all(jnp.max(logits, axis=-1) <= right, axis=-1)
+  frame, chosen_feat = spread((frame, feat.reshape(rows, -1)[chosen]))
+  outputs = world_model.apply(cfg, params, "decoder", chosen_feat)
+  nats, exact = codecs.score(
+    cfg, world_model.tile_table(params), outputs, frame
+  )
   return jnp.mean(nats), jnp.mean(exact.astype(jnp.float32))
+
+
+def _ram_loss(cfg, params, batch, feat):
+  """Mean nats a row over all RAM heads, and how well each of them reads."""
+  if not cfg.ram_heads_gradient:
+    feat = jax.lax.stop_gradient(feat)
+  sizes = cfg.ram_head_sizes
+  outputs = world_model.apply(cfg, params, "ram", feat)
+  nats = ram_heads.cross_entropy(sizes, outputs, batch)
+  errors = ram_heads.errors(sizes, outputs, batch)
+  metrics = {f"ram/{name}": jnp.mean(value) for name, value in nats.items()}
+  total = sum(metrics.values(), jnp.zeros(()))
+  metrics |= {f"ram_error/{name}": jnp.mean(v) for name, v in errors.items()}
+  return total, metrics | {"loss/ram": total}
 
 
 def _kl(log_p: jax.Array, log_q: jax.Array) -> jax.Array:

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 
 from pokedreamer_jax import specs
 from pokedreamer_jax import tokens
+from pokedreamer_jax import two_hot as two_hot_lib
 
 EVENT_TERMS = ("badges", "species", "new_maps", "wild_wins", "trainer_wins")
 AMOUNT_TERMS = ("xp", "hp_lost")
@@ -42,15 +43,7 @@ def two_hot(x: jax.Array) -> jax.Array:
   Weights are linear in the amount itself, so that the mean over the bins'
   amounts gives it back exactly; larger amounts than the last bin are clipped.
   """
-  bins = bin_amounts()
-  x = jnp.clip(x, 0.0, bins[-1])
-  above = jnp.clip(jnp.searchsorted(bins, x, side="right"), 1, NUM_BINS - 1)
-  low, high = bins[above - 1], bins[above]
-  share = (x - low) / (high - low)
-  return (
-    jax.nn.one_hot(above - 1, NUM_BINS) * (1.0 - share)[..., None]
-    + jax.nn.one_hot(above, NUM_BINS) * share[..., None]
-  )
+  return two_hot_lib.weights(x, bin_amounts())
 
 
 def bin_amounts() -> jax.Array:

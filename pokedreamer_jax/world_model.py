@@ -16,14 +16,14 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 
+from pokedreamer_jax import codecs
 from pokedreamer_jax import config as config_lib
-from pokedreamer_jax import frames
+from pokedreamer_jax import ram_heads
 from pokedreamer_jax import reward_heads
 from pokedreamer_jax import sampling
 from pokedreamer_jax import specs
 from pokedreamer_jax import tiles
 from pokedreamer_jax import tokens as tokens_lib
-from pokedreamer_jax.networks import codec
 from pokedreamer_jax.networks import heads
 from pokedreamer_jax.networks import rssm
 
@@ -56,7 +56,7 @@ class Posterior:
 def modules(cfg: config_lib.WorldModelConfig) -> dict[str, Any]:
   """The Linen modules of a configuration, by their name in the parameters."""
   parts = {
-    "encoder": codec.TileEncoder(cfg.tile_vocab, cfg.block_units, cfg.hidden),
+    "encoder": codecs.make_encoder(cfg),
     "rssm": rssm.RSSMCell(
       deter=cfg.deter,
       stoch=cfg.stoch,
@@ -65,37 +65,46 @@ def modules(cfg: config_lib.WorldModelConfig) -> dict[str, Any]:
       token_dim=cfg.token_dim,
       unimix=cfg.unimix,
     ),
-    "decoder": codec.TileDecoder(
-      cfg.tile_vocab, cfg.tile_units, cfg.block_units
-    ),
+    "decoder": codecs.make_decoder(cfg),
     "reward": heads.RewardPredictor(cfg.hidden, reward_heads.NUM_OUTPUTS),
     "continue": heads.ContinuePredictor(cfg.hidden),
   }
   if cfg.token_sizes:
     parts["chain"] = rssm.TokenChain(tuple(cfg.token_sizes.values()))
+  if cfg.ram_head_sizes:
+    outputs = sum(cfg.ram_head_sizes.values())
+    parts["ram"] = heads.RamPredictor(cfg.hidden, outputs)
   return parts
 
 
 def init(
-  cfg: config_lib.WorldModelConfig, key: jax.Array, table: tiles.TileTable
+  cfg: config_lib.WorldModelConfig,
+  key: jax.Array,
+  table: tiles.TileTable | None,
 ) -> Params:
   """Fresh parameters; the tile dictionary is part of them, not trained.
 
   Args:
     cfg: sizes.
     key: typed PRNG key; consumed.
-    table: dictionary of `cfg.tile_vocab` tiles.
+    table: dictionary of `cfg.tile_vocab` tiles; unused, and None will do,
+      where both codecs are `pixels`.
 
   Raises:
-    ValueError: a token without a reader, or a table of another size.
+    ValueError: a token or a RAM head without a reader, or a table of another
+      size.
   """
   tokens_lib.check(cfg.token_sizes)
-  if table.vocab != cfg.tile_vocab:
-    raise ValueError(f"tile_vocab: table {table.vocab}, {cfg.tile_vocab=}")
+  ram_heads.check(cfg.ram_head_sizes)
+  if not cfg.has_dictionary:
+    table = None
+  elif table is None or table.vocab != cfg.tile_vocab:
+    vocab = None if table is None else table.vocab
+    raise ValueError(f"tile_vocab: table {vocab}, {cfg.tile_vocab=}")
   feat = jnp.zeros((1, cfg.feat_dim))
   state = initial_state(cfg, (1,))
   examples = {
-    "encoder": (jnp.zeros((1, frames.NUM_TILES), jnp.int32),),
+    "encoder": (codecs.encoder_input(cfg, table, _blank_frames((1,))),),
     "rssm": (
       state.deter,
       state.stoch,
@@ -110,21 +119,41 @@ def init(
     key, init_key = jax.random.split(key)
     variables = module.init(init_key, *examples.get(name, (feat,)))
     params[name] = variables["params"]
-  params["tiles"] = {"words": table.words, "hashes": table.hashes}
+  if table is not None:
+    params["tiles"] = {"words": table.words, "hashes": table.hashes}
   return params
 
 
-def tile_table(params: Params) -> tiles.TileTable:
-  """The dictionary that the parameters carry."""
-  return tiles.TileTable(**params["tiles"])
+def tile_table(params: Params) -> tiles.TileTable | None:
+  """The dictionary that the parameters carry, if they need one."""
+  return tiles.TileTable(**params["tiles"]) if "tiles" in params else None
 
 
 def apply(
   cfg: config_lib.WorldModelConfig, params: Params, name: str, *args, **kwargs
 ):
-  """Applies the module called `name`; `method=` as in Linen."""
-  module = modules(cfg)[name]
-  return module.apply({"params": params[name]}, *args, **kwargs)
+  """Applies the module called `name`; `method=` as in Linen.
+
+  The one place of `compute_dtype`: parameters and inputs are rounded to it
+  here, and outputs come back as float32. So the recurrent state is rounded
+  once a step, as in DreamerV3.
+  """
+  module, weights = modules(cfg)[name], params[name]
+  if cfg.compute_dtype == "float32":
+    return module.apply({"params": weights}, *args, **kwargs)
+  weights, args = _rounded((weights, args), jnp.dtype(cfg.compute_dtype))
+  outputs = module.apply({"params": weights}, *args, **kwargs)
+  return _rounded(outputs, jnp.float32)
+
+
+def _rounded(tree: Any, dtype: Any) -> Any:
+  """`tree` with its floating leaves as `dtype`."""
+  return jax.tree.map(
+    lambda leaf: (
+      leaf.astype(dtype) if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf
+    ),
+    tree,
+  )
 
 
 def initial_state(
@@ -183,9 +212,8 @@ def observe(
   chex.assert_rank(batch["is_first"], 2)
   if start is None:
     start = initial_state(cfg, lead[:1])
-  embed = apply(
-    cfg, params, "encoder", tiles.encode(tile_table(params), batch["frame"])
-  )
+  seen = codecs.encoder_input(cfg, tile_table(params), batch["frame"])
+  embed = apply(cfg, params, "encoder", seen)
   if infer or not cfg.token_sizes:  # the batch may hold no RAM fields
     hot = jnp.zeros((*lead, cfg.token_dim))
   else:
@@ -265,8 +293,23 @@ def decode(
   cfg: config_lib.WorldModelConfig, params: Params, state: State
 ) -> jax.Array:
   """The most likely packed frames `[..., 144, 40]` uint8 of states."""
-  logits = apply(cfg, params, "decoder", features(state))
-  return tiles.decode(tile_table(params), jnp.argmax(logits, axis=-1))
+  outputs = apply(cfg, params, "decoder", features(state))
+  return codecs.most_likely_frames(cfg, tile_table(params), outputs)
+
+
+def read_ram(
+  cfg: config_lib.WorldModelConfig, params: Params, state: State
+) -> dict[str, ram_heads.Reading]:
+  """What the RAM heads read off states `[...]`; empty without heads."""
+  if not cfg.ram_head_sizes:
+    return {}
+  outputs = apply(cfg, params, "ram", features(state))
+  return ram_heads.read(cfg.ram_head_sizes, outputs)
+
+
+def _blank_frames(lead: tuple[int, ...]) -> jax.Array:
+  size = (specs.FRAME_HEIGHT, specs.PACKED_WIDTH)
+  return jnp.zeros((*lead, *size), jnp.uint8)
 
 
 def _observe_stream(cfg, params, infer, draw, key, start, rows):

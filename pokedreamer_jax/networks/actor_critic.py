@@ -21,6 +21,7 @@ import jax.numpy as jnp
 from pokedreamer_jax import config
 from pokedreamer_jax import reward_heads
 from pokedreamer_jax import specs
+from pokedreamer_jax import two_hot as two_hot_lib
 from pokedreamer_jax.networks import blocks
 
 Params = Any  # nested dictionary of arrays
@@ -153,14 +154,7 @@ def two_hot(x: jax.Array, bins: jax.Array) -> jax.Array:
 
   Values beyond the outermost bins are clipped to them.
   """
-  x = jnp.clip(x, bins[0], bins[-1])
-  upper = jnp.clip(jnp.searchsorted(bins, x, side="right"), 1, len(bins) - 1)
-  lower = upper - 1
-  share = (x - bins[lower]) / (bins[upper] - bins[lower])
-  return (
-    jax.nn.one_hot(lower, len(bins)) * (1.0 - share)[..., None]
-    + jax.nn.one_hot(upper, len(bins)) * share[..., None]
-  )
+  return two_hot_lib.weights(x, bins)
 
 
 def value_mean(logits: jax.Array, bins: jax.Array) -> jax.Array:

@@ -1,4 +1,4 @@
-"""The tile codec: frames in and out through the tile dictionary."""
+"""The dictionary codec: frames in and out through the tile dictionary."""
 
 import flax.linen as nn
 import jax
@@ -59,12 +59,24 @@ class TileDecoder(nn.Module):
   @nn.compact
   def __call__(self, feat: jax.Array) -> jax.Array:
     """`[..., F]` to `[..., 360, V + 1]` float32 logits in block order."""
-    lead = feat.shape[:-1]
-    x = nn.Dense(frames.NUM_BLOCKS * self.block_units, use_bias=False)(feat)
-    x = x.reshape(*lead, frames.NUM_BLOCKS, self.block_units)
-    x = nn.silu(nn.RMSNorm()(x))
-    x = nn.silu(nn.Dense(frames.TILES_PER_BLOCK * self.tile_units)(x))
-    x = x.reshape(*lead, frames.NUM_TILES, self.tile_units)
+    x = tile_features(feat, self.block_units, self.tile_units)
     return nn.Dense(
       self.vocab + 1, kernel_init=blocks.scaled_init(0.1), name="tile_logits"
     )(x)
+
+
+def tile_features(
+  feat: jax.Array, block_units: int, tile_units: int
+) -> jax.Array:
+  """Features `[..., F]` of a state to those of its tiles `[..., 360, U]`.
+
+  Both decoders begin with this; its layers belong to the module that calls it
+  in its compact method. Blocks first, then the tiles of each: block order
+  needs no transpose.
+  """
+  lead = feat.shape[:-1]
+  x = nn.Dense(frames.NUM_BLOCKS * block_units, use_bias=False)(feat)
+  x = x.reshape(*lead, frames.NUM_BLOCKS, block_units)
+  x = nn.silu(nn.RMSNorm()(x))
+  x = nn.silu(nn.Dense(frames.TILES_PER_BLOCK * tile_units)(x))
+  return x.reshape(*lead, frames.NUM_TILES, tile_units)

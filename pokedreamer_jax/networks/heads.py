@@ -36,3 +36,21 @@ class ContinuePredictor(nn.Module):
   @nn.compact
   def __call__(self, feat: jax.Array) -> jax.Array:
     return blocks.MLP((self.hidden,), 1, 0.0)(feat)[..., 0]
+
+
+class RamPredictor(nn.Module):
+  """Raw outputs of every RAM head, concatenated.
+
+  What they mean is in `pokedreamer_jax.ram_heads`.
+
+  Attributes:
+    hidden: units of the hidden layer.
+    outputs: raw outputs.
+  """
+
+  hidden: int
+  outputs: int
+
+  @nn.compact
+  def __call__(self, feat: jax.Array) -> jax.Array:
+    return blocks.MLP((self.hidden,), self.outputs, 0.0)(feat)

@@ -1,6 +1,8 @@
 """Train state, optimiser and update step of the world model."""
 
 from collections.abc import Callable
+import functools
+from typing import Any
 
 import flax.struct
 import jax
@@ -41,10 +43,35 @@ def learning_rate(cfg: config_lib.TrainConfig) -> optax.Schedule:
 
 
 def optimiser(cfg: config_lib.TrainConfig) -> optax.GradientTransformation:
-  """Adam with adaptive gradient clipping (Brock et al. 2021)."""
-  return optax.chain(
-    optax.adaptive_grad_clip(cfg.agc),
-    optax.adam(learning_rate(cfg), b1=0.9, b2=cfg.adam_b2),
+  """Adam with adaptive gradient clipping (Brock et al. 2021).
+
+  With weight decay it is AdamW. A bound on the whole gradient's norm comes
+  after the adaptive one, which has then tamed single layers: one of them alone
+  does not shrink the step of all. What is off is no part of the chain, so that
+  checkpoints do not depend on what was added since.
+  """
+  chain = [optax.adaptive_grad_clip(cfg.agc)]
+  if cfg.clip_norm:
+    chain.append(optax.clip_by_global_norm(cfg.clip_norm))
+  if cfg.weight_decay:
+    chain.append(
+      optax.adamw(
+        learning_rate(cfg),
+        b1=0.9,
+        b2=cfg.adam_b2,
+        weight_decay=cfg.weight_decay,
+        mask=functools.partial(decayed, cfg),
+      )
+    )
+  else:
+    chain.append(optax.adam(learning_rate(cfg), b1=0.9, b2=cfg.adam_b2))
+  return optax.chain(*chain)
+
+
+def decayed(cfg: config_lib.TrainConfig, weights: world_model.Params) -> Any:
+  """Whether weight decay acts on each parameter: by its own, last name."""
+  return jax.tree_util.tree_map_with_path(
+    lambda path, _: path[-1].key in cfg.decay_name_set, weights
   )
 
 
@@ -62,6 +89,8 @@ def init_state(
 
 def make_update(
   cfg: config_lib.Config,
+  spread: losses.SpreadFn = lambda rows: rows,
+  gather: Callable[[Any], Any] = lambda weights: weights,
 ) -> Callable[
   [TrainState, world_model.Batch, jax.Array],
   tuple[TrainState, losses.Metrics],
@@ -69,6 +98,7 @@ def make_update(
   """Builds `(state, batch, run_key) -> (state, metrics)`, not jitted.
 
   The step counter is folded into the run key, so that a resumed run repeats.
+  `spread` and `gather` are for training over several devices: see `mesh.py`.
   """
   tx = optimiser(cfg.train)
   rows = cfg.train.batch_size * (cfg.train.seq_len - cfg.train.burn_in)
@@ -80,11 +110,12 @@ def make_update(
     def loss_fn(weights):
       return losses.world_model_loss(
         cfg.world_model,
-        weights | frozen,
+        gather(weights) | frozen,
         key,
         batch,
         min(cfg.train.decode_rows, rows),
         cfg.train.burn_in,
+        spread=spread,
       )
 
     grads, metrics = jax.grad(loss_fn, has_aux=True)(weights)

@@ -68,13 +68,29 @@ def test_overrides_reach_their_field_alone():
     ("train.burn_in=8", r"burn_in: 8, expected 0\.\.seq_len-1"),
     ("train.burn_in=-1", r"burn_in: -1"),
     ("train.decay_share=1.5", r"decay_share: 1\.5, expected 0\.\.1"),
+    ("train.clip_norm=-1", r"clip_norm: -1\.0, expected at least 0"),
+    ("train.weight_decay=-1", r"weight_decay: -1\.0, expected at least 0"),
+    ("train.decay_names=tabel", r"'tabel', expected some of kernel, table"),
+    ("train.decay_names=kernel,", r"'kernel,', expected some of"),
+    ("world_model.compute_dtype=half", r"'half', expected one of .*bfloat16"),
+    *(
+      (f"train.mesh={wrong}", r"train\.mesh: '.*', expected data=N,fsdp=N")
+      for wrong in (
+        *("data", "data=x", "model=2", "data=2,data=2", "data=0", "data=-2"),
+        *("data=-1,fsdp=-1", "data=1;fsdp=1", ""),
+      )
+    ),
     ("world_model.classes=1", r"classes: 1, expected at least 2"),
     ("world_model.block_units=0", r"block_units: 0, expected at least 1"),
     ("world_model.unimix=0", r"unimix: 0\.0, expected between 0 and 1"),
     ("world_model.unimix=1", r"unimix: 1\.0"),
     ("world_model.ram=maybe", r"'maybe', expected one of .*'inferred'"),
+    ("world_model.encoder=conv", r"'conv', expected one of .*'pixels'"),
+    ("world_model.decoder=tiles", r"'tiles', expected one of .*'dictionary'"),
     ("world_model.tokens=map", r"'map', expected name:size"),
     ("world_model.tokens=map:1", r"'map:1', expected name:size"),
+    ("world_model.ram_heads=xp", r"ram_heads: 'xp', expected name:size"),
+    ("world_model.ram_heads=xp:9 xp:5", r"ram_heads: 'xp' is there twice"),
     ("world_model.tokens=map:4 map:8", r"'map' is there twice"),
     ("evaluate.windows=1", r"windows: 1, expected at least 2"),
     ("collect.episode_length=1", r"episode_length: 1"),
@@ -125,6 +141,14 @@ def test_sizes_by_hand():
   off = dataclasses.replace(model, ram="off")
   assert off.token_sizes == {}
   assert (off.token_dim, off.feat_dim) == (0, 22)
+
+
+def test_mesh_sizes_by_hand():
+  assert config.TrainConfig().mesh_sizes == {"data": 1, "fsdp": 1}
+  sizes = config.TrainConfig(mesh="data=-1").mesh_sizes
+  assert sizes == {"data": -1, "fsdp": 1}
+  sizes = config.TrainConfig(mesh=" fsdp = 4").mesh_sizes
+  assert list(sizes.items()) == [("data", 1), ("fsdp", 4)]
 
 
 def test_reading_a_configuration_wakes_no_jax():

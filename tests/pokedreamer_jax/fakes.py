@@ -107,7 +107,7 @@ def params(
     return leaf + noise * rng.normal(size=leaf.shape).astype(np.float32)
 
   weights = {name: part for name, part in made.items() if name != "tiles"}
-  return {**jax.tree.map(shake, weights), "tiles": made["tiles"]}
+  return {**made, **jax.tree.map(shake, weights)}
 
 
 def most_likely(function):

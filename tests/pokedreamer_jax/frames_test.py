@@ -59,6 +59,9 @@ def test_tiles_come_in_block_order_and_go_back(lead):
   for found, frame in zip(shades, whole, strict=True):
     np.testing.assert_array_equal(found, _slow_tiles(frame))
   np.testing.assert_array_equal(jax.jit(frames.from_tile_words)(words), packed)
+  again = jax.jit(frames.from_tile_shades)(frames.tile_shades(words))
+  assert again.dtype == np.uint32
+  np.testing.assert_array_equal(again, words)
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,13 @@
 """The update: its schedule, exact repetition, and one batch learned."""
 
 import dataclasses
+import functools
 
 import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from pokedreamer_jax import config
@@ -80,6 +82,91 @@ def test_a_short_run_rises_once_and_falls_once(steps):
   np.testing.assert_allclose(rates.max(), cfg.learning_rate, rtol=1e-5)
 
 
+_WEIGHTS = {
+  "dense": {"kernel": jnp.array([[3.0, 4.0]]), "bias": jnp.array([2.0, 2.0])},
+  "norm": {"scale": jnp.array([1.0, 1.0])},
+}
+
+
+def _train_config(**fields):
+  # No warm-up and a constant rate; at agc = 1e9 nothing is clipped by it.
+  return config.TrainConfig(
+    steps=100,
+    learning_rate=0.1,
+    warmup_steps=0,
+    **{"decay_share": 0.01, "agc": 1e9, **fields},
+  )
+
+
+def _first_step(cfg, grads):
+  tx = training.optimiser(cfg)
+  return tx.update(grads, tx.init(_WEIGHTS), _WEIGHTS)[0]
+
+
+def test_weight_decay_by_hand():
+  # Adam's first step is the rate times the sign of the gradient; where the
+  # gradient is zero, decay alone is left: 0.1 * 0.5 times the weight.
+  cfg = _train_config(weight_decay=0.5, decay_names="kernel")
+  grads = jax.tree.map(jnp.zeros_like, _WEIGHTS)
+  step = _first_step(cfg, grads)
+  np.testing.assert_allclose(step["dense"]["kernel"], [[-0.15, -0.2]])
+  np.testing.assert_array_equal(step["dense"]["bias"], 0.0)
+  np.testing.assert_array_equal(step["norm"]["scale"], 0.0)
+  grads["dense"]["kernel"] = jnp.array([[7.0, -9.0]])
+  step = _first_step(cfg, grads)
+  np.testing.assert_allclose(
+    step["dense"]["kernel"], [[-0.1 - 0.15, 0.1 - 0.2]], rtol=1e-5
+  )
+
+
+def test_the_whole_gradient_is_clipped_by_hand():
+  # The norm of (3, 4) and (12, 0) is 13; bounded to 1.3, all shrink by ten.
+  grads = jax.tree.map(jnp.zeros_like, _WEIGHTS)
+  grads["dense"] = {
+    "kernel": jnp.array([[3.0, 4.0]]),
+    "bias": jnp.array([12.0, 0.0]),
+  }
+  tx = training.optimiser(_train_config(clip_norm=1.3))
+  _, state = tx.update(grads, tx.init(_WEIGHTS), _WEIGHTS)
+  (adam,) = [
+    leaf
+    for leaf in jax.tree.leaves(state, is_leaf=lambda x: hasattr(x, "mu"))
+    if hasattr(leaf, "mu")
+  ]
+  # After one step the first moment is a tenth of the gradient.
+  np.testing.assert_allclose(
+    adam.mu["dense"]["kernel"], [[0.03, 0.04]], rtol=1e-5
+  )
+  np.testing.assert_allclose(adam.mu["dense"]["bias"], [0.12, 0.0], rtol=1e-5)
+
+
+def test_what_is_off_leaves_no_trace_in_a_checkpoint():
+  plain = training.optimiser(config.TrainConfig()).init(_WEIGHTS)
+  both = training.optimiser(
+    config.TrainConfig(clip_norm=1.0, weight_decay=0.1, decay_names="kernel")
+  ).init(_WEIGHTS)
+  assert jax.tree.structure(plain) != jax.tree.structure(both)
+  old = optax.chain(
+    optax.adaptive_grad_clip(0.3), optax.adam(lambda _: 0.1, b2=0.99)
+  ).init(_WEIGHTS)
+  assert jax.tree.structure(plain) == jax.tree.structure(old)
+
+
+@pytest.mark.parametrize("preset", sorted(config.PRESETS))
+def test_the_models_decay_kernels_and_tables_alone(preset):
+  cfg = config.make(preset)
+  params = jax.eval_shape(
+    functools.partial(world_model.init, cfg.world_model),
+    _KEY,
+    fakes.table(cfg.world_model.tile_vocab),
+  )
+  weights = {k: v for k, v in params.items() if k not in training.FROZEN}
+  mask = training.decayed(cfg.train, weights)
+  for path, is_decayed in jax.tree_util.tree_leaves_with_path(mask):
+    assert path[-1].key in config.PARAMETER_NAMES, path
+    assert is_decayed == (path[-1].key in ("kernel", "table")), path
+
+
 def test_the_same_update_twice_gives_the_same_bits():
   chex.assert_trees_all_equal(_train(_state(), 3), _train(_state(), 3))
 
@@ -122,6 +209,36 @@ def test_the_dictionary_is_never_trained():
     assert np.isfinite(value), name
   rate = training.learning_rate(_CONFIG.train)(2)
   assert metrics["optimiser/learning_rate"] == rate
+
+
+@pytest.mark.parametrize("preset", sorted(config.PRESETS))
+@pytest.mark.parametrize("game", ["its own", "pokemon red"])
+def test_the_parameters_of_every_preset_stay_below_200_megabytes(preset, game):
+  overrides = []
+  if game == "pokemon red":
+    heads = f"{config.POKEMON_RED_RAM_HEADS} {config.POKEMON_RED_PLACE_HEADS}"
+    overrides = [
+      f"world_model.tokens={config.POKEMON_RED_TOKENS}",
+      f"world_model.ram_heads={heads}",
+    ]
+  cfg = config.make(preset, overrides).world_model
+  params = jax.eval_shape(
+    functools.partial(world_model.init, cfg), _KEY, fakes.table(cfg.tile_vocab)
+  )
+  stored = sum(
+    leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(params)
+  )
+  assert stored < 200e6
+  # What is stored is what training starts from, not a smaller copy.
+  floats = {leaf.dtype for leaf in jax.tree.leaves(params)} - {
+    jnp.dtype("uint32")
+  }
+  assert floats == {jnp.dtype("float32")}
+
+
+@pytest.mark.parametrize("preset", ["small", "v3"])
+def test_larger_presets_burn_in(preset):
+  assert config.make(preset).train.burn_in == 8
 
 
 @pytest.mark.parametrize("preset", sorted(config.PRESETS))

@@ -1,0 +1,222 @@
+"""What `mesh_test.py` runs in processes of its own, which have many devices.
+
+    python -m tests.pokedreamer_jax.training.mesh_programs NAME ARGUMENT...
+
+Each program prints one line of JSON.
+"""
+
+import functools
+import json
+import re
+import sys
+from unittest import mock
+
+import chex
+import jax
+import numpy as np
+
+from data_tools import generations
+from data_tools import loader
+from pokedreamer_jax import checkpoints
+from pokedreamer_jax import config as config_lib
+from pokedreamer_jax import world_model
+from pokedreamer_jax.training import mesh as meshes
+from pokedreamer_jax.training import world_model as training
+from tests.pokedreamer_jax import fakes
+
+UPDATES = 4
+MIN_SIZE = 512  # the models here are small
+_ROWS = 6
+_SEED = 3
+
+
+def config(mesh):
+  # Few updates at full rate; five rows to decode cannot be shared evenly.
+  return fakes.config(
+    f"train.mesh={mesh}",
+    "train.batch_size=8",
+    f"train.seq_len={_ROWS}",
+    "train.decode_rows=5",
+    "train.warmup_steps=0",
+    "train.burn_in=1",
+    "world_model.tokens=map:8 x:12",  # compiles sooner
+  )
+
+
+_make_update = training.make_update
+
+
+def _traced_once(*args):
+  return chex.assert_max_traces(_make_update(*args), n=1)
+
+
+class Trainer:
+  """Updates of one model on one mesh."""
+
+  def __init__(self, mesh_text):
+    self.config = config(mesh_text)
+    self.mesh = meshes.make(self.config.train)
+    cfg = self.config.world_model
+    init = functools.partial(world_model.init, cfg)
+    params = jax.jit(init)(jax.random.key(0), fakes.table(cfg.tile_vocab))
+    state = training.init_state(self.config.train, params)
+    self.state = meshes.place_state(self.mesh, state, MIN_SIZE)
+    chex.clear_trace_counter()  # it counts over all trainers of a process
+    with mock.patch.object(training, "make_update", _traced_once):
+      self.update = meshes.jit_update(
+        self.mesh, self.config, self.state, MIN_SIZE
+      )
+
+  def run(self, source, start, stop):
+    """Losses of the updates `start` to `stop`."""
+    losses = []
+    for number in range(start, stop):
+      self.batch = meshes.place_batch(self.mesh, source[number])
+      self.state, metrics = self.update(
+        self.state, self.batch, jax.random.key(9)
+      )
+      losses.append(float(metrics["loss/total"]))
+    return losses
+
+  def items(self):
+    state = self.state
+    opt = {"opt_state": state.opt_state, "step": state.step}
+    return {"params": state.params, "opt": opt}
+
+  def restore(self, directory):
+    store = checkpoints.Store(directory)
+    items, _ = store.restore(self.items())
+    store.close()
+    self.state = training.TrainState(
+      items["params"], items["opt"]["opt_state"], items["opt"]["step"]
+    )
+
+
+def source(directory, process_index=0, process_count=1):
+  """Batches of the records in `directory`."""
+  index = loader.EpisodeIndex(generations.freeze(directory), "all")
+  return loader.BatchSource(
+    index, 8, _ROWS, _SEED, process_index, process_count
+  )
+
+
+def _layout(trainer):
+  """Share of the floats that the first device holds, and the largest leaf's."""
+  leaves = [x for x in jax.tree.leaves(trainer.state) if x.dtype == np.float32]
+  local = sum(leaf.addressable_shards[0].data.size for leaf in leaves)
+  moments = {
+    str(a.sharding.spec) == str(b.sharding.spec)
+    for a, b in zip(
+      jax.tree.leaves(training._split(trainer.state.params)[0]),
+      jax.tree.leaves(trainer.state.opt_state[1][0].mu),
+      strict=True,
+    )
+  }
+  return {
+    "held": local / sum(leaf.size for leaf in leaves),
+    "moments_lie_with_parameters": moments == {True},
+  }
+
+
+def _decoded(trainer):
+  """Rows of tile logits that one device calculates, as compiled."""
+  shapes = jax.tree.map(
+    lambda leaf: jax.ShapeDtypeStruct(
+      leaf.shape, leaf.dtype, sharding=leaf.sharding
+    ),
+    (trainer.state, trainer.batch),
+  )
+  text = trainer.update.lower(*shapes, jax.random.key(9)).compile().as_text()
+  logits = trainer.config.world_model.tile_vocab + 1
+  return sorted(
+    {int(n) for n in re.findall(rf"f32\[(\d+),360,{logits}\]", text)}
+  )
+
+
+def updates(data_dir, mesh_text):
+  """Losses on one mesh, and what became of the state that was given."""
+  trainer = Trainer(mesh_text)
+  before = trainer.state
+  spec = jax.tree.map(lambda leaf: leaf.sharding, before)
+  losses = trainer.run(source(data_dir), 0, UPDATES)
+  kept = jax.tree.map(
+    lambda leaf, old: leaf.sharding.is_equivalent_to(old, leaf.ndim),
+    trainer.state,
+    spec,
+  )
+  return {
+    "devices": trainer.mesh.size,
+    "losses": losses,
+    "decoded": _decoded(trainer),
+    "donated": all(leaf.is_deleted() for leaf in jax.tree.leaves(before)),
+    "sharding_kept": all(jax.tree.leaves(kept)),
+    **_layout(trainer),
+  }
+
+
+def restored(data_dir, workdir):
+  """Losses where a checkpoint goes from eight devices to one and back."""
+  batches, eight, one = source(data_dir), "data=2,fsdp=4", "data=1,fsdp=1"
+  trainer = Trainer(eight)
+  losses = trainer.run(batches, 0, 1)
+  same, held = [], []
+  for step, mesh in ((1, one), (2, eight)):
+    store = checkpoints.Store(workdir)
+    store.save(step, trainer.items(), {})
+    store.close()
+    saved = jax.device_get(trainer.items())
+    trainer = Trainer(mesh)
+    trainer.restore(workdir)
+    found = jax.device_get(trainer.items())
+    same.append(jax.tree.all(jax.tree.map(np.array_equal, saved, found)))
+    held.append(_layout(trainer)["held"])
+    losses += trainer.run(batches, step, step + 1)
+  return {"losses": losses, "same": same, "held": held}
+
+
+def process(data_dir, address, number, count):
+  """One of several processes that train together, each with its own rows."""
+  jax.distributed.initialize(address, int(count), int(number))
+  trainer = Trainer("data=-1,fsdp=2")
+  batches = source(data_dir, int(number), int(count))
+  losses = trainer.run(batches, 0, UPDATES)
+  return {
+    "devices": trainer.mesh.size,
+    "local_rows": len(batches[0]["action"]),
+    "losses": losses,
+    **_layout(trainer),
+  }
+
+
+def lowered():
+  """By preset, whether its update lowers for a TPU, and how much is cut."""
+  results = {}
+  for preset in config_lib.PRESETS:
+    made = config_lib.make(
+      preset, ["train.mesh=data=-1,fsdp=4", "train.batch_size=16"]
+    )
+    cfg, mesh = made.world_model, meshes.make(made.train)
+    params = jax.eval_shape(
+      functools.partial(world_model.init, cfg),
+      jax.random.key(0),
+      fakes.table(cfg.tile_vocab),
+    )
+    state = jax.eval_shape(
+      functools.partial(training.init_state, made.train), params
+    )
+    rows = fakes.windows(made.train.batch_size, made.train.seq_len)
+    batch = jax.eval_shape(functools.partial(fakes.on_device, rows))
+    update = meshes.jit_update(mesh, made, state)
+    traced = update.trace(state, batch, jax.random.key(0))
+    text = traced.lower(lowering_platforms=("tpu",)).as_text()
+    shardings = meshes.state_shardings(mesh, state)
+    results[preset] = {
+      "stablehlo": "stablehlo" in text,
+      "cut": sum("fsdp" in s.spec for s in jax.tree.leaves(shardings)),
+    }
+  return results
+
+
+if __name__ == "__main__":
+  program = {f.__name__: f for f in (updates, restored, process, lowered)}
+  print(json.dumps(program[sys.argv[1]](*sys.argv[2:])))

@@ -1,0 +1,165 @@
+"""Several devices: the same numbers as one, layout, checkpoints, processes."""
+
+import json
+import os
+import pathlib
+import socket
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from pokedreamer_jax import config
+from pokedreamer_jax.training import mesh as meshes
+from tests.data_tools import fakes as data_fakes
+
+_ROOT = pathlib.Path(__file__).resolve().parents[3]
+_PROGRAMS = "tests.pokedreamer_jax.training.mesh_programs"
+_WHOLE = "data=1,fsdp=1"
+
+
+def _start(devices, *arguments):
+  flags = (
+    f"--xla_force_host_platform_device_count={devices} "
+    "--xla_backend_optimization_level=0 "
+    "--xla_llvm_disable_expensive_passes=true"
+  )
+  return subprocess.Popen(
+    [sys.executable, "-m", _PROGRAMS, *map(str, arguments)],
+    cwd=_ROOT,
+    env={**os.environ, "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"}
+    | {"PYTHONPATH": str(_ROOT)},
+    stdout=subprocess.PIPE,
+    stderr=subprocess.PIPE,
+    text=True,
+  )
+
+
+def _result(process):
+  out, err = process.communicate(timeout=600)
+  assert process.returncode == 0, err[-3000:]
+  return json.loads(out.splitlines()[-1])
+
+
+def _run(devices, *arguments):
+  return _result(_start(devices, *arguments))
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+  directory = tmp_path_factory.mktemp("data")
+  episodes = [(n, 60 + n, "random") for n in range(4)]
+  data_fakes.write(directory, "made-up", episodes)
+  return directory
+
+
+@pytest.fixture(scope="module")
+def alone(data):
+  """The run on one device of eight."""
+  return _run(8, "updates", data, _WHOLE)
+
+
+def test_one_device_holds_everything(alone):
+  assert (alone["devices"], alone["held"]) == (1, 1.0)
+  assert alone["donated"]
+  assert alone["decoded"] == [5]
+  assert len(set(alone["losses"])) == len(alone["losses"]) > 3
+
+
+@pytest.mark.parametrize(
+  ("mesh", "most"), [("data=-1,fsdp=1", 1.0), ("data=2,fsdp=4", 0.3)]
+)
+def test_eight_devices_give_the_losses_of_one(data, alone, mesh, most):
+  found = _run(8, "updates", data, mesh)  # fails where it is traced again
+  assert found["devices"] == 8
+  np.testing.assert_allclose(found["losses"], alone["losses"], rtol=1e-5)
+  assert found["donated"]
+  assert found["sharding_kept"]
+  assert found["decoded"] == [1]  # five rows, shared out
+  assert found["moments_lie_with_parameters"]
+  assert (found["held"] < 1.0) == (most < 1.0)
+  assert found["held"] <= most
+
+
+def test_a_checkpoint_moves_from_eight_devices_to_one_and_back(
+  data, alone, tmp_path
+):
+  found = _run(8, "restored", data, tmp_path)
+  assert found["same"] == [True, True]
+  assert found["held"][0] == 1.0 > 0.3 > found["held"][1]
+  np.testing.assert_allclose(found["losses"], alone["losses"][:3], rtol=1e-5)
+
+
+def test_two_processes_with_half_a_batch_each_give_the_losses_of_one(
+  data, alone
+):
+  with socket.socket() as listener:
+    listener.bind(("localhost", 0))
+    address = f"localhost:{listener.getsockname()[1]}"
+  pair = [_start(4, "process", data, address, i, 2) for i in range(2)]
+  for found in map(_result, pair):
+    assert found["devices"] == 8
+    assert found["local_rows"] == 4
+    assert found["held"] < 0.6
+    np.testing.assert_allclose(found["losses"], alone["losses"], rtol=1e-5)
+
+
+def test_the_update_of_a_mesh_lowers_for_an_accelerator():
+  found = _run(8, "lowered")
+  assert set(found) == set(config.PRESETS)
+  for preset, result in found.items():
+    assert result["stablehlo"], preset
+    assert result["cut"] > 0, preset
+
+
+def _mesh(text, count, batch_size=24):
+  cfg = config.TrainConfig(mesh=text, batch_size=batch_size)
+  return meshes.make(cfg, jax.devices()[:1] * count)
+
+
+@pytest.mark.parametrize(
+  ("text", "count", "batch_size", "message"),
+  [
+    ("data=4", 2, 24, r"train\.mesh: 'data=4' does not fit the 2 devices"),
+    ("data=-1,fsdp=3", 8, 24, r"'data=-1,fsdp=3' does not fit the 8 devices"),
+    ("data=-1,fsdp=4", 2, 24, r"does not fit the 2 devices"),
+    ("data=-1", 8, 12, r"batch_size: 12, expected a multiple of the 8 devices"),
+  ],
+)
+def test_a_mesh_that_cannot_be_says_why(text, count, batch_size, message):
+  with pytest.raises(ValueError, match=message) as caught:
+    _mesh(text, count, batch_size)
+  assert "\n" not in str(caught.value)
+
+
+def test_what_is_cut_by_hand():
+  devices = jax.sharding.AbstractMesh((2, 4), config.MESH_AXES)
+  state = {
+    "matrix": jnp.zeros((64, 8)),
+    "wide": jnp.zeros((8, 128)),
+    "odd": jnp.zeros((4, 129)),
+    "prime": jnp.zeros((127, 5)),
+    "small": jnp.zeros((16, 16)),
+    "scalar": jnp.zeros(()),
+  }
+  found = meshes.state_shardings(devices, state, min_size=500)
+  spec = jax.sharding.PartitionSpec
+  assert {name: s.spec for name, s in found.items()} == {
+    "matrix": spec("fsdp", None),
+    "wide": spec(None, "fsdp"),
+    "odd": spec("fsdp", None),  # 4 does not divide 129
+    "prime": spec(None, None),
+    "small": spec(None, None),
+    "scalar": spec(),
+  }
+  alone = jax.sharding.AbstractMesh((8, 1), config.MESH_AXES)
+  shardings = meshes.state_shardings(alone, state, min_size=1)
+  assert all(s.is_fully_replicated for s in shardings.values())
+
+
+def test_one_device_is_the_default_however_many_there_are():
+  (device,) = _mesh(config.TrainConfig().mesh, 8, batch_size=5).devices.flat
+  assert device == jax.devices()[0]
