@@ -45,6 +45,7 @@ def main() -> None:
   config = dataclasses.replace(
     config, policy=_policy_config(config.policy, bool(clone_dir))
   )
+  config.world_model.check_reward_terms()  # before hours of encoding
   generation = inputs.open_generation(cli.required("data_dir"), cli.workdir())
   sources = {"world_model": inputs.fingerprint(world_model_dir), "clone": None}
   if clone_dir:

@@ -139,9 +139,11 @@ def _init_params(config, index):
   from pokedreamer_jax import tiles
   from pokedreamer_jax import world_model
 
+  key = jax.random.fold_in(jax.random.key(config.seed), 1)
+  if config.world_model.family == "v2":  # it has no dictionary
+    return world_model.init(config.world_model, key, None)
   frames = (steps["frame"] for _, steps in index.episodes(["frame"]))
   table = tiles.build(frames, config.world_model.tile_vocab)
-  key = jax.random.fold_in(jax.random.key(config.seed), 1)
   return world_model.init(config.world_model, key, table)
 
 

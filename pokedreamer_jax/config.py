@@ -25,6 +25,8 @@ POKEMON_RED_TOKENS = (
 )
 REWARDS = ("published", "capped")  # names in `specs.REWARD_WEIGHTS`
 RAM_MODES = ("given", "inferred", "off")
+FAMILIES = ("v3", "v2")  # our networks, and the published ones
+ACTION_ALIGNMENTS = ("previous", "published")
 
 
 def _at_least(node: Any, least: int, *names: str) -> None:
@@ -93,10 +95,24 @@ class WorldModelConfig:
   free_nats: float = 0.1
   reward_scale: float = 1.0
   cont_scale: float = 1.0
+  family: str = "v3"
+  # Which action a row's step takes: that of the row before, or the row's own,
+  # chosen after its frame, as the published weights were trained.
+  action_alignment: str = "previous"
+  # Family v2 alone; it takes no tokens, tiles, unimix and loss weights.
+  channels: int = 32  # of the first halving; doubled by each of three more
+  head_units: int = 256  # hidden units of the reward and continue heads
+  kl_alpha: float = 0.8  # share of the KL that trains the prior
+  # Gumbel-softmax in training, linear from start to end over so many updates;
+  # 0 and 0 is the plain straight-through gradient.
+  temperature_start: float = 1.0
+  temperature_end: float = 1.0
+  temperature_steps: int = 0
 
   def __post_init__(self):
     _at_least(self, 1, "deter", "stoch", "hidden", "tile_vocab")
     _at_least(self, 1, "tile_units", "block_units")
+    self._check_family()
     _at_least(self, 2, "classes")
     _one_of(self, "ram", RAM_MODES)
     # Without a uniform share a probability of 0 makes the KL infinite.
@@ -105,6 +121,34 @@ class WorldModelConfig:
         f"world_model.unimix: {self.unimix}, expected between 0 and 1"
       )
     _ = self.token_sizes  # raises where `tokens` cannot be read
+
+  def _check_family(self) -> None:
+    _one_of(self, "family", FAMILIES)
+    _one_of(self, "action_alignment", ACTION_ALIGNMENTS)
+    _at_least(self, 1, "channels", "head_units")
+    _at_least(self, 0, "temperature_steps")
+    if self.family == "v2" and self.ram != "off":
+      raise ValueError(
+        f"world_model.ram: {self.ram!r}, family v2 has no RAM tokens, "
+        "expected 'off' (set it before the family)"
+      )
+    if not 0.0 <= self.kl_alpha <= 1.0:
+      raise ValueError(f"world_model.kl_alpha: {self.kl_alpha}, expected 0..1")
+    ends = (self.temperature_start, self.temperature_end)
+    if min(ends) < 0.0 or (min(ends) == 0.0 and max(ends) > 0.0):
+      raise ValueError(
+        f"world_model.temperature_start, _end: {ends}, expected both above 0, "
+        "or both 0"
+      )
+
+  def check_reward_terms(self) -> None:
+    """Raises ValueError where dreams cannot be judged by reward terms."""
+    if self.family == "v2":
+      raise ValueError(
+        "world_model.family: 'v2' predicts one scalar reward, not the "
+        f"{specs.NUM_REWARD_TERMS} reward terms that policies are trained on, "
+        "expected 'v3'"
+      )
 
   @property
   def token_sizes(self) -> dict[str, int]:
@@ -152,6 +196,7 @@ class TrainConfig:
   warmup_steps: int = 100
   decay_share: float = 0.4  # last share of the steps decays linearly to 0
   agc: float = 0.3  # adaptive gradient clipping
+  max_grad_norm: float = 0.0  # of all gradients, in place of agc; 0: agc
   adam_b2: float = 0.99
   log_every: int = 50  # train steps
   eval_every: int = 2000  # train steps
@@ -161,7 +206,7 @@ class TrainConfig:
   def __post_init__(self):
     _at_least(self, 1, "steps", "batch_size", "decode_rows", "eval_windows")
     _at_least(self, 1, "log_every", "eval_every", "save_every")
-    _at_least(self, 0, "warmup_steps", "learning_rate")
+    _at_least(self, 0, "warmup_steps", "learning_rate", "max_grad_norm")
     _at_least(self, 2, "seq_len")
     if not 0 <= self.burn_in < self.seq_len:
       raise ValueError(f"train.burn_in: {self.burn_in}, expected 0..seq_len-1")
@@ -185,6 +230,7 @@ class LatentsConfig:
 class ActorCriticConfig:
   """Sizes shared by the clone and the policy that starts from it."""
 
+  family: str = "v3"  # v2: the published actor and critic, without goals
   units: int = 256  # of both hidden layers
   goal_dim: int = 64
   unimix: float = 0.01  # uniform share of the policy: log-ratios stay bounded
@@ -192,6 +238,7 @@ class ActorCriticConfig:
   symlog_limit: float = 5.0  # outermost bins at +-symexp(this), +-147
 
   def __post_init__(self):
+    _one_of(self, "family", FAMILIES)
     _at_least(self, 1, "units", "goal_dim")
     if self.bins < 3 or self.bins % 2 == 0:
       raise ValueError(
@@ -377,7 +424,42 @@ def _debug() -> Config:
   )
 
 
-PRESETS = {"tiny": _tiny, "debug": _debug}
+def _v2() -> Config:
+  """The published networks and losses: `train_rssm --preset=v2`.
+
+  For comparison and for imported checkpoints; 56.7 million parameters. Made
+  for an accelerator. Policies are not trained on it: it predicts one scalar
+  reward, not the reward terms.
+  """
+  batch_size, seq_len = 4, 15
+  return Config(
+    preset="v2",
+    world_model=WorldModelConfig(
+      family="v2",
+      ram="off",
+      deter=512,
+      stoch=32,
+      classes=32,
+      hidden=512,
+      temperature_start=1.0,
+      temperature_end=0.5,
+      temperature_steps=10_000,
+    ),
+    train=TrainConfig(
+      batch_size=batch_size,
+      seq_len=seq_len,
+      decode_rows=batch_size * seq_len,
+      learning_rate=3e-4,
+      warmup_steps=0,
+      decay_share=0.0,
+      max_grad_norm=10.0,
+      adam_b2=0.999,
+      eval_windows=8,
+    ),
+  )
+
+
+PRESETS = {"tiny": _tiny, "debug": _debug, "v2": _v2}
 
 
 def make(preset: str, overrides: Sequence[str] = (), seed: int = 0) -> Config:

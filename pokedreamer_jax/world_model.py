@@ -6,6 +6,7 @@ Shape letters: `B` streams, `T` rows, `D` deter, `S` categorical variables of
 is where they are mapped over `[B, T, ...]`.
 """
 
+from collections.abc import Callable
 from collections.abc import Mapping
 import functools
 from typing import Any
@@ -22,12 +23,15 @@ from pokedreamer_jax import sampling
 from pokedreamer_jax import specs
 from pokedreamer_jax import tiles
 from pokedreamer_jax import tokens as tokens_lib
+from pokedreamer_jax import world_model_v2
 from pokedreamer_jax.networks import codec
 from pokedreamer_jax.networks import heads
 from pokedreamer_jax.networks import rssm
 
 Params = dict[str, Any]
 Batch = Mapping[str, jax.Array]
+# `(key, log-probabilities [S, K]) -> one-hots [S, K]`.
+DrawFn = Callable[[jax.Array, jax.Array], jax.Array]
 
 
 @flax.struct.dataclass
@@ -52,6 +56,8 @@ class Posterior:
 
 def modules(cfg: config_lib.WorldModelConfig) -> dict[str, Any]:
   """The Linen modules of a configuration, by their name in the parameters."""
+  if cfg.family == "v2":
+    return world_model_v2.modules(cfg)
   parts = {
     "encoder": codec.TileEncoder(cfg.tile_vocab, cfg.block_units, cfg.hidden),
     "rssm": rssm.RSSMCell(
@@ -74,19 +80,26 @@ def modules(cfg: config_lib.WorldModelConfig) -> dict[str, Any]:
 
 
 def init(
-  cfg: config_lib.WorldModelConfig, key: jax.Array, table: tiles.TileTable
+  cfg: config_lib.WorldModelConfig,
+  key: jax.Array,
+  table: tiles.TileTable | None,
 ) -> Params:
   """Fresh parameters; the tile dictionary is part of them, not trained.
 
   Args:
     cfg: sizes.
     key: typed PRNG key; consumed.
-    table: dictionary of `cfg.tile_vocab` tiles.
+    table: dictionary of `cfg.tile_vocab` tiles; family v2 has none and takes
+      no notice of it.
 
   Raises:
     ValueError: a token without a reader, or a table of another size.
   """
+  if cfg.family == "v2":
+    return world_model_v2.init(cfg, key)
   tokens_lib.check(cfg.token_sizes)
+  if table is None:
+    raise ValueError(f"table: None, expected {cfg.tile_vocab} tiles")
   if table.vocab != cfg.tile_vocab:
     raise ValueError(f"tile_vocab: table {table.vocab}, {cfg.tile_vocab=}")
   feat = jnp.zeros((1, cfg.feat_dim))
@@ -124,14 +137,40 @@ def apply(
   return module.apply({"params": params[name]}, *args, **kwargs)
 
 
+def embed_frames(
+  cfg: config_lib.WorldModelConfig, params: Params, frame: jax.Array
+) -> jax.Array:
+  """Embeddings `[..., E]` of packed frames `[..., 144, 40]`."""
+  if cfg.family == "v2":
+    return world_model_v2.embed(cfg, params, frame)
+  ids = tiles.encode(tile_table(params), frame)
+  return apply(cfg, params, "encoder", ids)
+
+
 def initial_state(
   cfg: config_lib.WorldModelConfig, lead: tuple[int, ...]
 ) -> State:
-  """The state before the first frame: zeros, with leading axes `lead`."""
+  """The state before the first frame, with leading axes `lead`.
+
+  Zeros; in family v2 the categorical variables are uniform.
+  """
+  deter = jnp.zeros((*lead, cfg.deter))
+  stoch = jnp.zeros((*lead, cfg.stoch_dim))
+  if cfg.family == "v2":
+    deter, stoch = world_model_v2.cell(cfg).get_initial_state(lead)
   return State(
-    deter=jnp.zeros((*lead, cfg.deter)),
-    stoch=jnp.zeros((*lead, cfg.stoch_dim)),
-    tokens=jnp.zeros((*lead, cfg.token_dim)),
+    deter=deter, stoch=stoch, tokens=jnp.zeros((*lead, cfg.token_dim))
+  )
+
+
+def restart(
+  cfg: config_lib.WorldModelConfig, state: State, is_first: jax.Array
+) -> State:
+  """`state`, but the initial one in the rows `[...]` that are first."""
+  return jax.tree.map(
+    lambda leaf, first: jnp.where(is_first[..., None], first, leaf),
+    state,
+    initial_state(cfg, is_first.shape),
   )
 
 
@@ -140,17 +179,46 @@ def features(state: State) -> jax.Array:
   return jnp.concatenate([state.deter, state.stoch, state.tokens], axis=-1)
 
 
-def previous_actions(batch: Batch) -> jax.Array:
-  """One-hot `[B, T, A]` of the action of `t - 1`; zeros where `is_first`.
+def previous_actions(batch: Batch, alignment: str = "previous") -> jax.Array:
+  """One-hot `[B, T, A]` of the actions that the rows' steps take.
+
+  The action of `t - 1`, zeros where `is_first`; under the published alignment
+  that of `t` itself, which was chosen after the frame, in every row.
 
   Args:
     batch: `action` `[B, T]`, `first_action_tm1` `[B]` (the action before the
       window), `is_first` `[B, T]`.
+    alignment: as in `WorldModelConfig.action_alignment`.
   """
+  if alignment == "published":
+    return jax.nn.one_hot(batch["action"], specs.NUM_ACTIONS)
   first = batch["first_action_tm1"][:, None]
   action_tm1 = jnp.concatenate([first, batch["action"][:, :-1]], axis=1)
   hot = jax.nn.one_hot(action_tm1, specs.NUM_ACTIONS)
   return jnp.where(batch["is_first"][..., None], 0.0, hot)
+
+
+def dream_shift(cfg: config_lib.WorldModelConfig) -> int:
+  """Rows from a state to the action that leads to the next one.
+
+  0: a dream from row `t` begins with the action of row `t`. 1, under the
+  published alignment: the state of row `t` knows that action already, though
+  its effect only shows in row `t + 1`, and the step to `t + 1` takes the
+  action of `t + 1`, whose effect shows in row `t + 2`.
+  """
+  return 1 if cfg.action_alignment == "published" else 0
+
+
+def dream_actions(
+  cfg: config_lib.WorldModelConfig, action: jax.Array
+) -> jax.Array:
+  """Actions `[..., T - 1]` that lead from each of `T` rows to the next.
+
+  Args:
+    cfg: gives the alignment.
+    action: `[..., T]` of recorded rows.
+  """
+  return action[..., 1:] if dream_shift(cfg) else action[..., :-1]
 
 
 def observe(
@@ -160,6 +228,8 @@ def observe(
   batch: Batch,
   start: State | None = None,
   infer: bool = False,
+  draw: DrawFn = sampling.straight_through,
+  embed: jax.Array | None = None,
 ) -> Posterior:
   """Posterior states of recorded rows.
 
@@ -170,6 +240,8 @@ def observe(
     batch: fields `[B, T, ...]` as in `specs`, and `first_action_tm1` `[B]`.
     start: state before the first row, leaves `[B, ...]`; initial if None.
     infer: guess the tokens from the frames instead of reading the RAM.
+    draw: how latents are drawn from the posterior; carries the gradient.
+    embed: embeddings `[B, T, E]` of the frames, where they are known.
 
   Returns:
     `Posterior` with leaves `[B, T, ...]`.
@@ -178,9 +250,8 @@ def observe(
   chex.assert_rank(batch["is_first"], 2)
   if start is None:
     start = initial_state(cfg, lead[:1])
-  embed = apply(
-    cfg, params, "encoder", tiles.encode(tile_table(params), batch["frame"])
-  )
+  if embed is None:
+    embed = embed_frames(cfg, params, batch["frame"])
   if infer or not cfg.token_sizes:  # the batch may hold no RAM fields
     hot = jnp.zeros((*lead, cfg.token_dim))
   else:
@@ -189,11 +260,11 @@ def observe(
   rows = {
     "embed": embed,
     "tokens": hot,
-    "action_tm1": previous_actions(batch),
+    "action_tm1": previous_actions(batch, cfg.action_alignment),
     "is_first": batch["is_first"],
   }
   keys = jax.random.split(key, lead[0])
-  stream = functools.partial(_observe_stream, cfg, params, infer)
+  stream = functools.partial(_observe_stream, cfg, params, infer, draw)
   state, post, infer_logits = jax.vmap(stream)(keys, start, rows)
   prior = apply(cfg, params, "rssm", state.deter, state.tokens, method="prior")
   return Posterior(
@@ -238,7 +309,8 @@ def act_step(
     state: state before this frame, leaves `[B, ...]`.
     frame: `[B, 144, 40]` uint8.
     ram: RAM fields `[B, ...]`; read only where tokens are given.
-    action_tm1: `[B]` integer, the last action.
+    action_tm1: `[B]` integer, the last action; under the published alignment
+      the one chosen for this frame, before it is seen.
     is_first: `[B]` bool.
     infer: guess the tokens from the frame.
 
@@ -260,11 +332,13 @@ def decode(
   cfg: config_lib.WorldModelConfig, params: Params, state: State
 ) -> jax.Array:
   """The most likely packed frames `[..., 144, 40]` uint8 of states."""
+  if cfg.family == "v2":
+    return world_model_v2.decode(cfg, params, features(state))
   logits = apply(cfg, params, "decoder", features(state))
   return tiles.decode(tile_table(params), jnp.argmax(logits, axis=-1))
 
 
-def _observe_stream(cfg, params, infer, key, start, rows):
+def _observe_stream(cfg, params, infer, draw, key, start, rows):
   """One stream `[T, ...]`: states, posteriors and guessed tokens."""
   cell = functools.partial(apply, cfg, params, "rssm")
   sizes = cfg.token_sizes
@@ -279,9 +353,8 @@ def _observe_stream(cfg, params, infer, key, start, rows):
     known = seen = jnp.zeros((len(keep), 0))
 
   def step(carry, row):
-    keep_t, known_t, seen_t, now, row_key = row
-    # A first row starts from the initial state, which is zeros.
-    carry = jax.tree.map(lambda leaf: leaf * keep_t, carry)
+    known_t, seen_t, now, row_key = row
+    carry = restart(cfg, carry, now["is_first"])
     hot = now["tokens"]
     guess = jnp.zeros_like(hot)
     if infer:
@@ -293,14 +366,12 @@ def _observe_stream(cfg, params, infer, key, start, rows):
     if infer:
       seen_t = cell(now["embed"], hot, method="project_seen")
     post = cell(deter, seen_t, method="posterior")
-    stoch = sampling.straight_through(row_key, post)
+    stoch = draw(row_key, post)
     state = State(deter=deter, stoch=stoch.reshape(-1), tokens=hot)
     return state, (state, post, guess)
 
   keys = jax.random.split(key, len(keep))
-  _, (state, post, guess) = jax.lax.scan(
-    step, start, (keep, known, seen, rows, keys)
-  )
+  _, (state, post, guess) = jax.lax.scan(step, start, (known, seen, rows, keys))
   if not infer and sizes:
     guess = cell(state.deter, rows["embed"], method="infer_tokens")
   return state, post, guess

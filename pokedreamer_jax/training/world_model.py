@@ -9,9 +9,12 @@ import optax
 
 from pokedreamer_jax import config as config_lib
 from pokedreamer_jax import losses
+from pokedreamer_jax import losses_v2
 from pokedreamer_jax import world_model
+from pokedreamer_jax import world_model_v2
 
-FROZEN = ("tiles",)  # parameters that are data, not weights
+# Parameters that no gradient moves: data, and running averages.
+FROZEN = ("tiles", world_model_v2.BATCH_STATS)
 
 
 @flax.struct.dataclass
@@ -41,9 +44,15 @@ def learning_rate(cfg: config_lib.TrainConfig) -> optax.Schedule:
 
 
 def optimiser(cfg: config_lib.TrainConfig) -> optax.GradientTransformation:
-  """Adam with adaptive gradient clipping (Brock et al. 2021)."""
+  """Adam with adaptive gradient clipping (Brock et al. 2021).
+
+  With `max_grad_norm` all gradients are scaled to that norm at most instead.
+  """
+  clip = optax.adaptive_grad_clip(cfg.agc)
+  if cfg.max_grad_norm > 0.0:
+    clip = optax.clip_by_global_norm(cfg.max_grad_norm)
   return optax.chain(
-    optax.adaptive_grad_clip(cfg.agc),
+    clip,
     optax.adam(learning_rate(cfg), b1=0.9, b2=cfg.adam_b2),
   )
 
@@ -71,31 +80,38 @@ def make_update(
   The step counter is folded into the run key, so that a resumed run repeats.
   """
   tx = optimiser(cfg.train)
-  rows = cfg.train.batch_size * (cfg.train.seq_len - cfg.train.burn_in)
 
   def update(state, batch, run_key):
     key = jax.random.fold_in(run_key, state.step)
     weights, frozen = _split(state.params)
 
     def loss_fn(weights):
-      return losses.world_model_loss(
-        cfg.world_model,
-        weights | frozen,
-        key,
-        batch,
-        min(cfg.train.decode_rows, rows),
-        cfg.train.burn_in,
-      )
+      return _loss(cfg, weights | frozen, key, batch, state.step)
 
-    grads, metrics = jax.grad(loss_fn, has_aux=True)(weights)
+    grads, (metrics, moved) = jax.grad(loss_fn, has_aux=True)(weights)
     updates, opt_state = tx.update(grads, state.opt_state, weights)
     metrics["grad/norm"] = optax.tree.norm(grads)
     metrics["optimiser/learning_rate"] = learning_rate(cfg.train)(state.step)
     weights = optax.apply_updates(weights, updates)
     metrics["param/norm"] = optax.tree.norm(weights)
-    return TrainState(weights | frozen, opt_state, state.step + 1), metrics
+    params = weights | frozen | moved
+    return TrainState(params, opt_state, state.step + 1), metrics
 
   return update
+
+
+def _loss(cfg, params, key, batch, step):
+  """Loss, metrics, and those of the `FROZEN` parameters that it moves."""
+  rows = cfg.train.batch_size * (cfg.train.seq_len - cfg.train.burn_in)
+  shared = (cfg.world_model, params, key, batch)
+  settings = (min(cfg.train.decode_rows, rows), cfg.train.burn_in)
+  if cfg.world_model.family == "v2":
+    total, (metrics, stats) = losses_v2.world_model_loss(
+      *shared, step, *settings
+    )
+    return total, (metrics, {world_model_v2.BATCH_STATS: stats})
+  total, metrics = losses.world_model_loss(*shared, *settings)
+  return total, (metrics, {})
 
 
 def _split(params):
