@@ -80,8 +80,9 @@ def check(config: config_lib.Config, rom: Any) -> None:
 
   Raises:
     ValueError: a policy of the mix or a token is unknown or not for this ROM,
-      the world model's family cannot train a policy, nobody demonstrates what is to be cloned, or episodes are shorter than
-      the windows that are cut from them.
+      policies are not trained on the world model's family, nobody
+      demonstrates what is to be cloned, or episodes are shorter than the
+      windows that are cut from them.
   """
   from data_tools import policies
   from pokedreamer_jax import tokens

@@ -142,7 +142,7 @@ def _loss(cfg, params, batch, seen, shown, target):
       jax.nn.log_sigmoid(jnp.where(batch["is_terminal"], -logit, logit))
     ),
   }
-  total = sum(parts.values())
+  total = jnp.sum(jnp.stack(list(parts.values())))
   metrics = {f"loss/{name}": value for name, value in parts.items()}
   flat = target.reshape(-1, *target.shape[-3:])
   metrics |= {
