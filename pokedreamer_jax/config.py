@@ -104,7 +104,7 @@ class WorldModelConfig:
   head_units: int = 256  # hidden units of the reward and continue heads
   kl_alpha: float = 0.8  # share of the KL that trains the prior
   # Gumbel-softmax in training, linear from start to end over so many updates;
-  # 0 and 0 is the plain straight-through gradient.
+  # a start of 0 is the plain straight-through gradient.
   temperature_start: float = 1.0
   temperature_end: float = 1.0
   temperature_steps: int = 0
@@ -134,11 +134,10 @@ class WorldModelConfig:
       )
     if not 0.0 <= self.kl_alpha <= 1.0:
       raise ValueError(f"world_model.kl_alpha: {self.kl_alpha}, expected 0..1")
-    ends = (self.temperature_start, self.temperature_end)
-    if min(ends) < 0.0 or (min(ends) == 0.0 and max(ends) > 0.0):
+    _at_least(self, 0, "temperature_start")
+    if self.temperature_end <= 0.0:
       raise ValueError(
-        f"world_model.temperature_start, _end: {ends}, expected both above 0, "
-        "or both 0"
+        f"world_model.temperature_end: {self.temperature_end}, expected above 0"
       )
 
   def check_reward_terms(self) -> None:

@@ -112,6 +112,12 @@ def table(vocab: int) -> tiles.TileTable:
 
 
 @functools.cache
+def _fresh(cfg: config_lib.WorldModelConfig) -> world_model.Params:
+  init = jit(functools.partial(world_model.init, cfg))
+  return init(jax.random.key(0), table(cfg.tile_vocab))
+
+
+@functools.cache
 def params(
   cfg: config_lib.WorldModelConfig, noise: float = 0.0
 ) -> world_model.Params:
@@ -119,8 +125,7 @@ def params(
 
   Heads and the token chain start at zero, which would hide what they do.
   """
-  init = jit(functools.partial(world_model.init, cfg))
-  made = init(jax.random.key(0), table(cfg.tile_vocab))
+  made = _fresh(cfg)
   kept = {name: made[name] for name in training.FROZEN if name in made}
   rng = np.random.default_rng(0)
 

@@ -2,6 +2,7 @@
 
 import functools
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -58,10 +59,7 @@ def test_the_converted_tree_is_that_of_a_fresh_model(params):
   fresh = jax.eval_shape(
     lambda: world_model.init(_CFG, jax.random.key(0), None)
   )
-  shapes = lambda tree: jax.tree.map(
-    lambda leaf: (leaf.shape, leaf.dtype), tree
-  )
-  assert shapes(params) == shapes(fresh)
+  chex.assert_trees_all_equal_shapes_and_dtypes(params, fresh)
 
 
 @pytest.mark.parametrize("train", [False, True])
