@@ -202,7 +202,8 @@ def test_a_published_agent_acts_before_it_sees_the_frame():
   other = rows["frame"][::-1]
   ram = {name: value[:, 0] for name, value in policy.ram_of(rows).items()}
 
-  act = policy.make_act(config, _params(), actor, greedy=True)
+  lively = fakes.params(_CFG, noise=0.3)
+  act = policy.make_act(config, lively, actor, greedy=True)
 
   def play(first_frame):
     state, actions = policy.init_state(_CFG, 4), []
