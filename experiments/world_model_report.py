@@ -14,6 +14,7 @@ from data_tools import roms
 from experiments import pictures
 from pokedreamer_jax import config as config_lib
 from pokedreamer_jax import evaluation
+from pokedreamer_jax import losses_v2
 from pokedreamer_jax import specs
 from pokedreamer_jax import world_model
 
@@ -81,7 +82,23 @@ class Evaluator:
         values[f"val/tiles_{step}"] = evaluation.tile_error(
           dream.place[:, at], places[:, at]
         )
+    if cfg.family == "v2":
+      values |= self._published_loss(params, windows)
     return {name: float(value.mean()) for name, value in values.items()}
+
+  def _published_loss(
+    self, params: world_model.Params, windows: dict[str, np.ndarray]
+  ) -> dict[str, jax.Array]:
+    """The training loss of family v2 on as many rows as an update has."""
+    cfg, train = self._config.world_model, self._config.train
+    rows = {
+      name: value[: train.batch_size, : train.seq_len]
+      if value.ndim > 1
+      else value[: train.batch_size]
+      for name, value in windows.items()
+    }
+    loss = jax.jit(losses_v2.validation_loss, static_argnums=0)
+    return {f"val/{n}": v for n, v in loss(cfg, params, rows).items()}
 
   def report(
     self, params: world_model.Params, rom: roms.Rom | None = None
