@@ -102,6 +102,9 @@ class WorldModelConfig:
   # Family v2 alone; it takes no tokens, tiles, unimix and loss weights.
   channels: int = 32  # of the first halving; doubled by each of three more
   head_units: int = 256  # hidden units of the reward and continue heads
+  # Of the KL beside the mean error of a pixel. As published; the latents then
+  # are worth little and may collapse.
+  kl_scale: float = 1.0
   kl_alpha: float = 0.8  # share of the KL that trains the prior
   # Gumbel-softmax in training, linear from start to end over so many updates;
   # a start of 0 is the plain straight-through gradient.
@@ -126,7 +129,7 @@ class WorldModelConfig:
     _one_of(self, "family", FAMILIES)
     _one_of(self, "action_alignment", ACTION_ALIGNMENTS)
     _at_least(self, 1, "channels", "head_units")
-    _at_least(self, 0, "temperature_steps")
+    _at_least(self, 0, "temperature_steps", "kl_scale")
     if self.family == "v2" and self.ram != "off":
       raise ValueError(
         f"world_model.ram: {self.ram!r}, family v2 has no RAM tokens, "

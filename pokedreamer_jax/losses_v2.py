@@ -1,8 +1,9 @@
 """The published training loss, for world models of family v2.
 
 Mean squared error of the frames, KL with balance, mean squared error of the
-weighted reward and cross-entropy of the continue flag, all with weight 1. The
-first row of a window counts in the KL as any other.
+weighted reward and cross-entropy of the continue flag, all with weight 1 as
+published (`kl_scale` changes that of the KL). The first row of a window counts
+in the KL as any other.
 """
 
 import functools
@@ -142,7 +143,8 @@ def _loss(cfg, params, batch, seen, shown, target):
       jax.nn.log_sigmoid(jnp.where(batch["is_terminal"], -logit, logit))
     ),
   }
-  total = jnp.sum(jnp.stack(list(parts.values())))
+  weighted = {**parts, "kl": cfg.kl_scale * parts["kl"]}
+  total = jnp.sum(jnp.stack(list(weighted.values())))
   metrics = {f"loss/{name}": value for name, value in parts.items()}
   flat = target.reshape(-1, *target.shape[-3:])
   metrics |= {
