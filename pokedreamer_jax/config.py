@@ -102,8 +102,8 @@ class WorldModelConfig:
   # Family v2 alone; it takes no tokens, tiles, unimix and loss weights.
   channels: int = 32  # of the first halving; doubled by each of three more
   head_units: int = 256  # hidden units of the reward and continue heads
-  # Of the KL beside the mean error of a pixel. As published; the latents then
-  # are worth little and may collapse.
+  # Of the KL, in nats, beside the mean squared error of a pixel, which is 0.13
+  # for one grey picture: as published, 1, latents soon hold next to nothing.
   kl_scale: float = 1.0
   kl_alpha: float = 0.8  # share of the KL that trains the prior
   # Gumbel-softmax in training, linear from start to end over so many updates;

@@ -114,7 +114,8 @@ def table(vocab: int) -> tiles.TileTable:
 @functools.cache
 def _fresh(cfg: config_lib.WorldModelConfig) -> world_model.Params:
   init = jit(functools.partial(world_model.init, cfg))
-  return init(jax.random.key(0), table(cfg.tile_vocab))
+  known = None if cfg.family == "v2" else table(cfg.tile_vocab)
+  return init(jax.random.key(0), known)
 
 
 @functools.cache

@@ -75,8 +75,9 @@ def test_the_published_optimiser_by_hand():
 def test_one_batch_is_learned():
   """30 frames of random blocks in random order, under random actions.
 
-  With the published weight of the KL the latents collapse within 20 updates,
-  as they did where it was published, so it is small here.
+  With the published weight the KL falls to 0.02 nats within 20 updates, and
+  the frames, then told apart by `deter` alone, are learned more slowly; so its
+  weight is small here.
   """
   cfg = fakes.config_v2(
     "world_model.channels=4",
@@ -98,7 +99,7 @@ def test_one_batch_is_learned():
   batch = fakes.on_device(batch)
   params = world_model.init(cfg.world_model, _KEY, None)
   state = training.init_state(cfg.train, params)
-  update = jax.jit(training.make_update(cfg), donate_argnums=0)
+  update = fakes.jit(training.make_update(cfg), donate_argnums=0)
   for _ in range(_LEARNING_STEPS):
     state, metrics = update(state, batch, _KEY)
   assert metrics["image/constant"] > 0.12
