@@ -339,16 +339,19 @@ def _compare(scores, steps, resamples, groups) -> list[dict[str, Any]]:
 def _in_batches(run, cfg, params, key, windows, action) -> Dreams:
   """Runs `_BATCH` windows at a time; the last batch is padded."""
   count = len(action)
+  size = _BATCH
+  if cfg.family == "v2":  # its frames are dear: no more padding than needed
+    size = min(size, count)
   fields = (*(f.name for f in specs.RAM_FIELDS), "frame", "is_first")
   frames, places = [], []
-  for start in range(0, count, _BATCH):
-    index = np.minimum(np.arange(start, start + _BATCH), count - 1)
+  for start in range(0, count, size):
+    index = np.minimum(np.arange(start, start + size), count - 1)
     batch = {name: jnp.asarray(windows[name][index]) for name in fields}
     batch["action"] = jnp.asarray(action[index])
     batch["first_action_tm1"] = jnp.asarray(windows["first_action_tm1"][index])
     key, batch_key = jax.random.split(key)
     frame, place = run(params, batch_key, batch)
-    keep = min(_BATCH, count - start)
+    keep = min(size, count - start)
     frames.append(np.asarray(frame)[:keep])
     places.append(np.asarray(place)[:keep])
   return Dreams(

@@ -134,8 +134,7 @@ def test_a_dream_goes_on_as_observing_does(cfg):
 
 
 @_alignments
-def test_other_actions_change_a_dream_and_not_its_context(cfg, monkeypatch):
-  monkeypatch.setattr(evaluation, "_BATCH", 3)
+def test_other_actions_change_a_dream_and_not_its_context(cfg):
   windows = fakes.windows(3, 6, seed=2)
   shift = world_model.dream_shift(cfg)
   lively = fakes.params(_CFG, noise=0.3)  # else all frames are one grey
