@@ -7,6 +7,7 @@ other opcode, name or call is accepted, so nothing in the file can run.
 """
 
 from collections.abc import Iterator
+from collections.abc import Sequence
 import dataclasses
 import math
 import pickletools
@@ -49,17 +50,59 @@ def read_state_dict(
     ValueError: damaged, too large, or it holds anything but named tensors.
   """
   with zip_files.Archive(source, name) as archive:
-    pickles = [e for e in archive.names if e.endswith("/data.pkl")]
-    if len(pickles) != 1 or pickles[0].count("/") != 1:
-      raise ValueError(f"{archive.name}: no PyTorch file (no single data.pkl)")
-    folder = pickles[0].removesuffix("data.pkl")
-    if f"{folder}byteorder" in archive.names:
-      if archive.read(f"{folder}byteorder", 16) != b"little":
-        raise ValueError(f"{archive.name}: tensors are not little-endian")
-    table = _interpret(
-      archive.read(pickles[0], MOST_PICKLE_BYTES), archive.name
-    )
+    folder, pickle = _find_pickle(archive)
+    table = _interpret(pickle, archive.name, _Machine())
     return dict(_read_tensors(archive, folder, table))
+
+
+def read_checkpoint(
+  source: str | bytes, parts: Sequence[str], name: str = ""
+) -> tuple[dict[str, np.ndarray], dict[str, int | float]]:
+  """Some state dictionaries of a checkpoint, a dictionary of many things.
+
+  Whatever else lies in it, such as an optimiser's state, is not read.
+
+  Args:
+    source: a path, or the file itself.
+    parts: keys of the state dictionaries.
+    name: what messages call it.
+
+  Returns:
+    Tensors by `part.name`, and the finite numbers that the checkpoint itself
+    holds, such as its epoch.
+
+  Raises:
+    ValueError: as in `read_state_dict`, or a part is not there.
+  """
+  with zip_files.Archive(source, name) as archive:
+    folder, pickle = _find_pickle(archive)
+    whole = _interpret(pickle, archive.name, _NestedMachine())
+    table: dict[str, Any] = {}
+    for part in parts:
+      if not isinstance(whole.get(part), dict):
+        found = sorted(map(str, whole))[:10]
+        raise ValueError(
+          f"{archive.name}: no state dictionary {part!r} in {found}"
+        )
+      table |= {f"{part}.{key}": value for key, value in whole[part].items()}
+    numbers = {
+      str(key): value
+      for key, value in whole.items()
+      if isinstance(value, int | float) and math.isfinite(value)
+    }
+    return dict(_read_tensors(archive, folder, table)), numbers
+
+
+def _find_pickle(archive: zip_files.Archive) -> tuple[str, bytes]:
+  """The folder in the archive, and the pickle in it."""
+  pickles = [e for e in archive.names if e.endswith("/data.pkl")]
+  if len(pickles) != 1 or pickles[0].count("/") != 1:
+    raise ValueError(f"{archive.name}: no PyTorch file (no single data.pkl)")
+  folder = pickles[0].removesuffix("data.pkl")
+  if f"{folder}byteorder" in archive.names:
+    if archive.read(f"{folder}byteorder", 16) != b"little":
+      raise ValueError(f"{archive.name}: tensors are not little-endian")
+  return folder, archive.read(pickles[0], MOST_PICKLE_BYTES)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,9 +132,8 @@ class _Refused(ValueError):
 _MARK = object()
 
 
-def _interpret(data: bytes, name: str) -> dict[str, Any]:
+def _interpret(data: bytes, name: str, machine: "_Machine") -> dict[str, Any]:
   """The dictionary that a pickle describes, tensors as `_Tensor`."""
-  machine = _Machine()
   try:
     for opcode, argument, _ in pickletools.genops(data):
       machine.run(opcode.name, argument)
@@ -107,6 +149,8 @@ def _interpret(data: bytes, name: str) -> dict[str, Any]:
 
 class _Machine:
   """The opcodes of a pickled dictionary of tensors; no other is known."""
+
+  _KEYS: tuple[type, ...] = (str,)
 
   def __init__(self) -> None:
     self.result: Any = None
@@ -164,9 +208,29 @@ class _Machine:
   def _set_items(self, pairs: list[Any]) -> None:
     table = self._stack[-1]
     for key, value in zip(pairs[::2], pairs[1::2], strict=True):
-      if not isinstance(table, dict) or not isinstance(key, str):
+      if not isinstance(table, dict) or not isinstance(key, self._KEYS):
         raise _Refused("a dictionary with keys that are no text")
       table[key] = value
+
+
+class _NestedMachine(_Machine):
+  """Lists, fractions and numbered keys too, as optimisers' states have."""
+
+  _KEYS = (str, int)
+
+  def run(self, opcode: str, argument: Any) -> None:
+    stack = self._stack
+    if opcode == "EMPTY_LIST":
+      stack.append([])
+    elif opcode == "BINFLOAT":
+      stack.append(argument)
+    elif opcode in ("APPEND", "APPENDS"):
+      values = [stack.pop()] if opcode == "APPEND" else self._to_mark()
+      if not isinstance(stack[-1], list):
+        raise _Refused("the pickle appends to what is no list")
+      stack[-1].extend(values)
+    else:
+      super().run(opcode, argument)
 
 
 _VALUES = ("BINUNICODE", "BININT", "BININT1", "BININT2", "LONG1")

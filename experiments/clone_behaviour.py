@@ -34,6 +34,11 @@ def main() -> None:
   """Flags to parts."""
   world_model_dir = cli.required("world_model")
   config = inputs.with_world_model(cli.make_config(), world_model_dir)
+  if config.world_model.action_alignment == "published":
+    raise ValueError(
+      f"{world_model_dir}: world_model.action_alignment 'published': its "
+      "states hold the very action to be imitated, expected 'previous'"
+    )
   step = inputs.choose_step(world_model_dir, _CHECKPOINT_STEP.value)
   generation = inputs.open_generation(cli.required("data_dir"), cli.workdir())
   run = run_directory.open_run(

@@ -162,7 +162,8 @@ def dream(
       cfg, params, seen_key, known, infer=cfg.ram == "inferred"
     ).state
     start = jax.tree.map(lambda leaf: leaf[:, -1], seen)
-    action = batch["action"][context - 1 : -1, None]
+    action = world_model.dream_actions(cfg, batch["action"][context - 1 :])
+    action = action[:, None]
     ahead = imagination.replay_actions(cfg, params, dream_key, start, action)
     states = jax.tree.map(
       lambda first, rest: jnp.concatenate([first[0], rest[:, 0]]), seen, ahead

@@ -80,8 +80,9 @@ def check(config: config_lib.Config, rom: Any) -> None:
 
   Raises:
     ValueError: a policy of the mix or a token is unknown or not for this ROM,
-      nobody demonstrates what is to be cloned, or episodes are shorter than
-      the windows that are cut from them.
+      policies are not trained on the world model's family, nobody
+      demonstrates what is to be cloned, or episodes are shorter than the
+      windows that are cut from them.
   """
   from data_tools import policies
   from pokedreamer_jax import tokens
@@ -96,6 +97,7 @@ def check(config: config_lib.Config, rom: Any) -> None:
       "leaves nobody to clone; run the stages by hand instead"
     )
   tokens.check(config.world_model.token_sizes)
+  config.world_model.check_reward_terms()
   evaluate = config.evaluate
   longest = max(config.train.seq_len, evaluate.context + evaluate.horizon)
   if config.collect.episode_length < longest:

@@ -46,6 +46,7 @@ def main() -> None:
   config = dataclasses.replace(
     config, policy=_policy_config(config.policy, bool(clone_dir))
   )
+  config.world_model.check_reward_terms()  # before hours of encoding
   step = inputs.choose_step(world_model_dir, _CHECKPOINT_STEP.value)
   generation = inputs.open_generation(cli.required("data_dir"), cli.workdir())
   sources = {

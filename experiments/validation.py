@@ -18,7 +18,7 @@ from pokedreamer_jax import world_model
 from pokedreamer_jax.training import world_model as training
 
 SHEET = "dreams.png"
-_SHOWN = ("loss/", "posterior/")  # the losses by token are many
+_SHOWN = ("loss/", "posterior/", "image/")  # the losses by token are many
 
 
 class Validator:

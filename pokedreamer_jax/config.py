@@ -41,6 +41,8 @@ CODECS = ("dictionary", "pixels")  # see `codecs.py`
 COMPUTE_DTYPES = ("float32", "bfloat16")
 MESH_AXES = ("data", "fsdp")  # see `training/mesh.py`
 PARAMETER_NAMES = ("kernel", "table", "bias", "scale")  # of the networks
+FAMILIES = ("v3", "v2")  # our networks, and the published ones
+ACTION_ALIGNMENTS = ("previous", "published")
 
 
 def _at_least(node: Any, least: int, *names: str) -> None:
@@ -131,10 +133,27 @@ class WorldModelConfig:
   reward_scale: float = 1.0
   cont_scale: float = 1.0
   ram_scale: float = 1.0  # of the sum over all RAM heads
+  family: str = "v3"
+  # Which action a row's step takes: that of the row before, or the row's own,
+  # chosen after its frame, as the published weights were trained.
+  action_alignment: str = "previous"
+  # Family v2 alone; it takes no tokens, tiles, unimix and loss weights.
+  channels: int = 32  # of the first halving; doubled by each of three more
+  head_units: int = 256  # hidden units of the reward and continue heads
+  # Of the KL, in nats, beside the mean squared error of a pixel, which is 0.13
+  # for one grey picture: as published, 1, latents soon hold next to nothing.
+  kl_scale: float = 1.0
+  kl_alpha: float = 0.8  # share of the KL that trains the prior
+  # Gumbel-softmax in training, linear from start to end over so many updates;
+  # a start of 0 is the plain straight-through gradient.
+  temperature_start: float = 1.0
+  temperature_end: float = 1.0
+  temperature_steps: int = 0
 
   def __post_init__(self):
     _at_least(self, 1, "deter", "stoch", "hidden", "tile_vocab")
     _at_least(self, 1, "tile_units", "block_units")
+    self._check_family()
     _at_least(self, 2, "classes")
     _one_of(self, "ram", RAM_MODES)
     _one_of(self, "encoder", CODECS)
@@ -147,6 +166,38 @@ class WorldModelConfig:
       )
     _sizes("world_model.tokens", self.tokens)  # raises where unreadable
     _ = self.ram_head_sizes
+
+  def _check_family(self) -> None:
+    _one_of(self, "family", FAMILIES)
+    _one_of(self, "action_alignment", ACTION_ALIGNMENTS)
+    _at_least(self, 1, "channels", "head_units")
+    _at_least(self, 0, "temperature_steps", "kl_scale")
+    if self.family == "v2" and self.ram != "off":
+      raise ValueError(
+        f"world_model.ram: {self.ram!r}, family v2 has no RAM tokens, "
+        "expected 'off' (set it before the family)"
+      )
+    if self.family == "v2" and self.compute_dtype != "float32":
+      raise ValueError(
+        f"world_model.compute_dtype: {self.compute_dtype!r}, family v2 "
+        "calculates as published, expected 'float32'"
+      )
+    if not 0.0 <= self.kl_alpha <= 1.0:
+      raise ValueError(f"world_model.kl_alpha: {self.kl_alpha}, expected 0..1")
+    _at_least(self, 0, "temperature_start")
+    if self.temperature_end <= 0.0:
+      raise ValueError(
+        f"world_model.temperature_end: {self.temperature_end}, expected above 0"
+      )
+
+  def check_reward_terms(self) -> None:
+    """Raises ValueError where dreams cannot be judged by reward terms."""
+    if self.family == "v2":
+      raise ValueError(
+        "world_model.family: 'v2' predicts one scalar reward, not the "
+        f"{specs.NUM_REWARD_TERMS} reward terms that policies are trained on, "
+        "expected 'v3'"
+      )
 
   @property
   def token_sizes(self) -> dict[str, int]:
@@ -163,7 +214,8 @@ class WorldModelConfig:
   @property
   def has_dictionary(self) -> bool:
     """Whether frames go through the tile dictionary, in or out."""
-    return "dictionary" in (self.encoder, self.decoder)
+    tiled = "dictionary" in (self.encoder, self.decoder)
+    return tiled and self.family == "v3"
 
   @property
   def token_dim(self) -> int:
@@ -197,7 +249,7 @@ class TrainConfig:
   learning_rate: float = 3e-3
   warmup_steps: int = 100
   decay_share: float = 0.4  # last share of the steps decays linearly to 0
-  agc: float = 0.3  # adaptive gradient clipping
+  agc: float = 0.3  # adaptive gradient clipping; 0 is off
   clip_norm: float = 0.0  # largest norm of the whole gradient; 0 is off
   # Decoupled weight decay (AdamW) of the parameters with these names, a share
   # per update times the learning rate. Norms and biases are left out.
@@ -227,7 +279,7 @@ class TrainConfig:
         f"train.max_files: {self.max_files}, expected 0 where new data is "
         f"adopted (train.refresh_every: {self.refresh_every})"
       )
-    _at_least(self, 0, "clip_norm", "weight_decay")
+    _at_least(self, 0, "agc", "clip_norm", "weight_decay")
     _at_least(self, 2, "seq_len")
     if not set(self.decay_name_set) <= set(PARAMETER_NAMES):
       raise ValueError(
@@ -282,6 +334,7 @@ class LatentsConfig:
 class ActorCriticConfig:
   """Sizes shared by the clone and the policy that starts from it."""
 
+  family: str = "v3"  # v2: the published actor and critic, without goals
   units: int = 256  # of both hidden layers
   goal_dim: int = 64
   unimix: float = 0.01  # uniform share of the policy: log-ratios stay bounded
@@ -289,6 +342,7 @@ class ActorCriticConfig:
   symlog_limit: float = 5.0  # outermost bins at +-symexp(this), +-147
 
   def __post_init__(self):
+    _one_of(self, "family", FAMILIES)
     _at_least(self, 1, "units", "goal_dim")
     if self.bins < 3 or self.bins % 2 == 0:
       raise ValueError(
@@ -555,7 +609,51 @@ def _v3() -> Config:
   )
 
 
-PRESETS = {"tiny": _tiny, "debug": _debug, "small": _small, "v3": _v3}
+def _v2() -> Config:
+  """The published networks and losses: `train_rssm --preset=v2`.
+
+  For comparison and for imported checkpoints; 56.7 million parameters. Made
+  for an accelerator: on 2 busy CPU cores an update with `train.batch_size=1`
+  took 4.3 s, and after the 40 that were tried the frames were still worse than
+  one grey picture. Policies are not trained on it: it predicts one scalar
+  reward, not the reward terms.
+  """
+  batch_size, seq_len = 4, 15
+  return Config(
+    preset="v2",
+    world_model=WorldModelConfig(
+      family="v2",
+      ram="off",
+      deter=512,
+      stoch=32,
+      classes=32,
+      hidden=512,
+      temperature_start=1.0,
+      temperature_end=0.5,
+      temperature_steps=10_000,
+    ),
+    train=TrainConfig(
+      batch_size=batch_size,
+      seq_len=seq_len,
+      decode_rows=batch_size * seq_len,
+      learning_rate=3e-4,
+      warmup_steps=0,
+      decay_share=0.0,
+      agc=0.0,
+      clip_norm=10.0,
+      adam_b2=0.999,
+      eval_windows=8,
+    ),
+  )
+
+
+PRESETS = {
+  "tiny": _tiny,
+  "debug": _debug,
+  "small": _small,
+  "v3": _v3,
+  "v2": _v2,
+}
 
 
 def make(preset: str, overrides: Sequence[str] = (), seed: int = 0) -> Config:

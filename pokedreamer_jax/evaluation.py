@@ -116,8 +116,9 @@ def open_loop(
   recorded = windows["action"]
   if action is None:
     action = recorded
-  else:  # the action of the last context row leads into the dream
-    own, other = recorded[:, : context - 1], action[:, context - 1 :]
+  else:  # the first other action is the one that leads into the dream
+    first = context - 1 + world_model.dream_shift(cfg)
+    own, other = recorded[:, :first], action[:, first:]
     action = np.concatenate([own, other], axis=1)
   return _in_batches(run, cfg, params, key, windows, action)
 
@@ -338,16 +339,19 @@ def _compare(scores, steps, resamples, groups) -> list[dict[str, Any]]:
 def _in_batches(run, cfg, params, key, windows, action) -> Dreams:
   """Runs `_BATCH` windows at a time; the last batch is padded."""
   count = len(action)
+  size = _BATCH
+  if cfg.family == "v2":  # its frames are dear: no more padding than needed
+    size = min(size, count)
   fields = (*(f.name for f in specs.RAM_FIELDS), "frame", "is_first")
   frames, places = [], []
-  for start in range(0, count, _BATCH):
-    index = np.minimum(np.arange(start, start + _BATCH), count - 1)
+  for start in range(0, count, size):
+    index = np.minimum(np.arange(start, start + size), count - 1)
     batch = {name: jnp.asarray(windows[name][index]) for name in fields}
     batch["action"] = jnp.asarray(action[index])
     batch["first_action_tm1"] = jnp.asarray(windows["first_action_tm1"][index])
     key, batch_key = jax.random.split(key)
     frame, place = run(params, batch_key, batch)
-    keep = min(_BATCH, count - start)
+    keep = min(size, count - start)
     frames.append(np.asarray(frame)[:keep])
     places.append(np.asarray(place)[:keep])
   return Dreams(
@@ -382,7 +386,7 @@ def _open_loop_fn(cfg, context, most_likely, infer, rows):
       params,
       dream_key,
       start,
-      batch["action"][:, context - 1 : -1].T,
+      world_model.dream_actions(cfg, batch["action"][:, context - 1 :]).T,
       most_likely,
     )
     states = jax.tree.map(lambda leaf: jnp.swapaxes(leaf, 0, 1), states)
@@ -413,7 +417,8 @@ def _one_step_fn(cfg, context, infer):
     # Sizes in full: without tokens a leaf is empty, and -1 cannot be inferred.
     rows = (lead[0] * lead[1],)
     flat = jax.tree.map(lambda leaf: leaf.reshape(rows + leaf.shape[2:]), state)
-    action = batch["action"][:, context - 1 : -1].reshape(-1)
+    action = world_model.dream_actions(cfg, batch["action"][:, context - 1 :])
+    action = action.reshape(-1)
     flat = imagination.prior_step(cfg, params, prior_key, flat, action)
     state = jax.tree.map(lambda leaf: leaf.reshape(lead + leaf.shape[1:]), flat)
     return _frames_and_places(cfg, params, state)

@@ -45,6 +45,24 @@ def to_grey(shades: jax.Array) -> jax.Array:
   return jnp.asarray(GREYS)[shades]
 
 
+def to_rgb(packed: jax.Array) -> jax.Array:
+  """Colours `[..., 144, 160, 3]` float32 in [0, 1] of packed frames."""
+  grey = to_grey(unpack(packed)).astype(jnp.float32) / 255.0
+  return jnp.broadcast_to(grey[..., None], (*grey.shape, 3))
+
+
+def from_rgb(rgb: jax.Array) -> jax.Array:
+  """Packed frames of the greys nearest to colours `[..., 144, 160, 3]`.
+
+  The greys lie on one line through the colours, so the nearest one is that
+  nearest to the mean of the three channels. The inverse of `to_rgb`.
+  """
+  level = 255.0 * jnp.mean(rgb, axis=-1, keepdims=True)
+  greys = jnp.asarray(GREYS, jnp.float32)
+  distance = jnp.abs(level - jnp.broadcast_to(greys, (*rgb.shape[:-1], 4)))
+  return pack(jnp.argmin(distance, axis=-1))
+
+
 def tile_words(packed: jax.Array) -> jax.Array:
   """Tiles `[..., 360, 4]` uint32 in block order of packed frames.
 

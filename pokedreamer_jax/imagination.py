@@ -105,8 +105,9 @@ def imagine(
     `Rollout`.
 
   Raises:
-    ValueError: `length` is below 1.
+    ValueError: `length` is below 1, or the model predicts no reward terms.
   """
+  cfg.check_reward_terms()
   if length < 1:
     raise ValueError(f"length: {length}, expected at least 1")
 

@@ -56,7 +56,9 @@ def make_act(
 
   Args:
     cfg: the configuration; `cfg.world_model.ram` decides whether tokens are
-      read from the RAM, guessed from the frame, or absent.
+      read from the RAM, guessed from the frame, or absent. Under the
+      published action alignment a frame's step takes the action chosen at the
+      frame, which is so chosen before the frame is seen.
     world_params: parameters of the world model.
     actor_params: parameters of the actor.
     greedy: take the most likely action instead of a sample.
@@ -69,9 +71,22 @@ def make_act(
     be used again.
   """
 
+  def choose(actor_params, model, key):
+    logits = actor_critic.actor_logits(
+      cfg.actor_critic, actor_params, world_model.features(model)
+    )
+    if greedy:
+      return jnp.argmax(logits, axis=-1).astype(jnp.int32)
+    return sampling.categorical(key, logits)
+
   # Parameters are arguments: constants would be folded into the program.
   def act(world_params, actor_params, state, frame, ram, is_first, key):
     model_key, action_key = jax.random.split(key)
+    ahead = cfg.world_model.action_alignment == "published"
+    taken = state.action_tm1
+    if ahead:
+      before = world_model.restart(cfg.world_model, state.model, is_first)
+      taken = choose(actor_params, before, action_key)
     model = world_model.act_step(
       cfg.world_model,
       world_params,
@@ -79,17 +94,11 @@ def make_act(
       state.model,
       frame,
       ram,
-      state.action_tm1,
+      taken,
       is_first,
       infer=cfg.world_model.ram == "inferred",
     )
-    logits = actor_critic.actor_logits(
-      cfg.actor_critic, actor_params, world_model.features(model)
-    )
-    if greedy:
-      action = jnp.argmax(logits, axis=-1).astype(jnp.int32)
-    else:
-      action = sampling.categorical(action_key, logits)
+    action = taken if ahead else choose(actor_params, model, action_key)
     return ActState(model=model, action_tm1=action), action
 
   def act_apart(world_params, actor_params, state, frame, ram, is_first, keys):

@@ -29,6 +29,23 @@ def straight_through(key: jax.Array, log_probs: jax.Array) -> jax.Array:
   return hot + (probs - jax.lax.stop_gradient(probs))
 
 
+def gumbel_straight_through(
+  key: jax.Array, log_probs: jax.Array, temperature: float | jax.Array
+) -> jax.Array:
+  """One-hot samples `[..., K]` with the gradient of the Gumbel-softmax.
+
+  The sample itself does not depend on the temperature: it is the largest of
+  the perturbed log-probabilities (Jang et al. 2017, "straight-through").
+
+  Args:
+    key: typed PRNG key; consumed.
+    log_probs: `[..., K]`.
+    temperature: above 0; the lower, the harder the softmax.
+  """
+  noisy = log_probs + jax.random.gumbel(key, log_probs.shape)
+  return _hard(jax.nn.softmax(noisy / temperature, axis=-1), noisy)
+
+
 def most_likely_straight_through(log_probs: jax.Array) -> jax.Array:
   """The most likely classes, one-hot, with the probabilities' gradient."""
   return _hard(jnp.exp(log_probs), log_probs)

@@ -24,6 +24,7 @@ from pokedreamer_jax import sampling
 from pokedreamer_jax import specs
 from pokedreamer_jax import tiles
 from pokedreamer_jax import tokens as tokens_lib
+from pokedreamer_jax import world_model_v2
 from pokedreamer_jax.networks import heads
 from pokedreamer_jax.networks import rssm
 
@@ -55,6 +56,8 @@ class Posterior:
 
 def modules(cfg: config_lib.WorldModelConfig) -> dict[str, Any]:
   """The Linen modules of a configuration, by their name in the parameters."""
+  if cfg.family == "v2":
+    return world_model_v2.modules(cfg)
   parts = {
     "encoder": codecs.make_encoder(cfg),
     "rssm": rssm.RSSMCell(
@@ -88,12 +91,14 @@ def init(
     cfg: sizes.
     key: typed PRNG key; consumed.
     table: dictionary of `cfg.tile_vocab` tiles; unused, and None will do,
-      where both codecs are `pixels`.
+      where both codecs are `pixels` and in family v2.
 
   Raises:
     ValueError: a token or a RAM head without a reader, or a table of another
       size.
   """
+  if cfg.family == "v2":
+    return world_model_v2.init(cfg, key)
   tokens_lib.check(cfg.token_sizes)
   ram_heads.check(cfg.ram_head_sizes)
   if not cfg.has_dictionary:
@@ -156,14 +161,40 @@ def _rounded(tree: Any, dtype: Any) -> Any:
   )
 
 
+def embed_frames(
+  cfg: config_lib.WorldModelConfig, params: Params, frame: jax.Array
+) -> jax.Array:
+  """Embeddings `[..., E]` of packed frames `[..., 144, 40]`."""
+  if cfg.family == "v2":
+    return world_model_v2.embed(cfg, params, frame)
+  seen = codecs.encoder_input(cfg, tile_table(params), frame)
+  return apply(cfg, params, "encoder", seen)
+
+
 def initial_state(
   cfg: config_lib.WorldModelConfig, lead: tuple[int, ...]
 ) -> State:
-  """The state before the first frame: zeros, with leading axes `lead`."""
+  """The state before the first frame, with leading axes `lead`.
+
+  Zeros; in family v2 the categorical variables are uniform.
+  """
+  deter = jnp.zeros((*lead, cfg.deter))
+  stoch = jnp.zeros((*lead, cfg.stoch_dim))
+  if cfg.family == "v2":
+    deter, stoch = world_model_v2.cell(cfg).get_initial_state(lead)
   return State(
-    deter=jnp.zeros((*lead, cfg.deter)),
-    stoch=jnp.zeros((*lead, cfg.stoch_dim)),
-    tokens=jnp.zeros((*lead, cfg.token_dim)),
+    deter=deter, stoch=stoch, tokens=jnp.zeros((*lead, cfg.token_dim))
+  )
+
+
+def restart(
+  cfg: config_lib.WorldModelConfig, state: State, is_first: jax.Array
+) -> State:
+  """`state`, but the initial one in the rows `[...]` that are first."""
+  return jax.tree.map(
+    lambda leaf, first: jnp.where(is_first[..., None], first, leaf),
+    state,
+    initial_state(cfg, is_first.shape),
   )
 
 
@@ -172,17 +203,46 @@ def features(state: State) -> jax.Array:
   return jnp.concatenate([state.deter, state.stoch, state.tokens], axis=-1)
 
 
-def previous_actions(batch: Batch) -> jax.Array:
-  """One-hot `[B, T, A]` of the action of `t - 1`; zeros where `is_first`.
+def previous_actions(batch: Batch, alignment: str = "previous") -> jax.Array:
+  """One-hot `[B, T, A]` of the actions that the rows' steps take.
+
+  The action of `t - 1`, zeros where `is_first`; under the published alignment
+  that of `t` itself, which was chosen after the frame, in every row.
 
   Args:
     batch: `action` `[B, T]`, `first_action_tm1` `[B]` (the action before the
       window), `is_first` `[B, T]`.
+    alignment: as in `WorldModelConfig.action_alignment`.
   """
+  if alignment == "published":
+    return jax.nn.one_hot(batch["action"], specs.NUM_ACTIONS)
   first = batch["first_action_tm1"][:, None]
   action_tm1 = jnp.concatenate([first, batch["action"][:, :-1]], axis=1)
   hot = jax.nn.one_hot(action_tm1, specs.NUM_ACTIONS)
   return jnp.where(batch["is_first"][..., None], 0.0, hot)
+
+
+def dream_shift(cfg: config_lib.WorldModelConfig) -> int:
+  """Rows from a state to the action that leads to the next one.
+
+  0: a dream from row `t` begins with the action of row `t`. 1, under the
+  published alignment: the state of row `t` knows that action already, though
+  its effect only shows in row `t + 1`, and the step to `t + 1` takes the
+  action of `t + 1`, whose effect shows in row `t + 2`.
+  """
+  return 1 if cfg.action_alignment == "published" else 0
+
+
+def dream_actions(
+  cfg: config_lib.WorldModelConfig, action: jax.Array
+) -> jax.Array:
+  """Actions `[..., T - 1]` that lead from each of `T` rows to the next.
+
+  Args:
+    cfg: gives the alignment.
+    action: `[..., T]` of recorded rows.
+  """
+  return action[..., 1:] if dream_shift(cfg) else action[..., :-1]
 
 
 def observe(
@@ -193,6 +253,7 @@ def observe(
   start: State | None = None,
   infer: bool = False,
   draw: DrawFn = sampling.straight_through,
+  embed: jax.Array | None = None,
 ) -> Posterior:
   """Posterior states of recorded rows.
 
@@ -204,6 +265,7 @@ def observe(
     start: state before the first row, leaves `[B, ...]`; initial if None.
     infer: guess the tokens from the frames instead of reading the RAM.
     draw: how latents are drawn from the posterior; carries the gradient.
+    embed: embeddings `[B, T, E]` of the frames, where they are known.
 
   Returns:
     `Posterior` with leaves `[B, T, ...]`.
@@ -212,8 +274,8 @@ def observe(
   chex.assert_rank(batch["is_first"], 2)
   if start is None:
     start = initial_state(cfg, lead[:1])
-  seen = codecs.encoder_input(cfg, tile_table(params), batch["frame"])
-  embed = apply(cfg, params, "encoder", seen)
+  if embed is None:
+    embed = embed_frames(cfg, params, batch["frame"])
   if infer or not cfg.token_sizes:  # the batch may hold no RAM fields
     hot = jnp.zeros((*lead, cfg.token_dim))
   else:
@@ -222,7 +284,7 @@ def observe(
   rows = {
     "embed": embed,
     "tokens": hot,
-    "action_tm1": previous_actions(batch),
+    "action_tm1": previous_actions(batch, cfg.action_alignment),
     "is_first": batch["is_first"],
   }
   keys = jax.random.split(key, lead[0])
@@ -271,7 +333,8 @@ def act_step(
     state: state before this frame, leaves `[B, ...]`.
     frame: `[B, 144, 40]` uint8.
     ram: RAM fields `[B, ...]`; read only where tokens are given.
-    action_tm1: `[B]` integer, the last action.
+    action_tm1: `[B]` integer, the last action; under the published alignment
+      the one chosen for this frame, before it is seen.
     is_first: `[B]` bool.
     infer: guess the tokens from the frame.
 
@@ -293,6 +356,8 @@ def decode(
   cfg: config_lib.WorldModelConfig, params: Params, state: State
 ) -> jax.Array:
   """The most likely packed frames `[..., 144, 40]` uint8 of states."""
+  if cfg.family == "v2":
+    return world_model_v2.decode(cfg, params, features(state))
   outputs = apply(cfg, params, "decoder", features(state))
   return codecs.most_likely_frames(cfg, tile_table(params), outputs)
 
@@ -327,9 +392,8 @@ def _observe_stream(cfg, params, infer, draw, key, start, rows):
     known = seen = jnp.zeros((len(keep), 0))
 
   def step(carry, row):
-    keep_t, known_t, seen_t, now, row_key = row
-    # A first row starts from the initial state, which is zeros.
-    carry = jax.tree.map(lambda leaf: leaf * keep_t, carry)
+    known_t, seen_t, now, row_key = row
+    carry = restart(cfg, carry, now["is_first"])
     hot = now["tokens"]
     guess = jnp.zeros_like(hot)
     if infer:
@@ -346,9 +410,7 @@ def _observe_stream(cfg, params, infer, draw, key, start, rows):
     return state, (state, post, guess)
 
   keys = jax.random.split(key, len(keep))
-  _, (state, post, guess) = jax.lax.scan(
-    step, start, (keep, known, seen, rows, keys)
-  )
+  _, (state, post, guess) = jax.lax.scan(step, start, (known, seen, rows, keys))
   if not infer and sizes:
     guess = cell(state.deter, rows["embed"], method="infer_tokens")
   return state, post, guess

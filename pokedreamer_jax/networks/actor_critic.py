@@ -23,6 +23,7 @@ from pokedreamer_jax import reward_heads
 from pokedreamer_jax import specs
 from pokedreamer_jax import two_hot as two_hot_lib
 from pokedreamer_jax.networks import blocks
+from pokedreamer_jax.networks import v2
 
 Params = Any  # nested dictionary of arrays
 
@@ -95,13 +96,24 @@ class Critic(nn.Module):
     return nn.Dense(self.bins, kernel_init=nn.initializers.zeros_init())(x)
 
 
-def make_actor(cfg: config.ActorCriticConfig) -> Actor:
+def make_actor(cfg: config.ActorCriticConfig) -> Actor | v2.Actor:
   """The actor of a configuration."""
+  if cfg.family == "v2":
+    return v2.Actor((cfg.units, cfg.units))
   return Actor((cfg.units, cfg.units), unimix=cfg.unimix)
 
 
 def make_critic(cfg: config.ActorCriticConfig) -> Critic:
-  """The critic of a configuration."""
+  """The critic of a configuration.
+
+  Raises:
+    ValueError: the published critic, one number, is not trained here.
+  """
+  if cfg.family == "v2":
+    raise ValueError(
+      "actor_critic.family: 'v2' has a critic of one number, which is not "
+      "trained here, expected 'v3'"
+    )
   return Critic((cfg.units, cfg.units), cfg.bins)
 
 
@@ -125,7 +137,13 @@ def actor_logits(
   feat: jax.Array,
   goal: jax.Array | None = None,
 ) -> jax.Array:
-  """Normalised log-probabilities `[..., A]` for features `[..., F]`."""
+  """Normalised log-probabilities `[..., A]` for features `[..., F]`.
+
+  Raises:
+    ValueError: a goal for an actor that reads none.
+  """
+  if cfg.family == "v2" and goal is not None:
+    raise ValueError("goal: given, but actor_critic.family 'v2' reads none")
   logits = make_actor(cfg).apply({"params": params}, feat, goal)
   return jnp.asarray(logits)
 

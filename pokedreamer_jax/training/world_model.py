@@ -11,9 +11,12 @@ import optax
 
 from pokedreamer_jax import config as config_lib
 from pokedreamer_jax import losses
+from pokedreamer_jax import losses_v2
 from pokedreamer_jax import world_model
+from pokedreamer_jax import world_model_v2
 
-FROZEN = ("tiles",)  # parameters that are data, not weights
+# Parameters that no gradient moves: data, and running averages.
+FROZEN = ("tiles", world_model_v2.BATCH_STATS)
 
 
 @flax.struct.dataclass
@@ -50,7 +53,7 @@ def optimiser(cfg: config_lib.TrainConfig) -> optax.GradientTransformation:
   does not shrink the step of all. What is off is no part of the chain, so that
   checkpoints do not depend on what was added since.
   """
-  chain = [optax.adaptive_grad_clip(cfg.agc)]
+  chain = [optax.adaptive_grad_clip(cfg.agc)] if cfg.agc else []
   if cfg.clip_norm:
     chain.append(optax.clip_by_global_norm(cfg.clip_norm))
   if cfg.weight_decay:
@@ -101,30 +104,23 @@ def make_update(
   `spread` and `gather` are for training over several devices: see `mesh.py`.
   """
   tx = optimiser(cfg.train)
-  rows = cfg.train.batch_size * (cfg.train.seq_len - cfg.train.burn_in)
 
   def update(state, batch, run_key):
     key = jax.random.fold_in(run_key, state.step)
     weights, frozen = _split(state.params)
 
     def loss_fn(weights):
-      return losses.world_model_loss(
-        cfg.world_model,
-        gather(weights) | frozen,
-        key,
-        batch,
-        min(cfg.train.decode_rows, rows),
-        cfg.train.burn_in,
-        spread=spread,
-      )
+      params = gather(weights) | frozen
+      return _loss(cfg, params, key, batch, state.step, spread)
 
-    grads, metrics = jax.grad(loss_fn, has_aux=True)(weights)
+    grads, (metrics, moved) = jax.grad(loss_fn, has_aux=True)(weights)
     updates, opt_state = tx.update(grads, state.opt_state, weights)
     metrics["grad/norm"] = optax.tree.norm(grads)
     metrics["optimiser/learning_rate"] = learning_rate(cfg.train)(state.step)
     weights = optax.apply_updates(weights, updates)
     metrics["param/norm"] = optax.tree.norm(weights)
-    return TrainState(weights | frozen, opt_state, state.step + 1), metrics
+    params = weights | frozen | moved
+    return TrainState(params, opt_state, state.step + 1), metrics
 
   return update
 
@@ -135,11 +131,27 @@ def make_validation(
   """Builds `(params, held-out batch) -> metrics`, not jitted."""
 
   def validate(params, batch):
+    if cfg.world_model.family == "v2":
+      return losses_v2.validation_loss(cfg.world_model, params, batch)
     return losses.validation_loss(
       cfg.world_model, params, batch, cfg.train.burn_in
     )
 
   return validate
+
+
+def _loss(cfg, params, key, batch, step, spread):
+  """Loss, metrics, and those of the `FROZEN` parameters that it moves."""
+  rows = cfg.train.batch_size * (cfg.train.seq_len - cfg.train.burn_in)
+  shared = (cfg.world_model, params, key, batch)
+  settings = (min(cfg.train.decode_rows, rows), cfg.train.burn_in)
+  if cfg.world_model.family == "v2":
+    total, (metrics, stats) = losses_v2.world_model_loss(
+      *shared, step, *settings
+    )
+    return total, (metrics, {world_model_v2.BATCH_STATS: stats})
+  total, metrics = losses.world_model_loss(*shared, *settings, spread=spread)
+  return total, (metrics, {})
 
 
 def _split(params):

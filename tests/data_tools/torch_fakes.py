@@ -67,9 +67,14 @@ def tensor(stored, offset, shape, stride):
 
 def state_dict(items):
   """The pickle of a dictionary of already pickled values."""
+  return b"\x80\x02" + pickled(items) + pickle.STOP
+
+
+def pickled(items):
+  """A dictionary of already pickled values, to stand in a pickle."""
   body = b"".join(text(key) + value for key, value in items.items())
   head = name("collections", "OrderedDict") + pickle.EMPTY_TUPLE + pickle.REDUCE
-  return b"\x80\x02" + head + pickle.MARK + body + pickle.SETITEMS + pickle.STOP
+  return head + pickle.MARK + body + pickle.SETITEMS
 
 
 def torch_file(data, storages, **entries):
@@ -85,13 +90,32 @@ def torch_file(data, storages, **entries):
 
 def save(arrays):
   """What `torch.save` writes of contiguous arrays by name."""
-  items, storages = {}, {}
-  for i, (key, array) in enumerate(arrays.items()):
-    stride = [n // array.itemsize for n in array.strides]
-    stored = storage(str(i), str(array.dtype), array.size)
-    items[key] = tensor(stored, 0, array.shape, stride)
-    storages[str(i)] = array.tobytes()
+  storages = {}
+  items = _tensors(arrays, storages)
   return torch_file(state_dict(items), storages)
+
+
+def save_checkpoint(arrays, **others):
+  """What `torch.save` writes of arrays by `part.name` and pickled others."""
+  storages, parts = {}, {}
+  for key, array in arrays.items():
+    part, _, rest = key.partition(".")
+    parts.setdefault(part, {})[rest] = array
+  items = {part: _tensors(inner, storages) for part, inner in parts.items()}
+  items = {part: pickled(inner) for part, inner in items.items()}
+  return torch_file(state_dict(items | others), storages)
+
+
+def _tensors(arrays, storages):
+  """Pickled tensors of contiguous arrays, whose bytes go to `storages`."""
+  items = {}
+  for key, array in arrays.items():
+    at = str(len(storages))
+    stride = [n // array.itemsize for n in array.strides]
+    stored = storage(at, str(array.dtype), array.size)
+    items[key] = tensor(stored, 0, array.shape, stride)
+    storages[at] = array.tobytes()
+  return items
 
 
 def policy_arrays(num_frames=3, num_actions=8, prefix="features_extractor"):

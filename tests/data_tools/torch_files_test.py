@@ -1,6 +1,7 @@
 import io
 import os
 import pickle
+import struct
 import zipfile
 
 import numpy as np
@@ -129,6 +130,79 @@ def test_a_storage_that_unpacks_to_too_much_is_refused(monkeypatch):
     torch_files.read_state_dict(data)
 
 
+def _checkpoint(**others):
+  arrays = {
+    "first.a.weight": np.arange(6, dtype=np.float32).reshape(2, 3),
+    "first.count": np.array(7, np.int64),
+    "second.b": np.ones(2),
+  }
+  return arrays, fakes.save_checkpoint(arrays, **others)
+
+
+def test_parts_of_a_checkpoint_are_read_and_nothing_else():
+  lost = fakes.tensor(fakes.storage("99", "float32", 9), 0, (9,), (1,))
+  numbered = pickle.EMPTY_DICT + pickle.BININT1 + b"\3" + lost + pickle.SETITEM
+  listed = pickle.EMPTY_LIST + pickle.MARK + numbered + pickle.NONE
+  fraction = pickle.BINFLOAT + struct.pack(">d", 0.25)
+  arrays, data = _checkpoint(
+    optimiser=listed + pickle.APPENDS,  # its tensors' bytes are not there
+    groups=pickle.EMPTY_LIST + fraction + pickle.APPEND,
+    epoch=fakes.number(3),
+    loss=fraction,
+    odd=pickle.BINFLOAT + struct.pack(">d", np.inf),
+  )
+  read, numbers = torch_files.read_checkpoint(data, ("first", "second"))
+  assert numbers == {"epoch": 3, "loss": 0.25}
+  assert read.keys() == arrays.keys()
+  for key, array in arrays.items():
+    np.testing.assert_array_equal(read[key], array)
+  read, _ = torch_files.read_checkpoint(data, ("second",))
+  assert list(read) == ["second.b"]
+  with pytest.raises(ValueError, match=r"no state dictionary 'third' in \["):
+    torch_files.read_checkpoint(data, ("third",))
+  with pytest.raises(ValueError, match="no state dictionary 'epoch'"):
+    torch_files.read_checkpoint(data, ("epoch",))
+
+
+@pytest.mark.parametrize(
+  "value, message",
+  [
+    (_reduce(fakes.name("os", "system"), fakes.text("true")), "'os.system'"),
+    (fakes.name("builtins", "eval"), "'builtins.eval'"),
+    (fakes.text("x") + pickle.NONE + pickle.APPEND, "no list"),
+    (fakes.text("x") + pickle.MARK + pickle.APPENDS, "no list"),
+    (pickle.EMPTY_LIST + pickle.EMPTY_DICT + pickle.BUILD, "attributes"),
+    (pickle.EMPTY_DICT + pickle.NONE + pickle.NONE + pickle.SETITEM, "keys"),
+    (pickle.EMPTY_SET, "EMPTY_SET"),
+  ],
+)
+def test_what_no_checkpoint_needs_is_refused(value, message):
+  _, data = _checkpoint(other=value)
+  with pytest.raises(ValueError, match=f"evil.pt: refused: .*{message}"):
+    torch_files.read_checkpoint(data, ("first",), "evil.pt")
+
+
+@pytest.mark.parametrize("protocol", range(6))
+def test_a_checkpoint_that_calls_something_is_refused_unexecuted(
+  tmp_path, protocol
+):
+  mark = tmp_path / "executed"
+  data = pickle.dumps({"first": {}, "x": [_Hostile(mark)]}, protocol)
+  with pytest.raises(ValueError, match="refused"):
+    torch_files.read_checkpoint(fakes.torch_file(data, {}), ("first",))
+  assert not mark.exists()
+
+
+def test_all_parts_together_are_limited(monkeypatch):
+  _, data = _checkpoint()
+  monkeypatch.setattr(torch_files, "MOST_BYTES", 2 * (6 * 4 + 8 + 2 * 8))
+  torch_files.read_checkpoint(data, ("first", "second"))
+  monkeypatch.setattr(torch_files, "MOST_BYTES", torch_files.MOST_BYTES - 1)
+  torch_files.read_checkpoint(data, ("first",))
+  with pytest.raises(ValueError, match="MiB"):
+    torch_files.read_checkpoint(data, ("first", "second"))
+
+
 def test_a_pickle_that_unpacks_to_too_much_is_refused(monkeypatch):
   monkeypatch.setattr(torch_files, "MOST_PICKLE_BYTES", 1000)
   data = fakes.state_dict({"a": fakes.text("x" * 2000)})
@@ -176,6 +250,28 @@ def test_a_name_that_occurs_twice_is_refused():
       file.writestr("a", b"2")
   with pytest.raises(ValueError, match="twice"):
     zip_files.Archive(buffer.getvalue(), "x")
+
+
+def test_checkpoints_of_the_real_library_are_read():
+  torch = pytest.importorskip("torch", reason="torch is not installed")
+  module = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.BatchNorm1d(4))
+  adam = torch.optim.Adam(module.parameters(), 3e-4)
+  module(torch.ones(2, 3)).sum().backward()
+  adam.step()
+  buffer = io.BytesIO()
+  state = {
+    "epoch": 4,
+    "net": module.state_dict(),
+    "optimizer_state_dict": adam.state_dict(),
+    "history": [{"loss": 0.5, "steps": [1, 2]}],
+    "val_loss": 0.5,
+  }
+  torch.save(state, buffer)
+  read, numbers = torch_files.read_checkpoint(buffer.getvalue(), ("net",))
+  assert numbers == {"epoch": 4, "val_loss": 0.5}
+  assert list(read) == [f"net.{name}" for name in module.state_dict()]
+  for name, tensor in module.state_dict().items():
+    np.testing.assert_array_equal(read[f"net.{name}"], tensor.numpy())
 
 
 def test_files_of_the_real_library_are_read():

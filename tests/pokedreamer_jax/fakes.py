@@ -13,6 +13,7 @@ from pokedreamer_jax import specs
 from pokedreamer_jax import tiles
 from pokedreamer_jax import tokens
 from pokedreamer_jax import world_model
+from pokedreamer_jax.training import world_model as training
 
 # Compiling is most of what these tests take; this halves it.
 jit = functools.partial(
@@ -32,6 +33,25 @@ def config(*overrides: str) -> config_lib.Config:
   return config_lib.make(
     "debug",
     ["world_model.tile_vocab=24", f"world_model.tokens={TOKENS}", *overrides],
+  )
+
+
+def config_v2(*overrides: str) -> config_lib.Config:
+  """The `v2` preset, with small networks."""
+  return config_lib.make(
+    "v2",
+    [
+      "world_model.channels=2",
+      "world_model.deter=10",
+      "world_model.stoch=3",
+      "world_model.classes=4",
+      "world_model.hidden=12",
+      "world_model.head_units=6",
+      "train.batch_size=2",
+      "train.seq_len=4",
+      "train.decode_rows=8",
+      *overrides,
+    ],
   )
 
 
@@ -92,6 +112,13 @@ def table(vocab: int) -> tiles.TileTable:
 
 
 @functools.cache
+def _fresh(cfg: config_lib.WorldModelConfig) -> world_model.Params:
+  init = jit(functools.partial(world_model.init, cfg))
+  known = table(cfg.tile_vocab) if cfg.has_dictionary else None
+  return init(jax.random.key(0), known)
+
+
+@functools.cache
 def params(
   cfg: config_lib.WorldModelConfig, noise: float = 0.0
 ) -> world_model.Params:
@@ -99,14 +126,14 @@ def params(
 
   Heads and the token chain start at zero, which would hide what they do.
   """
-  init = jit(functools.partial(world_model.init, cfg))
-  made = init(jax.random.key(0), table(cfg.tile_vocab))
+  made = _fresh(cfg)
+  kept = {name: made[name] for name in training.FROZEN if name in made}
   rng = np.random.default_rng(0)
 
   def shake(leaf):
     return leaf + noise * rng.normal(size=leaf.shape).astype(np.float32)
 
-  weights = {name: part for name, part in made.items() if name != "tiles"}
+  weights = {name: part for name, part in made.items() if name not in kept}
   return {**made, **jax.tree.map(shake, weights)}
 
 

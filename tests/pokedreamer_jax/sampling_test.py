@@ -88,6 +88,49 @@ def test_straight_through_is_one_hot_forward_and_probability_backward():
   np.testing.assert_allclose(grad, jax.grad(expected)(logits), atol=1e-6)
 
 
+@pytest.mark.parametrize("temperature", [0.3, 1.0, 3.0])
+def test_gumbel_samples_follow_the_probabilities_at_any_temperature(
+  temperature,
+):
+  probs = (0.7, 0.0, 0.2, 0.1)
+  with np.errstate(divide="ignore"):
+    rows = jnp.broadcast_to(jnp.log(jnp.array(probs)), (20_000, 4))
+  draw = jax.jit(sampling.gumbel_straight_through)
+  hot = np.asarray(draw(jax.random.key(6), rows, temperature))
+  assert set(np.unique(hot)) == {0.0, 1.0}
+  assert (hot.sum(-1) == 1).all()
+  _assert_frequencies(hot.sum(0), probs)
+
+
+@pytest.mark.parametrize("temperature", [0.5, 2.0])
+def test_gumbel_gradients_are_those_of_the_tempered_softmax(temperature):
+  rng = np.random.default_rng(1)
+  logits = rng.normal(size=(16, 5)).astype(np.float32)
+  weights = rng.normal(size=(16, 5)).astype(np.float32)
+  key = jax.random.key(7)
+
+  def sampled(logits):
+    log_probs = jax.nn.log_softmax(logits)
+    hot = sampling.gumbel_straight_through(key, log_probs, temperature)
+    return jnp.sum(weights * hot)
+
+  noise = np.asarray(jax.random.gumbel(key, (16, 5)))
+  soft = np.exp((logits + noise) / temperature)
+  soft /= soft.sum(-1, keepdims=True)
+  mean = (soft * weights).sum(-1, keepdims=True)
+  expected = soft * (weights - mean) / temperature
+  np.testing.assert_allclose(jax.grad(sampled)(logits), expected, atol=1e-5)
+
+
+def test_the_most_likely_class_carries_the_gradient_of_its_probability():
+  log_probs = jax.nn.log_softmax(jnp.array([0.0, 2.0, 1.0]))
+  jacobian = jax.jacobian(sampling.most_likely_straight_through)(log_probs)
+  hot = sampling.most_likely_straight_through(log_probs)
+  assert hot.tolist() == [0, 1, 0]
+  expected = np.diag(np.exp(log_probs))
+  np.testing.assert_allclose(jacobian, expected, atol=1e-7)
+
+
 def test_a_draw_carries_no_gradient():
   for most_likely in (False, True):
 
