@@ -32,12 +32,12 @@ place, _, number = os.environ["KILL"].partition(":")
 def die(*unused):
   os.kill(os.getpid(), signal.SIGKILL)
 
-def before_look(data_dir, known=None, freeze=generations.freeze, **others):
+def before_look(data_dir, *rest, freeze=generations.freeze, **more):
   added = additions.pop(0) if additions else None
   if added:
     prefix, collection, episodes = added
     fakes.write(data_dir, prefix, episodes, collection=collection)
-  return freeze(data_dir, known, **others)
+  return freeze(data_dir, *rest, **more)
 
 def write(directory, record, write=adoptions.write):
   here = record.looked_until == int(number or -1)
