@@ -15,9 +15,6 @@ import math
 from typing import Any
 
 import jax
-from jax.sharding import Mesh
-from jax.sharding import NamedSharding
-from jax.sharding import PartitionSpec
 import numpy as np
 
 from pokedreamer_jax import config as config_lib
@@ -30,7 +27,7 @@ MIN_SHARED_SIZE = 2**16
 
 def make(
   cfg: config_lib.TrainConfig, devices: Sequence[jax.Device] | None = None
-) -> Mesh:
+) -> jax.sharding.Mesh:
   """The grid of devices that `cfg.mesh` asks for.
 
   Args:
@@ -59,11 +56,11 @@ def make(
       f"devices of train.mesh {cfg.mesh!r}"
     )
   grid = np.array(devices[:total]).reshape(tuple(sizes.values()))
-  return Mesh(grid, tuple(sizes))
+  return jax.sharding.Mesh(grid, tuple(sizes))
 
 
 def state_shardings(
-  mesh: Mesh, state: Any, min_size: int = MIN_SHARED_SIZE
+  mesh: jax.sharding.Mesh, state: Any, min_size: int = MIN_SHARED_SIZE
 ) -> Any:
   """Where each array of a pytree lies, by its size alone.
 
@@ -78,32 +75,36 @@ def state_shardings(
     cut = [i for i, size in enumerate(leaf.shape) if size % share == 0]
     if share > 1 and math.prod(leaf.shape) >= min_size and cut:
       spec[max(cut, key=lambda i: leaf.shape[i])] = "fsdp"
-    return NamedSharding(mesh, PartitionSpec(*spec))
+    return jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec(*spec))
 
   return jax.tree.map(place, state)
 
 
-def batch_sharding(mesh: Mesh) -> NamedSharding:
+def batch_sharding(mesh: jax.sharding.Mesh) -> jax.sharding.NamedSharding:
   """Where batches `[B, ...]` lie: each device has its own rows."""
-  return NamedSharding(mesh, PartitionSpec(tuple(mesh.axis_names)))
+  return jax.sharding.NamedSharding(
+    mesh, jax.sharding.PartitionSpec(tuple(mesh.axis_names))
+  )
 
 
-def spread(mesh: Mesh, rows: Any) -> Any:
+def spread(mesh: jax.sharding.Mesh, rows: Any) -> Any:
   """Shares a pytree of rows `[N, ...]` out over all devices, inside `jit`."""
   return jax.lax.with_sharding_constraint(rows, batch_sharding(mesh))
 
 
-def gather(mesh: Mesh, weights: Any) -> Any:
+def gather(mesh: jax.sharding.Mesh, weights: Any) -> Any:
   """Puts the shares of arrays together on every device, inside `jit`.
 
   Once an update: left to itself, XLA cuts the activations as the weights are,
   and gathers the recurrent weights anew for every row of a window.
   """
-  everywhere = NamedSharding(mesh, PartitionSpec())
+  everywhere = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
   return jax.lax.with_sharding_constraint(weights, everywhere)
 
 
-def place_state(mesh: Mesh, state: Any, min_size: int = MIN_SHARED_SIZE) -> Any:
+def place_state(
+  mesh: jax.sharding.Mesh, state: Any, min_size: int = MIN_SHARED_SIZE
+) -> Any:
   """A pytree of arrays, laid out over the mesh.
 
   Every process gives the same whole arrays, and they must not be used again:
@@ -123,7 +124,7 @@ def place_state(mesh: Mesh, state: Any, min_size: int = MIN_SHARED_SIZE) -> Any:
 
 
 def place_batch(
-  mesh: Mesh, batch: Mapping[str, np.ndarray]
+  mesh: jax.sharding.Mesh, batch: Mapping[str, np.ndarray]
 ) -> dict[str, jax.Array]:
   """A global batch `[B, ...]` of what each process holds of it.
 
@@ -140,7 +141,7 @@ def place_batch(
 
 
 def jit_update(
-  mesh: Mesh,
+  mesh: jax.sharding.Mesh,
   cfg: config_lib.Config,
   state: training.TrainState,
   min_size: int = MIN_SHARED_SIZE,
@@ -158,7 +159,7 @@ def jit_update(
     `place_state` and `place_batch` return; the state given to it is used up.
   """
   shardings = state_shardings(mesh, state, min_size)
-  everywhere = NamedSharding(mesh, PartitionSpec())
+  everywhere = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
   return jax.jit(
     training.make_update(
       cfg, functools.partial(spread, mesh), functools.partial(gather, mesh)
