@@ -1,4 +1,4 @@
-"""Memory of a process and everything it started, sampled while it runs."""
+"""Memory of this process, and of one with everything that it started."""
 
 import pathlib
 import resource
@@ -7,6 +7,14 @@ import threading
 from typing import Any
 
 _PAGE_BYTES = resource.getpagesize()
+# Kilobytes on Linux, bytes on macOS.
+_MAXRSS_BYTES = 1 if sys.platform == "darwin" else 1024
+
+
+def peak_mib() -> float:
+  """Most memory that this process has had, in MiB."""
+  peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+  return peak * _MAXRSS_BYTES / 2**20
 
 
 def tree_memory_bytes(pid: int) -> int | None:
@@ -44,9 +52,7 @@ class PeakMemory:
     self._thread.join()
     if self.peak_bytes == 0:
       largest = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
-      # Kilobytes on Linux, bytes on macOS.
-      unit = 1 if sys.platform == "darwin" else 1024
-      self.peak_bytes = largest * unit
+      self.peak_bytes = largest * _MAXRSS_BYTES
 
   def _sample(self) -> None:
     while True:

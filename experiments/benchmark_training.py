@@ -1,0 +1,170 @@
+"""Measures the world model's training update.
+
+    python -m experiments.benchmark_training [--presets=tiny,v2,v3]
+
+For every preset: updates and frames per second, the share of the matrix peak
+of the device, memory and compile time. The presets run in processes of their
+own and are timed in turns, round after round, because other jobs slow a
+machine down and up again; ratios are medians over rounds, ranges in brackets.
+Where PyTorch is installed (`requirements-test-sb3.txt`), an independent eager
+implementation of v2 is timed in the same rounds on a batch of the same size,
+else that line says that it is missing.
+"""
+
+import contextlib
+import os
+import pathlib
+from typing import Any
+
+from experiments import cli
+from experiments import run_directory
+from pokedreamer_jax import config as config_lib
+
+_TORCH = "v2, PyTorch eager"
+_HEADER = (
+  f"{'model':<18} {'batch':>8} {'updates/s':>10} {'frames/s':>9} "
+  f"{'IQR ms':>7} {'of peak':>8} {'memory':>9} {'compile':>8}"
+)
+
+_PRESETS = cli.string("presets", "tiny,v2,v3", "Which, comma-separated.")
+_SET = cli.repeated("set", "Overrides a field in all of them (repeatable).")
+_BATCHES = cli.string(
+  "batches", "v2=2x15", "Sizes other than a preset's own: preset=BxT, ..."
+)
+_ROUNDS = cli.integer("rounds", 5, "Rounds; in each every model has its turn.")
+_UPDATES = cli.integer("updates", 3, "Timed updates of a turn.")
+_JSON = cli.string("json", "", "Also write the results to this file.")
+
+
+def main() -> None:
+  """Times all models in turns and prints the table."""
+  from experiments import asked_process
+  from experiments import torch_rival
+  from experiments import training_speed
+
+  presets = (_PRESETS.value or "").split(",")
+  for preset in presets:
+    config_lib.make(preset, _SET.value or ())  # complains about what is wrong
+  sizes = _sizes(_BATCHES.value or "", presets)
+  rounds, count = _ROUNDS.value or 0, _UPDATES.value or 0
+  if rounds < 1 or count < 1:
+    raise ValueError("--rounds, --updates: expected at least 1")
+  made: dict[str, Any] = {}
+  with contextlib.ExitStack() as stack:
+
+    def start(make: Any, *arguments: Any) -> Any:
+      return stack.enter_context(asked_process.AskedProcess(make, *arguments))
+
+    facts: dict[str, Any] = {}
+    for preset in presets:
+      asked = training_speed.Asked(
+        preset, tuple(_SET.value or ()), *sizes.get(preset, (0, 0))
+      )
+      made[preset] = start(training_speed.Update, asked)
+      facts[preset] = made[preset].ask("compile")
+      made[preset].ask("matrix_peak")
+    if "v2" in presets:
+      if torch_rival.installed():
+        shape = facts["v2"]["batch"]
+        threads = os.cpu_count() or 1
+        made[_TORCH] = start(training_speed.Rival, *shape, threads)
+        facts[_TORCH] = made[_TORCH].ask("describe")
+      else:
+        print("PyTorch is not installed: no rival for v2")
+    seconds: dict[str, list[list[float]]] = {name: [] for name in made}
+    peaks: dict[str, list[float]] = {name: [] for name in presets}
+    for _ in range(rounds):
+      for name, process in made.items():
+        seconds[name].append(process.ask("updates", count))
+        if name in peaks:
+          peaks[name].append(process.ask("matrix_peak"))
+    for name in presets:
+      facts[name] |= made[name].ask("memory")
+  result = _result(facts, seconds, peaks)
+  for line in lines(result):
+    print(line)
+  if _JSON.value:
+    path = pathlib.Path(_JSON.value)
+    run_directory.write_json(path, result)
+    print(f"wrote {path}")
+
+
+def _result(
+  facts: dict[str, Any],
+  seconds: dict[str, list[list[float]]],
+  peaks: dict[str, list[float]],
+) -> dict[str, Any]:
+  import statistics
+
+  from experiments import training_speed
+
+  rows = {}
+  for name, turns in seconds.items():
+    batch, length = facts[name]["batch"]
+    flat = [second for turn in turns for second in turn]
+    rows[name] = {**facts[name], **training_speed.summary(flat, batch * length)}
+    if name in peaks:
+      reached = facts[name]["flops"] / statistics.median(flat)
+      peak = statistics.median(peaks[name])
+      rows[name] |= {"peak_flops": peak, "share_of_peak": reached / peak}
+  ratios = {}
+  if _TORCH in seconds:
+    ratios["v2 against PyTorch eager, updates/s"] = training_speed.median_ratio(
+      seconds["v2"], seconds[_TORCH]
+    )
+  if {"v2", "v3"} <= set(seconds):
+    # Per frame: the batches differ.
+    per_frame = {
+      name: [
+        [second / (rows[name]["batch"][0] * rows[name]["batch"][1])]
+        for second in map(statistics.median, seconds[name])
+      ]
+      for name in ("v2", "v3")
+    }
+    ratios["v3 against v2, frames/s"] = training_speed.median_ratio(
+      per_frame["v3"], per_frame["v2"]
+    )
+  return {
+    "command": cli.command_line(),
+    "commit": run_directory.commit(),
+    "cpu_count": os.cpu_count(),
+    "load_average": os.getloadavg(),
+    "versions": run_directory.versions(),
+    "models": rows,
+    "ratios": ratios,
+  }
+
+
+def lines(result: dict[str, Any]) -> list[str]:
+  """The table for a person."""
+  found = [_HEADER, "-" * len(_HEADER)]
+  for name, row in result["models"].items():
+    batch = "x".join(map(str, row["batch"]))
+    share = f"{row['share_of_peak']:.1%}" if "share_of_peak" in row else "-"
+    memory = row.get("device_peak_mib", row.get("growth_mib"))
+    compile_s = f"{row['compile_s']:.1f} s" if "compile_s" in row else "-"
+    found.append(
+      f"{name:<18} {batch:>8} {row['updates_per_s']:>10.2f} "
+      f"{row['frames_per_s']:>9,.0f} {row['iqr_ms']:>7.1f} {share:>8} "
+      f"{'-' if memory is None else f'{memory:,.0f} MiB':>9} {compile_s:>8}"
+    )
+  for name, ratio in result["ratios"].items():
+    low, high = ratio["ratio_low"], ratio["ratio_high"]
+    found.append(f"{name}: {ratio['ratio']:.2f} [{low:.2f}, {high:.2f}]")
+  return found
+
+
+def _sizes(text: str, presets: list[str]) -> dict[str, tuple[int, int]]:
+  """Batch and length by preset, of `preset=BxT,...`."""
+  found = {}
+  for item in filter(None, text.split(",")):
+    name, _, shape = item.partition("=")
+    batch, _, length = shape.partition("x")
+    if not (batch.isdigit() and length.isdigit() and int(batch) * int(length)):
+      raise ValueError(f"--batches: {item!r}, expected such as v2=2x15")
+    found[name] = (int(batch), int(length))
+  return {name: found[name] for name in presets if name in found}
+
+
+if __name__ == "__main__":
+  cli.run_main(main)
