@@ -34,6 +34,7 @@ _METRICS = {
   "pixels": ("pixels", "{:.3f}"),
   "exact": ("exact frames", "{:.2f}"),
   "tiles": ("tiles", "{:.2f}"),
+  "read_tiles": ("tiles read", "{:.2f}"),
 }
 
 
@@ -106,7 +107,10 @@ def dream_table(report: Mapping[str, Any]) -> Table:
   metrics = [
     m for m in _METRICS if m in lines["dream (sampled)"][str(steps[0])]
   ]
-  header = ["open loop"] + [f"{m} @{s}" for m in metrics for s in steps]
+  if "tiles" in metrics:  # what is read stands in where tokens are silent
+    metrics = [m for m in metrics if m != "read_tiles"]
+  names = [_METRICS[metric][0].removesuffix(" frames") for metric in metrics]
+  header = ["open loop"] + [f"{name} @{s}" for name in names for s in steps]
   rows, kinds = [], []
   known = [name for name in _LINES if name in lines]
   for name in [*known, *(name for name in lines if name not in known)]:
@@ -115,6 +119,8 @@ def dream_table(report: Mapping[str, Any]) -> Table:
       for step in steps:
         value = lines[name].get(str(step), {}).get(metric)
         row.append("-" if value is None else _METRICS[metric][1].format(value))
+    if set(row[1:]) == {"-"}:
+      continue  # a line of other metrics
     rows.append(row)
     kinds.append("strong" if name.startswith("dream") else "faint")
   source = (
@@ -135,6 +141,13 @@ def dream_table(report: Mapping[str, Any]) -> Table:
       f"{ahead['moved_exact']:.2f} of those that moved; a frozen frame: "
       f"{ahead['frozen_exact']:.2f} and 0."
     )
+  if "read_tiles" in metrics:
+    note += (
+      " Tiles read: the same distance, as training frames that look like the "
+      "dreamed ones show it, where they agree on a place."
+    )
+  if "ram" in report:
+    note += f" Memory variables of seen frames: {report['ram']}."
   if "map_majority" in report:
     note += f" Most frequent map: {report['map_majority']:.2f} of the rows."
   title = "Dreams against the game"
@@ -279,6 +292,25 @@ def plain_table(table: Table) -> list[str]:
         lines.append("  " + "-" * (sum(widths) + 2 * (len(widths) - 1)))
     lines.append("")
   return lines[:-1]
+
+
+def plain_tables(tables: Sequence[Table]) -> list[str]:
+  """Lines of tables with their titles and notes, a blank one after each."""
+  lines = []
+  for table in tables:
+    lines += [table.title, *plain_table(table)]
+    lines += [*wrap([table.note] if table.note else []), ""]
+  return lines
+
+
+def plain_verdicts(verdicts: Sequence[Verdict]) -> list[str]:
+  """Lines of verdicts for a terminal."""
+  marks = {True: "[yes]", False: "[NO] ", None: "[n/a]"}
+  lines = []
+  for verdict in verdicts:
+    first, *rest = wrap([verdict.text], indent=6)
+    lines += [f"{marks[verdict.holds]} {first}", *(f"      {r}" for r in rest)]
+  return lines
 
 
 def _width() -> int:
