@@ -53,3 +53,7 @@ def test_one_large_episode_meets_itself_but_no_window_does():
   partner = references.others(groups)
   assert sorted(partner) == list(range(10))
   assert (partner != np.arange(10)).all()
+
+
+def test_the_majority_and_its_share():
+  assert references.majority(np.array([[3, 1], [3, 3]])) == (3, 0.75)
