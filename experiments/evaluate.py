@@ -83,7 +83,7 @@ def _evaluate_world_model(config: config_lib.Config) -> None:
       run,
       [summary.dream_table(run.result)],
       dream_tables.details(run.result),
-      summary.dream_verdicts(run.result),
+      summary.dream_verdicts(run.result) + summary.latent_verdicts(run.result),
     )
 
 

@@ -86,7 +86,11 @@ def collect(workdir: pathlib.Path) -> Summary:
   dreams = run_directory.read_result(workdir / "evaluation" / "world_model")
   play = run_directory.read_result(workdir / "evaluation" / "play")
   costs = read_costs(workdir)
-  verdicts = dream_verdicts(dreams) + play_verdicts(play)
+  verdicts = [
+    *dream_verdicts(dreams),
+    *latent_verdicts(dreams),
+    *play_verdicts(play),
+  ]
   tables = []
   if dreams:
     tables.append(dream_table(dreams))
@@ -192,6 +196,25 @@ def dream_verdicts(report: Mapping[str, Any]) -> list[Verdict]:
       )
     )
   return verdicts
+
+
+def latent_verdicts(report: Mapping[str, Any]) -> list[Verdict]:
+  """Whether the stochastic state is used; nothing where it is not measured."""
+  use = report.get("latent_use")
+  if not use or not report["held_out"] or report["episodes"] < MIN_EPISODES:
+    return []
+  losses = {
+    "of reconstructions": use["posterior"]["exact"]["loss"],
+    "one step on": use["dream"]["1"]["exact"]["loss"],
+  }
+  details = "; ".join(f"{_gain(row)} {what}" for what, row in losses.items())
+  return [
+    Verdict(
+      all(row["low"] > 0 for row in losses.values()),
+      "The model needs its latents: those of another episode cost, in exact "
+      f"frames [95 %], {details}.",
+    )
+  ]
 
 
 def play_table(play: Mapping[str, Any]) -> Table:
