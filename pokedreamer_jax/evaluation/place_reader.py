@@ -18,7 +18,9 @@ from pokedreamer_jax.evaluation import modes
 from pokedreamer_jax.evaluation import scores
 
 # Share of tiles that the nearest frame must have in common, and how much less
-# others may have and still be asked. Chosen on held-out frames, see the notes.
+# others may have and still be asked. Measured on held-out frames of both
+# practice cartridges: with 0.9 every place that was read was right; with 0.8 a
+# third of those read off new frames of chapter one were wrong.
 _NEAR = 0.9
 _ASKED = 0.01
 _MOST_FRAMES = 20_000  # different training frames that are kept: 14 MB
