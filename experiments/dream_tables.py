@@ -74,7 +74,9 @@ def _drift(result: Mapping[str, Any]) -> summary.Table:
   metrics = ("tiles", "map", "exact", "read_tiles", "read_share")
   note = (
     "Tiles and map as the model's own tokens name them. Read: the place that "
-    "nearest training frames show, where they agree (readable)."
+    "nearest training frames show, where they agree (readable). Frames that "
+    "cannot be read do not count: a readable share far below that of real "
+    "frames flatters a line."
   )
   agrees = {
     k: row["read_agrees"]
