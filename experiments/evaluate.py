@@ -79,11 +79,15 @@ def _evaluate_world_model(config: config_lib.Config) -> None:
     if not run.finished:
       params = inputs.load_world_model(directory)
       run.finish(_measure_dreams(config, generation, params, run))
+    result, verdicts = run.result, []
+    if config.evaluate.detail == "full":  # else the quickstart's panel has them
+      verdicts += summary.dream_verdicts(result)
+      verdicts += summary.latent_verdicts(result)
     _show(
       run,
-      [summary.dream_table(run.result)],
-      dream_tables.details(run.result),
-      summary.dream_verdicts(run.result) + summary.latent_verdicts(run.result),
+      [summary.dream_table(result)],
+      dream_tables.details(result),
+      verdicts,
     )
 
 
