@@ -73,7 +73,8 @@ def _moved(result: Mapping[str, Any]) -> summary.Table:
 def _drift(result: Mapping[str, Any]) -> summary.Table:
   metrics = ("tiles", "map", "exact", "read_tiles", "read_share")
   note = (
-    "Tiles and map as the model's own tokens name them. Read: the place that "
+    "Tiles and map as the model's own tokens name them; floor (guessed): as "
+    "it guesses them from real frames. Read: the place that "
     "nearest training frames show, where they agree (readable). Frames that "
     "cannot be read do not count: a readable share far below that of real "
     "frames flatters a line."

@@ -173,15 +173,15 @@ def _measure(cfg, params, key, episodes, looks, seen) -> dict[str, np.ndarray]:
   flat = lambda value: value.reshape(-1, *value.shape[2:])
   found = {}
   if cfg.token_sizes:
-    rows = {name: flat(value[:, looks]) for name, value in episodes.items()}
-    numbers = np.asarray(tokens.read(cfg.token_sizes, rows))
+    ram = {name: flat(value[:, looks]) for name, value in episodes.items()}
+    numbers = np.asarray(tokens.read(cfg.token_sizes, ram))
     found["guess"] = (seen.guess[:, 0] == numbers).mean(axis=-1)
   frame = dreams.decode(cfg, params, seen.state)[:, 0]
   truth = flat(episodes["frame"][:, looks])
   found["pixels"] = scores.pixel_accuracy(frame, truth)
   found["exact"] = scores.exact(frame, truth)
-  ahead = np.arange(AHEAD)
-  action = flat(episodes["action"][:, looks[:, None] + ahead])
+  rows = looks[:, None] + np.arange(AHEAD + 1)
+  action = dreams.actions_ahead(flat(episodes["action"][:, rows]))
   start = jax.tree.map(lambda leaf: leaf[:, 0], seen.state)
   steps = (1, AHEAD)
   dream = dreams.dream_from(cfg, params, key, start, action, steps)

@@ -51,6 +51,15 @@ def reported_steps(horizon: int) -> list[int]:
   return [k for k in STEPS if k <= horizon]
 
 
+def actions_ahead(action: np.ndarray) -> np.ndarray:
+  """Actions `[W, H]` that lead from each of `H + 1` recorded rows to the next.
+
+  Args:
+    action: `[W, H + 1]`, as recorded: chosen after seeing the row's frame.
+  """
+  return action[:, :-1]
+
+
 def at_steps(made: Dreams, steps: Sequence[int]) -> Dreams:
   """Some open-loop steps of dreams of every step; the path stays whole."""
   rows = [step - 1 for step in steps]
@@ -93,7 +102,7 @@ def open_loop(
     seen = {k: v[:, :context] for k, v in batch.items() if v.ndim > 1}
     seen["first_action_tm1"] = batch["first_action_tm1"]
     start = _row(_observe(cfg, params, observe_key, seen, infer)[0], -1)
-    ahead = batch["action"][:, context - 1 : -1]
+    ahead = actions_ahead(batch["action"][:, context - 1 :])
     return _dream(cfg, params, dream_key, start, ahead, most_likely, rows)
 
   recorded = windows["action"]
@@ -140,7 +149,7 @@ def one_step(
     observe_key, prior_key = jax.random.split(key)
     state = _observe(cfg, params, observe_key, batch, infer)[0]
     before = _row(state, slice(context - 1, -1))
-    ahead = batch["action"][:, context - 1 : -1]
+    ahead = actions_ahead(batch["action"][:, context - 1 :])
     state = _step_fn(cfg)(params, prior_key, before, ahead)
     return _look(cfg, params, state, None)
 
@@ -224,6 +233,14 @@ def dream_from(
   frame, place = _each_batch(run, params, key, (start, action))
   made = Dreams(frame, place if has_places(cfg) else None)
   return _at_rows(made, rows)
+
+
+def guessed_places(
+  cfg: config_lib.WorldModelConfig, seen: Observed
+) -> np.ndarray:
+  """Places `[W, R, 3]` that the posterior's head reads off the frames."""
+  names = list(cfg.token_sizes)
+  return seen.guess[..., [names.index(name) for name in ("map", "y", "x")]]
 
 
 def has_places(cfg: config_lib.WorldModelConfig) -> bool:

@@ -68,7 +68,7 @@ def latent_use(
     looks.append(scores.frame_scores(frame, truth))
     start = jax.tree.map(lambda leaf: leaf[:, 0], state)
     # The same key: chance alone makes no difference.
-    ahead = windows["action"][:, context - 1 : -1]
+    ahead = dreams.actions_ahead(windows["action"][:, context - 1 :])
     dream = dreams.dream_from(cfg, params, dream_key, start, ahead, steps)
     found = scores.frame_scores(dream.frame, truth)
     if dream.place is not None:

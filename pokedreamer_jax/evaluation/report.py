@@ -1,9 +1,10 @@
 """Fidelity and drift of dreams, with all the lines they stand beside.
 
-Every number has reference lines: the posterior's own reconstruction (floor),
-the last observed frame repeated (frozen), the same dream under the actions of
-another episode (shuffled), a random walker for places, the most frequent map,
-and the emulator with other luck (ceiling).
+Every number has reference lines: the posterior's own reconstruction (floor) and
+the places that its head reads off real frames, the last observed frame repeated
+(frozen), the same dream under the actions of another episode (shuffled), a
+random walker for places, the most frequent map, and the emulator with other
+luck (ceiling).
 """
 
 from collections.abc import Mapping
@@ -86,6 +87,14 @@ def report(
     name: _scores(dream, rows.at("frame"), at_place, reader)
     for name, dream in made.items()
   }
+  if dreams.has_places(cfg):
+    # What the posterior's head reads off real frames: given tokens know more.
+    seen = dreams.observed(
+      *(cfg, params, jax.random.fold_in(keys[3], 1), windows),
+      *([context + k - 1 for k in rows.steps], infer),
+    )
+    guess = dreams.guessed_places(cfg, seen)
+    score[tables.GUESSED] = scores_lib.place_scores(guess, rows.at_place())
   few_place = few_rows.place if rows.has_places else None
   step = _scores(ahead, few_rows.all("frame"), few_place)
 

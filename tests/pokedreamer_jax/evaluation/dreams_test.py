@@ -116,3 +116,36 @@ def test_chosen_steps_are_those_of_the_whole_dream(obedient):
   whole, some = run(), run(steps=(1, 5, 15))
   np.testing.assert_array_equal(some.frame, whole.frame[:, [0, 4, 14]])
   np.testing.assert_array_equal(some.place, whole.place[:, [0, 4, 14]])
+
+
+def test_guessed_places_are_those_tokens_of_the_head():
+  numbers = np.arange(2 * 3 * len(_CFG.token_sizes)).reshape(2, 3, -1)
+  seen = dreams.Observed(state=None, guess=numbers, kl=None)
+  found = dreams.guessed_places(_CFG, seen)
+  order = list(_CFG.token_sizes)
+  for i, name in enumerate(("map", "y", "x")):
+    np.testing.assert_array_equal(
+      found[..., i], numbers[..., order.index(name)]
+    )
+
+
+def test_observed_rows_are_those_asked_for(obedient):
+  params, windows = obedient
+  seen = dreams.observed(_CFG, params, _KEY, windows, [3, 10, -1])
+  places = np.asarray(dreams.places_of(_CFG, seen.state.tokens))
+  np.testing.assert_array_equal(
+    places, scores.recorded_places(windows)[:, [3, 10, -1]]
+  )
+  assert seen.kl.shape == (8, 3)
+  assert (seen.kl >= -1e-4).all()
+
+
+def test_a_dream_from_given_states_follows_its_actions(obedient):
+  params, windows = obedient
+  seen = dreams.observed(_CFG, params, _KEY, windows, [_CONTEXT - 1])
+  start = jax.tree.map(lambda leaf: leaf[:, 0], seen.state)
+  action = np.random.default_rng(0).integers(0, 8, (8, 6)).astype(np.uint8)
+  made = dreams.dream_from(_CFG, params, _KEY, start, action, [1, 6])
+  assert made.frame.shape == (8, 2, 144, 40)
+  np.testing.assert_array_equal(made.path[..., 2], action)
+  np.testing.assert_array_equal(made.place, made.path[:, [0, 5]])
