@@ -5,8 +5,11 @@ r"""Measures a world model's dreams, or policies playing in the emulator.
     python -m experiments.evaluate --what=play --player=random \
       --player=clone=DIR --player=policy=DIR --workdir=DIR
 
-Writes `result.json`, the table as `table.txt`, and for a world model the
-contact sheet `dreams.png`. All numbers stand beside their reference lines.
+Writes `result.json` and the tables as `table.txt`; for a world model also the
+pictures `dreams.png`, `modes.png` (strips by what the game is doing) and
+`drift.png`. All numbers stand beside their reference lines. Of a world model
+`--set=evaluate.detail=quick` leaves out the calm windows and the long carried
+states.
 """
 
 from collections.abc import Sequence
@@ -14,6 +17,7 @@ import pathlib
 from typing import Any
 
 from experiments import cli
+from experiments import dream_tables
 from experiments import inputs
 from experiments import progress
 from experiments import run_directory
@@ -27,6 +31,13 @@ cli.define_run_flags()
 _WHAT = cli.choice("what", None, WHAT, "What to measure.")
 _DATA_DIR = cli.string("data_dir", None, "Recorded experience (world_model).")
 _WORLD_MODEL = cli.string("world_model", None, "Run directory of train_rssm.")
+_RAM = cli.choice(
+  "ram",
+  None,
+  config_lib.RAM_MODES,
+  "Tokens of observed frames: given, or inferred from the frames "
+  "(world_model; default: as trained).",
+)
 _PLAYER = cli.repeated(
   "player",
   "A scripted policy such as random or demonstrator, or NAME=DIR with the run "
@@ -48,7 +59,9 @@ def main() -> None:
 
 def _evaluate_world_model(config: config_lib.Config) -> None:
   directory = cli.required("world_model")
-  config = inputs.with_world_model(config, directory)
+  config = inputs.with_ram(
+    inputs.with_world_model(config, directory), _RAM.value
+  )
   step = _step(directory)
   # The generation that it was trained on: its held-out episodes are unseen.
   data_dir = cli.required("data_dir")
@@ -59,6 +72,7 @@ def _evaluate_world_model(config: config_lib.Config) -> None:
     {
       "evaluate": config_lib.to_dict(config.evaluate),
       "generation": generation.digest,
+      "ram": config.world_model.ram,
       "world_model": inputs.fingerprint(directory, step),
     },
     graceful=False,
@@ -67,7 +81,16 @@ def _evaluate_world_model(config: config_lib.Config) -> None:
     if not run.finished:
       params = inputs.load_world_model(directory, step)
       run.finish(_measure_dreams(config, generation, params, run))
-    _show(run, summary.dream_table(run.result))
+    result, verdicts = run.result, []
+    if config.evaluate.detail == "full":  # else the quickstart's panel has them
+      verdicts += summary.dream_verdicts(result)
+      verdicts += summary.latent_verdicts(result)
+    _show(
+      run,
+      [summary.dream_table(result)],
+      dream_tables.details(result),
+      verdicts,
+    )
 
 
 def _measure_dreams(
@@ -76,18 +99,31 @@ def _measure_dreams(
   params: Any,
   run: run_directory.Run,
 ) -> dict[str, Any]:
+  from experiments import dream_pictures
   from experiments import world_model_report
 
-  with progress.Progress("evaluation", 2, "parts") as bar:
-    bar.phase("dreaming through held-out windows", about_s=60)
+  pictures = 2
+  parts = world_model_report.parts(config.evaluate.detail) + pictures
+  with progress.Progress("evaluation", parts, "parts") as bar:
+    done = 0
+
+    def told(part: str) -> None:
+      nonlocal done
+      if done:
+        bar.update(done)
+      bar.phase(part, about_s=15)
+      done += 1
+
     evaluator = world_model_report.Evaluator(config, generation)
     result = evaluator.report(
-      params, _same_rom(evaluator.headers, generation.data_dir, run)
+      params, _same_rom(evaluator.headers, generation.data_dir, run), told
     )
-    bar.update(1)
-    bar.phase("drawing the contact sheet", about_s=20)
+    told("drawing the contact sheet")
     evaluator.contact_sheet(params, run.path / "dreams.png")
-    bar.update(2)
+    told("drawing strips by mode")
+    evaluator.strips_by_mode(params, run.path / "modes.png")
+    dream_pictures.save_drift(result, run.path / "drift.png")
+    bar.update(parts)
   return result
 
 
@@ -143,7 +179,7 @@ def _evaluate_play(config: config_lib.Config) -> None:
       for note in filter(None, notes):
         run.log(f"Note: {note}")
       run.finish(_play(config, rom, players, save_state))
-    _show(run, summary.play_table(run.result))
+    _show(run, [summary.play_table(run.result)])
 
 
 def _play(
@@ -221,11 +257,21 @@ def _parse_players(items: Sequence[str]) -> dict[str, str]:
   return players
 
 
-def _show(run: run_directory.Run, table: summary.Table) -> None:
-  lines = [table.title, *summary.plain_table(table)]
-  lines += summary.wrap([table.note])
-  (run.path / "table.txt").write_text("\n".join(lines) + "\n")
-  run.log("\n".join(lines))
+def _show(
+  run: run_directory.Run,
+  tables: Sequence[summary.Table],
+  details: Sequence[summary.Table] = (),
+  verdicts: Sequence[summary.Verdict] = (),
+) -> None:
+  """Prints tables and verdicts; details go to `table.txt` alone."""
+  closing = summary.plain_verdicts(verdicts)
+  path = run.path / "table.txt"
+  whole = [*summary.plain_tables([*tables, *details]), *closing]
+  path.write_text("\n".join(whole) + "\n")
+  run.log("\n".join([*summary.plain_tables(tables), *closing]))
+  if details:
+    names = ", ".join(table.title.lower() for table in details)
+    run.log("\n".join(summary.wrap([f"In {path} also: {names}."])))
 
 
 if __name__ == "__main__":

@@ -197,12 +197,12 @@ def scores(
   rows: dict[str, np.ndarray], imagined: np.ndarray, context: int
 ) -> dict[str, float]:
   """Shares of exact frames and right pixels over the dreamed steps."""
-  from pokedreamer_jax import evaluation
+  from pokedreamer_jax.evaluation import scores as scores_lib
 
   truth, frames = rows["frame"][context:], imagined[context:]
   return {
-    "exact": float(evaluation.exact(frames, truth).mean()),
-    "pixels": float(evaluation.pixel_accuracy(frames, truth).mean()),
+    "exact": float(scores_lib.exact(frames, truth).mean()),
+    "pixels": float(scores_lib.pixel_accuracy(frames, truth).mean()),
   }
 
 

@@ -181,6 +181,30 @@ def with_world_model(
   return _with_part(config, directory, "world_model")
 
 
+def with_ram(config: config_lib.Config, ram: str | None) -> config_lib.Config:
+  """`config` with the tokens of observed frames given or inferred.
+
+  Args:
+    config: with the sizes of a trained world model.
+    ram: one of `config.RAM_MODES`; None leaves it as trained.
+
+  Raises:
+    ValueError: the state holds tokens and `ram` is off, or the reverse.
+  """
+  trained = config.world_model.ram
+  if ram is None:
+    return config
+  if (ram == "off") != (trained == "off"):
+    allowed = "off" if trained == "off" else "given or inferred"
+    raise ValueError(
+      f"--ram={ram}: the world model was trained with {trained}, expected "
+      f"{allowed}"
+    )
+  return dataclasses.replace(
+    config, world_model=dataclasses.replace(config.world_model, ram=ram)
+  )
+
+
 def load_world_model(directory: str, step: int | None = None) -> Any:
   """Parameters of a run directory's world model; None is the latest."""
   from pokedreamer_jax import checkpoints

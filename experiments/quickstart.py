@@ -204,6 +204,7 @@ def make_plan(
     "evaluate",
     dreams,
     "--what=world_model",
+    "--set=evaluate.detail=quick",  # before what the user sets
     f"--workdir={dreams}",
     f"--world_model={model}",
     f"--data_dir={data}",
@@ -313,14 +314,8 @@ def print_panel(
 ) -> None:
   """The closing panel, on the screen and in the log."""
   lines = ["", "=" * 78, "Result", ""]
-  for table in [*shown.tables, shown.costs]:
-    lines += [table.title, *summary.plain_table(table)]
-    lines += summary.wrap([table.note] if table.note else [])
-    lines.append("")
-  marks = {True: "[yes]", False: "[NO] ", None: "[n/a]"}
-  for verdict in shown.verdicts:
-    first, *rest = summary.wrap([verdict.text], indent=6)
-    lines += [f"{marks[verdict.holds]} {first}", *(f"      {r}" for r in rest)]
+  lines += summary.plain_tables([*shown.tables, shown.costs])
+  lines += summary.plain_verdicts(shown.verdicts)
   lines += [f"Note: {note}" for note in shown.notes]
   lines += ["", f"Report: {workdir / 'report.html'}", "", "Next:"]
   lines += [f"  {text}" for text in next_commands(workdir, config_arguments)]

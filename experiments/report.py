@@ -10,6 +10,7 @@ import json
 import pathlib
 
 from experiments import cli
+from experiments import dream_tables
 from experiments import html_page
 from experiments import metrics
 from experiments import pictures
@@ -40,6 +41,7 @@ _CURVES = {
     ("imagined/reward", "imagined/return", "policy/entropy"),
   ),
 }
+_DREAMS = "evaluation/world_model"
 _MOST_CURVES = 6  # of a stage that records none of the above
 
 
@@ -66,6 +68,7 @@ def render(workdir: pathlib.Path) -> str:
     _dreams(workdir),
     _clip(workdir),
     *(_table(table) for table in shown.tables),
+    _dream_details(workdir),
     _curves(workdir),
     _costs(workdir, shown.costs),
     _commands(workdir),
@@ -89,19 +92,46 @@ def _lead(workdir: pathlib.Path) -> str:
 
 
 def _dreams(workdir: pathlib.Path) -> str:
-  """The contact sheet, and what it shows."""
-  for folder in ("evaluation/world_model", "world_model"):
+  """The contact sheet, and what it shows; strips by mode open on a click."""
+  for folder in (_DREAMS, "world_model"):
     path = workdir / folder / "dreams.png"
     if path.exists():
-      uri = pictures.data_uri(path.read_bytes(), "image/png")
       caption = (
         "Held-out episodes. Real: what the game showed. Reconstruction: the "
         "model sees every frame. Dream: the model saw the frames before the "
         "first column, then nothing but the buttons. Green borders mark frames "
         "that are right in every pixel."
       )
-      return html_page.section("Dreams", html_page.image(uri, caption))
+      parts = [_picture(path, caption)]
+      by_mode = path.with_name("modes.png")
+      if by_mode.exists():
+        caption = "The same, chosen by what the game is doing in real frames."
+        parts.append(html_page.details("By mode", _picture(by_mode, caption)))
+      return html_page.section("Dreams", *parts)
   return ""
+
+
+def _picture(path: pathlib.Path, caption: str) -> str:
+  uri = pictures.data_uri(path.read_bytes(), "image/png")
+  return html_page.image(uri, caption)
+
+
+def _dream_details(workdir: pathlib.Path) -> str:
+  """How places drift, and every table of the evaluation, on a click."""
+  result = run_directory.read_result(workdir / _DREAMS)
+  parts = []
+  drift = workdir / _DREAMS / "drift.png"
+  if drift.exists():
+    caption = (
+      "Distance in tiles between the recorded place and that of each line. "
+      "The emulator with other luck is what chance allows."
+    )
+    parts.append(_picture(drift, caption))
+  parts += [
+    html_page.details(table.title, *_table_parts(table))
+    for table in dream_tables.details(result)
+  ]
+  return html_page.section("Dreams in detail", *parts) if parts else ""
 
 
 def _clip(workdir: pathlib.Path) -> str:
@@ -120,15 +150,17 @@ def _clip(workdir: pathlib.Path) -> str:
   return ""
 
 
-def _table(table: summary.Table, *more: str) -> str:
+def _table(table: summary.Table) -> str:
+  return html_page.section(table.title, *_table_parts(table))
+
+
+def _table_parts(table: summary.Table) -> list[str]:
   rows = [
     html_page.TableRow(cells, kind)
     for cells, kind in zip(table.rows, table.kinds, strict=True)
   ]
   note = html_page.paragraph(table.note, note=True) if table.note else ""
-  return html_page.section(
-    table.title, html_page.table(table.header, rows), note, *more
-  )
+  return [html_page.table(table.header, rows), note]
 
 
 def _curves(workdir: pathlib.Path) -> str:

@@ -34,6 +34,7 @@ _METRICS = {
   "pixels": ("pixels", "{:.3f}"),
   "exact": ("exact frames", "{:.2f}"),
   "tiles": ("tiles", "{:.2f}"),
+  "read_tiles": ("tiles read", "{:.2f}"),
 }
 
 
@@ -85,7 +86,11 @@ def collect(workdir: pathlib.Path) -> Summary:
   dreams = run_directory.read_result(workdir / "evaluation" / "world_model")
   play = run_directory.read_result(workdir / "evaluation" / "play")
   costs = read_costs(workdir)
-  verdicts = dream_verdicts(dreams) + play_verdicts(play)
+  verdicts = [
+    *dream_verdicts(dreams),
+    *latent_verdicts(dreams),
+    *play_verdicts(play),
+  ]
   tables = []
   if dreams:
     tables.append(dream_table(dreams))
@@ -106,7 +111,10 @@ def dream_table(report: Mapping[str, Any]) -> Table:
   metrics = [
     m for m in _METRICS if m in lines["dream (sampled)"][str(steps[0])]
   ]
-  header = ["open loop"] + [f"{m} @{s}" for m in metrics for s in steps]
+  if "tiles" in metrics:  # what is read stands in where tokens are silent
+    metrics = [m for m in metrics if m != "read_tiles"]
+  names = [_METRICS[metric][0].removesuffix(" frames") for metric in metrics]
+  header = ["open loop"] + [f"{name} @{s}" for name in names for s in steps]
   rows, kinds = [], []
   known = [name for name in _LINES if name in lines]
   for name in [*known, *(name for name in lines if name not in known)]:
@@ -115,6 +123,8 @@ def dream_table(report: Mapping[str, Any]) -> Table:
       for step in steps:
         value = lines[name].get(str(step), {}).get(metric)
         row.append("-" if value is None else _METRICS[metric][1].format(value))
+    if set(row[1:]) == {"-"}:
+      continue  # a line of other metrics
     rows.append(row)
     kinds.append("strong" if name.startswith("dream") else "faint")
   source = (
@@ -135,6 +145,13 @@ def dream_table(report: Mapping[str, Any]) -> Table:
       f"{ahead['moved_exact']:.2f} of those that moved; a frozen frame: "
       f"{ahead['frozen_exact']:.2f} and 0."
     )
+  if "read_tiles" in metrics:
+    note += (
+      " Tiles read: the same distance, as training frames that look like the "
+      "dreamed ones show it, where they agree on a place."
+    )
+  if "ram" in report:
+    note += f" Memory variables of seen frames: {report['ram']}."
   if "map_majority" in report:
     note += f" Most frequent map: {report['map_majority']:.2f} of the rows."
   title = "Dreams against the game"
@@ -179,6 +196,25 @@ def dream_verdicts(report: Mapping[str, Any]) -> list[Verdict]:
       )
     )
   return verdicts
+
+
+def latent_verdicts(report: Mapping[str, Any]) -> list[Verdict]:
+  """Whether the stochastic state is used; nothing where it is not measured."""
+  use = report.get("latent_use")
+  if not use or not report["held_out"] or report["episodes"] < MIN_EPISODES:
+    return []
+  losses = {
+    "of reconstructions": use["posterior"]["exact"]["loss"],
+    "one step on": use["dream"]["1"]["exact"]["loss"],
+  }
+  details = "; ".join(f"{_gain(row)} {what}" for what, row in losses.items())
+  return [
+    Verdict(
+      all(row["low"] > 0 for row in losses.values()),
+      "The model needs its latents: those of another episode cost, in exact "
+      f"frames [95 %], {details}.",
+    )
+  ]
 
 
 def play_table(play: Mapping[str, Any]) -> Table:
@@ -279,6 +315,25 @@ def plain_table(table: Table) -> list[str]:
         lines.append("  " + "-" * (sum(widths) + 2 * (len(widths) - 1)))
     lines.append("")
   return lines[:-1]
+
+
+def plain_tables(tables: Sequence[Table]) -> list[str]:
+  """Lines of tables with their titles and notes, a blank one after each."""
+  lines = []
+  for table in tables:
+    lines += [table.title, *plain_table(table)]
+    lines += [*wrap([table.note] if table.note else []), ""]
+  return lines
+
+
+def plain_verdicts(verdicts: Sequence[Verdict]) -> list[str]:
+  """Lines of verdicts for a terminal."""
+  marks = {True: "[yes]", False: "[NO] ", None: "[n/a]"}
+  lines = []
+  for verdict in verdicts:
+    first, *rest = wrap([verdict.text], indent=6)
+    lines += [f"{marks[verdict.holds]} {first}", *(f"      {r}" for r in rest)]
+  return lines
 
 
 def _width() -> int:

@@ -48,6 +48,12 @@ class Experience:
     Raises:
       ValueError: the generation holds no window, or the record is damaged.
     """
+    every = config.train.refresh_every
+    if every and jax.process_count() > 1:
+      raise ValueError(
+        f"train.refresh_every: {every}, expected 0 with several processes, "
+        "which might find different data"
+      )
     self._config = config
     self._run = run
     self._roms = set(inputs.describe(generation)["roms"])

@@ -1,5 +1,6 @@
 """Evaluates a world model on held-out windows, for trainer and evaluation."""
 
+from collections.abc import Callable
 import pathlib
 from typing import Any
 
@@ -9,20 +10,29 @@ import numpy as np
 from data_tools import generations
 from data_tools import loader
 from data_tools import records
-from data_tools import replay
 from data_tools import roms
-from experiments import pictures
+from experiments import dream_pictures
+from experiments import emulator_lines
 from pokedreamer_jax import config as config_lib
-from pokedreamer_jax import evaluation
 from pokedreamer_jax import specs
 from pokedreamer_jax import world_model
+from pokedreamer_jax.evaluation import carried
+from pokedreamer_jax.evaluation import dreams
+from pokedreamer_jax.evaluation import latent_use
+from pokedreamer_jax.evaluation import place_reader
+from pokedreamer_jax.evaluation import report as report_lib
+from pokedreamer_jax.evaluation import scores
 
 # What the model reads of a record.
 FIELDS = (
   *("frame", "action", "reward_terms", "is_first", "is_terminal"),
   *(field.name for field in specs.RAM_FIELDS),
 )
-_SHEET_STEPS = 15  # open-loop steps that a contact sheet shows
+
+
+def parts(detail: str) -> int:
+  """How often at most `Evaluator.report` tells what is next."""
+  return 5 if detail == "full" else 4
 
 
 class Evaluator:
@@ -33,10 +43,11 @@ class Evaluator:
   ):
     self._config = config
     self._data_dir = generation.data_dir
+    self._training = loader.EpisodeIndex(generation, "train")
     self._index = loader.EpisodeIndex(generation, "val")
     self.held_out = bool(len(self._index))
     if not self.held_out:  # a single recorded episode
-      self._index = loader.EpisodeIndex(generation, "train")
+      self._index = self._training
     self._windows: dict[int, dict[str, np.ndarray]] = {}
     self._infer = config.world_model.ram == "inferred"
 
@@ -53,10 +64,8 @@ class Evaluator:
   def windows(self, count: int) -> dict[str, np.ndarray]:
     """`count` fixed windows of context and horizon, fewer if none is left."""
     if count not in self._windows:
-      evaluate = self._config.evaluate
-      length = evaluate.context + evaluate.horizon
       self._windows[count] = loader.fixed_windows(
-        self._index, length, count, fields=FIELDS
+        self._index, self._window_rows, count, fields=FIELDS
       )
     return self._windows[count]
 
@@ -66,117 +75,171 @@ class Evaluator:
     windows = self.windows(config.train.eval_windows)
     context = config.evaluate.context
     cfg, key = config.world_model, jax.random.key(0)
-    steps = evaluation.reported_steps(config.evaluate.horizon)
-    dream = evaluation.open_loop(
+    steps = dreams.reported_steps(config.evaluate.horizon)
+    dream = dreams.open_loop(
       cfg, params, key, windows, context, infer=self._infer, steps=steps
     )
     rows = [context + step - 1 for step in steps]
     truth = windows["frame"][:, rows]
-    places = evaluation.recorded_places(windows)[:, rows]
+    places = scores.recorded_places(windows)[:, rows]
     values: dict[str, Any] = {}
     for i, step in enumerate(steps):
       at = slice(i, i + 1)
       values |= {
-        f"val/exact_{step}": evaluation.exact(dream.frame[:, at], truth[:, at]),
-        f"val/pixels_{step}": evaluation.pixel_accuracy(
+        f"val/exact_{step}": scores.exact(dream.frame[:, at], truth[:, at]),
+        f"val/pixels_{step}": scores.pixel_accuracy(
           dream.frame[:, at], truth[:, at]
         ),
       }
       if dream.place is not None:
-        values[f"val/tiles_{step}"] = evaluation.tile_error(
+        values[f"val/tiles_{step}"] = scores.tile_error(
           dream.place[:, at], places[:, at]
         )
     return {name: float(value.mean()) for name, value in values.items()}
 
   def report(
-    self, params: world_model.Params, rom: roms.Rom | None = None
+    self,
+    params: world_model.Params,
+    rom: roms.Rom | None = None,
+    told: Callable[[str], None] = lambda part: None,
   ) -> dict[str, Any]:
-    """The full tables of `evaluation.report`.
+    """The full tables of `evaluation.report`, and what `detail` asks for.
 
     Args:
       params: of the world model.
-      rom: of the recording, for the line of the emulator with other luck.
+      rom: of the recording, for the lines of the emulator.
+      told: called with what is done next.
     """
-    evaluate = self._config.evaluate
+    config = self._config
+    evaluate, cfg = config.evaluate, config.world_model
+    windows = self.windows(evaluate.windows)
     episodes = np.array([episode for episode, _ in self._places()])
-    result = evaluation.report(
-      self._config.world_model,
+    # One episode alone has no spread between episodes.
+    several = len(set(episodes.tolist())) > 1
+    groups = episodes if several else np.arange(len(episodes))
+    told("reading the training frames")
+    training = self._training_frames()
+    ceiling = calm = None
+    if rom is not None:
+      told("playing the windows with other luck")
+      ceiling, calm = self._other_luck(rom)
+    told("dreaming through held-out windows")
+    result = report_lib.report(
+      cfg,
       params,
       jax.random.key(0),
-      self.windows(evaluate.windows),
+      windows,
       evaluate,
       infer=self._infer,
-      ceiling=None if rom is None else self._ceiling(rom),
-      # One episode alone has no spread between episodes.
-      groups=episodes if len(set(episodes)) > 1 else None,
+      ceiling=ceiling,
+      groups=groups,
+      training=training,
+      calm=calm,
     )
+    told("exchanging latents")
+    result["latent_use"] = latent_use.latent_use(
+      *(cfg, params, jax.random.key(2), windows),
+      *(evaluate.context, groups, evaluate.bootstrap, self._infer),
+    )
+    if evaluate.detail == "full":
+      told("carrying states over long episodes")
+      result["carried"] = self._carried(params, rom)
     return result | {
       "held_out": self.held_out,
       "episodes": len(set(episodes.tolist())),
+      "horizon": evaluate.horizon,
+      "ram": cfg.ram,
+      "detail": evaluate.detail,
     }
+
+  @property
+  def _window_rows(self) -> int:
+    return self._config.evaluate.context + self._config.evaluate.horizon
 
   def _places(self) -> list[tuple[int, int]]:
     """Episode and first row of each window of `report`."""
-    evaluate = self._config.evaluate
-    length = evaluate.context + evaluate.horizon
-    return loader.fixed_places(self._index, length, evaluate.windows)
+    count = self._config.evaluate.windows
+    return loader.fixed_places(self._index, self._window_rows, count)
 
-  def _ceiling(self, rom: roms.Rom) -> evaluation.Dreams:
-    """The windows of `report`, played by the emulator with other luck."""
+  def _training_frames(self) -> place_reader.TrainingFrames:
+    frames = place_reader.TrainingFrames()
+    fields = ("frame", *(field.name for field in specs.RAM_FIELDS))
+    for _, steps in self._training.episodes(fields):
+      frames.add(steps)
+    return frames
+
+  def _other_luck(
+    self, rom: roms.Rom
+  ) -> tuple[dreams.Dreams, np.ndarray | None]:
+    """The ceiling at the reported steps, and in full detail the calm mask."""
     evaluate = self._config.evaluate
-    steps = evaluation.reported_steps(evaluate.horizon)
-    rows: dict[int, list[int]] = {}
-    for episode, start in self._places():
-      rows.setdefault(episode, []).append(start + evaluate.context - 1)
-    frames, places = [], []
-    for episode, at in rows.items():
-      header = self._index.headers[episode]
-      total = int(self._index.lengths[episode])
-      actions = self._index.read(episode, 0, total, ["action"])["action"]
-      played = replay.branches(
-        rom,
-        header,
-        actions,
-        at,
-        steps,
-        save_state=replay.find_start(header, self._data_dir),
+    steps = dreams.reported_steps(evaluate.horizon)
+    play = lambda at, wait: emulator_lines.other_luck(
+      *(rom, self._index, self._data_dir, self._places()),
+      *(evaluate.context, at, wait),
+    )
+    if evaluate.detail != "full":
+      return play(steps, emulator_lines.WAITS_FRAMES[0]), None
+    every = range(1, evaluate.horizon + 1)
+    lucks = [play(every, wait) for wait in emulator_lines.WAITS_FRAMES]
+    truth = self.windows(evaluate.windows)["frame"][:, evaluate.context :]
+    ceiling = dreams.at_steps(lucks[0], steps)
+    return ceiling, emulator_lines.calm(lucks, truth, steps)
+
+  def _carried(
+    self, params: world_model.Params, rom: roms.Rom | None
+  ) -> dict[str, Any]:
+    """States carried over recorded episodes, or over new ones if too short."""
+    config = self._config
+    evaluate = config.evaluate
+    count, rows = evaluate.long_episodes, evaluate.carried_rows
+    length = carried.rows_needed(rows)
+    recorded = lambda length: emulator_lines.recorded_long(
+      self._index, count, FIELDS, length
+    )
+    episodes, source = recorded(length), "held-out episodes"
+    if not episodes and rom is not None:
+      episodes, names = emulator_lines.long_episodes(
+        rom, count, length, config.seed, config.collect.jitter_frames
       )
-      for frame, place in played:
-        frames.append(frame)
-        places.append(place)
-    return evaluation.Dreams(np.stack(frames), np.stack(places))
+      source = f"new episodes from power-on, played by {names}"
+    if not episodes and len(self._index) > 1:
+      rows = carried.most_carried(int(np.sort(self._index.lengths)[-2]))
+      if rows >= evaluate.context:
+        episodes = recorded(carried.rows_needed(rows))
+        source += ", none of which lasts longer"
+    if len(episodes.get("action", ())) < 2:
+      return {"source": "no episodes that last long enough"}
+    found = carried.compare(
+      *(config.world_model, params, jax.random.key(3), episodes, rows),
+      *(evaluate.context, evaluate.bootstrap, self._infer),
+    )
+    return {"source": source, **found}
 
   def contact_sheet(
     self, params: world_model.Params, path: str | pathlib.Path, count: int = 6
   ) -> None:
     """Draws real, reconstructed and dreamed frames of some windows."""
-    config = self._config
-    windows = self.windows(config.train.eval_windows)
+    windows = self.windows(self._config.train.eval_windows)
     total = len(windows["action"])
     chosen = np.linspace(0, total - 1, min(count, total)).astype(int)
-    windows = {name: value[chosen] for name, value in windows.items()}
-    context = config.evaluate.context
-    cfg, key = config.world_model, jax.random.key(1)
-    steps = min(_SHEET_STEPS, config.evaluate.horizon)
-    shown = range(1, steps + 1)
-    seen = evaluation.posterior(
-      cfg, params, key, windows, context, self._infer, shown
+    dream_pictures.sheet(
+      *(self._config, params, windows, chosen),
+      path,
+      "Held-out windows; green border: every pixel right",
     )
-    dream = evaluation.open_loop(
-      cfg, params, key, windows, context, infer=self._infer, steps=shown
+
+  def strips_by_mode(
+    self, params: world_model.Params, path: str | pathlib.Path, count: int = 2
+  ) -> None:
+    """Draws `count` windows of each mode: walking, talking, fighting, ..."""
+    windows = self.windows(self._config.evaluate.windows)
+    chosen, labels = dream_pictures.windows_by_mode(
+      windows, self._config.evaluate.context, count
     )
-    real = windows["frame"][:, context : context + steps]
-    blocks = [
-      [
-        pictures.Row("real", real[i]),
-        pictures.Row("reconstruction", seen.frame[i], real[i]),
-        pictures.Row("dream", dream.frame[i], real[i]),
-      ]
-      for i in range(len(chosen))
-    ]
-    sheet = pictures.contact_sheet(
-      blocks,
-      [f"+{k + 1}" for k in range(steps)],
-      title="Held-out windows; green border: every pixel right",
+    dream_pictures.sheet(
+      *(self._config, params, windows, chosen),
+      path,
+      "Held-out windows by what the game is doing",
+      labels,
     )
-    pictures.save_png(sheet, path)

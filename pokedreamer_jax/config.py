@@ -43,6 +43,7 @@ MESH_AXES = ("data", "fsdp")  # see `training/mesh.py`
 PARAMETER_NAMES = ("kernel", "table", "bias", "scale")  # of the networks
 FAMILIES = ("v3", "v2")  # our networks, and the published ones
 ACTION_ALIGNMENTS = ("previous", "published")
+DETAILS = ("quick", "full")
 
 
 def _at_least(node: Any, least: int, *names: str) -> None:
@@ -451,12 +452,19 @@ class EvaluateConfig:
   context: int = 8  # posterior rows before the open loop
   horizon: int = 50  # open-loop rows
   bootstrap: int = 2000  # resamples of a paired interval
+  # Of a world model: `full` adds calm windows and long carried states.
+  detail: str = "full"
+  carried_rows: int = 1000  # that a carried state has seen
+  long_episodes: int = 12  # in which it is carried
   greedy: bool = False  # take the most likely action instead of sampling
 
   def __post_init__(self):
     _at_least(self, 2, "episodes", "windows")
     _at_least(self, 1, "context", "bootstrap")
     _at_least(self, 5, "horizon")  # the first step that tables speak of
+    _one_of(self, "detail", DETAILS)
+    _at_least(self, self.context, "carried_rows")
+    _at_least(self, 2, "long_episodes")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -523,7 +531,13 @@ def _debug() -> Config:
       save_every=2,
     ),
     evaluate=EvaluateConfig(
-      episodes=4, windows=8, context=4, horizon=16, bootstrap=200
+      episodes=4,
+      windows=8,
+      context=4,
+      horizon=16,
+      bootstrap=200,
+      carried_rows=40,
+      long_episodes=2,
     ),
   )
 

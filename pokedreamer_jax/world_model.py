@@ -10,11 +10,13 @@ from collections.abc import Callable
 from collections.abc import Mapping
 import functools
 from typing import Any
+from typing import TypeVar
 
 import chex
 import flax.struct
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from pokedreamer_jax import codecs
 from pokedreamer_jax import config as config_lib
@@ -30,6 +32,7 @@ from pokedreamer_jax.networks import rssm
 
 Params = dict[str, Any]
 Batch = Mapping[str, jax.Array]
+AnyArray = TypeVar("AnyArray", jax.Array, np.ndarray)
 # `(key, log-probabilities [S, K]) -> one-hots [S, K]`.
 DrawFn = Callable[[jax.Array, jax.Array], jax.Array]
 
@@ -234,8 +237,8 @@ def dream_shift(cfg: config_lib.WorldModelConfig) -> int:
 
 
 def dream_actions(
-  cfg: config_lib.WorldModelConfig, action: jax.Array
-) -> jax.Array:
+  cfg: config_lib.WorldModelConfig, action: AnyArray
+) -> AnyArray:
   """Actions `[..., T - 1]` that lead from each of `T` rows to the next.
 
   Args:

@@ -111,6 +111,23 @@ class VerdictsTest(parameterized.TestCase):
         row.update(_interval(-1.0, 0.1))
     self.assertTrue(all(v.holds for v in summary.dream_verdicts(result)))
 
+  def test_latents_are_needed_where_both_losses_are_above_zero(self):
+    def verdicts(posterior, ahead, **more):
+      part = lambda mean: {"exact": {"loss": _interval(mean, 0.1)}}
+      use = {"posterior": part(posterior), "dream": {"1": part(ahead)}}
+      return summary.latent_verdicts(
+        dream_result() | {"latent_use": use} | more
+      )
+
+    (needed,) = verdicts(0.7, 0.2)
+    self.assertTrue(needed.holds)
+    self.assertIn("0.200 [0.100, 0.300] one step on", needed.text)
+    self.assertFalse(verdicts(0.7, 0.05)[0].holds)
+    self.assertFalse(verdicts(0.05, 0.7)[0].holds)
+    self.assertEmpty(verdicts(0.7, 0.2, episodes=9))
+    self.assertEmpty(summary.latent_verdicts(dream_result()))
+    self.assertEmpty(summary.latent_verdicts({}))
+
   @parameterized.parameters(
     # The margin is 10 % of the clone's gain over random play: 1.0.
     (0.0, True),  # lower bound -0.5

@@ -151,7 +151,7 @@ def most_likely(function):
 
 @functools.cache
 def obedient_params(cfg: config_lib.WorldModelConfig) -> world_model.Params:
-  """A model planted by hand: `x` becomes the last action, `map` stays.
+  """A model planted by hand: `x` becomes the last action, `map`, `y` stay.
 
   Each value lights a unit of the GRU's input, a new candidate carries it into
   `deter`, where older values have faded, and the token head reads it.
@@ -167,7 +167,8 @@ def obedient_params(cfg: config_lib.WorldModelConfig) -> world_model.Params:
   links = [
     (cfg.token_dim + a, places["x"].start + a) for a in range(specs.NUM_ACTIONS)
   ]
-  links += [(i, i) for i in range(places["map"].start, places["map"].stop)]
+  for name in ("map", "y"):
+    links += [(i, i) for i in range(places[name].start, places[name].stop)]
   for unit, (row, value) in enumerate(links):
     rssm["known_in"]["kernel"][row, unit] = 1.0
     gates = rssm["gates"]["kernel"][cfg.deter + unit]
@@ -176,3 +177,30 @@ def obedient_params(cfg: config_lib.WorldModelConfig) -> world_model.Params:
     head["Dense_0"]["kernel"][unit, unit] = 1.0
     head["Dense_1"]["kernel"][unit, value] = 100.0
   return {**made, "rssm": jax.tree.map(jnp.asarray, rssm)}
+
+
+def obedient_windows(count: int, length: int) -> dict[str, np.ndarray]:
+  """Windows of the world that `obedient_params` is a perfect model of.
+
+  `x` is the last action, map and row stay, and each place has its own picture
+  (`obedient_picture`). Every window begins inside an episode.
+  """
+  rows = windows(count, length)
+  rows["is_first"][:] = False
+  tm1 = np.concatenate(
+    [rows["first_action_tm1"][:, None], rows["action"][:, :-1]], axis=1
+  )
+  rows["x"] = tm1
+  rows["map_id"] = np.repeat(np.arange(count)[:, None] % 4, length, axis=1)
+  rows["y"] = np.repeat(np.arange(count)[:, None] % 3, length, axis=1)
+  for name in ("x", "y", "map_id"):
+    rows[name] = rows[name].astype(np.uint8)
+  rows["in_battle"][:] = 0
+  rows["game_running"][:] = True
+  rows["frame"] = obedient_picture(rows["map_id"], rows["y"], rows["x"])
+  return rows
+
+
+def obedient_picture(map_id, y, x) -> np.ndarray:
+  """Frames `[..., 144, 40]` of places `[...]`."""
+  return screens(4 * 3 * 8, seed=1)[(np.asarray(map_id) * 3 + y) * 8 + x]

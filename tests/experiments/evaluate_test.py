@@ -1,0 +1,133 @@
+"""`evaluate --what=world_model` on a model of a few updates, in full detail."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from experiments import inputs
+from pokedreamer_jax import config as config_lib
+
+
+def _run(module, *arguments):
+  return subprocess.run(
+    [*(sys.executable, "-m", f"experiments.{module}"), *arguments],
+    capture_output=True,
+    text=True,
+    env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+  )
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+  """Recorded data and a world model of two updates."""
+  folder = tmp_path_factory.mktemp("trained")
+  data, model = folder / "data", folder / "model"
+  preset = "--preset=debug"
+  for done in (
+    _run("collect_data", preset, f"--workdir={data}"),
+    _run(
+      *("train_rssm", preset, f"--data_dir={data}", f"--workdir={model}"),
+      "--set=train.steps=2",
+    ),
+  ):
+    assert done.returncode == 0, done.stderr
+  return data, model
+
+
+def _evaluate(trained, workdir, *arguments):
+  data, model = trained
+  return _run(
+    *("evaluate", "--what=world_model", "--preset=debug"),
+    *(f"--data_dir={data}", f"--world_model={model}", f"--workdir={workdir}"),
+    *arguments,
+  )
+
+
+def test_full_detail_measures_everything_and_draws_it(trained, tmp_path):
+  done = _evaluate(trained, tmp_path)
+  assert done.returncode == 0, done.stderr
+  result = json.loads((tmp_path / "result.json").read_text())
+  assert (result["ram"], result["detail"]) == ("given", "full")
+  assert {"emulator, other luck", "random walk", "real frames"} <= set(
+    result["lines"]
+  )
+  for part in ("moved", "calm"):
+    assert set(result[part]["counts"]) == {"1", "5", "15"}
+  rows = result["unseen"]
+  assert (
+    rows["never"]["one_step_rows"] + rows["seen"]["one_step_rows"]
+    == (result["one_step"]["rows"])
+  )
+  # Recorded episodes are too short for so long a state: new ones are played.
+  carried = result["carried"]
+  assert "new episodes" in carried["source"]
+  assert (carried["carried_rows"], carried["episodes"]) == (40, 2)
+  assert result["latent_use"]["posterior"]["exact"]["own"]["count"] > 0
+  assert result["reader"]["right"]["mean"] == 1.0
+  curve = result["curves"]["tiles"]["emulator, other luck"]
+  assert curve["steps"] == list(range(1, 17))
+  for name in ("dreams.png", "modes.png", "drift.png"):
+    assert (tmp_path / name).stat().st_size > 1000, name
+  text = (tmp_path / "table.txt").read_text()
+  for title in ("Fidelity", "Calm windows", "By mode", "Carried states"):
+    assert title in text
+    assert title.lower() in done.stdout
+  assert "Dreams against the game" in done.stdout
+
+  # The same again prints the result; another reading of the memory is another
+  # measurement.
+  again = _evaluate(trained, tmp_path)
+  assert again.returncode == 0
+  assert "parts" not in again.stderr + again.stdout
+  other = _evaluate(trained, tmp_path, "--ram=inferred")
+  assert other.returncode == 2
+  assert "ram" in other.stderr
+
+
+def test_a_model_of_given_tokens_is_measured_with_inferred_ones(
+  trained, tmp_path
+):
+  done = _evaluate(
+    *(trained, tmp_path, "--ram=inferred", "--set=evaluate.detail=quick")
+  )
+  assert done.returncode == 0, done.stderr
+  result = json.loads((tmp_path / "result.json").read_text())
+  assert (result["ram"], result["detail"]) == ("inferred", "quick")
+  assert not {"calm", "carried"} & set(result)
+  # Tokens are guessed by a model of two updates: the floor is off.
+  assert result["lines"]["floor (posterior)"]["15"]["tiles"] > 0
+  assert "inferred" in done.stdout
+
+
+def test_a_way_of_reading_that_the_model_does_not_know_is_refused(
+  trained, tmp_path
+):
+  done = _evaluate(trained, tmp_path, "--ram=off")
+  assert done.returncode == 2
+  assert "--ram=off" in done.stderr
+  assert "given or inferred" in done.stderr
+  assert len(done.stderr.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+  "trained_with,ram,expected",
+  [
+    ("given", "inferred", "inferred"),
+    ("inferred", "given", "given"),
+    ("given", None, "given"),
+    ("off", "off", "off"),
+    ("off", None, "off"),
+  ],
+)
+def test_tokens_may_be_given_or_inferred(trained_with, ram, expected):
+  config = config_lib.make("debug", [f"world_model.ram={trained_with}"])
+  assert inputs.with_ram(config, ram).world_model.ram == expected
+
+
+def test_a_model_without_tokens_stays_so():
+  config = config_lib.make("debug", ["world_model.ram=off"])
+  with pytest.raises(ValueError, match="trained with off, expected off"):
+    inputs.with_ram(config, "given")
