@@ -177,6 +177,8 @@ def dream_verdicts(report: Mapping[str, Any]) -> list[Verdict]:
       for row in report["comparisons"]
       if row["than"] == than and row["step"] in STEPS
     ]
+    if any(row["metric"] == "tiles" for row in rows):  # as in the table
+      rows = [row for row in rows if row["metric"] != "read_tiles"]
     steps = sorted({row["step"] for row in rows})
     metrics = [m for m in _METRICS if any(r["metric"] == m for r in rows)]
     what = _listed([_METRICS[metric][0] for metric in metrics])

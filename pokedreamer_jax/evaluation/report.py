@@ -123,17 +123,20 @@ def report(
       "one_step_rows": int(few_at.sum()),
     }
 
-  result["breakdown"] = {
-    "mode": {
-      modes.MODES[m]: part(rows.of(rows.mode) == m, few_rows.mode == m)
-      for m in np.unique(rows.mode)
+  def parts(kind: np.ndarray, few_kind: np.ndarray) -> dict[int, Any]:
+    """The same for each kind of row that there is."""
+    at = rows.of(kind)
+    return {
+      int(k): part(at == k, few_kind == k) for k in np.union1d(at, few_kind)
     }
+
+  by_mode = parts(rows.mode, few_rows.mode)
+  result["breakdown"] = {
+    "mode": {modes.MODES[m]: found for m, found in by_mode.items()}
   }
   if rows.has_places:
-    result["breakdown"]["map"] = {
-      str(m): part(rows.at_place()[..., 0] == m, few_rows.place[..., 0] == m)
-      for m in np.unique(rows.place[..., 0])
-    }
+    by_map = parts(rows.place[..., 0], few_rows.place[..., 0])
+    result["breakdown"]["map"] = {str(m): f for m, f in by_map.items()}
   if reader is not None:
     result["reader"] = _own_accuracy(reader, few_rows, few_groups, draws)
   if training is not None:

@@ -1,13 +1,18 @@
 """Tables show what was measured, in a form that fits a terminal."""
 
 import functools
+import json
+import pathlib
+import tempfile
 
 from absl.testing import absltest
 from absl.testing import parameterized
 import jax
 import numpy as np
 
+from experiments import dream_pictures
 from experiments import dream_tables
+from experiments import report as page
 from experiments import summary
 from pokedreamer_jax.evaluation import dreams
 from pokedreamer_jax.evaluation import place_reader
@@ -85,6 +90,20 @@ class DreamTablesTest(parameterized.TestCase):
     self.assertNotIn("real frames", names)
     self.assertNotIn("most frequent map", names)
     self.assertNotIn("tiles read @5", table.header)
+
+  def test_the_report_shows_them_beside_the_pictures(self):
+    workdir = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
+    folder = workdir / "evaluation" / "world_model"
+    folder.mkdir(parents=True)
+    (workdir / "config.json").write_text('{"stage": "quickstart"}')
+    (folder / "result.json").write_text(json.dumps(_result()))
+    dream_pictures.save_drift(_result(), folder / "drift.png")
+    text = page.render(workdir)
+    self.assertIn("Dreams in detail", text)
+    for table in dream_tables.details(_result()):
+      self.assertIn(f"<summary>{table.title}</summary>", text)
+    self.assertEqual(text.count("data:image/png"), 1)
+    self.assertEqual(text.count("<details>"), text.count("</details>"))
 
 
 if __name__ == "__main__":
