@@ -603,7 +603,7 @@ def _v3() -> Config:
       block_units=40,
       ram_heads=POKEMON_RED_RAM_HEADS,
       compute_dtype="bfloat16",
-      image_scale=0.05,  # a frame is 23,040 pixels here, not 360 tiles
+      image_scale=0.01,  # a frame is 23,040 pixels here, not 360 tiles
     ),
     train=TrainConfig(
       steps=100_000,
