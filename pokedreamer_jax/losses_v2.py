@@ -62,10 +62,12 @@ def world_model_loss(
   embed, encoder_stats = world_model_v2.apply_training(
     cfg, params, "encoder", rgb
   )
-  warm = temperature(cfg, step)
+  temperature_now = temperature(cfg, step)
   draw = sampling.straight_through
   if cfg.temperature_start > 0.0:
-    draw = functools.partial(_gumbel, warm)
+    draw = functools.partial(
+      world_model_v2.cell(cfg).sample_stochastic, temperature=temperature_now
+    )
   seen = world_model.observe(
     cfg, params, observe_key, batch, draw=draw, embed=embed
   )
@@ -85,7 +87,7 @@ def world_model_loss(
   )
   target = rgb[:, burn_in:].reshape(rows, *rgb.shape[2:])[chosen]
   total, metrics = _loss(cfg, params, batch, seen, shown, target)
-  metrics["sampling/temperature"] = warm
+  metrics["sampling/temperature"] = temperature_now
   stats = {"encoder": encoder_stats, "decoder": decoder_stats}
   return total, (metrics, stats)
 
@@ -112,17 +114,15 @@ def validation_loss(
     params,
     jax.random.key(0),  # nothing is drawn
     batch,
-    draw=lambda _, log_probs: sampling.most_likely_straight_through(log_probs),
+    draw=functools.partial(
+      world_model_v2.cell(cfg).sample_stochastic, most_likely=True
+    ),
   )
   shown = world_model_v2.decode_rgb(
     cfg, params, world_model.features(seen.state)
   )
   target = frames.to_rgb(jnp.asarray(batch["frame"]))
   return _loss(cfg, params, batch, seen, shown, target)[1]
-
-
-def _gumbel(warm, key, log_probs):
-  return sampling.gumbel_straight_through(key, log_probs, warm)
 
 
 def _loss(cfg, params, batch, seen, shown, target):

@@ -132,7 +132,7 @@ class RSSMCell(nn.Module):
     temperature: float | jax.Array = 1.0,
     most_likely: bool = False,
   ) -> jax.Array:
-    """One-hots `[..., S * K]` of log-probabilities `[..., S, K]`.
+    """One-hots `[..., S, K]` of log-probabilities `[..., S, K]`.
 
     Hard Gumbel-softmax samples, or the most likely classes; the gradient is
     that of the soft values.
@@ -144,10 +144,8 @@ class RSSMCell(nn.Module):
       most_likely: no chance at all.
     """
     if most_likely:
-      hot = sampling.most_likely_straight_through(log_probs)
-    else:
-      hot = sampling.gumbel_straight_through(key, log_probs, temperature)
-    return hot.reshape(*hot.shape[:-2], self.stoch * self.classes)
+      return sampling.most_likely_straight_through(log_probs)
+    return sampling.gumbel_straight_through(key, log_probs, temperature)
 
   def project_known(self, tokens_tm1: jax.Array, action: jax.Array):
     """Input share `[..., 3 D]` of the action; there are no tokens."""

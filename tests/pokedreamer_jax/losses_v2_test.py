@@ -34,6 +34,10 @@ def _training(cfg, rows=8, burn_in=0):
   return run
 
 
+# Jitted once for the tests that share it.
+_value_and_grad = fakes.jit(jax.value_and_grad(_training(_CFG), has_aux=True))
+
+
 @pytest.mark.parametrize(
   ("step", "expected"), [(0, 2.0), (5, 1.25), (10, 0.5), (99, 0.5)]
 )
@@ -50,27 +54,24 @@ def test_validation_is_the_loss_by_hand():
   batch = _batch()
   batch["is_terminal"] = batch["is_terminal"].at[1, 2].set(True)
   params = _params()
-  made = fakes.jit(lambda *args: losses_v2.validation_loss(_CFG, *args))(
-    params, batch
-  )
 
   def likely(params, batch):
     seen = world_model.observe(_CFG, params, _KEY, batch)
-    feat = world_model.features(seen.state)
-    heads = [
-      world_model.apply(_CFG, params, name, feat)
-      for name in ("reward", "continue")
-    ]
-    shown = world_model.modules(_CFG)["decoder"].apply(
-      {
-        "params": params["decoder"],
-        "batch_stats": params["batch_stats"]["decoder"],
-      },
-      feat,
-    )
-    return seen, heads, shown
+    return losses_v2.validation_loss(_CFG, params, batch), seen
 
-  seen, (reward, logit), shown = fakes.most_likely(likely)(params, batch)
+  made, seen = fakes.most_likely(likely)(params, batch)
+  feat = world_model.features(seen.state)
+  reward, logit = (
+    world_model.apply(_CFG, params, name, feat)
+    for name in ("reward", "continue")
+  )
+  shown = world_model.modules(_CFG)["decoder"].apply(
+    {
+      "params": params["decoder"],
+      "batch_stats": params["batch_stats"]["decoder"],
+    },
+    feat,
+  )
   post, prior = np.asarray(seen.post), np.asarray(seen.prior)
   target = np.asarray(frames.to_rgb(batch["frame"]))
   weights = np.array(specs.REWARD_WEIGHTS["published"])
@@ -123,8 +124,7 @@ def test_the_balance_splits_the_gradient_of_the_kl():
 
 def test_running_averages_move_only_in_training_and_over_all_frames():
   params, batch = _params(), _batch()
-  run = fakes.jit(_training(_CFG))
-  total, (metrics, stats) = run(params, batch, 0)
+  (total, (metrics, stats)), _ = _value_and_grad(params, batch, 0)
   assert total == metrics["loss/total"]
   mean = stats["encoder"]["res1"]["bn1"]["mean"]
   # The first norm sees the first convolutions of all 8 frames at once.
@@ -143,9 +143,9 @@ def test_running_averages_move_only_in_training_and_over_all_frames():
 
 
 def test_the_gradient_depends_on_the_temperature_but_the_sample_does_not():
-  grad = fakes.jit(jax.grad(_training(_CFG), has_aux=True))
-  (hot, (before, _)), (cold, (after, _)) = (
-    grad(_params(), _batch(), step) for step in (0, _CFG.temperature_steps)
+  ((_, (before, _)), hot), ((_, (after, _)), cold) = (
+    _value_and_grad(_params(), _batch(), step)
+    for step in (0, _CFG.temperature_steps)
   )
   assert (before["sampling/temperature"], after["sampling/temperature"]) == (
     *(_CFG.temperature_start, _CFG.temperature_end),

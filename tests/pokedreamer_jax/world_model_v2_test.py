@@ -133,8 +133,8 @@ def test_a_dream_goes_on_as_observing_does(cfg):
   assert np.abs(wrong.deter - seen.state.deter[:, 3]).max() > 1e-3
 
 
-@_alignments
-def test_other_actions_change_a_dream_and_not_its_context(cfg):
+def test_other_actions_change_a_dream_and_not_its_context():
+  cfg = _PUBLISHED  # of the other alignment see `evaluation_test`
   windows = fakes.windows(3, 6, seed=2)
   shift = world_model.dream_shift(cfg)
   lively = fakes.params(_CFG, noise=0.3)  # else all frames are one grey
