@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from pokedreamer_jax import config as config_lib
-from pokedreamer_jax import evaluation
 from pokedreamer_jax import frames
 from pokedreamer_jax import imagination
 from pokedreamer_jax import policy
 from pokedreamer_jax import world_model
 from pokedreamer_jax import world_model_v2
+from pokedreamer_jax.evaluation import dreams
 from pokedreamer_jax.networks import actor_critic
 from tests.pokedreamer_jax import fakes
 
@@ -134,13 +134,13 @@ def test_a_dream_goes_on_as_observing_does(cfg):
 
 
 def test_other_actions_change_a_dream_and_not_its_context():
-  cfg = _PUBLISHED  # of the other alignment see `evaluation_test`
+  cfg = _PUBLISHED  # of the other alignment see `dreams_test`
   windows = fakes.windows(3, 6, seed=2)
   shift = world_model.dream_shift(cfg)
   lively = fakes.params(_CFG, noise=0.3)  # else all frames are one grey
 
   def dream(action):
-    made = evaluation.open_loop(
+    made = dreams.open_loop(
       cfg, lively, _KEY, windows, 3, action=action, most_likely=True
     )
     return made.frame
@@ -235,5 +235,5 @@ def test_what_v2_cannot_do_is_refused_in_one_line():
     actor_critic.actor_logits(cfg, {}, jnp.zeros((1, 5)), jnp.zeros((1, 64)))
   with pytest.raises(ValueError, match="no RAM tokens"):
     config_lib.make("tiny", ["world_model.family=v2"])
-  with pytest.raises(ValueError, match="table: None"):
+  with pytest.raises(ValueError, match="table None"):
     world_model.init(fakes.config().world_model, _KEY, None)
