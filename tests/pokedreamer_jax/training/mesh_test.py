@@ -1,5 +1,6 @@
 """Several devices: the same numbers as one, layout, checkpoints, processes."""
 
+import functools
 import json
 import os
 import pathlib
@@ -13,8 +14,11 @@ import numpy as np
 import pytest
 
 from pokedreamer_jax import config
+from pokedreamer_jax import world_model
 from pokedreamer_jax.training import mesh as meshes
+from pokedreamer_jax.training import world_model as training
 from tests.data_tools import fakes as data_fakes
+from tests.pokedreamer_jax import fakes
 
 _ROOT = pathlib.Path(__file__).resolve().parents[3]
 _PROGRAMS = "tests.pokedreamer_jax.training.mesh_programs"
@@ -163,3 +167,26 @@ def test_what_is_cut_by_hand():
 def test_one_device_is_the_default_however_many_there_are():
   (device,) = _mesh(config.TrainConfig().mesh, 8, batch_size=5).devices.flat
   assert device == jax.devices()[0]
+
+
+def test_on_one_device_it_is_the_plain_update():
+  # To the last bit only if nothing in the program speaks of sharding.
+  cfg = fakes.config("train.batch_size=2", "train.seq_len=3")
+  params = jax.eval_shape(
+    functools.partial(world_model.init, cfg.world_model),
+    jax.random.key(0),
+    fakes.table(cfg.world_model.tile_vocab),
+  )
+  state = jax.eval_shape(
+    functools.partial(training.init_state, cfg.train), params
+  )
+  batch = fakes.on_device(fakes.windows(2, 3))
+  update = meshes.jit_update(meshes.make(cfg.train), cfg, state)
+  found = update.trace(state, batch, jax.random.key(0)).jaxpr
+  assert "sharding_constraint" not in str(found)
+  plain = jax.make_jaxpr(training.make_update(cfg))
+  expected = plain(state, batch, jax.random.key(0))
+  assert len(str(found)) > 1000
+  assert [e.primitive for e in found.eqns] == [
+    e.primitive for e in expected.eqns
+  ]
