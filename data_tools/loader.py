@@ -28,6 +28,8 @@ SPLITS = ("train", "val", "all")
 # Memory for unpacked chunks, 5.9 kB a step: data sets of up to 180,000 steps
 # are unpacked once. Of a larger one this share is, and the rest is read anew.
 CACHE_BYTES = 1 << 30
+# Shards open at a time, each a file: a process may have as few as 256.
+_MOST_OPEN = 128
 # Batches without end: no training reaches this number.
 _ENDLESS = 1 << 31
 # The fields that a window needs whatever else is asked for.
@@ -421,7 +423,7 @@ class _ChunkReader:
     self._cache: OrderedDict[tuple[str, int], dict] = OrderedDict()
     self._sizes: dict[tuple[str, int], int] = {}
     self._used_bytes = 0
-    self._readers: dict[str, Any] = {}
+    self._readers: OrderedDict[str, Any] = OrderedDict()
     self._lock = threading.Lock()
 
   def read(
@@ -460,10 +462,13 @@ class _ChunkReader:
       if shard not in self._readers:
         from array_record.python import array_record_module
 
+        if len(self._readers) == _MOST_OPEN:  # who still reads it keeps it
+          self._readers.popitem(last=False)
         self._readers[shard] = array_record_module.ArrayRecordReader(
           str(self._directory / shard),
           "readahead_buffer_size:0,max_parallelism:0",
         )
+      self._readers.move_to_end(shard)
       return self._readers[shard]
 
   def _keep(self, key: tuple[str, int], chunk: dict, size: int) -> None:

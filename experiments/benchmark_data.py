@@ -135,6 +135,7 @@ def _loader_lines(result: dict[str, Any]) -> list[str]:
   return [
     *rows,
     _memory("loader", result["memory"]),
+    _row("  whole process", result["memory"]["peak_mib"], "MiB"),
     _row("float32 RGB, whole process", result["rival_peak_mib"], "MiB"),
   ]
 

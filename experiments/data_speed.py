@@ -74,12 +74,13 @@ def loader_against_rivals(settings: data_jobs.Settings) -> dict[str, Any]:
     # PyTorch has a process of its own: it starts others.
     ours, theirs = (stack.enter_context(_Worker(settings, 0)) for _ in "ab")
     steps = ours.ask("multiply")
-    memory = ours.ask("loader_memory")
     workers = {name: theirs if name == "torch" else ours for name in names}
     for _ in range(settings.repeats):
       for name, worker in workers.items():
         rates[name].append(worker.ask("load", name, settings.seconds))
     batches = {n: worker.ask("load_batch", n) for n, worker in workers.items()}
+  with _Worker(settings, 0) as worker:
+    memory = worker.ask("loader_memory")
   with _Worker(settings, 0) as worker:
     rival = worker.ask("rival_memory")
 

@@ -80,7 +80,8 @@ def _evaluate_world_model(config: config_lib.Config) -> None:
   with run:
     if not run.finished:
       params = inputs.load_world_model(directory, step)
-      run.finish(_measure_dreams(config, generation, params, run))
+      trained = _training_episodes(directory, generation, step)
+      run.finish(_measure_dreams(config, generation, trained, params, run))
     result, verdicts = run.result, []
     if config.evaluate.detail == "full":  # else the quickstart's panel has them
       verdicts += summary.dream_verdicts(result)
@@ -96,6 +97,7 @@ def _evaluate_world_model(config: config_lib.Config) -> None:
 def _measure_dreams(
   config: config_lib.Config,
   generation: Any,
+  trained: Any,
   params: Any,
   run: run_directory.Run,
 ) -> dict[str, Any]:
@@ -114,7 +116,7 @@ def _measure_dreams(
       bar.phase(part, about_s=15)
       done += 1
 
-    evaluator = world_model_report.Evaluator(config, generation)
+    evaluator = world_model_report.Evaluator(config, generation, trained)
     result = evaluator.report(
       params, _same_rom(evaluator.headers, generation.data_dir, run), told
     )
@@ -125,6 +127,22 @@ def _measure_dreams(
     dream_pictures.save_drift(result, run.path / "drift.png")
     bar.update(parts)
   return result
+
+
+def _training_episodes(directory: str, generation: Any, step: int | None):
+  """The episodes that a checkpoint has seen, those adopted on the way too."""
+  from data_tools import generations
+  from data_tools import loader
+  from experiments import adoptions
+
+  index = loader.EpisodeIndex(generation, "train", cache_bytes=0)
+  at = inputs.fingerprint(directory, step)["step"]
+  for adoption in adoptions.read(directory).before(at):
+    path = generation.path.with_name(f"{adoption.generation}.json")
+    index = loader.EpisodeIndex(
+      generations.load(path), "train", cache_bytes=0, earlier=index.sides
+    )
+  return index
 
 
 def _same_rom(

@@ -24,7 +24,7 @@ def main() -> None:
   generation = generations.freeze(_DATA_DIR.value or "")
   for line in generation.report():
     cli.say(line)
-  index = loader.EpisodeIndex(generation, "all")
+  index = loader.EpisodeIndex(generation, "all", cache_bytes=0)
   with progress.Progress("export", generation.num_steps, "steps") as bar:
     paths = npz_import.export_files(
       index, cli.required("out_dir"), _SAVE_INTERVAL.value or 0, bar.update

@@ -54,7 +54,7 @@ def with_epochs(config: config_lib.Config, generation: Any):
   train = config.train
   if not train.epochs:
     return config
-  index = loader.EpisodeIndex(generation, "train")
+  index = loader.EpisodeIndex(generation, "train", cache_bytes=0)
   source = loader.BatchSource(
     index, train.batch_size, train.seq_len, config.seed
   )

@@ -248,7 +248,7 @@ class WindowDataset:
     episode = int(np.searchsorted(self._ends, number, side="right"))
     start = number - (int(self._ends[episode - 1]) if episode else 0)
     window = torch.from_numpy(self._episodes[episode][start : start + SEQ_LEN])
-    return window.permute(0, 3, 1, 2).float() / 255
+    return window.permute(0, 3, 1, 2).float().div_(255)
 
 
 def torch_batch_size(free_bytes: int) -> int:

@@ -39,15 +39,27 @@ class Evaluator:
   """Held-out windows of one generation, read once."""
 
   def __init__(
-    self, config: config_lib.Config, generation: generations.Generation
+    self,
+    config: config_lib.Config,
+    generation: generations.Generation,
+    training: loader.EpisodeIndex | None = None,
   ):
+    """Reads nothing yet.
+
+    Args:
+      config: of the model.
+      generation: the one whose held-out episodes are looked at.
+      training: what the model was trained on, where it adopted more data.
+    """
     self._config = config
     self._data_dir = generation.data_dir
-    self._training = loader.EpisodeIndex(generation, "train")
+    if training is None:
+      training = loader.EpisodeIndex(generation, "train", cache_bytes=0)
+    self._training = training
     self._index = loader.EpisodeIndex(generation, "val")
     self.held_out = bool(len(self._index))
     if not self.held_out:  # a single recorded episode
-      self._index = self._training
+      self._index = loader.EpisodeIndex(generation, "train")
     self._windows: dict[int, dict[str, np.ndarray]] = {}
     self._infer = config.world_model.ram == "inferred"
 

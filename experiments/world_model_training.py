@@ -217,7 +217,7 @@ def _init_params(
 ) -> world_model.Params:
   table = None
   if config.world_model.has_dictionary:
-    index = loader.EpisodeIndex(generation, "train")
+    index = loader.EpisodeIndex(generation, "train", cache_bytes=0)
     frames = (steps["frame"] for _, steps in index.episodes(["frame"]))
     table = tiles.build(frames, config.world_model.tile_vocab)
   key = jax.random.fold_in(jax.random.key(config.seed), 1)

@@ -32,6 +32,16 @@ def _assert_equal(left, right):
     np.testing.assert_array_equal(left[name], right[name], err_msg=name)
 
 
+def test_few_shards_are_open_at_a_time(generation, index, monkeypatch):
+  assert len(generation.shards) > 1
+  monkeypatch.setattr(loader, "_MOST_OPEN", 1)
+  sparing = loader.EpisodeIndex(generation, "all", cache_bytes=0)
+  for _ in range(2):  # a shard that was closed is opened again
+    for i, (_, rows) in enumerate(sparing.episodes()):
+      _assert_equal(rows, index.read(i, 0, len(rows["frame"])))
+      assert len(sparing._chunks._readers) == 1
+
+
 def test_episodes_come_whole_and_in_order(index):
   for i, (header, rows) in enumerate(index.episodes()):
     assert header == fakes.header(*_EPISODES[i][::2])

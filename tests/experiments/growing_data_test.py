@@ -10,7 +10,10 @@ import time
 import chex
 import pytest
 
+from data_tools import loader
 from experiments import adoptions
+from experiments import evaluate
+from experiments import inputs
 from experiments import metrics
 from pokedreamer_jax import checkpoints
 from tests.data_tools import fakes as data_fakes
@@ -136,7 +139,8 @@ def test_killed_around_adoptions_every_later_loss_is_the_same(
   # No record yet: the look is done anew, and finds what is there.
   _finish(other, parts, additions=[None, _B], kill="before_record:6", **killed)
   assert adoptions.read(parts) == adoptions.Record()
-  saved = 5
+  # Looks at 6 (what is there by now), 12 (the same), 18 (more).
+  additions, save_every, expected_saves = [None, None, _C], 7, (7, 14)
   if every_moment:
     # A record, and no batch of it read.
     _finish(other, parts, kill="after_record:6", **killed)
@@ -144,27 +148,37 @@ def test_killed_around_adoptions_every_later_loss_is_the_same(
     # While a checkpoint is being written, in the segment of that adoption.
     more = ("--set=train.save_every=3",)
     _finish(other, parts, kill="saving:9", more=more, **killed)
-    saved = 6
+    assert checkpoints.latest_step(parts / "checkpoints") == 6
+    additions, save_every, expected_saves = [None, _C], 999, (6,)
     assert list((parts / "checkpoints").glob("9.*"))  # half of it
-  assert checkpoints.latest_step(parts / "checkpoints") == saved
   # In the segment after the last adoption; the last checkpoint is of before
   # all of them, and what was found at 12 must not be what is there by now.
   process = _start(
-    *(other, parts, [None, _C]), more=("--set=train.save_every=999",)
+    *(other, parts, additions), more=(f"--set=train.save_every={save_every}",)
   )
   while process.poll() is None and len(_losses(parts)) < 20:
     time.sleep(0.002)
   process.kill()
   process.communicate()
   assert process.returncode == -signal.SIGKILL, "it had ended already"
-  assert checkpoints.latest_step(parts / "checkpoints") == saved
+  saved = checkpoints.latest_step(parts / "checkpoints")
+  assert saved in expected_saves
   assert _adopted(parts) == (18, adopted)
 
   said, _ = _finish(other, parts)
   assert f"continuing at update {saved}" in said
-  assert said.count("adopted generation") == 2
+  told = sum(update >= saved for update, _ in adopted)
+  assert said.count("adopted generation") == told
   assert _losses(parts) == expected
   assert _adopted(parts) == (18, adopted)
+  # An evaluation knows what was learned on the way; held out stays held out.
+  first = inputs.open_generation(str(other), parts)
+  seen = evaluate._training_episodes(str(parts), first, None)
+  began = loader.EpisodeIndex(first, "train")
+  held_out = loader.EpisodeIndex(first, "val")
+  ids = lambda index: {header.episode_id for header in index.headers}
+  assert ids(seen) > ids(began)
+  assert not ids(seen) & ids(held_out)
   chex.assert_trees_all_equal(
     checkpoints.load_item(whole, "params"),
     checkpoints.load_item(parts, "params"),
