@@ -176,11 +176,14 @@ class _Streams:
     behaviour = episodes.plan(task.collection, numbers[0]).behaviour
     self._eps = policies.eps_of(behaviour)
     self._deterministic = ":deterministic" in behaviour
+    self._free(num_envs)
+    self.written = 0  # steps of ended episodes that are not permanent yet
+    self.ended = 0  # episodes
+
+  def _free(self, num_envs: int) -> None:
     self.num_envs = num_envs
     self._streams: list[_Stream | None] = [None] * num_envs
     self._action_tm1 = np.full(num_envs, specs.PASS, np.uint8)
-    self.written = 0  # steps of ended episodes that are not permanent yet
-    self.ended = 0  # episodes
 
   @property
   def playing(self) -> bool:
@@ -212,10 +215,13 @@ class _Streams:
     return seeds, states
 
   def begin_again(self) -> None:
-    """Puts the episodes in progress back."""
+    """Puts the episodes in progress back, for new environments.
+
+    There are no more of these than episodes: each has to begin with one.
+    """
     lost = [s.header.episode for s in self._streams if s is not None]
     self._waiting += sorted(lost, reverse=True)
-    self._streams = [None] * self.num_envs
+    self._free(min(self.num_envs, len(self._waiting)))
 
   def choose(
     self, policy: BatchPolicy, rows: dict[str, np.ndarray]

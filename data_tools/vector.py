@@ -9,6 +9,7 @@ import math
 import multiprocessing
 from multiprocessing import connection as connections
 import signal
+import threading
 import time
 from typing import Any
 
@@ -33,6 +34,9 @@ class Died(RuntimeError):
 
 # One start state for all, or one for each environment; None is power-on.
 States = bytes | None | Sequence[bytes | None]
+
+# By environment: seed and start state.
+_Resets = dict[int, tuple[int, bytes | None]]
 
 
 class VectorEmulator:
@@ -75,10 +79,16 @@ class VectorEmulator:
       for name, (shape, dtype) in _layout(num_envs).items()
     }
     self._arrays = _views(self._buffers, num_envs)
-    shares = np.array_split(np.arange(num_envs), min(num_workers, num_envs))
+    self._shares: list[list[int]] = [
+      share.tolist()
+      for share in np.array_split(
+        np.arange(num_envs), min(num_workers, num_envs)
+      )
+    ]
+    self._senders: dict[int, threading.Thread] = {}  # of the last command
     self._connections: list[connections.Connection] = []
     self._processes = []
-    for share in shares:
+    for share in self._shares:
       ours, theirs = context.Pipe()
       process = context.Process(
         target=_work,
@@ -87,7 +97,7 @@ class VectorEmulator:
           rom,
           self._buffers,
           num_envs,
-          share.tolist(),
+          share,
           episode_length,
           jitter_frames,
         ),
@@ -112,9 +122,9 @@ class VectorEmulator:
       The first rows: every step field `[N, ...]`, copies.
 
     Raises:
-      ValueError: not one seed for each, or the state does not fit.
+      ValueError: not one seed and state for each, or a state does not fit.
     """
-    return self._command("reset", self._checked(seeds), save_state)
+    return self._command("reset", self._resets(seeds, save_state))
 
   def step(
     self,
@@ -136,7 +146,8 @@ class VectorEmulator:
       `behaviour` are not chosen yet: `PASS` and nobody.
 
     Raises:
-      ValueError: not one valid action for each, or no reset came before.
+      ValueError: not one valid action, seed and state for each, a state does
+        not fit, or no reset came before.
     """
     chosen = np.asarray(actions)
     if (
@@ -147,18 +158,20 @@ class VectorEmulator:
         f"actions: {chosen.dtype}{list(chosen.shape)}, expected "
         f"{self.num_envs} numbers in 0..{specs.NUM_ACTIONS - 1}"
       )
-    self._arrays["_actions"][:] = chosen
     seeds = [None] * self.num_envs if reset_seeds is None else reset_seeds
-    return self._command("step", self._checked(seeds), save_state)
+    resets = self._resets(seeds, save_state)
+    self._arrays["_actions"][:] = chosen
+    return self._command("step", resets)
 
   def close(self) -> None:
     """Ends the processes."""
-    for connection in self._connections:
-      try:
-        connection.send(("close",))
-      except OSError:
-        pass
-      connection.close()
+    for i in range(len(self._connections)):
+      # The last call was interrupted, and its command may never be taken.
+      if i in self._senders and self._senders[i].is_alive():
+        self._processes[i].kill()
+        self._senders[i].join()
+      self._send(i, ("close",))
+      self._connections[i].close()
     for process in self._processes:
       process.join(5)
       if process.is_alive():
@@ -172,22 +185,45 @@ class VectorEmulator:
   def __exit__(self, *error: object) -> None:
     self.close()
 
-  def _checked(self, seeds: Sequence[int | None]) -> list[int | None]:
+  def _resets(self, seeds: Sequence[int | None], save_state: States) -> _Resets:
+    """Seed and start state of every environment that is to begin."""
     if len(seeds) != self.num_envs:
       raise ValueError(f"{len(seeds)} seeds for {self.num_envs} environments")
-    return [None if seed is None else int(seed) for seed in seeds]
+    if save_state is None or isinstance(save_state, bytes):
+      save_state = [save_state] * self.num_envs
+    if len(save_state) != self.num_envs:
+      raise ValueError(
+        f"{len(save_state)} start states for {self.num_envs} environments"
+      )
+    # Equal states become one object, which a message carries once.
+    same: dict[bytes | None, bytes | None] = {}
+    return {
+      i: (int(seed), same.setdefault(state, state))
+      for i, (seed, state) in enumerate(zip(seeds, save_state, strict=True))
+      if seed is not None
+    }
 
-  def _command(self, *message: Any) -> dict[str, np.ndarray]:
-    for connection in self._connections:
-      try:
-        connection.send(message)
-      except OSError:
-        pass  # receiving says why
-    # Every answer is taken before one is raised, so that none is left behind.
+  def _command(self, command: str, resets: _Resets) -> dict[str, np.ndarray]:
     deadline_s = time.monotonic() + HANG_S
+    self._senders = {}
+    for i, share in enumerate(self._shares):
+      mine = {env: resets[env] for env in share if env in resets}
+      message = (command, mine)
+      if not mine:
+        # Every command was answered, so the socket has room for this one.
+        self._send(i, message)
+        continue
+      # States may not fit in it; a process that hangs would block the call.
+      self._senders[i] = threading.Thread(
+        target=self._send, args=(i, message), daemon=True
+      )
+      self._senders[i].start()
+    # Every answer is taken before one is raised, so that none is left behind.
     answers = [
       self._answer(i, deadline_s) for i in range(len(self._connections))
     ]
+    for sender in self._senders.values():
+      sender.join()  # its message was taken, or its process is gone
     died = [text for kind, text in answers if kind == "Died"]
     if died:
       raise Died(died[0], len(died))
@@ -195,6 +231,12 @@ class VectorEmulator:
       if kind != "ok":
         raise (ValueError if kind == "ValueError" else RuntimeError)(text)
     return {name: self._arrays[name].copy() for name in specs.STEP_FIELD_NAMES}
+
+  def _send(self, i: int, message: tuple[Any, ...]) -> None:
+    try:
+      self._connections[i].send(message)
+    except OSError:
+      pass  # receiving says why
 
   def _answer(self, i: int, deadline_s: float) -> tuple[str, str]:
     connection, process = self._connections[i], self._processes[i]
@@ -274,12 +316,12 @@ def _work(
   actions = arrays.pop("_actions")
   envs: dict[int, _Env] = {}
 
-  def answer(command: str, seeds: list[int | None], save_state: States) -> None:
+  def answer(command: str, resets: _Resets) -> None:
     for i in share:
-      if (seed := seeds[i]) is not None:
+      if i in resets:
         if i not in envs:
           envs[i] = _Env(rom)
-        start = save_state[i] if isinstance(save_state, list) else save_state
+        seed, start = resets[i]
         row = envs[i].reset(seed, start, jitter_frames, episode_length)
       elif i not in envs:
         raise ValueError(f"{command}: environment {i} was never reset")

@@ -145,13 +145,18 @@ def test_a_stop_keeps_what_is_complete(tmp_path, rom, make_policy):
   assert list(tmp_path.rglob("*.tmp")) == []
 
 
+# With both environments in an episode, and with one episode left for two.
+_LOST_AFTER_STEPS = pytest.mark.parametrize("after_steps", [60, 85])
+
+
+@_LOST_AFTER_STEPS
 def test_a_killed_emulator_process_is_replaced_and_counted(
-  tmp_path, rom, make_policy, recorded
+  tmp_path, rom, make_policy, recorded, after_steps
 ):
   killed = []
 
   def kill(progress):
-    if not killed and progress.steps > 60:
+    if not killed and progress.steps > after_steps:
       killed.append(multiprocessing.active_children()[0])
       os.kill(killed[0].pid, signal.SIGKILL)
 
@@ -175,15 +180,29 @@ def test_processes_that_keep_dying_end_the_collection(
     _collect(tmp_path, rom, make_policy, progress=kill_all)
 
 
+def test_processes_that_keep_dying_in_the_last_episode_cost_only_that(
+  tmp_path, rom, make_policy
+):
+  def kill_all(progress):
+    if progress.steps > 80:
+      for process in multiprocessing.active_children():
+        os.kill(process.pid, signal.SIGKILL)
+
+  with pytest.raises(RuntimeError, match="3 times in a row"):
+    _collect(tmp_path, rom, make_policy, progress=kill_all)
+  assert [header.episode for header, _ in _read(tmp_path)] == [0, 1]
+
+
+@_LOST_AFTER_STEPS
 @pytest.mark.parametrize("hung", [1, 2])
 def test_processes_that_hang_are_replaced_and_counted(
-  tmp_path, rom, make_policy, recorded, monkeypatch, hung
+  tmp_path, rom, make_policy, recorded, monkeypatch, hung, after_steps
 ):
   monkeypatch.setattr(vector, "HANG_S", 8.0)
   stopped = []
 
   def stop_some(progress):
-    if not stopped and progress.steps > 60:
+    if not stopped and progress.steps > after_steps:
       stopped.extend(multiprocessing.active_children()[:hung])
       for process in stopped:
         os.kill(process.pid, signal.SIGSTOP)

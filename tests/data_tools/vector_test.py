@@ -1,3 +1,8 @@
+import os
+import signal
+import threading
+import time
+
 import numpy as np
 import pytest
 
@@ -92,6 +97,8 @@ def test_bad_calls_are_refused_and_the_processes_go_on(rom, emulators):
   with pytest.raises(ValueError, match="does not fit"):
     emulators.reset([0, 1, 2], b"no state")
   assert emulators.reset([0, 1, 2])["is_first"].all()
+  with pytest.raises(ValueError, match="2 start states for 3"):
+    emulators.reset([0, 1, 2], [None, None])
   with pytest.raises(ValueError, match="num_envs 0"):
     vector.VectorEmulator(rom, 0)
 
@@ -103,3 +110,80 @@ def test_a_process_that_dies_is_an_error_not_a_hang(rom):
     emulators._processes[0].kill()
     with pytest.raises(RuntimeError, match="died with exit code -9"):
       emulators.reset([0])
+
+
+def _large_states(rom, count):
+  """Distinct states of one moment; they differ where no state is read."""
+  with emulator_lib.Emulator(rom) as game:
+    game.reset(0)
+    state = game.save_state()
+  return [state + bytes([i]) for i in range(count)]
+
+
+def test_a_process_that_hangs_before_large_states_is_an_error_in_time(
+  rom, monkeypatch
+):
+  monkeypatch.setattr(vector, "HANG_S", 5.0)
+  states = _large_states(rom, 4)
+  with vector.VectorEmulator(rom, 4) as emulators:
+    (process,) = emulators._processes
+    assert emulators.reset([0] * 4, states)["is_first"].all()
+    # So that a call that blocks fails here instead of for ever.
+    rescue = threading.Timer(20, process.kill)
+    rescue.start()
+    try:
+      os.kill(process.pid, signal.SIGSTOP)
+      start_s = time.monotonic()
+      with pytest.raises(vector.Died, match="silent for 5 s and was ended"):
+        emulators.reset([0] * 4, states)
+    finally:
+      rescue.cancel()
+      rescue.join()
+    assert 5 <= time.monotonic() - start_s < 10
+    assert not process.is_alive()
+    with pytest.raises(vector.Died, match="died with exit code -9"):
+      emulators.reset([0] * 4, states)
+
+
+def test_an_interrupted_call_is_closed_though_its_states_are_not_taken(
+  rom, monkeypatch
+):
+  def interrupt(i, deadline_s):
+    time.sleep(1)  # what fits in the socket is in it
+    raise KeyboardInterrupt
+
+  with pytest.raises(KeyboardInterrupt):
+    with vector.VectorEmulator(rom, 4) as emulators:
+      (process,) = emulators._processes
+      emulators.reset([0] * 4)
+      rescue = threading.Timer(20, process.kill)
+      rescue.start()
+      os.kill(process.pid, signal.SIGSTOP)
+      monkeypatch.setattr(emulators, "_answer", interrupt)
+      start_s = time.monotonic()
+      emulators.reset([0] * 4, _large_states(rom, 4))
+  rescue.cancel()
+  assert time.monotonic() - start_s < 10
+  assert emulators._processes == []
+
+
+def test_a_process_gets_its_own_start_states_each_once(rom, monkeypatch):
+  sent = []
+  states = _large_states(rom, 3)
+  with vector.VectorEmulator(rom, 4, 2) as emulators:
+    for connection in emulators._connections:
+      write = connection._send
+      monkeypatch.setattr(
+        connection,
+        "_send",
+        lambda data, write=write: sent.append(len(data)) or write(data),
+      )
+    one, other, third = states
+    again = bytes(bytearray(one))  # equal, another object
+    rows = emulators.reset([0] * 4, (one, again, other, third))
+    assert rows["is_first"].all()
+    large = [length / len(one) for length in sent if length > 1000]
+    np.testing.assert_allclose(sorted(large), [1, 2], rtol=0.01)
+    sent.clear()
+    emulators.step([0] * 4, [None] * 4, states[0])
+    assert max(sent) < 200
