@@ -2,7 +2,8 @@
 
 A JSON line says where the episode began; then follows the name of one action
 a line. A log is appended to while somebody plays, and read back up to its last
-whole line, however the writing ended.
+whole line, however the writing ended. A list of actions without the JSON line
+is not of our writing: nothing of it counts as cut off.
 """
 
 import dataclasses
@@ -93,7 +94,7 @@ def write(path: pathlib.Path, log: Log) -> None:
 
 
 def read(path: str | os.PathLike, default: Header | None = None) -> Log:
-  """Reads a log; a last line that was cut off is left out.
+  """Reads a log; after a header, a last line that was cut off is left out.
 
   Args:
     path: the file.
@@ -112,7 +113,10 @@ def read(path: str | os.PathLike, default: Header | None = None) -> Log:
     raise ValueError(f"input log {path}: no text") from None
   if len(data) > _MOST_LOG_BYTES:
     raise ValueError(f"input log {path}: larger than 64 MiB")
-  lines = text.split("\n")[:-1]  # what follows the last line end was cut off
+  lines = text.split("\n")
+  # `Writer` begins with a header and ends lines; others may leave out the last.
+  if text.startswith("{") or not lines[-1]:
+    lines.pop()
   header, first = default, 0
   if lines and lines[0].startswith("{"):
     header, first = _header(path, lines[0]), 1

@@ -48,7 +48,7 @@ class EpisodeIndex:
   An episode is held out for validation by the hash of its identity, and the
   first episode of every behaviour that has two or more is held out as well. A
   generation of one episode is all training. Where data grows, episodes stay
-  on the side they were on (`splits.py`).
+  on the side they were on, and equal contents stay together (`splits.py`).
   """
 
   def __init__(
@@ -105,7 +105,10 @@ class EpisodeIndex:
   def fingerprint(self) -> str:
     """Names exactly these episodes with exactly these contents."""
     parts = [self.generation.content_digest, self.split, self.val_share]
-    return _fingerprint([*parts, self._history] if self._history else parts)
+    parts += [self._history] if self._history else []
+    # Equal contents once stood on both sides: those batches were others.
+    parts += ["equal contents together"] if self.sides.repeats else []
+    return _fingerprint(parts)
 
   def episodes(
     self, fields: Sequence[str] | None = None

@@ -4,6 +4,9 @@ An episode is held out by the hash of its identity, and of every behaviour that
 has two or more episodes at least one is held out as well. The side of an
 episode is decided once: in a list of generations it keeps the side that it had
 in the first one that holds it, whatever the later ones add around it.
+
+Equal contents stand on one side, whatever their identities: an episode that
+repeats one that has its side takes that side.
 """
 
 from collections import Counter
@@ -25,24 +28,39 @@ class Sides:
   val_share: float = VALIDATION_SHARE
   held_out: dict[str, bool] = dataclasses.field(default_factory=dict)  # by id
   history: str = ""  # names the generations, in order
+  contents: dict[str, bool] = dataclasses.field(default_factory=dict)  # digests
 
   def __post_init__(self):
     if not 0 <= self.val_share < 1:
       raise ValueError(f"val_share: {self.val_share}, expected 0 <= share < 1")
 
+  @property
+  def repeats(self) -> bool:
+    """Whether some episodes have equal contents."""
+    return len(self.contents) < len(self.held_out)
+
   def extended(self, generation: generations.Generation) -> "Sides":
     """The sides with the episodes of one more generation decided."""
-    headers = [entry.header for _, entry in generation.episodes()]
-    sides = decide(headers, self.val_share, self.held_out)
-    decided = {
-      header.episode_id: side
-      for header, side in zip(headers, sides, strict=True)
+    entries = [entry for _, entry in generation.episodes()]
+    ids = [entry.header.episode_id for entry in entries]
+    digests = [entry.digest for entry in entries]
+    repeated = {
+      name: self.contents[digest]
+      for name, digest in zip(ids, digests, strict=True)
+      if digest in self.contents
     }
+    sides = decide(
+      [entry.header for entry in entries],
+      self.val_share,
+      repeated | self.held_out,
+      digests,
+    )
     names = json.dumps([self.history, generation.content_digest])
     return Sides(
       self.val_share,
-      self.held_out | decided,
+      self.held_out | dict(zip(ids, sides, strict=True)),
       hashlib.sha256(names.encode()).hexdigest()[:16],
+      self.contents | dict(zip(digests, sides, strict=True)),
     )
 
 
@@ -50,6 +68,7 @@ def decide(
   headers: Sequence[records.EpisodeHeader],
   val_share: float,
   known: dict[str, bool] | None = None,
+  digests: Sequence[str] | None = None,
 ) -> list[bool]:
   """Whether each episode is for validation.
 
@@ -57,28 +76,41 @@ def decide(
     headers: of all episodes, in collection order.
     val_share: share of episodes to hold out, in [0, 1).
     known: episode id -> whether it is held out, where that is decided.
+    digests: of the contents of all episodes; without them no two are equal.
   """
   known = known or {}
-  sides = [known.get(header.episode_id) for header in headers]
+  ids = [header.episode_id for header in headers]
+  digests = ids if digests is None else digests
+  sides = [known.get(name) for name in ids]
   if val_share == 0 or len(headers) < 2:
     return [bool(side) for side in sides]
-  counts = Counter(header.behaviour for header in headers)
+  different = {(h.behaviour, d) for h, d in zip(headers, digests, strict=True)}
+  counts = Counter(behaviour for behaviour, _ in different)
   seen = {
     header.behaviour
     for header, side in zip(headers, sides, strict=True)
     if side
   }
-  new = [i for i, side in enumerate(sides) if side is None]
-  for i in new:
-    header = headers[i]
-    first = header.behaviour not in seen
-    seen.add(header.behaviour)
-    several = counts[header.behaviour] > 1
-    # The id is a hash, so its digits are a uniform number.
-    place = int(header.episode_id, 16) / 16 ** len(header.episode_id)
-    sides[i] = several and (first or place < val_share)
-  if new and not any(sides):
-    sides[new[0]] = True
-  if new and all(sides):
-    sides[new[-1]] = False
-  return [bool(side) for side in sides]
+  placed = {
+    digest: side
+    for digest, side in zip(digests, sides, strict=True)
+    if side is not None
+  }
+  new = [digest for digest in dict.fromkeys(digests) if digest not in placed]
+  for header, digest in zip(headers, digests, strict=True):
+    if digest not in placed:
+      first = header.behaviour not in seen
+      several = counts[header.behaviour] > 1
+      # The id is a hash, so its digits are a uniform number.
+      place = int(header.episode_id, 16) / 16 ** len(header.episode_id)
+      placed[digest] = several and (first or place < val_share)
+    if placed[digest]:
+      seen.add(header.behaviour)
+  if new and not any(placed.values()):
+    placed[new[0]] = True
+  if new and all(placed.values()):
+    placed[new[-1]] = False
+  return [
+    placed[digest] if side is None else side
+    for digest, side in zip(digests, sides, strict=True)
+  ]

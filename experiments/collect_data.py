@@ -126,7 +126,7 @@ def _follow(root: pathlib.Path, directory: str) -> None:
   with run_directory.open_run(root, "collect", values, FREE) as run:
     while collect_follow.wait_for(run, directory):
       number = len(collect_follow.rounds(root))
-      job = _prepare(collect_follow.seed_of(seed, number))
+      job = _prepare(number)
       mix = job.config.policy_mix
       run.log(f"collect: round {number} plays {mix}")
       summary = _collect(run, root, job)
@@ -141,8 +141,12 @@ def _follow(root: pathlib.Path, directory: str) -> None:
     raise run.stopped(f"{len(collect_follow.rounds(root))} rounds")
 
 
-def _prepare(round_seed: int | None = None) -> _Job:
-  """Reads and checks everything before a directory is claimed for it."""
+def _prepare(round_number: int | None = None) -> _Job:
+  """Reads and checks everything before a directory is claimed for it.
+
+  Args:
+    round_number: of a round of `--follow`, which has a seed of its own.
+  """
   from data_tools import collect
   from data_tools import collect_files
   from data_tools import emulator
@@ -152,10 +156,11 @@ def _prepare(round_seed: int | None = None) -> _Job:
   rom = roms.resolve(_ROM.value)
   save_state = emulator.read_save_state(_SAVE_STATE.value, rom)
   config, seed, notes = _settings(rom)
-  seed = seed if round_seed is None else round_seed
   share = collect_files.Share(_INDEX.value, _COUNT.value)
   share.numbers(config.episodes)
   mix, players, remarks = learned_players.resolve(config.policy_mix, rom)
+  if round_number is not None:
+    seed = collect_follow.seed_of(seed, round_number, mix)
   starts = config.start_states
   states: Mapping[str, bytes] = {}
   if starts:

@@ -2,10 +2,12 @@
 
 Every round resolves the mix again, so `policy=RUN_DIR` plays the checkpoint
 that is newest by then, with seeds of its own, and ends in a new generation.
-`rounds.jsonl` names what each round played; a round that was interrupted is
-played again from its number on.
+`rounds.jsonl` names what each round played. A round that was interrupted is
+continued while its checkpoint is the newest; else its number is played anew,
+with other seeds, beside what was recorded of it.
 """
 
+import hashlib
 import json
 import pathlib
 import time
@@ -38,11 +40,21 @@ def note(root: pathlib.Path, facts: dict[str, Any]) -> None:
   temporary.replace(root / ROUNDS_FILE)
 
 
-def seed_of(seed: int, number: int) -> int:
-  """Seed of a round: no two rounds play the same episodes."""
+def seed_of(seed: int, number: int, mix: str) -> int:
+  """Seed of a round: no two rounds play the same episodes.
+
+  Args:
+    seed: of the run.
+    number: of the round, from 0.
+    mix: what it plays, with weights instead of paths. It counts, as a round
+      that was interrupted may be played anew with a newer checkpoint: with the
+      seeds it had, its scripted episodes would come back under other ids.
+  """
   import numpy as np
 
-  return int(np.random.default_rng([seed, number, 0xF0]).integers(1 << 32))
+  played = int(hashlib.sha256(mix.encode()).hexdigest()[:8], 16)
+  generator = np.random.default_rng([seed, number, 0xF0, played])
+  return int(generator.integers(1 << 32))
 
 
 def wait_for(run: run_directory.Run, directory: str) -> bool:

@@ -24,7 +24,7 @@ from pokedreamer_jax import tiles
 
 Batch = dict[str, np.ndarray]
 
-_MOST_NAMED = 10  # episodes that are too short
+_MOST_NAMED = 10  # episodes that are too short, files left out
 _ESCAPE_PIECES = 32  # stretches of new frames whose tiles are looked up ...
 _ESCAPE_ROWS = 64  # ... and the frames of each, at most
 
@@ -122,6 +122,13 @@ class Experience:
       self._look(update)
     if self._source is not before:
       self._run.log(_told(update, known, self._index, sides, table))
+      lost = [
+        item
+        for item in self._generation.skipped
+        if not item.reason.startswith("unfinished")  # those are on their way
+      ]
+      for item in lost[:_MOST_NAMED]:
+        self._run.log(f"  left out: {item}")
 
   def _look(self, update: int) -> None:
     known = self._generation

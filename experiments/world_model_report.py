@@ -58,7 +58,7 @@ class Evaluator:
     self._training = training
     self._index = loader.EpisodeIndex(generation, "val")
     self.held_out = bool(len(self._index))
-    if not self.held_out:  # a single recorded episode
+    if not self.held_out:  # one recorded episode, or copies of it
       self._index = loader.EpisodeIndex(generation, "train")
     self._windows: dict[int, dict[str, np.ndarray]] = {}
     self._infer = config.world_model.ram == "inferred"

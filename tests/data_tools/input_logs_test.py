@@ -40,6 +40,23 @@ def test_a_torn_last_line_is_left_out_and_no_other(tmp_path, cut):
   np.testing.assert_array_equal(input_logs.read(path).actions, [0, 6])
 
 
+def test_a_list_without_a_header_has_its_last_action(tmp_path):
+  path = tmp_path / "0.inputs"
+  default = _log([]).header
+  for text, actions in (
+    ("down\nstart\npass", [0, 6, 7]),  # as editors and `printf` end it
+    ("down\nstart\npass\n", [0, 6, 7]),
+    ("a", [4]),
+    ("", []),
+  ):
+    path.write_text(text)
+    log = input_logs.read(path, default)
+    np.testing.assert_array_equal(log.actions, actions)
+  path.write_text("down\nsta")
+  with pytest.raises(ValueError, match="line 2: 'sta', expected one of"):
+    input_logs.read(path, default)
+
+
 def test_every_action_is_in_the_file_at_once(tmp_path):
   path = tmp_path / "0.inputs"
   with input_logs.Writer(path, _log([]).header) as writer:

@@ -1,5 +1,8 @@
 """Held-out episodes: some on both sides, and no way from one to the other."""
 
+import hashlib
+import json
+
 import pytest
 
 from data_tools import generations
@@ -53,9 +56,9 @@ def test_nothing_changes_sides_whatever_is_added_before_it(tmp_path):
     tmp_path, "a", "m", [(0, 20, "random"), (1, 20, "random"), (2, 20, "human")]
   )
   second = _generation(
-    tmp_path, "b", "c", [(i, 20, _KINDS[i % 2]) for i in range(6)]
+    tmp_path, "b", "c", [(i, 30, _KINDS[i % 2]) for i in range(6)]
   )
-  third = _generation(tmp_path, "d", "a", [(0, 20, "human"), (1, 20, "random")])
+  third = _generation(tmp_path, "d", "a", [(0, 40, "human"), (1, 40, "random")])
   trained: set[str] = set()
   validated: set[str] = set()
   index, moved = None, 0
@@ -92,7 +95,7 @@ def _chain(*some):
 def test_both_splits_share_the_episodes_of_a_grown_generation(tmp_path):
   one = _generation(tmp_path, "a", "m", [(0, 20, "random")])
   assert _sides(one) == ({fakes.header(0, collection="m").episode_id}, set())
-  two = _generation(tmp_path, "b", "c", [(0, 20, "random")])
+  two = _generation(tmp_path, "b", "c", [(0, 21, "random")])
   train, val = _sides(two, _chain(one))
   assert train == {fakes.header(0, collection="m").episode_id}
   assert val == {fakes.header(0, collection="c").episode_id}
@@ -109,6 +112,72 @@ def test_the_fingerprint_names_the_whole_list(tmp_path):
   assert len(set(prints)) == 5
   again = loader.EpisodeIndex(three, earlier=_chain(one, two)).fingerprint
   assert again == prints[3]
+
+
+@pytest.mark.parametrize("grown", [False, True])
+def test_equal_contents_stand_on_one_side(tmp_path, grown):
+  # The same rows under other identities, by another and by the same behaviour.
+  plans = [
+    ("a", "m", [(n, 20 + n, "random") for n in range(40)]),
+    ("b", "c", [(n, 20 + n, "demonstrator") for n in range(40)]),
+    ("d", "z", [(n, 20 + n, "random") for n in range(0, 40, 2)]),
+  ]
+  some = [_generation(tmp_path, *plan) for plan in plans]
+  generation = some[-1]
+  sides = _chain(*some) if grown else _chain(generation)
+  alone = splits.decide([e.header for _, e in generation.episodes()], 0.1)
+  by_digest, apart = {}, {}
+  for (_, entry), side in zip(generation.episodes(), alone, strict=True):
+    held_out = sides.held_out[entry.header.episode_id]
+    by_digest.setdefault(entry.digest, set()).add(held_out)
+    apart.setdefault(entry.digest, set()).add(side)
+  assert len(by_digest) == 40
+  assert any(len(both) == 2 for both in apart.values())  # by the ids alone
+  assert all(len(both) == 1 for both in by_digest.values())
+  held_out = sum(True in both for both in by_digest.values())
+  assert 0 < held_out < 20
+  assert sides.repeats
+
+
+def test_a_repeat_of_an_episode_that_is_gone_takes_its_side(tmp_path):
+  one = _generation(
+    tmp_path / "1", "a", "m", [(n, 20, "random") for n in range(9)]
+  )
+  for name in "cdxyz":
+    two = _generation(
+      tmp_path / name, "a", name, [(n, 20, "random") for n in range(9)]
+    )
+    train, val = _sides(two, _chain(one))
+    sides = _chain(one).held_out
+    for n in range(9):
+      side = sides[fakes.header(n, collection="m").episode_id]
+      there = fakes.header(n, collection=name).episode_id
+      assert there in (val if side else train)
+
+
+@pytest.mark.parametrize("copies", [2, 3])
+def test_copies_of_one_episode_are_all_training(tmp_path, copies):
+  for name in "abc"[:copies]:
+    generation = _generation(tmp_path, name, name, [(0, 20, "random")])
+  train, val = _sides(generation)
+  assert (len(train), len(val)) == (copies, 0)
+  # With one more content there are two sides, and the copies are on one.
+  generation = _generation(tmp_path, "d", "d", [(1, 20, "random")])
+  assert sorted(map(len, _sides(generation))) == [1, copies]
+
+
+def test_equal_contents_are_named_in_the_fingerprint_and_no_others(tmp_path):
+  episodes = [(n, 20, "random") for n in range(3)]
+  one = _generation(tmp_path, "a", "m", episodes)
+  assert not loader.EpisodeIndex(one).sides.repeats
+  # As before equal contents were put together.
+  parts = [one.content_digest, "train", splits.VALIDATION_SHARE]
+  digest = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
+  assert loader.EpisodeIndex(one).fingerprint == digest
+  two = _generation(tmp_path, "b", "c", episodes)
+  parts[0] = two.content_digest
+  digest = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
+  assert loader.EpisodeIndex(two).fingerprint != digest
 
 
 def test_a_share_out_of_range_is_named():

@@ -154,17 +154,7 @@ def test_a_run_without_a_checkpoint_is_one_line(tmp_path):
 def test_rounds_follow_the_newest_checkpoint_until_stopped(tmp_path):
   directory, config = tmp_path / "agent", fakes.config()
   data = tmp_path / "data"
-  process = subprocess.Popen(
-    collect_data_test._command(
-      f"--workdir={data}", "--preset=debug", "--episode_length=30",
-      "--episodes=2", "--workers=1", f"--follow={directory}",
-    ),
-    stdout=subprocess.PIPE,
-    stderr=subprocess.STDOUT,
-    text=True,
-    cwd=conftest.ROOT,
-    env=collect_data_test._environment(),
-  )  # fmt: skip
+  process = _follow(data, directory, "--episodes=2")
   lines = []
   try:
     _until(process, lines, "waiting for a checkpoint")
@@ -192,6 +182,61 @@ def test_rounds_follow_the_newest_checkpoint_until_stopped(tmp_path):
     assert generations.load(path).num_episodes == 2 * (number + 1)
   seeds = [e.header.seed for _, e in generations.load(path).episodes()]
   assert len(set(seeds)) == len(seeds)  # no episode is played twice
+
+
+def test_a_round_played_anew_repeats_no_episode(tmp_path):
+  directory, config = tmp_path / "agent", fakes.config()
+  data = tmp_path / "data"
+  with run_directory.open_run(
+    directory, "policy", config_lib.to_dict(config), graceful=False
+  ) as run:
+    store = run.checkpoints()
+    for step in (7, 9):
+      _save(store, config, step)
+      store.wait()
+      process = _follow(
+        data, directory, "--episodes=4",
+        f"--policy=policy={directory}=0.5,random=0.5",
+      )  # fmt: skip
+      try:
+        lines = []
+        _until(process, lines, "round 0 plays policy:")
+        assert f"@{step}=0.5,random=0.5" in lines[-1]
+        _until(process, lines, "round 1 plays")
+        process.send_signal(signal.SIGTERM)
+        rest, _ = process.communicate(timeout=60)
+      finally:
+        process.kill()
+      assert process.returncode == 143, rest
+      # Killed before a round was noted: its episodes are there.
+      (data / collect_follow.ROUNDS_FILE).unlink()
+  entries = [entry for _, entry in generations.freeze(data).episodes()]
+  behaviours = [entry.header.behaviour for entry in entries]
+  assert behaviours.count("random") >= 2
+  assert {name[-2:] for name in behaviours if name != "random"} == {"@7", "@9"}
+  digests = [entry.digest for entry in entries]
+  assert len(set(digests)) == len(digests)
+
+
+def test_the_seed_of_a_round_is_that_of_its_number_and_mix():
+  plans = [(s, n, mix) for s in (0, 1) for n in (0, 1) for mix in "ab"]
+  seeds = [collect_follow.seed_of(*plan) for plan in plans]
+  assert len(set(seeds)) == len(plans)
+  assert seeds == [collect_follow.seed_of(*plan) for plan in plans]
+
+
+def _follow(data, directory, *more):
+  return subprocess.Popen(
+    collect_data_test._command(
+      f"--workdir={data}", "--preset=debug", "--episode_length=30",
+      "--workers=1", f"--follow={directory}", *more,
+    ),
+    stdout=subprocess.PIPE,
+    stderr=subprocess.STDOUT,
+    text=True,
+    cwd=conftest.ROOT,
+    env=collect_data_test._environment(),
+  )  # fmt: skip
 
 
 def _until(process, lines, word):

@@ -176,6 +176,30 @@ def test_what_was_lost_is_told_too(data, tmp_path):
   assert "1 files left out" in text
 
 
+def test_what_is_damaged_is_named_and_what_is_unfinished_counted(
+  data, tmp_path
+):
+  batches = _experience(data, tmp_path / "run").batches(0)
+  _take(batches, 4)
+  data_fakes.write(data, *_B)
+  # Each shard is one episode; twelve of them are damaged, one has no manifest.
+  more = [(n, 40 + n, "random") for n in range(13)]
+  data_fakes.write(data, "e", more, per_shard=1, collection="e")
+  shards = data / generations.SHARDS_DIR
+  *damaged, unfinished = sorted(shards.glob("e-*.json"))
+  for path in damaged:
+    path.write_text("{")
+  unfinished.unlink()
+  next(batches)
+  text = (tmp_path / "run" / "log.txt").read_text()
+  assert "13 files left out" in text
+  named = [line for line in text.splitlines() if "left out: " in line]
+  assert len(named) == 10
+  for path, line in zip(damaged, named, strict=False):
+    assert line.strip().startswith(f"left out: {path.name}: damaged manifest")
+  assert unfinished.stem not in text
+
+
 def test_a_recorded_generation_that_is_not_there_as_it_was(data, tmp_path):
   run = tmp_path / "run"
   _grown(data, run)
