@@ -26,9 +26,9 @@ class AskedProcess:
     """
     context = multiprocessing.get_context("spawn")
     self._connection, child = context.Pipe()
-    self._process = context.Process(
-      target=_answer, args=(child, make, args), daemon=True
-    )
+    # No daemon: what is measured may start processes of its own. It ends when
+    # the parent does, whose end of the pipe is then closed.
+    self._process = context.Process(target=_answer, args=(child, make, args))
     self._process.start()
     child.close()
 
@@ -72,7 +72,7 @@ class AskedProcess:
 def _answer(
   connection: connections.Connection, make: Callable[..., Any], args: tuple
 ) -> None:
-  with contextlib.suppress(EOFError):  # the parent is gone
+  with contextlib.suppress(EOFError, ConnectionError):  # the parent is gone
     target: Any = None
     failure: Exception | None = None
     try:

@@ -4,10 +4,8 @@ from collections.abc import Generator
 from collections.abc import Iterator
 import contextlib
 import dataclasses
-from multiprocessing import connection as connections
 import os
 import pathlib
-import resource
 import statistics
 import time
 from typing import Any
@@ -24,6 +22,7 @@ from data_tools import records
 from data_tools import roms
 from experiments import allocator
 from experiments import loader_rivals
+from experiments import processes
 
 # Smaller than the data, so that the loader's memory shows its bound.
 _MEASURED_CACHE_BYTES = 128 << 20
@@ -57,29 +56,15 @@ def ratios(values: list[float]) -> dict[str, Any]:
   }
 
 
-def work(
-  connection: connections.Connection, settings: Settings, number: int
-) -> None:
-  """Answers questions until told to end; runs in its own process.
+def start(settings: Settings, number: int) -> "Job":
+  """The job of a process of its own.
 
   Args:
-    connection: to the parent, which sends names and arguments of `Job`'s
-      methods and gets `("ok", answer)` or `("failed", text)`.
     settings: what is measured.
     number: of the process: names its records.
   """
   allocator.keep_freed_memory()  # as every entry point does
-  job = Job(settings, number)
-  try:
-    while (question := connection.recv())[0] != "end":
-      try:
-        answer = getattr(job, question[0])(*question[1:])
-        connection.send(("ok", answer))
-      except Exception as error:
-        connection.send(("failed", f"{type(error).__name__}: {error}"))
-    job.close()
-  except (EOFError, ConnectionError):
-    pass  # the parent is gone
+  return Job(settings, number)
 
 
 class Job:
@@ -92,12 +77,15 @@ class Job:
     self._emulator: emulator_lib.Emulator | None = None
     self._episode = 0
     self._steps: Generator[int, None, None] | None = None
+    self._ended = 0  # episodes of `collect`
     self._base_mib = 0.0
     self._copies = settings.data_dir / "copies"
     self._loaders: dict[str, loader_rivals.Loader] = {}
 
   def close(self) -> None:
     if self._steps is not None:
+      while not self._ended:  # whole episodes alone are recorded
+        next(self._steps)
       self._steps.close()
     self._stack.close()  # commits the open shard
 
@@ -146,7 +134,7 @@ class Job:
 
   def memory(self) -> dict[str, float]:
     """Growth of this process since its emulator and writer stood ready."""
-    return {"growth_mib": _peak_mib() - self._base_mib}
+    return {"growth_mib": processes.peak_mib() - self._base_mib}
 
   def multiply(self) -> int:
     """Copies what is recorded under further names until it is enough.
@@ -177,15 +165,15 @@ class Job:
     # One frame: what is imported and opened, and nothing that is then reused.
     small = loader.BatchSource(self._index(cache_bytes=0), 1, 1, seed=0)
     next(loader.batches(small, num_threads=1, prefetch=1, stop=1))
-    base = _peak_mib()
+    base = processes.peak_mib()
     frames = loader_rivals.ours(self._index(cache_bytes=_MEASURED_CACHE_BYTES))
     loader_rivals.drain(frames)
     _rate(frames, self._settings.seconds)
     bound = loader_rivals.OURS_HELD_BYTES + _MEASURED_CACHE_BYTES
     return {
-      "growth_mib": _peak_mib() - base,
+      "growth_mib": processes.peak_mib() - base,
       "bound_mib": bound / 2**20,
-      "peak_mib": _peak_mib(),
+      "peak_mib": processes.peak_mib(),
     }
 
   def load(self, name: str, seconds: float) -> float:
@@ -213,7 +201,7 @@ class Job:
       frames = rival.frames()
       for _ in range(2):
         next(frames)
-    return {"peak_mib": _peak_mib()}
+    return {"peak_mib": processes.peak_mib()}
 
   def _start(self) -> None:
     if self._emulator is not None:
@@ -228,7 +216,7 @@ class Job:
         shards, f"b{self._number}", settings.shard_bytes, 3600.0
       )
     )
-    self._base_mib = _peak_mib()
+    self._base_mib = processes.peak_mib()
 
   def _collection(self, policy_mix: str) -> episodes.Collection:
     settings = self._settings
@@ -259,6 +247,7 @@ class Job:
         self._writer.write(chunk)
         yield len(chunk["frame"])
       self._writer.end({})
+      self._ended += 1
 
   def _index(
     self, cache_bytes: int = loader.CACHE_BYTES
@@ -284,8 +273,3 @@ def _rounds() -> Iterator[int]:
       frame = frame_codec.pack_shades(frame_codec.unpack(frame))
       sum(range(2000))
     yield 64
-
-
-def _peak_mib() -> float:
-  """Most memory that this process has had, in MiB (kB on Linux)."""
-  return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

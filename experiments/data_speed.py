@@ -7,7 +7,6 @@ shall not disturb, or whose memory is measured, runs in a process of its own.
 
 from collections.abc import Callable
 import contextlib
-import multiprocessing
 import statistics
 import time
 from typing import Any
@@ -15,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from data_tools import generations
+from experiments import asked_process
 from experiments import data_jobs
 from experiments import loader_rivals
 from pokedreamer_jax import specs
@@ -24,7 +24,7 @@ NUM_ENVS = 4  # of the vector environments
 
 def collector_against_ticks(settings: data_jobs.Settings) -> dict[str, Any]:
   """Steps per second of one core: the bare tick loop and the collector."""
-  with _Worker(settings, 0) as worker:
+  with _worker(settings, 0) as worker:
     worker.ask("pin")
     worker.ask("pair", 64)  # warms up
     pairs = [
@@ -44,7 +44,7 @@ def scaling(settings: data_jobs.Settings) -> dict[str, Any]:
   kinds = ("collect", "control")
   rates: dict[str, list[tuple[float, float]]] = {kind: [] for kind in kinds}
   with contextlib.ExitStack() as stack:
-    workers = [stack.enter_context(_Worker(settings, i)) for i in (1, 2)]
+    workers = [stack.enter_context(_worker(settings, i)) for i in (1, 2)]
     for worker in workers:
       worker.ask("collect", 0.2)
     for _ in range(settings.repeats):
@@ -72,16 +72,16 @@ def loader_against_rivals(settings: data_jobs.Settings) -> dict[str, Any]:
   rates: dict[str, list[float]] = {name: [] for name in names}
   with contextlib.ExitStack() as stack:
     # PyTorch has a process of its own: it starts others.
-    ours, theirs = (stack.enter_context(_Worker(settings, 0)) for _ in "ab")
+    ours, theirs = (stack.enter_context(_worker(settings, 0)) for _ in "ab")
     steps = ours.ask("multiply")
     workers = {name: theirs if name == "torch" else ours for name in names}
     for _ in range(settings.repeats):
       for name, worker in workers.items():
         rates[name].append(worker.ask("load", name, settings.seconds))
     batches = {n: worker.ask("load_batch", n) for n, worker in workers.items()}
-  with _Worker(settings, 0) as worker:
+  with _worker(settings, 0) as worker:
     memory = worker.ask("loader_memory")
-  with _Worker(settings, 0) as worker:
+  with _worker(settings, 0) as worker:
     rival = worker.ask("rival_memory")
 
   def ratios(name: str, other: str) -> dict[str, Any]:
@@ -162,44 +162,7 @@ def _slices(settings: data_jobs.Settings, slice_s: float) -> int:
   return max(3, round(settings.repeats * settings.seconds / slice_s))
 
 
-class _Worker:
-  """A process that answers one question after the other."""
-
-  def __init__(self, settings: data_jobs.Settings, number: int):
-    context = multiprocessing.get_context("spawn")
-    self._connection, child = context.Pipe()
-    # No daemon: PyTorch's loader starts processes of its own in it.
-    self._process = context.Process(
-      target=data_jobs.work, args=(child, settings, number)
-    )
-    self._process.start()
-    child.close()
-
-  def send(self, *question: Any) -> None:
-    self._connection.send(question)
-
-  def answer(self) -> Any:
-    try:
-      kind, value = self._connection.recv()
-    except EOFError:
-      self._process.join()
-      raise RuntimeError(
-        f"measuring process died, exit code {self._process.exitcode}"
-      ) from None
-    if kind != "ok":
-      raise RuntimeError(f"measuring process: {value}")
-    return value
-
-  def ask(self, *question: Any) -> Any:
-    self.send(*question)
-    return self.answer()
-
-  def __enter__(self) -> "_Worker":
-    return self
-
-  def __exit__(self, *error: object) -> None:
-    with contextlib.suppress(OSError):
-      self._connection.send(("end",))
-    self._process.join(20)
-    self._process.kill()
-    self._connection.close()
+def _worker(
+  settings: data_jobs.Settings, number: int
+) -> asked_process.AskedProcess:
+  return asked_process.AskedProcess(data_jobs.start, settings, number)
