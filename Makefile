@@ -25,7 +25,7 @@ quickstart: $(VENV)/.ready
 	@$(RUN) -m experiments.quickstart --workdir=runs/quickstart $(ARGS)
 
 test: lint
-	$(RUN) -m pytest -n auto --maxprocesses=8 $(ARGS)
+	$(RUN) -m pytest -n auto --maxprocesses=8 --dist=worksteal $(ARGS)
 
 test-slow: $(VENV)/.ready-test
 	$(RUN) -m pytest -m slow $(ARGS)

@@ -10,6 +10,7 @@ from experiments import training_speed
 from pokedreamer_jax import specs
 
 
+@pytest.mark.slow  # it compiles without a cache, to tell how long that takes
 def test_a_round_of_a_small_model(tmp_path, capsys):
   flags.FLAGS.mark_as_parsed()
   path = tmp_path / "speed.json"
