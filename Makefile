@@ -24,6 +24,8 @@ help:
 quickstart: $(VENV)/.ready
 	@$(RUN) -m experiments.quickstart --workdir=runs/quickstart $(ARGS)
 
+# The test processes compile the same programs: one of them each.
+test: export JAX_COMPILATION_CACHE_DIR ?= $(abspath $(VENV))/jax_cache
 test: lint
 	$(RUN) -m pytest -n auto --maxprocesses=8 --dist=worksteal $(ARGS)
 
