@@ -108,12 +108,18 @@ def _check_alike(name: str, seeds: Sequence[Mapping[str, Any]]) -> None:
 
 
 def _ahead(result: Mapping[str, Any]) -> dict[str, float]:
-  """Numbers one step ahead of every row, by mode."""
+  """Numbers one step ahead by mode: of every row, and of calm windows."""
   shown = {"moved overworld exact": result["one_step"]["moved_overworld_exact"]}
+  calm = result.get("calm", {}).get("mode", {})
   for mode, part in result["breakdown"]["mode"].items():
-    if mode in _MODES:
-      for metric in ("pixels", "exact"):
+    for metric in ("pixels", "exact"):
+      if metric in part["one_step"]:
         shown[f"{mode} {metric}"] = part["one_step"][metric]["mean"]
+  for mode, part in calm.items():
+    for metric in ("pixels", "exact"):
+      value = part["lines"][_LINES[0]]["1"].get(metric)
+      if value is not None:
+        shown[f"calm {mode} {metric}"] = value
   return shown
 
 
@@ -135,7 +141,8 @@ def _one_step(results: Results) -> summary.Table:
   counts = ", ".join(f"{name} {len(seeds)}" for name, seeds in results.items())
   note = (
     "Means over seeds [lowest highest]; seeds: "
-    f"{counts}. The model sees the rows up to the one before."
+    f"{counts}. The sampled frame; the model sees the rows up to the one "
+    "before. Calm: only windows in which other luck changes no pixel."
   )
   return summary.Table("One step ahead", header, rows, [""] * len(rows), note)
 

@@ -32,6 +32,8 @@ def details(result: Mapping[str, Any]) -> list[summary.Table]:
     tables.append(_comparisons(result))
   if "calm" in result:
     tables += [_calm(result["calm"]), _calm_comparisons(result["calm"])]
+    if "mode" in result["calm"]:
+      tables.append(_calm_modes(result["calm"]["mode"]))
   for kind, rows in result.get("breakdown", {}).items():
     tables.append(_breakdown(kind, rows))
   if "unseen" in result:
@@ -99,6 +101,24 @@ def _calm(calm: Mapping[str, Any]) -> summary.Table:
   return _lines("Calm windows", calm, metrics, note)
 
 
+def _calm_modes(parts: Mapping[str, Any]) -> summary.Table:
+  metrics = ("pixels", "exact")
+  steps = list(next(iter(parts.values()))["counts"])
+  header = ["mode"]
+  header += [f"{_METRICS[m][0]} @{k}" for m in metrics for k in steps]
+  rows, kinds = [], []
+  for mode, part in parts.items():
+    for line in (_SUBJECTS[0], _SUBJECTS[1]):
+      cells = [_cell(part, line, k, m) for m in metrics for k in steps]
+      rows.append([f"{mode}: {line.removeprefix('dream ')}", *cells])
+      kinds.append("strong")
+  note = "Calm windows by the mode of the recorded row: " + "; ".join(
+    f"{mode} {_counts(part['counts'])}" for mode, part in parts.items()
+  )
+  title = "Calm windows by mode"
+  return summary.Table(title, header, rows, kinds, f"{note}.", len(steps))
+
+
 def _lines(
   title: str, part: Mapping[str, Any], metrics: Sequence[str], note: str
 ) -> summary.Table:
@@ -158,7 +178,7 @@ def _gains(
 def _breakdown(kind: str, parts: Mapping[str, Any]) -> summary.Table:
   first = next(iter(parts.values()))
   steps = [k for k in first["counts"] if k != "1"]
-  header = [kind, "1 step exact", "rows"]
+  header = [kind, "1 step exact", "1 step pixels", "rows"]
   for k in steps:
     header += [f"exact @{k}", f"tiles @{k}", f"n @{k}"]
   rows, kinds = [], []
@@ -182,7 +202,8 @@ def _breakdown(kind: str, parts: Mapping[str, Any]) -> summary.Table:
 
 def _unseen(unseen: Mapping[str, Any]) -> summary.Table:
   steps = list(unseen["never"]["counts"])
-  header = ["frames", "1 step exact", "rows", *(f"exact @{k}" for k in steps)]
+  header = ["frames", "1 step exact", "1 step pixels", "rows"]
+  header += [f"exact @{k}" for k in steps]
   rows, kinds = [], []
   for key, title in (("never", "not in training"), ("seen", "in training")):
     part = unseen[key]
@@ -202,9 +223,12 @@ def _unseen(unseen: Mapping[str, Any]) -> summary.Table:
 def _line_start(name: str, part: Mapping[str, Any], line: str) -> list[str]:
   """Name, one step ahead and its rows, of the dream alone."""
   if line != _SUBJECTS[0]:
-    return [f"  {line}", "", ""]
-  step = part["one_step"].get("exact", {})
-  return [name, _interval(step, 2), str(part["one_step_rows"])]
+    return [f"  {line}", "", "", ""]
+  cells = [
+    _interval(part["one_step"].get(metric, {}), _METRICS[metric][1])
+    for metric in ("exact", "pixels")
+  ]
+  return [name, *cells, str(part["one_step_rows"])]
 
 
 def _cell(part: Mapping[str, Any], line: str, step: str, metric: str) -> str:

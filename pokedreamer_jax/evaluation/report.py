@@ -64,7 +64,7 @@ def report(
     JSON-ready: `lines[name][step][metric]` means and their `intervals`,
     `comparisons` and `place_comparisons`, `moved`, `one_step`, `breakdown`,
     `curves`, `windows`; `map_majority` where places are known; `reader` and
-    `unseen` with `training`, `calm` with that mask.
+    `unseen` with `training`, `calm` with that mask, all and by mode.
   """
   context, draws = evaluate.context, evaluate.bootstrap
   count = len(windows["action"])
@@ -108,15 +108,22 @@ def report(
   )
   result["moved"] = tables.table(score, rows.steps, groups, draws, rows.moved())
   result["one_step"] = one_step_scores(ahead, few, context, few_groups, draws)
+  some = {name: score[name] for name in _IN_PARTS if name in score}
   if calm is not None:
+    by_row = rows.of(rows.mode)
     result["calm"] = {
       **tables.table(score, rows.steps, groups, draws, calm),
       "comparisons": tables.compare(score, rows.steps, draws, groups, calm),
+      "mode": {
+        modes.MODES[m]: tables.table(
+          some, rows.steps, groups, draws, calm & (by_row == m)
+        )
+        for m in np.unique(by_row)
+      },
     }
 
   def part(at: np.ndarray, few_at: np.ndarray) -> dict[str, Any]:
     """Some of the reported rows, and of those imagined one step ahead."""
-    some = {name: score[name] for name in _IN_PARTS if name in score}
     return {
       **tables.table(some, rows.steps, groups, draws, at),
       "one_step": tables.pool(step, few_groups, draws, few_at),

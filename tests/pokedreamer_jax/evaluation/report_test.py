@@ -149,6 +149,9 @@ def test_a_perfect_model_scores_perfectly_everywhere():
   assert found["reader"]["right"]["mean"] == 1.0
   assert found["unseen"]["never"]["counts"] == {"1": 0, "5": 0, "15": 0}
   assert found["calm"]["counts"] == {"1": 12, "5": 12, "15": 7}
+  calm_modes = found["calm"]["mode"]
+  assert calm_modes["overworld"]["counts"] == found["calm"]["counts"]
+  assert calm_modes["overworld"]["lines"]["dream (sampled)"]["15"]["exact"] == 1
   assert set(found["breakdown"]["map"]) == {"0", "1", "2", "3"}
   curves = found["curves"]["tiles"]
   assert curves["dream (sampled)"]["values"] == [0.0] * _HORIZON
