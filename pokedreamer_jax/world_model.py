@@ -109,6 +109,16 @@ def init(
   elif table is None or table.vocab != cfg.tile_vocab:
     vocab = None if table is None else table.vocab
     raise ValueError(f"tile_vocab: table {vocab}, {cfg.tile_vocab=}")
+  return _init(cfg, key, table)
+
+
+# As one program: one by one, the initialisers compile 200 small ones.
+@functools.partial(jax.jit, static_argnums=0)
+def _init(
+  cfg: config_lib.WorldModelConfig,
+  key: jax.Array,
+  table: tiles.TileTable | None,
+) -> Params:
   feat = jnp.zeros((1, cfg.feat_dim))
   state = initial_state(cfg, (1,))
   examples = {

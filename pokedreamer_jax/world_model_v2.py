@@ -7,6 +7,7 @@ reads them, and whoever saves parameters saves them too.
 """
 
 from collections.abc import Callable
+import functools
 from typing import Any
 
 import jax
@@ -46,6 +47,7 @@ def cell(cfg: config_lib.WorldModelConfig) -> v2.RSSMCell:
   )
 
 
+@functools.partial(jax.jit, static_argnums=0)  # one program, not hundreds
 def init(cfg: config_lib.WorldModelConfig, key: jax.Array) -> Params:
   """Fresh parameters and running averages; the key is consumed."""
   deter, stoch = cell(cfg).get_initial_state((1,))

@@ -12,6 +12,7 @@ symlog and averaged unsquashed, which makes the mean unbiased.
 """
 
 from collections.abc import Sequence
+import functools
 from typing import Any
 
 import flax.linen as nn
@@ -180,6 +181,7 @@ def value_mean(logits: jax.Array, bins: jax.Array) -> jax.Array:
   return jax.nn.softmax(logits, axis=-1) @ bins
 
 
+@functools.partial(jax.jit, static_argnums=(0, 1, 3))
 def _init(module, cfg, key, feat_dim):
   feat = jnp.zeros((1, feat_dim))
   return module.init(key, feat, jnp.zeros((1, cfg.goal_dim)))["params"]
