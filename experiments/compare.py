@@ -21,13 +21,15 @@ from experiments import summary
 
 Results = dict[str, list[dict[str, Any]]]  # name of a row -> one per seed
 
-_LINES = ("dream (sampled)", "dream (most likely)", "emulator, other luck")
+_DREAM = "dream (sampled)"
+_SUBJECTS = (_DREAM, "dream (most likely)")
 _MODES = ("overworld", "dialog", "battle")
 _METRICS = {
   "pixels": ("pixels", 3),
   "exact": ("exact", 2),
   "tiles": ("tiles", 2),
   "read_tiles": ("tiles read", 2),
+  "read_share": ("readable", 2),
   "map": ("map", 2),
 }
 _SAME = ("windows", "context", "horizon", "ram", "detail", "held_out")
@@ -44,7 +46,12 @@ def main() -> None:
     name, equals, text = item.partition("=")
     if not equals or not name or name in results:
       raise ValueError(f"--run={item}: expected NAME=DIR,DIR,... once a name")
-    results[name] = [_read(directory) for directory in text.split(",")]
+    directories = text.split(",")
+    if len({pathlib.Path(path).resolve() for path in directories}) < len(
+      directories
+    ):
+      raise ValueError(f"--run={item}: a directory is given twice")
+    results[name] = [_read(directory) for directory in directories]
   if not results:
     raise ValueError("--run is required")
   for name, seeds in results.items():
@@ -107,9 +114,22 @@ def _check_alike(name: str, seeds: Sequence[Mapping[str, Any]]) -> None:
         )
 
 
+def _rows_by_mode(result: Mapping[str, Any]) -> str:
+  calm = result.get("calm", {}).get("mode", {})
+  parts = []
+  for mode, part in result["breakdown"]["mode"].items():
+    if mode in _MODES:
+      few = f" ({calm[mode]['counts']['1']} calm)" if mode in calm else ""
+      parts.append(f"{part['one_step_rows']} {mode} rows{few}")
+  return ", ".join(parts)
+
+
 def _ahead(result: Mapping[str, Any]) -> dict[str, float]:
   """Numbers one step ahead by mode: of every row, and of calm windows."""
-  shown = {"moved overworld exact": result["one_step"]["moved_overworld_exact"]}
+  shown = {}
+  if "overworld" in result["breakdown"]["mode"]:
+    moved = result["one_step"]["moved_overworld_exact"]
+    shown["moved overworld exact"] = moved
   calm = result.get("calm", {}).get("mode", {})
   for mode, part in result["breakdown"]["mode"].items():
     for metric in ("pixels", "exact"):
@@ -117,7 +137,7 @@ def _ahead(result: Mapping[str, Any]) -> dict[str, float]:
         shown[f"{mode} {metric}"] = part["one_step"][metric]["mean"]
   for mode, part in calm.items():
     for metric in ("pixels", "exact"):
-      value = part["lines"][_LINES[0]]["1"].get(metric)
+      value = part["lines"][_DREAM]["1"].get(metric)
       if value is not None:
         shown[f"calm {mode} {metric}"] = value
   return shown
@@ -126,7 +146,10 @@ def _ahead(result: Mapping[str, Any]) -> dict[str, float]:
 def _one_step(results: Results) -> summary.Table:
   header = ["one step ahead", "moved overworld exact"]
   header += [
-    f"{mode} {what}" for mode in _MODES for what in ("pixels", "exact")
+    f"{calm}{mode} {metric}"
+    for calm in ("", "calm ")
+    for mode in _MODES
+    for metric in ("pixels", "exact")
   ]
   rows = []
   for name, seeds in results.items():
@@ -138,11 +161,14 @@ def _one_step(results: Results) -> summary.Table:
       for column in header[1:]
     ]
     rows.append([name, *cells])
-  counts = ", ".join(f"{name} {len(seeds)}" for name, seeds in results.items())
+  counted = "; ".join(
+    f"{name}: {len(seeds)} seeds, in the first " + _rows_by_mode(seeds[0])
+    for name, seeds in results.items()
+  )
   note = (
-    "Means over seeds [lowest highest]; seeds: "
-    f"{counts}. The sampled frame; the model sees the rows up to the one "
-    "before. Calm: only windows in which other luck changes no pixel."
+    "Sampled frames; mean over seeds [lowest highest]. The model sees the rows "
+    "up to the one before. Calm: only windows in which other luck changes no "
+    f"pixel. {counted}."
   )
   return summary.Table("One step ahead", header, rows, [""] * len(rows), note)
 
@@ -156,12 +182,13 @@ def _open_loop(
     for name, seeds in results.items()
     if all(part in seed for seed in seeds if part)
   }
-  steps = list(next(iter(runs.values()))[0][_LINES[0]])
+  first = next(iter(runs.values()))[0]
+  steps = list(first[_DREAM])
   header = ["open loop"]
   header += [f"{title} @{k}" for title, _ in _METRICS.values() for k in steps]
   rows, kinds = [], []
   for name, seeds in runs.items():
-    for line in _LINES:
+    for line in seeds[0]:
       cells = [
         _spread(
           [seed.get(line, {}).get(k, {}).get(m) for seed in seeds], digits
@@ -171,7 +198,7 @@ def _open_loop(
       ]
       if set(cells) != {"-"}:
         rows.append([f"{name}: {line.removeprefix('dream ')}", *cells])
-        kinds.append("faint" if line == _LINES[-1] else "strong")
+        kinds.append("strong" if line in _SUBJECTS else "faint")
   return summary.Table(title, header, rows, kinds, note, group=len(steps))
 
 
@@ -180,10 +207,9 @@ def _shown_lines(part: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
   return {
     line: {
       step: {m: row[m] for m in _METRICS if row.get(m) is not None}
-      for step, row in part["lines"][line].items()
+      for step, row in steps.items()
     }
-    for line in _LINES
-    if line in part["lines"]
+    for line, steps in part["lines"].items()
   }
 
 

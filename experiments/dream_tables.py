@@ -77,9 +77,9 @@ def _drift(result: Mapping[str, Any]) -> summary.Table:
   note = (
     "Tiles and map as the model's own tokens name them; floor (guessed): as "
     "it guesses them from real frames. Read: the place that "
-    "nearest training frames show, where they agree (readable). Frames that "
-    "cannot be read do not count: a readable share far below that of real "
-    "frames flatters a line."
+    "nearest training frames show, where they agree (readable). Asked where "
+    "the real frame can be read; a dreamed one that cannot counts as a wrong "
+    "map."
   )
   agrees = {
     k: row["read_agrees"]

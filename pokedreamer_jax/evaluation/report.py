@@ -25,7 +25,7 @@ from pokedreamer_jax.evaluation import rows as rows_lib
 from pokedreamer_jax.evaluation import scores as scores_lib
 from pokedreamer_jax.evaluation import tables
 
-ONE_STEP_WINDOWS = 50  # whose every row is imagined one step ahead
+_QUICK_WINDOWS = 50  # in quick detail, whose rows are imagined one step ahead
 # Lines that are told apart by mode, by map and by what training showed.
 _IN_PARTS = (tables.SAMPLED, tables.MOST_LIKELY, tables.FLOOR, tables.CEILING)
 
@@ -70,8 +70,13 @@ def report(
   count = len(windows["action"])
   if groups is None:
     groups = np.arange(count)
-  few = _thinned(windows, ONE_STEP_WINDOWS)
-  few_groups = groups[_spread(count, ONE_STEP_WINDOWS)]
+  # Every row of these is imagined one step ahead: in full detail of all, as
+  # dialogs are rare.
+  chosen = np.arange(count)
+  if evaluate.detail == "quick":
+    chosen = _spread(count, _QUICK_WINDOWS)
+  few = {name: value[chosen] for name, value in windows.items()}
+  few_groups = groups[chosen]
   keys = jax.random.split(key, 5)
   made = _lines(cfg, params, keys, windows, context, infer, groups)
   if ceiling is not None:
@@ -83,8 +88,9 @@ def report(
   if training is not None and rows.has_places:
     reader = training.reader()
   at_place = rows.at_place() if rows.has_places else None
+  asked = None if reader is None else reader.read(rows.at("frame")).sure
   score = {
-    name: _scores(dream, rows.at("frame"), at_place, reader)
+    name: _scores(dream, rows.at("frame"), at_place, reader, asked)
     for name, dream in made.items()
   }
   if dreams.has_places(cfg):
@@ -220,7 +226,8 @@ def one_step_scores(
   before = np.asarray(windows["frame"][:, context - 1 : -1])
   right = scores_lib.exact(ahead.frame, truth)
   moved = scores_lib.exact(before, truth) == 0
-  field = moved & (windows["in_battle"][:, context:] == 0)
+  mode = modes.modes_of(windows)[:, context:]
+  field = moved & (mode == modes.MODES.index("overworld"))
   nan = np.nan
   found = {
     "exact": right,
@@ -262,12 +269,16 @@ def _lines(cfg, params, keys, windows, context, infer, groups):
   }
 
 
-def _scores(made, truth, places, reader=None) -> dict[str, np.ndarray]:
+def _scores(
+  made, truth, places, reader=None, asked=None
+) -> dict[str, np.ndarray]:
   found = scores_lib.frame_scores(made.frame, truth)
   if places is not None and made.place is not None:
     found |= scores_lib.place_scores(made.place, places)
   if reader is not None:
-    found |= place_reader.read_scores(reader, made.frame, places, made.place)
+    found |= place_reader.read_scores(
+      reader, made.frame, places, made.place, asked
+    )
   return found
 
 
@@ -290,11 +301,3 @@ def _own_accuracy(reader, rows: rows_lib.Rows, groups, draws) -> dict[str, Any]:
 def _spread(total: int, count: int) -> np.ndarray:
   """At most `count` numbers below `total`, spread evenly."""
   return np.linspace(0, total - 1, min(count, total)).astype(int)
-
-
-def _thinned(
-  windows: Mapping[str, np.ndarray], count: int
-) -> dict[str, np.ndarray]:
-  """At most `count` windows, spread evenly."""
-  chosen = _spread(len(windows["action"]), count)
-  return {name: value[chosen] for name, value in windows.items()}

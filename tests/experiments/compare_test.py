@@ -20,14 +20,18 @@ def _evaluation(folder: pathlib.Path, exact: float, **changes) -> str:
     name: {"1": dict(row), "15": dict(row)}
     for name in ("dream (sampled)", "dream (most likely)", "frozen frame")
   }
-  ahead = {"pixels": {"mean": 0.5}, "exact": {"mean": exact}}
-  modes = {"overworld": {"one_step": ahead}, "title": {"one_step": ahead}}
+  ahead = {
+    "one_step": {"pixels": {"mean": 0.5}, "exact": {"mean": exact}},
+    "one_step_rows": 16,
+  }
+  modes = {"overworld": ahead, "title": ahead}
+  calm = {"overworld": {"lines": lines, "counts": {"1": 7, "15": 5}}}
   result = {
     **{"windows": 8, "context": 4, "horizon": 16, "episodes": 2},
     **{"ram": "given", "detail": "full", "held_out": True, "lines": lines},
     "one_step": {"moved_overworld_exact": exact / 2},
     "breakdown": {"mode": modes},
-    "calm": {"lines": lines},
+    "calm": {"lines": lines, "mode": calm},
     **changes,
   }
   run = run_directory.open_run(
@@ -83,7 +87,10 @@ class CompareTest(absltest.TestCase):
     cells = dict(zip(ahead.header, ahead.rows[0], strict=True))
     self.assertEqual(cells["overworld pixels"], "0.500")
     self.assertEqual(cells["battle pixels"], "-")  # no such row was recorded
+    self.assertEqual(cells["calm overworld pixels"], "0.900")
+    self.assertIn("16 overworld rows (7 calm)", ahead.note)
     text = "\n".join(summary.plain_tables(compare.tables(results)))
+    self.assertIn("x: frozen frame", text)
     self.assertNotIn("emulator, other luck", text)
 
   def test_a_quick_evaluation_has_no_calm_windows(self):
@@ -101,6 +108,7 @@ class CompareTest(absltest.TestCase):
     for arguments, told in (
       ([f"--run=x={a},{b}"], "ram is 'inferred'"),
       ([f"--run={a}"], "expected NAME=DIR"),
+      ([f"--run=x={a},{a}/"], "given twice"),
       ([f"--run=x={other}"], "a run of clone, expected evaluate_world_model"),
       ([], "--run is required"),
     ):
