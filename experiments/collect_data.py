@@ -47,6 +47,7 @@ from experiments import learned_players
 from experiments import progress
 from experiments import run_directory
 from pokedreamer_jax import config as config_lib
+from pokedreamer_jax import presets
 
 cli.define_run_flags()
 cli.string("out_dir", None, "The same as --workdir.")
@@ -213,7 +214,7 @@ def _settings(rom: Any) -> tuple[config_lib.CollectConfig, int, list[str]]:
   config = dataclasses.replace(
     whole.collect, **{k: v for k, v in given.items() if v is not None}
   )
-  preset_mix = config_lib.make(flags.FLAGS.preset).collect.policy_mix
+  preset_mix = presets.make(flags.FLAGS.preset).collect.policy_mix
   if config.policy_mix != preset_mix:
     return config, whole.seed, []
   # The preset's own mix gives way to the ROM; a mix that was asked for is an

@@ -24,6 +24,7 @@ from experiments import run_directory
 from experiments import summary
 from pokedreamer_jax import config as config_lib
 from pokedreamer_jax import specs
+from pokedreamer_jax import world_model_config
 
 WHAT = ("world_model", "play")
 
@@ -34,7 +35,7 @@ _WORLD_MODEL = cli.string("world_model", None, "Run directory of train_rssm.")
 _RAM = cli.choice(
   "ram",
   None,
-  config_lib.RAM_MODES,
+  world_model_config.RAM_MODES,
   "Tokens of observed frames: given, or inferred from the frames "
   "(world_model; default: as trained).",
 )

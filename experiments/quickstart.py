@@ -20,6 +20,7 @@ from experiments import run_directory
 from experiments import stages
 from experiments import summary
 from pokedreamer_jax import config as config_lib
+from pokedreamer_jax import world_model_config
 
 cli.define_run_flags("runs/quickstart")
 _ROM = cli.string("rom", None, "ROM file; default: the practice cartridge.")
@@ -113,7 +114,9 @@ def adapt(kind: str) -> tuple[list[str], list[str]]:
     return [], []
   overrides = [f"collect.policy_mix={_UNDEMONSTRATED_MIX}"]
   if kind == "pokemon_red":
-    overrides.append(f"world_model.tokens={config_lib.POKEMON_RED_TOKENS}")
+    overrides.append(
+      f"world_model.tokens={world_model_config.POKEMON_RED_TOKENS}"
+    )
     return overrides, [
       "nobody demonstrates this game: no clone; the policy is trained from "
       "scratch on random play, so expect little of it"

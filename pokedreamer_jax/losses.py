@@ -8,12 +8,12 @@ import jax
 import jax.numpy as jnp
 
 from pokedreamer_jax import codecs
-from pokedreamer_jax import config as config_lib
 from pokedreamer_jax import ram_heads
 from pokedreamer_jax import reward_heads
 from pokedreamer_jax import sampling
 from pokedreamer_jax import tokens as tokens_lib
 from pokedreamer_jax import world_model
+from pokedreamer_jax import world_model_config
 
 Metrics = dict[str, jax.Array]
 # A pytree of rows `[N, ...]` -> the same rows, shared out over devices.
@@ -21,7 +21,7 @@ SpreadFn = Callable[[Any], Any]
 
 
 def world_model_loss(
-  cfg: config_lib.WorldModelConfig,
+  cfg: world_model_config.WorldModelConfig,
   params: world_model.Params,
   key: jax.Array,
   batch: world_model.Batch,
@@ -117,7 +117,7 @@ def world_model_loss(
 
 
 def validation_loss(
-  cfg: config_lib.WorldModelConfig,
+  cfg: world_model_config.WorldModelConfig,
   params: world_model.Params,
   batch: world_model.Batch,
   burn_in: int = 0,

@@ -11,18 +11,18 @@ import functools
 import jax
 import jax.numpy as jnp
 
-from pokedreamer_jax import config as config_lib
 from pokedreamer_jax import frames
 from pokedreamer_jax import sampling
 from pokedreamer_jax import specs
 from pokedreamer_jax import world_model
+from pokedreamer_jax import world_model_config
 from pokedreamer_jax import world_model_v2
 
 Metrics = dict[str, jax.Array]
 
 
 def temperature(
-  cfg: config_lib.WorldModelConfig, step: jax.Array | int
+  cfg: world_model_config.WorldModelConfig, step: jax.Array | int
 ) -> jax.Array:
   """Of the Gumbel-softmax at an update, float32 scalar."""
   passed = jnp.asarray(step, jnp.float32) / max(cfg.temperature_steps, 1)
@@ -32,7 +32,7 @@ def temperature(
 
 
 def world_model_loss(
-  cfg: config_lib.WorldModelConfig,
+  cfg: world_model_config.WorldModelConfig,
   params: world_model.Params,
   key: jax.Array,
   batch: world_model.Batch,
@@ -93,7 +93,7 @@ def world_model_loss(
 
 
 def validation_loss(
-  cfg: config_lib.WorldModelConfig,
+  cfg: world_model_config.WorldModelConfig,
   params: world_model.Params,
   batch: world_model.Batch,
 ) -> Metrics:

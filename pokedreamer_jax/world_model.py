@@ -19,13 +19,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from pokedreamer_jax import codecs
-from pokedreamer_jax import config as config_lib
 from pokedreamer_jax import ram_heads
 from pokedreamer_jax import reward_heads
 from pokedreamer_jax import sampling
 from pokedreamer_jax import specs
 from pokedreamer_jax import tiles
 from pokedreamer_jax import tokens as tokens_lib
+from pokedreamer_jax import world_model_config
 from pokedreamer_jax import world_model_v2
 from pokedreamer_jax.networks import heads
 from pokedreamer_jax.networks import rssm
@@ -57,7 +57,7 @@ class Posterior:
   infer_logits: jax.Array  # [B, T, R], guessed from the frame
 
 
-def modules(cfg: config_lib.WorldModelConfig) -> dict[str, Any]:
+def modules(cfg: world_model_config.WorldModelConfig) -> dict[str, Any]:
   """The Linen modules of a configuration, by their name in the parameters."""
   if cfg.family == "v2":
     return world_model_v2.modules(cfg)
@@ -84,7 +84,7 @@ def modules(cfg: config_lib.WorldModelConfig) -> dict[str, Any]:
 
 
 def init(
-  cfg: config_lib.WorldModelConfig,
+  cfg: world_model_config.WorldModelConfig,
   key: jax.Array,
   table: tiles.TileTable | None,
 ) -> Params:
@@ -138,7 +138,11 @@ def tile_table(params: Params) -> tiles.TileTable | None:
 
 
 def apply(
-  cfg: config_lib.WorldModelConfig, params: Params, name: str, *args, **kwargs
+  cfg: world_model_config.WorldModelConfig,
+  params: Params,
+  name: str,
+  *args,
+  **kwargs,
 ):
   """Applies the module called `name`; `method=` as in Linen.
 
@@ -165,7 +169,7 @@ def _rounded(tree: Any, dtype: Any) -> Any:
 
 
 def embed_frames(
-  cfg: config_lib.WorldModelConfig, params: Params, frame: jax.Array
+  cfg: world_model_config.WorldModelConfig, params: Params, frame: jax.Array
 ) -> jax.Array:
   """Embeddings `[..., E]` of packed frames `[..., 144, 40]`."""
   if cfg.family == "v2":
@@ -175,7 +179,7 @@ def embed_frames(
 
 
 def initial_state(
-  cfg: config_lib.WorldModelConfig, lead: tuple[int, ...]
+  cfg: world_model_config.WorldModelConfig, lead: tuple[int, ...]
 ) -> State:
   """The state before the first frame, with leading axes `lead`.
 
@@ -191,7 +195,7 @@ def initial_state(
 
 
 def restart(
-  cfg: config_lib.WorldModelConfig, state: State, is_first: jax.Array
+  cfg: world_model_config.WorldModelConfig, state: State, is_first: jax.Array
 ) -> State:
   """`state`, but the initial one in the rows `[...]` that are first."""
   return jax.tree.map(
@@ -225,7 +229,7 @@ def previous_actions(batch: Batch, alignment: str = "previous") -> jax.Array:
   return jnp.where(batch["is_first"][..., None], 0.0, hot)
 
 
-def dream_shift(cfg: config_lib.WorldModelConfig) -> int:
+def dream_shift(cfg: world_model_config.WorldModelConfig) -> int:
   """Rows from a state to the action that leads to the next one.
 
   0: a dream from row `t` begins with the action of row `t`. 1, under the
@@ -237,7 +241,7 @@ def dream_shift(cfg: config_lib.WorldModelConfig) -> int:
 
 
 def dream_actions(
-  cfg: config_lib.WorldModelConfig, action: AnyArray
+  cfg: world_model_config.WorldModelConfig, action: AnyArray
 ) -> AnyArray:
   """Actions `[..., T - 1]` that lead from each of `T` rows to the next.
 
@@ -249,7 +253,7 @@ def dream_actions(
 
 
 def observe(
-  cfg: config_lib.WorldModelConfig,
+  cfg: world_model_config.WorldModelConfig,
   params: Params,
   key: jax.Array,
   batch: Batch,
@@ -304,7 +308,7 @@ def observe(
 
 
 def token_logits(
-  cfg: config_lib.WorldModelConfig,
+  cfg: world_model_config.WorldModelConfig,
   params: Params,
   deter: jax.Array,
   hot: jax.Array,
@@ -317,7 +321,7 @@ def token_logits(
 
 
 def act_step(
-  cfg: config_lib.WorldModelConfig,
+  cfg: world_model_config.WorldModelConfig,
   params: Params,
   key: jax.Array,
   state: State,
@@ -356,7 +360,7 @@ def act_step(
 
 
 def decode(
-  cfg: config_lib.WorldModelConfig, params: Params, state: State
+  cfg: world_model_config.WorldModelConfig, params: Params, state: State
 ) -> jax.Array:
   """The most likely packed frames `[..., 144, 40]` uint8 of states."""
   if cfg.family == "v2":
@@ -366,7 +370,7 @@ def decode(
 
 
 def read_ram(
-  cfg: config_lib.WorldModelConfig, params: Params, state: State
+  cfg: world_model_config.WorldModelConfig, params: Params, state: State
 ) -> dict[str, ram_heads.Reading]:
   """What the RAM heads read off states `[...]`; empty without heads."""
   if not cfg.ram_head_sizes:

@@ -18,6 +18,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from pokedreamer_jax import behaviour_config
 from pokedreamer_jax import config
 from pokedreamer_jax import returns as returns_lib
 from pokedreamer_jax import sampling
@@ -99,7 +100,7 @@ def init_state(
 
 
 def make_optimisers(
-  cfg: config.PolicyConfig,
+  cfg: behaviour_config.PolicyConfig,
 ) -> tuple[optax.GradientTransformation, optax.GradientTransformation]:
   """Adam for the actor and for the critic, gradients clipped by norm."""
 
@@ -146,7 +147,9 @@ def make_update(
   return update
 
 
-def make_policy_fn(cfg: config.ActorCriticConfig, params: Any) -> PolicyFn:
+def make_policy_fn(
+  cfg: behaviour_config.ActorCriticConfig, params: Any
+) -> PolicyFn:
   """The actor as a sampling policy for dreams."""
 
   def policy_fn(key, feat):
@@ -319,7 +322,9 @@ def _shuffle(cfg: config.Config, key: jax.Array, rows: Rows) -> jax.Array:
   return order.reshape(cfg.policy.epochs * cfg.policy.minibatches, -1)
 
 
-def _annealed_kl(cfg: config.PolicyConfig, update: jax.Array) -> jax.Array:
+def _annealed_kl(
+  cfg: behaviour_config.PolicyConfig, update: jax.Array
+) -> jax.Array:
   """Linear from `kl_scale` at the first actor update to `kl_final`."""
   done = (update - cfg.critic_warmup) / max(cfg.updates - cfg.critic_warmup, 1)
   share = jnp.clip(done, 0.0, 1.0)

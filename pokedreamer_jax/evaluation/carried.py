@@ -12,9 +12,9 @@ from typing import Any
 import jax
 import numpy as np
 
-from pokedreamer_jax import config as config_lib
 from pokedreamer_jax import tokens
 from pokedreamer_jax import world_model
+from pokedreamer_jax import world_model_config
 from pokedreamer_jax.evaluation import dreams
 from pokedreamer_jax.evaluation import scores
 from pokedreamer_jax.evaluation import tables
@@ -39,7 +39,7 @@ def most_carried(rows: int) -> int:
 
 
 def compare(
-  cfg: config_lib.WorldModelConfig,
+  cfg: world_model_config.WorldModelConfig,
   params: world_model.Params,
   key: jax.Array,
   episodes: Mapping[str, np.ndarray],

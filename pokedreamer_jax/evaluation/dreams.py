@@ -17,11 +17,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from pokedreamer_jax import config as config_lib
 from pokedreamer_jax import imagination
 from pokedreamer_jax import specs
 from pokedreamer_jax import tokens
 from pokedreamer_jax import world_model
+from pokedreamer_jax import world_model_config
 
 STEPS = (1, 5, 15, 50)  # open-loop steps that tables show
 _BATCH = 50  # windows on the device at a time
@@ -59,7 +59,7 @@ def at_steps(made: Dreams, steps: Sequence[int]) -> Dreams:
 
 
 def open_loop(
-  cfg: config_lib.WorldModelConfig,
+  cfg: world_model_config.WorldModelConfig,
   params: world_model.Params,
   key: jax.Array,
   windows: Mapping[str, np.ndarray],
@@ -108,7 +108,7 @@ def open_loop(
 
 
 def posterior(
-  cfg: config_lib.WorldModelConfig,
+  cfg: world_model_config.WorldModelConfig,
   params: world_model.Params,
   key: jax.Array,
   windows: Mapping[str, np.ndarray],
@@ -128,7 +128,7 @@ def posterior(
 
 
 def one_step(
-  cfg: config_lib.WorldModelConfig,
+  cfg: world_model_config.WorldModelConfig,
   params: world_model.Params,
   key: jax.Array,
   windows: Mapping[str, np.ndarray],
@@ -149,7 +149,7 @@ def one_step(
 
 
 def observed(
-  cfg: config_lib.WorldModelConfig,
+  cfg: world_model_config.WorldModelConfig,
   params: world_model.Params,
   key: jax.Array,
   windows: Mapping[str, np.ndarray],
@@ -183,7 +183,7 @@ def observed(
 
 
 def decode(
-  cfg: config_lib.WorldModelConfig,
+  cfg: world_model_config.WorldModelConfig,
   params: world_model.Params,
   states: world_model.State,
 ) -> np.ndarray:
@@ -197,7 +197,7 @@ def decode(
 
 
 def dream_from(
-  cfg: config_lib.WorldModelConfig,
+  cfg: world_model_config.WorldModelConfig,
   params: world_model.Params,
   key: jax.Array,
   start: world_model.State,
@@ -228,19 +228,21 @@ def dream_from(
 
 
 def guessed_places(
-  cfg: config_lib.WorldModelConfig, seen: Observed
+  cfg: world_model_config.WorldModelConfig, seen: Observed
 ) -> np.ndarray:
   """Places `[W, R, 3]` that the posterior's head reads off the frames."""
   names = list(cfg.token_sizes)
   return seen.guess[..., [names.index(name) for name in ("map", "y", "x")]]
 
 
-def has_places(cfg: config_lib.WorldModelConfig) -> bool:
+def has_places(cfg: world_model_config.WorldModelConfig) -> bool:
   """Whether the tokens say where the player is."""
   return {"map", "y", "x"} <= set(cfg.token_sizes)
 
 
-def places_of(cfg: config_lib.WorldModelConfig, hot: jax.Array) -> jax.Array:
+def places_of(
+  cfg: world_model_config.WorldModelConfig, hot: jax.Array
+) -> jax.Array:
   """Places `[..., 3]` int32 (map, y, x) of tokens `[..., R]`; 0 without."""
   names = list(cfg.token_sizes)
   if not has_places(cfg):
@@ -267,7 +269,7 @@ def _in_batches(run, cfg, params, key, windows, action) -> Dreams:
 
 
 def _each_batch(
-  cfg: config_lib.WorldModelConfig,
+  cfg: world_model_config.WorldModelConfig,
   run: Callable,
   params: Any,
   key: jax.Array,

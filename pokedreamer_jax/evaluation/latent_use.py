@@ -11,8 +11,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from pokedreamer_jax import config as config_lib
 from pokedreamer_jax import world_model
+from pokedreamer_jax import world_model_config
 from pokedreamer_jax.evaluation import dreams
 from pokedreamer_jax.evaluation import references
 from pokedreamer_jax.evaluation import scores
@@ -22,7 +22,7 @@ _METRICS = ("pixels", "exact", "tiles")
 
 
 def latent_use(
-  cfg: config_lib.WorldModelConfig,
+  cfg: world_model_config.WorldModelConfig,
   params: world_model.Params,
   key: jax.Array,
   windows: Mapping[str, np.ndarray],

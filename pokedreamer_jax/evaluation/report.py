@@ -17,6 +17,7 @@ import numpy as np
 
 from pokedreamer_jax import config as config_lib
 from pokedreamer_jax import world_model
+from pokedreamer_jax import world_model_config
 from pokedreamer_jax.evaluation import dreams
 from pokedreamer_jax.evaluation import modes
 from pokedreamer_jax.evaluation import place_reader
@@ -31,7 +32,7 @@ _IN_PARTS = (tables.SAMPLED, tables.MOST_LIKELY, tables.FLOOR, tables.CEILING)
 
 
 def report(
-  cfg: config_lib.WorldModelConfig,
+  cfg: world_model_config.WorldModelConfig,
   params: world_model.Params,
   key: jax.Array,
   windows: Mapping[str, np.ndarray],

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from pokedreamer_jax import config as config_lib
+from pokedreamer_jax import world_model_config
 from pokedreamer_jax.evaluation import dreams
 from pokedreamer_jax.evaluation import modes
 from pokedreamer_jax.evaluation import scores
@@ -15,7 +15,7 @@ class Rows:
 
   def __init__(
     self,
-    cfg: config_lib.WorldModelConfig,
+    cfg: world_model_config.WorldModelConfig,
     windows: Mapping[str, np.ndarray],
     context: int,
   ):

@@ -15,7 +15,7 @@ from absl.testing import parameterized
 from data_tools import roms
 from experiments import quickstart
 from experiments import stages
-from pokedreamer_jax import config as config_lib
+from pokedreamer_jax import presets
 
 # A stage that appends its name to `order`, and does as its mode says.
 _FAKE = """
@@ -203,7 +203,7 @@ class RunPlanTest(parameterized.TestCase):
 class PlanTest(parameterized.TestCase):
   def plan(self, kind, rom_path=None):
     overrides, notes = quickstart.adapt(kind)
-    config = config_lib.make("debug", overrides)
+    config = presets.make("debug", overrides)
     arguments = ["--preset=debug", *(f"--set={item}" for item in overrides)]
     plan = quickstart.make_plan(
       pathlib.Path("runs/q"), kind, rom_path, arguments, config
@@ -253,7 +253,7 @@ class PlanTest(parameterized.TestCase):
     (["collect.episode_length=19"], "expected at least 20"),
   )
   def test_what_a_late_stage_would_refuse_is_refused_first(self, items, named):
-    config = config_lib.make("debug", items)
+    config = presets.make("debug", items)
     with self.assertRaisesRegex(ValueError, named):
       quickstart.check(config, roms.resolve(None))
 

@@ -8,11 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from pokedreamer_jax import config
 from pokedreamer_jax import specs
 from pokedreamer_jax import tiles
 from pokedreamer_jax import tokens
 from pokedreamer_jax import world_model
+from pokedreamer_jax import world_model_config
 from tests.pokedreamer_jax import fakes
 
 _B, _T = 3, 6
@@ -309,6 +309,6 @@ def test_decoding_shows_the_likeliest_tiles(params, batch):
 def test_a_model_that_cannot_be_built_says_why():
   with pytest.raises(ValueError, match=r"tile_vocab: table 8"):
     world_model.init(_CFG, _KEY, fakes.table(8))
-  strange = config.WorldModelConfig(tokens="map:4 luck:7")
+  strange = world_model_config.WorldModelConfig(tokens="map:4 luck:7")
   with pytest.raises(ValueError, match=r"unknown \['luck'\]"):
     world_model.init(strange, _KEY, fakes.table(8))

@@ -7,10 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from pokedreamer_jax import config as config_lib
+from pokedreamer_jax import behaviour_config
 from pokedreamer_jax import frames
 from pokedreamer_jax import imagination
 from pokedreamer_jax import policy
+from pokedreamer_jax import presets
 from pokedreamer_jax import world_model
 from pokedreamer_jax import world_model_v2
 from pokedreamer_jax.evaluation import dreams
@@ -228,12 +229,12 @@ def test_what_v2_cannot_do_is_refused_in_one_line():
   maps = jnp.zeros((1, 256), jnp.bool_)
   with pytest.raises(ValueError, match="one scalar reward"):
     imagination.imagine(_CFG, _params(), _KEY, start, maps, None, 2)
-  cfg = config_lib.ActorCriticConfig(family="v2")
+  cfg = behaviour_config.ActorCriticConfig(family="v2")
   with pytest.raises(ValueError, match="critic of one number"):
     actor_critic.init_critic(cfg, _KEY, 5)
   with pytest.raises(ValueError, match="goal: given"):
     actor_critic.actor_logits(cfg, {}, jnp.zeros((1, 5)), jnp.zeros((1, 64)))
   with pytest.raises(ValueError, match="no RAM tokens"):
-    config_lib.make("tiny", ["world_model.family=v2"])
+    presets.make("tiny", ["world_model.family=v2"])
   with pytest.raises(ValueError, match="table None"):
     world_model.init(fakes.config().world_model, _KEY, None)

@@ -8,8 +8,8 @@ import jax
 import numpy as np
 import pytest
 
-from pokedreamer_jax import config
 from pokedreamer_jax import specs
+from pokedreamer_jax import world_model_config
 from pokedreamer_jax.evaluation import dreams
 from pokedreamer_jax.evaluation import scores
 from tests.pokedreamer_jax import fakes
@@ -25,7 +25,7 @@ def _windows(seed=0):
 
 
 def test_places_are_scored_only_where_the_tokens_name_them():
-  full = config.WorldModelConfig()
+  full = world_model_config.WorldModelConfig()
   assert dreams.has_places(full)
   for tokens in ("battle:4 dialog:2", "map:32 y:64"):
     cfg = dataclasses.replace(full, tokens=tokens)

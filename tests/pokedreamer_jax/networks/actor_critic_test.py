@@ -6,10 +6,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from pokedreamer_jax import config
+from pokedreamer_jax import behaviour_config
 from pokedreamer_jax.networks import actor_critic
 
-CFG = config.ActorCriticConfig(units=16, goal_dim=4, bins=21)
+CFG = behaviour_config.ActorCriticConfig(units=16, goal_dim=4, bins=21)
 
 
 def _feat(rows=5, dim=12, seed=0):
@@ -77,4 +77,4 @@ def test_two_hot_mean_is_the_value_within_the_bins():
 
 def test_even_bins_are_refused():
   with pytest.raises(ValueError, match="bins: 20"):
-    config.ActorCriticConfig(bins=20)
+    behaviour_config.ActorCriticConfig(bins=20)

@@ -18,7 +18,7 @@ import numpy as np
 from data_tools import generations
 from data_tools import loader
 from pokedreamer_jax import checkpoints
-from pokedreamer_jax import config as config_lib
+from pokedreamer_jax import presets
 from pokedreamer_jax import world_model
 from pokedreamer_jax.training import mesh as meshes
 from pokedreamer_jax.training import world_model as training
@@ -191,8 +191,8 @@ def process(data_dir, address, number, count):
 def lowered():
   """By preset, whether its update lowers for a TPU, and how much is cut."""
   results = {}
-  for preset in config_lib.PRESETS:
-    made = config_lib.make(
+  for preset in presets.PRESETS:
+    made = presets.make(
       preset, ["train.mesh=data=-1,fsdp=4", "train.batch_size=16"]
     )
     cfg, mesh = made.world_model, meshes.make(made.train)

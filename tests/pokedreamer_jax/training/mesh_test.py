@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from pokedreamer_jax import config
+from pokedreamer_jax import presets
 from pokedreamer_jax import world_model
 from pokedreamer_jax.training import mesh as meshes
 from pokedreamer_jax.training import world_model as training
@@ -113,7 +114,7 @@ def test_two_processes_with_half_a_batch_each_give_the_losses_of_one(
 
 def test_the_update_of_a_mesh_lowers_for_an_accelerator():
   found = _run(8, "lowered")
-  assert set(found) == set(config.PRESETS)
+  assert set(found) == set(presets.PRESETS)
   for preset, result in found.items():
     assert result["stablehlo"], preset
     assert result["cut"] > 0, preset
