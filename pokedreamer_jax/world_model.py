@@ -88,7 +88,7 @@ def init(
   key: jax.Array,
   table: tiles.TileTable | None,
 ) -> Params:
-  """Fresh parameters; the tile dictionary is part of them, not trained.
+  """Fresh parameters; dictionary and running averages are part of them.
 
   Args:
     cfg: sizes.
@@ -100,8 +100,6 @@ def init(
     ValueError: a token or a RAM head without a reader, or a table of another
       size.
   """
-  if cfg.family == "v2":
-    return world_model_v2.init(cfg, key)
   tokens_lib.check(cfg.token_sizes)
   ram_heads.check(cfg.ram_head_sizes)
   if not cfg.has_dictionary:
@@ -111,8 +109,12 @@ def init(
     raise ValueError(f"tile_vocab: table {vocab}, {cfg.tile_vocab=}")
   feat = jnp.zeros((1, cfg.feat_dim))
   state = initial_state(cfg, (1,))
+  if cfg.family == "v2":
+    frame = jnp.zeros((1, specs.FRAME_HEIGHT, specs.FRAME_WIDTH, 3))
+  else:
+    frame = codecs.encoder_input(cfg, table, _blank_frames((1,)))
   examples = {
-    "encoder": (codecs.encoder_input(cfg, table, _blank_frames((1,))),),
+    "encoder": (frame,),
     "rssm": (
       state.deter,
       state.stoch,
@@ -122,11 +124,16 @@ def init(
     ),
     "chain": (state.tokens,),
   }
-  params = {}
+  params: Params = {}
+  averages: Params = {}
   for name, module in modules(cfg).items():
     key, init_key = jax.random.split(key)
     variables = module.init(init_key, *examples.get(name, (feat,)))
     params[name] = variables["params"]
+    if world_model_v2.BATCH_STATS in variables:
+      averages[name] = variables[world_model_v2.BATCH_STATS]
+  if averages:
+    params[world_model_v2.BATCH_STATS] = averages
   if table is not None:
     params["tiles"] = {"words": table.words, "hashes": table.hashes}
   return params
@@ -305,6 +312,11 @@ def observe(
     token_logits=token_logits(cfg, params, state.deter, state.tokens),
     infer_logits=infer_logits,
   )
+
+
+def divergence(log_p: jax.Array, log_q: jax.Array) -> jax.Array:
+  """KL(p || q) `[...]` in nats, over all variables of `[..., S, K]`."""
+  return jnp.sum(jnp.exp(log_p) * (log_p - log_q), axis=(-2, -1))
 
 
 def token_logits(

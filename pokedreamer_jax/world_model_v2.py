@@ -10,10 +10,8 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 
 from pokedreamer_jax import frames
-from pokedreamer_jax import specs
 from pokedreamer_jax import world_model_config
 from pokedreamer_jax.networks import v2
 from pokedreamer_jax.networks import v2_layers
@@ -44,30 +42,6 @@ def cell(cfg: world_model_config.WorldModelConfig) -> v2.RSSMCell:
     hidden=cfg.hidden,
     embed=cfg.hidden,
   )
-
-
-def init(cfg: world_model_config.WorldModelConfig, key: jax.Array) -> Params:
-  """Fresh parameters and running averages; the key is consumed."""
-  deter, stoch = cell(cfg).get_initial_state((1,))
-  feat = jnp.zeros((1, cfg.feat_dim))
-  examples = {
-    "encoder": (jnp.zeros((1, specs.FRAME_HEIGHT, specs.FRAME_WIDTH, 3)),),
-    "rssm": (
-      deter,
-      stoch,
-      jnp.zeros((1, 0)),
-      jnp.zeros((1, specs.NUM_ACTIONS)),
-      jnp.zeros((1, cfg.hidden)),
-    ),
-  }
-  params: Params = {BATCH_STATS: {}}
-  for name, module in modules(cfg).items():
-    key, init_key = jax.random.split(key)
-    variables = module.init(init_key, *examples.get(name, (feat,)))
-    params[name] = variables["params"]
-    if BATCH_STATS in variables:
-      params[BATCH_STATS][name] = variables[BATCH_STATS]
-  return params
 
 
 def embed(

@@ -23,6 +23,7 @@ from pokedreamer_jax import config
 from pokedreamer_jax import returns as returns_lib
 from pokedreamer_jax import sampling
 from pokedreamer_jax import specs
+from pokedreamer_jax import two_hot
 from pokedreamer_jax.networks import actor_critic
 
 Metrics = dict[str, jax.Array]
@@ -179,7 +180,7 @@ def make_rows(
   chex.assert_shape(rollout.feat, (length + 1, dreams, None))
   chex.assert_shape(rollout.reward_terms, (length, dreams, len(reward_weights)))
   chex.assert_shape(rollout.cont, (length, dreams))
-  value = actor_critic.value_mean(
+  value = two_hot.mean(
     actor_critic.critic_logits(cfg.actor_critic, state.critic, rollout.feat),
     actor_critic.value_bins(cfg.actor_critic),
   )
@@ -261,8 +262,7 @@ def critic_loss(
   chex.assert_rank([rows.feat, rows.returns], [2, 1])
   logits = actor_critic.critic_logits(cfg.actor_critic, params, rows.feat)
   bins = actor_critic.value_bins(cfg.actor_critic)
-  target = actor_critic.two_hot(rows.returns, bins)
-  per_row = -jnp.sum(target * jax.nn.log_softmax(logits, axis=-1), axis=-1)
+  per_row = two_hot.cross_entropy(logits, rows.returns, bins)
   chex.assert_equal_shape([per_row, rows.weight])
   loss = _mean(per_row, rows.weight)
   return loss, {"loss/critic": loss}

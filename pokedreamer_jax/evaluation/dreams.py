@@ -345,7 +345,7 @@ def _frames(cfg, params, states, rows) -> np.ndarray:
 def _observe_fn(cfg, infer):
   def run(params, key, batch, start):
     seen = world_model.observe(cfg, params, key, batch, start, infer)
-    kl = jnp.sum(jnp.exp(seen.post) * (seen.post - seen.prior), axis=(-2, -1))
+    kl = world_model.divergence(seen.post, seen.prior)
     guess = tokens.numbers(cfg.token_sizes, seen.infer_logits)
     return seen.state, guess, kl
 

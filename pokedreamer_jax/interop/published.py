@@ -92,7 +92,9 @@ def world_model_params(
     ValueError: names are missing or unknown, an array has another shape than
       `cfg` gives it, or a value is not finite.
   """
-  shapes = jax.eval_shape(lambda: world_model_v2.init(cfg, jax.random.key(0)))
+  shapes = jax.eval_shape(
+    lambda: world_model.init(cfg, jax.random.key(0), None)
+  )
   return _convert(_world_model_entries(), arrays, shapes)
 
 

@@ -19,9 +19,8 @@ import jax
 import jax.numpy as jnp
 
 from pokedreamer_jax import behaviour_config
-from pokedreamer_jax import reward_heads
 from pokedreamer_jax import specs
-from pokedreamer_jax import two_hot as two_hot_lib
+from pokedreamer_jax import two_hot
 from pokedreamer_jax.networks import blocks
 from pokedreamer_jax.networks import v2
 
@@ -161,23 +160,10 @@ def critic_logits(
 
 def value_bins(cfg: behaviour_config.ActorCriticConfig) -> jax.Array:
   """Values `[bins]` that the critic's bins stand for, ascending."""
-  half = reward_heads.symexp(
+  half = two_hot.symexp(
     jnp.linspace(0.0, cfg.symlog_limit, (cfg.bins + 1) // 2)
   )
   return jnp.concatenate([-half[:0:-1], half])  # mirrored: flat logits give 0
-
-
-def two_hot(x: jax.Array, bins: jax.Array) -> jax.Array:
-  """Weights `[..., bins]` on the two neighbouring bins whose mean is `x`.
-
-  Values beyond the outermost bins are clipped to them.
-  """
-  return two_hot_lib.weights(x, bins)
-
-
-def value_mean(logits: jax.Array, bins: jax.Array) -> jax.Array:
-  """Mean `[...]` of the distribution over `bins`."""
-  return jax.nn.softmax(logits, axis=-1) @ bins
 
 
 def _init(module, cfg, key, feat_dim):
