@@ -1,4 +1,4 @@
-"""The world model: parameters, observing and the training loss.
+"""The world model: parameters, observing and decoding.
 
 Shape letters: `B` streams, `T` rows, `D` deter, `S` categorical variables of
 `K` classes, `R` concatenated one-hot tokens, `E` embedding, `F` features,
@@ -10,14 +10,13 @@ from collections.abc import Callable
 from collections.abc import Mapping
 import functools
 from typing import Any
-from typing import TypeVar
 
 import chex
 import flax.struct
 import jax
 import jax.numpy as jnp
-import numpy as np
 
+from pokedreamer_jax import alignment
 from pokedreamer_jax import codecs
 from pokedreamer_jax import ram_heads
 from pokedreamer_jax import reward_heads
@@ -32,7 +31,6 @@ from pokedreamer_jax.networks import rssm
 
 Params = dict[str, Any]
 Batch = Mapping[str, jax.Array]
-AnyArray = TypeVar("AnyArray", jax.Array, np.ndarray)
 # `(key, log-probabilities [S, K]) -> one-hots [S, K]`.
 DrawFn = Callable[[jax.Array, jax.Array], jax.Array]
 
@@ -217,48 +215,6 @@ def features(state: State) -> jax.Array:
   return jnp.concatenate([state.deter, state.stoch, state.tokens], axis=-1)
 
 
-def previous_actions(batch: Batch, alignment: str = "previous") -> jax.Array:
-  """One-hot `[B, T, A]` of the actions that the rows' steps take.
-
-  The action of `t - 1`, zeros where `is_first`; under the published alignment
-  that of `t` itself, which was chosen after the frame, in every row.
-
-  Args:
-    batch: `action` `[B, T]`, `first_action_tm1` `[B]` (the action before the
-      window), `is_first` `[B, T]`.
-    alignment: as in `WorldModelConfig.action_alignment`.
-  """
-  if alignment == "published":
-    return jax.nn.one_hot(batch["action"], specs.NUM_ACTIONS)
-  first = batch["first_action_tm1"][:, None]
-  action_tm1 = jnp.concatenate([first, batch["action"][:, :-1]], axis=1)
-  hot = jax.nn.one_hot(action_tm1, specs.NUM_ACTIONS)
-  return jnp.where(batch["is_first"][..., None], 0.0, hot)
-
-
-def dream_shift(cfg: world_model_config.WorldModelConfig) -> int:
-  """Rows from a state to the action that leads to the next one.
-
-  0: a dream from row `t` begins with the action of row `t`. 1, under the
-  published alignment: the state of row `t` knows that action already, though
-  its effect only shows in row `t + 1`, and the step to `t + 1` takes the
-  action of `t + 1`, whose effect shows in row `t + 2`.
-  """
-  return 1 if cfg.action_alignment == "published" else 0
-
-
-def dream_actions(
-  cfg: world_model_config.WorldModelConfig, action: AnyArray
-) -> AnyArray:
-  """Actions `[..., T - 1]` that lead from each of `T` rows to the next.
-
-  Args:
-    cfg: gives the alignment.
-    action: `[..., T]` of recorded rows.
-  """
-  return action[..., 1:] if dream_shift(cfg) else action[..., :-1]
-
-
 def observe(
   cfg: world_model_config.WorldModelConfig,
   params: Params,
@@ -298,7 +254,7 @@ def observe(
   rows = {
     "embed": embed,
     "tokens": hot,
-    "action_tm1": previous_actions(batch, cfg.action_alignment),
+    "action_tm1": alignment.previous_actions(batch, cfg.action_alignment),
     "is_first": batch["is_first"],
   }
   keys = jax.random.split(key, lead[0])

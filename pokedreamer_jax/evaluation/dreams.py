@@ -17,6 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from pokedreamer_jax import alignment
 from pokedreamer_jax import imagination
 from pokedreamer_jax import specs
 from pokedreamer_jax import tokens
@@ -93,14 +94,14 @@ def open_loop(
     seen = {k: v[:, :context] for k, v in batch.items() if v.ndim > 1}
     seen["first_action_tm1"] = batch["first_action_tm1"]
     start = _row(_observe(cfg, params, observe_key, seen, infer)[0], -1)
-    ahead = world_model.dream_actions(cfg, batch["action"][:, context - 1 :])
+    ahead = alignment.dream_actions(cfg, batch["action"][:, context - 1 :])
     return _dream(cfg, params, dream_key, start, ahead, most_likely, rows)
 
   recorded = windows["action"]
   if action is None:
     action = recorded
   else:  # the first other action is the one that leads into the dream
-    first = context - 1 + world_model.dream_shift(cfg)
+    first = context - 1 + alignment.dream_shift(cfg)
     own, other = recorded[:, :first], action[:, first:]
     action = np.concatenate([own, other], axis=1)
   made = _in_batches(run, cfg, params, key, windows, action)
@@ -141,7 +142,7 @@ def one_step(
     observe_key, prior_key = jax.random.split(key)
     state = _observe(cfg, params, observe_key, batch, infer)[0]
     before = _row(state, slice(context - 1, -1))
-    ahead = world_model.dream_actions(cfg, batch["action"][:, context - 1 :])
+    ahead = alignment.dream_actions(cfg, batch["action"][:, context - 1 :])
     state = _step_fn(cfg)(params, prior_key, before, ahead)
     return _look(cfg, params, state, None)
 

@@ -77,21 +77,6 @@ def _equal_rows(left, right):
   )
 
 
-def test_previous_actions_by_hand():
-  batch = {
-    "action": jnp.array([[2, 5, 1], [7, 0, 3]], jnp.uint8),
-    "first_action_tm1": jnp.array([4, 6], jnp.uint8),
-    "is_first": jnp.array([[False, False, True], [True, False, False]]),
-  }
-  # Row t holds the action of t - 1, the first that of before the window;
-  # nothing precedes a first row. The last action leads out of the window.
-  hot = np.asarray(world_model.previous_actions(batch))
-  eye, none = np.eye(8), np.zeros(8)
-  np.testing.assert_array_equal(
-    hot, [[eye[4], eye[2], none], [none, eye[7], eye[0]]]
-  )
-
-
 def test_what_observing_returns(params, batch):
   seen = _sampled(params, _KEY, batch)
   chex.assert_shape(seen.state.deter, (_B, _T, _CFG.deter))
