@@ -18,6 +18,7 @@ import numpy as np
 from pokedreamer_jax import config as config_lib
 from pokedreamer_jax import world_model
 from pokedreamer_jax import world_model_config
+from pokedreamer_jax.evaluation import device
 from pokedreamer_jax.evaluation import dreams
 from pokedreamer_jax.evaluation import modes
 from pokedreamer_jax.evaluation import place_reader
@@ -88,7 +89,7 @@ def report(
     name: _scores(dream, rows.at("frame"), at_place, reader)
     for name, dream in made.items()
   }
-  if dreams.has_places(cfg):
+  if device.has_places(cfg):
     # What the posterior's head reads off real frames: given tokens know more.
     seen = dreams.observed(
       *(cfg, params, jax.random.fold_in(keys[3], 1), windows),

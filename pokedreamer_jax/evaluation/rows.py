@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from pokedreamer_jax import world_model_config
+from pokedreamer_jax.evaluation import device
 from pokedreamer_jax.evaluation import dreams
 from pokedreamer_jax.evaluation import modes
 from pokedreamer_jax.evaluation import scores
@@ -27,7 +28,7 @@ class Rows:
     self.mode = modes.modes_of(windows)[:, context:]  # [W, H]
     self.place = scores.recorded_places(windows)[:, context:]  # [W, H, 3]
     # Whether anybody knows the places: in an unknown game they are zeros.
-    self.has_places = dreams.has_places(cfg) or windows["game_running"].any()
+    self.has_places = device.has_places(cfg) or windows["game_running"].any()
 
   def all(self, name: str) -> np.ndarray:
     """A field of all dreamed rows, `[W, H, ...]`."""
