@@ -146,7 +146,8 @@ def _prepare(round_number: int | None = None) -> _Job:
   """Reads and checks everything before a directory is claimed for it.
 
   Args:
-    round_number: of a round of `--follow`, which has a seed of its own.
+    round_number: of a round of `--follow`, which has seeds and names of its
+      own.
   """
   from data_tools import collect
   from data_tools import collect_files
@@ -159,7 +160,9 @@ def _prepare(round_number: int | None = None) -> _Job:
   config, seed, notes = _settings(rom)
   share = collect_files.Share(_INDEX.value, _COUNT.value)
   share.numbers(config.episodes)
-  mix, players, remarks = learned_players.resolve(config.policy_mix, rom)
+  mix, players, remarks = learned_players.resolve(
+    config.policy_mix, rom, round_number
+  )
   if round_number is not None:
     seed = collect_follow.seed_of(seed, round_number, mix)
   starts = config.start_states
