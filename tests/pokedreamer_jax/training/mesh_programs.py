@@ -133,12 +133,17 @@ def _decoded(trainer):
   )
 
 
-def updates(data_dir, mesh_text):
-  """Losses on one mesh, and what became of the state that was given."""
+def updates(data_dir, *meshes_text):
+  """By mesh, losses and what became of the state that was given."""
+  batches = source(data_dir)
+  return {text: _updates(batches, text) for text in meshes_text}
+
+
+def _updates(batches, mesh_text):
   trainer = Trainer(mesh_text)
   before = trainer.state
   spec = jax.tree.map(lambda leaf: leaf.sharding, before)
-  losses = trainer.run(source(data_dir), 0, UPDATES)
+  losses = trainer.run(batches, 0, UPDATES)
   kept = jax.tree.map(
     lambda leaf, old: leaf.sharding.is_equivalent_to(old, leaf.ndim),
     trainer.state,
