@@ -17,7 +17,7 @@ from typing import Any
 
 from experiments import cli
 from experiments import run_directory
-from experiments import summary
+from experiments import text_tables
 
 Results = dict[str, list[dict[str, Any]]]  # name of a row -> one per seed
 
@@ -57,14 +57,14 @@ def main() -> None:
   for name, seeds in results.items():
     _check_alike(name, seeds)
   shown = tables(results)
-  print("\n".join(summary.plain_tables(shown)))
+  print("\n".join(text_tables.plain_tables(shown)))
   if _JSON.value:
     path = pathlib.Path(_JSON.value)
     run_directory.write_json(path, numbers(results))
     print(f"wrote {path}")
 
 
-def tables(results: Results) -> list[summary.Table]:
+def tables(results: Results) -> list[text_tables.Table]:
   """One step ahead by mode, all windows, and those that no luck changes."""
   shown = [_one_step(results), _open_loop("All windows", results, None)]
   if any("calm" in seed for seeds in results.values() for seed in seeds):
@@ -143,7 +143,7 @@ def _ahead(result: Mapping[str, Any]) -> dict[str, float]:
   return shown
 
 
-def _one_step(results: Results) -> summary.Table:
+def _one_step(results: Results) -> text_tables.Table:
   header = ["one step ahead", "moved overworld exact"]
   header += [
     f"{calm}{mode} {metric}"
@@ -170,12 +170,14 @@ def _one_step(results: Results) -> summary.Table:
     "up to the one before. Calm: only windows in which other luck changes no "
     f"pixel. {counted}."
   )
-  return summary.Table("One step ahead", header, rows, [""] * len(rows), note)
+  return text_tables.Table(
+    "One step ahead", header, rows, [""] * len(rows), note
+  )
 
 
 def _open_loop(
   title: str, results: Results, part: str | None, note: str = ""
-) -> summary.Table:
+) -> text_tables.Table:
   """Rows: runs and lines; columns: metrics at every step."""
   runs = {
     name: [_shown_lines(seed[part] if part else seed) for seed in seeds]
@@ -199,7 +201,7 @@ def _open_loop(
       if set(cells) != {"-"}:
         rows.append([f"{name}: {line.removeprefix('dream ')}", *cells])
         kinds.append("strong" if line in _SUBJECTS else "faint")
-  return summary.Table(title, header, rows, kinds, note, group=len(steps))
+  return text_tables.Table(title, header, rows, kinds, note, group=len(steps))
 
 
 def _shown_lines(part: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

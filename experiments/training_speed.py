@@ -19,6 +19,7 @@ from experiments import operations
 from experiments import processes
 from experiments import torch_rival
 from pokedreamer_jax import config as config_lib
+from pokedreamer_jax import presets
 from pokedreamer_jax import specs
 
 PEAK_SIZE = {"cpu": 3072}  # rows of the product that stands for the peak
@@ -187,4 +188,4 @@ def _config(asked: Asked) -> config_lib.Config:
     "train.seq_len": asked.seq_len,
   }
   given = [f"{name}={value}" for name, value in sizes.items() if value]
-  return config_lib.make(asked.preset, [*asked.overrides, *given])
+  return presets.make(asked.preset, [*asked.overrides, *given])

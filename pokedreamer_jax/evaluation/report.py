@@ -17,6 +17,8 @@ import numpy as np
 
 from pokedreamer_jax import config as config_lib
 from pokedreamer_jax import world_model
+from pokedreamer_jax import world_model_config
+from pokedreamer_jax.evaluation import device
 from pokedreamer_jax.evaluation import dreams
 from pokedreamer_jax.evaluation import modes
 from pokedreamer_jax.evaluation import place_reader
@@ -31,7 +33,7 @@ _IN_PARTS = (tables.SAMPLED, tables.MOST_LIKELY, tables.FLOOR, tables.CEILING)
 
 
 def report(
-  cfg: config_lib.WorldModelConfig,
+  cfg: world_model_config.WorldModelConfig,
   params: world_model.Params,
   key: jax.Array,
   windows: Mapping[str, np.ndarray],
@@ -93,7 +95,7 @@ def report(
     name: _scores(dream, rows.at("frame"), at_place, reader, asked)
     for name, dream in made.items()
   }
-  if dreams.has_places(cfg):
+  if device.has_places(cfg):
     # What the posterior's head reads off real frames: given tokens know more.
     seen = dreams.observed(
       *(cfg, params, jax.random.fold_in(keys[3], 1), windows),

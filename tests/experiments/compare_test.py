@@ -10,7 +10,7 @@ from absl.testing import absltest
 
 from experiments import compare
 from experiments import run_directory
-from experiments import summary
+from experiments import text_tables
 
 
 def _evaluation(folder: pathlib.Path, exact: float, **changes) -> str:
@@ -89,7 +89,7 @@ class CompareTest(absltest.TestCase):
     self.assertEqual(cells["battle pixels"], "-")  # no such row was recorded
     self.assertEqual(cells["calm overworld pixels"], "0.900")
     self.assertIn("16 overworld rows (7 calm)", ahead.note)
-    text = "\n".join(summary.plain_tables(compare.tables(results)))
+    text = "\n".join(text_tables.plain_tables(compare.tables(results)))
     self.assertIn("x: frozen frame", text)
     self.assertNotIn("emulator, other luck", text)
 

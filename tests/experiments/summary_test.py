@@ -13,6 +13,7 @@ from experiments import html_page
 from experiments import pictures
 from experiments import report
 from experiments import summary
+from experiments import text_tables
 from experiments import video
 
 
@@ -152,7 +153,7 @@ class VerdictsTest(parameterized.TestCase):
 
   def test_plain_tables_fit_a_terminal_and_lose_no_cell(self):
     table = summary.dream_table(dream_result())
-    lines = summary.plain_table(table)
+    lines = text_tables.plain_table(table)
     self.assertLessEqual(max(map(len, lines)), 100)
     for cell in [*table.header, *(c for row in table.rows for c in row)]:
       self.assertIn(cell, "\n".join(lines))

@@ -9,6 +9,7 @@ import numpy as np
 
 from pokedreamer_jax import specs
 from pokedreamer_jax import tokens
+from pokedreamer_jax.evaluation import device
 from pokedreamer_jax.evaluation import dreams
 from pokedreamer_jax.evaluation import place_reader
 from pokedreamer_jax.evaluation import report as report_lib
@@ -87,13 +88,13 @@ def _decoder(shift=0):
   def decode(cfg):
     def run(params, state):
       del params
-      place = np.asarray(dreams.places_of(cfg, state.tokens))
+      place = np.asarray(device.places_of(cfg, state.tokens))
       x = (place[..., 2] + shift) % specs.NUM_ACTIONS
       return fakes.obedient_picture(place[..., 0] % 4, place[..., 1] % 3, x)
 
     return run
 
-  return mock.patch.object(dreams, "_decode_fn", decode)
+  return mock.patch.object(device, "_decode_fn", decode)
 
 
 @functools.cache
@@ -203,8 +204,8 @@ def test_without_tokens_the_reader_gives_the_drift():
     return lambda params, state: here[: len(state.deter)]
 
   with (
-    mock.patch.object(dreams, "_decode_fn", decode),
-    mock.patch.object(dreams, "_BATCH", 12),
+    mock.patch.object(device, "_decode_fn", decode),
+    mock.patch.object(device, "_BATCH", 12),
   ):
     cfg = config.world_model
     found = report_lib.report(
