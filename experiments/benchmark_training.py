@@ -3,7 +3,8 @@
     python -m experiments.benchmark_training [--presets=tiny,v2,v3]
 
 For every preset: updates and frames per second, the share of the matrix peak
-of the device, memory and compile time. The presets run in processes of their
+of the device, memory and compile time. A preset that decodes only some of the
+frames of a batch says how many. The presets run in processes of their
 own and are timed in turns, round after round, because other jobs slow a
 machine down and up again; ratios are medians over rounds, ranges in brackets.
 Where PyTorch is installed (`requirements-test-sb3.txt`), an independent eager
@@ -22,8 +23,8 @@ from pokedreamer_jax import presets
 
 _TORCH = "v2, PyTorch eager"
 _HEADER = (
-  f"{'model':<18} {'batch':>8} {'updates/s':>10} {'frames/s':>9} "
-  f"{'IQR ms':>7} {'of peak':>8} {'memory':>9} {'compile':>8}"
+  f"{'model':<18} {'batch':>8} {'decoded':>7} {'updates/s':>10} "
+  f"{'frames/s':>9} {'IQR ms':>7} {'of peak':>8} {'memory':>9} {'compile':>8}"
 )
 
 _PRESETS = cli.string("presets", "tiny,v2,v3", "Which, comma-separated.")
@@ -140,11 +141,13 @@ def lines(result: dict[str, Any]) -> list[str]:
   found = [_HEADER, "-" * len(_HEADER)]
   for name, row in result["models"].items():
     batch = "x".join(map(str, row["batch"]))
+    frames = row["batch"][0] * row["batch"][1]
+    decoded = row.get("decoded_rows", frames)  # PyTorch decodes them all
     share = f"{row['share_of_peak']:.1%}" if "share_of_peak" in row else "-"
     memory = row.get("device_peak_mib", row.get("growth_mib"))
     compile_s = f"{row['compile_s']:.1f} s" if "compile_s" in row else "-"
     found.append(
-      f"{name:<18} {batch:>8} {row['updates_per_s']:>10.2f} "
+      f"{name:<18} {batch:>8} {decoded:>7} {row['updates_per_s']:>10.2f} "
       f"{row['frames_per_s']:>9,.0f} {row['iqr_ms']:>7.1f} {share:>8} "
       f"{'-' if memory is None else f'{memory:,.0f} MiB':>9} {compile_s:>8}"
     )
