@@ -83,7 +83,10 @@ def _evaluate_world_model(config: config_lib.Config) -> None:
     if not run.finished:
       params = inputs.load_world_model(directory, step)
       trained = _training_episodes(directory, generation, step)
-      run.finish(_measure_dreams(config, generation, trained, params, run))
+      measured = _measure_dreams(config, generation, trained, params, run)
+      # The best is best on the very episodes that are reported on.
+      chosen = _CHECKPOINT_STEP.value == "best"
+      run.finish({**measured, "chosen_on_held_out": chosen})
     result, verdicts = run.result, []
     if config.evaluate.detail == "full":  # else the quickstart's panel has them
       verdicts += summary.dream_verdicts(result)

@@ -120,6 +120,8 @@ def dream_table(report: Mapping[str, Any]) -> text_tables.Table:
       " Tiles read: the same distance, as training frames that look like the "
       "dreamed ones show it, where they agree on a place."
     )
+  if report.get("chosen_on_held_out"):
+    note += " The checkpoint was chosen by its loss on these episodes."
   if "ram" in report:
     note += f" Memory variables of seen frames: {report['ram']}."
   if "map_majority" in report:

@@ -105,6 +105,12 @@ class VerdictsTest(parameterized.TestCase):
       self.assertEqual([v.holds for v in verdicts], [None, None])
       self.assertIn("10 needed", verdicts[0].text)
 
+  def test_a_checkpoint_chosen_on_these_episodes_says_so(self):
+    for chosen in (True, False):
+      result = dream_result() | {"chosen_on_held_out": chosen}
+      note = summary.dream_table(result).note
+      self.assertEqual("was chosen by its loss" in note, chosen)
+
   def test_one_step_is_not_part_of_the_claim(self):
     result = dream_result()
     for row in result["comparisons"]:
