@@ -78,7 +78,8 @@ def _small() -> config_lib.Config:
       python -m experiments.quickstart --preset=small \\
         --rom=data_tools/cartridge/great_vale.gb --workdir=runs/small
 
-  The dictionary holds 1,200 tiles, 99.86 % of those seen in that world.
+  With a dictionary of 2,400 tiles 0.7 % of the held-out frames have a tile that
+  is missing, with 1,200 10 %.
   """
   return config_lib.Config(
     preset="small",
@@ -88,7 +89,7 @@ def _small() -> config_lib.Config:
       stoch=32,
       classes=32,
       hidden=512,
-      tile_vocab=1200,
+      tile_vocab=2400,
       tile_units=48,
       block_units=48,
       ram_heads=world_model_config.PRACTICE_RAM_HEADS,
