@@ -131,3 +131,26 @@ def test_scores_of_what_is_read():
   np.testing.assert_array_equal(found["read_map"], [1, 1, np.nan, 0])
   np.testing.assert_array_equal(found["read_agrees"], [0, 1, 1, np.nan])
   np.testing.assert_array_equal(found["read_share"], [1, 1, 1, 0])
+
+
+def test_the_quick_search_finds_what_a_whole_one_finds():
+  rng = np.random.default_rng(0)
+  codes = rng.integers(0, 50, (40, 360)).astype(np.uint16)
+  codes[20:] = codes[:20]  # the same pictures again, changed in a few tiles
+  for row in range(20, 40):
+    changed = rng.choice(360, rng.integers(0, 8), replace=False)
+    codes[row, changed] = 99
+  places = rng.integers(0, 3, 40)
+  reader = place_reader.PlaceReader(codes, places)
+  told = 0
+  for row in range(40):
+    for count in (0, 3, 30, 36, 37, 60):
+      code = codes[row].copy()
+      code[rng.choice(360, count, replace=False)] = 77
+      alike = (codes == code).sum(axis=1)
+      asked = set(places[alike >= alike.max() - 3])
+      sure = alike.max() >= 324 and len(asked) == 1
+      expected = asked.pop() if sure else -1
+      assert reader._read_one(code) == expected
+      told += sure
+  assert 40 < told < 200
