@@ -3,8 +3,8 @@
 The few opcodes that such a dictionary needs are carried out here, and the
 names of functions in it are only compared. No other opcode, name or call is
 accepted, so nothing in a pickle can run. Neither can it take long or fill the
-memory: its instructions are counted, and none costs more for what others have
-built.
+memory: its instructions are counted, and what others have built makes none
+costlier.
 """
 
 import dataclasses
@@ -249,7 +249,6 @@ def _reduce(function: Any, arguments: Any) -> Any:
       _Global("torch._utils _rebuild_tensor_v2"),
       (Storage() as storage, int(offset), tuple(shape), tuple(stride), *_),
     ):
-      # Ranks first: the tuples may be long, and be passed again and again.
       if (
         len(shape) != len(stride)
         or len(shape) > MOST_RANK
