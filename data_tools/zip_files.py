@@ -51,11 +51,11 @@ class Archive:
       ValueError: no zip archive, too many entries, or one name twice.
     """
     self.name = name or str(source if not isinstance(source, bytes) else "zip")
-    self._methods = [zipfile.ZIP_STORED]
+    self._methods = {zipfile.ZIP_STORED: "stored"}
     if deflated:
-      self._methods.append(zipfile.ZIP_DEFLATED)
+      self._methods[zipfile.ZIP_DEFLATED] = "deflated"
     if isinstance(source, bytes):
-      file = _TableReader(io.BytesIO(source))  # type: ignore[arg-type]
+      file = _TableReader(io.BytesIO(source))
     else:
       file = _TableReader(io.FileIO(pathlib.Path(source)))
     try:
@@ -120,10 +120,9 @@ class Archive:
   def _open(self, entry: str, size: int) -> IO[bytes]:
     info = copy.copy(self._entries[entry])
     if info.compress_type not in self._methods:
-      methods = [zipfile.compressor_names[n] for n in self._methods]
       raise ValueError(
         f"{self.name}: entry {shown(entry)} is packed by method "
-        f"{info.compress_type}, expected {' or '.join(methods)}"
+        f"{info.compress_type}, expected {' or '.join(self._methods.values())}"
       )
     with self.errors():
       if not 0 <= info.header_offset < self._end:

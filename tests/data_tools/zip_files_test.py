@@ -83,9 +83,9 @@ def test_what_is_within_the_limit_is_read():
 @pytest.mark.parametrize(
   "method, deflated, expected",
   [
-    ("deflate", False, "expected store$"),
-    ("bzip2", True, "expected store or deflate$"),
-    ("lzma", True, "expected store or deflate$"),
+    ("deflate", False, "expected stored$"),
+    ("bzip2", True, "expected stored or deflated$"),
+    ("lzma", True, "expected stored or deflated$"),
   ],
 )
 def test_other_methods_are_refused(method, deflated, expected):
