@@ -285,7 +285,10 @@ def _check(path: pathlib.Path, number: int) -> File:
 
 def _check_values(file: File, start: int, rows: dict[str, np.ndarray]) -> None:
   """Refuses what no game can have, with file and index."""
+  flags = [name for name, values in rows.items() if values.dtype == bool]
   for name, wrong, allowed in (
+    # Other bytes pass as true, until something is calculated with them.
+    *((name, rows[name].view(np.uint8) > 1, "bytes 0 and 1") for name in flags),
     ("actions", rows["actions"] >= specs.NUM_ACTIONS, "0 to 7"),
     ("rewards", ~np.isfinite(rows["rewards"]), "finite numbers"),
     ("party_hps", rows.get("party_hps", np.zeros(1)) < 0, "0 and more"),

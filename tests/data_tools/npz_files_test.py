@@ -94,13 +94,18 @@ def test_a_foreign_colour_is_refused_with_file_and_index(
     ("actions", 8, r"actions\[7\] is 8, allowed are 0 to 7"),
     ("rewards", np.nan, r"rewards\[7\] is nan"),
     ("party_hps", -1, r"party_hps\[7\]"),
+    ("episode_starts", 2, r"episode_starts\[7\] is True"),
+    ("in_battles", 2, r"in_battles\[7\] .* bytes 0 and 1"),
   ],
 )
 def test_an_impossible_value_is_refused_with_its_index(
   tmp_path, name, value, message
 ):
   arrays = columns(12)
-  arrays[name][7] = value
+  if arrays[name].dtype == bool:  # whose assignment would tidy up
+    arrays[name].view(np.uint8)[7] = value
+  else:
+    arrays[name][7] = value
   write(tmp_path, 1, arrays)
   with pytest.raises(ValueError, match=message):
     _read_all(npz_files.find(tmp_path)[0])
