@@ -14,6 +14,7 @@ import hashlib
 import os
 import pathlib
 import re
+import struct
 from typing import IO
 import zipfile
 
@@ -31,6 +32,13 @@ PARTY = 6
 
 _NAME = re.compile(r"transitions_(\d+)\.npz")
 _MOST_HEADER_BYTES = 4096
+# How the length of an array's header is written, by version of the format.
+_LENGTHS = {(1, 0): "<H", (2, 0): "<I"}
+_HEADER = re.compile(
+  r"\{\s*'descr':\s*'([<>|=]?[biufcSUVOmM][0-9]{0,3})',\s*"
+  r"'fortran_order':\s*(True|False),\s*'shape':\s*\(([0-9, ]*)\),?\s*\}\s*"
+)
+_MOST_DIGITS = 18  # of a number in a shape
 
 
 @dataclasses.dataclass(frozen=True)
@@ -209,20 +217,35 @@ class _ColumnReader:
 
 
 def _read_header(file: IO[bytes], name: str) -> tuple[tuple, bool, np.dtype]:
+  """Shape, whether in Fortran order, and dtype.
+
+  Not numpy's own reader: it reads a header of any length before it looks at
+  the length, and has Python parse what it read.
+  """
   try:
     version = np.lib.format.read_magic(file)
-    if version == (1, 0):
-      header = np.lib.format.read_array_header_1_0(file, _MOST_HEADER_BYTES)
-    elif version == (2, 0):
-      header = np.lib.format.read_array_header_2_0(file, _MOST_HEADER_BYTES)
-    else:
+    if version not in _LENGTHS:
       raise ValueError(f"format version {version}")
-    if header[2].hasobject:
+    form = _LENGTHS[version]
+    (length,) = struct.unpack(form, file.read(struct.calcsize(form)))
+    if length > _MOST_HEADER_BYTES:
+      raise ValueError(
+        f"a header of {length} bytes, at most {_MOST_HEADER_BYTES} allowed"
+      )
+    match = _HEADER.fullmatch(file.read(length).decode("latin1"))
+    if not match:
+      raise ValueError("its header is not understood")
+    dtype = np.dtype(match[1])
+    if dtype.hasobject:
       raise ValueError("it holds pickled objects, which are never read")
-  except (ValueError, TypeError, KeyError, SyntaxError) as error:
-    line = " ".join(str(error).split())
+    sizes = [size.strip() for size in match[3].split(",") if size.strip()]
+    if any(len(size) > _MOST_DIGITS for size in sizes):
+      raise ValueError("its header is not understood")
+    shape = tuple(map(int, sizes))
+  except (ValueError, TypeError, struct.error) as error:
+    line = zip_files.one_line(error)
     raise ValueError(f"{name}: no plain array: {line}") from error
-  return header
+  return shape, match[2] == "True", dtype
 
 
 def _write_header(file: IO[bytes], column: Column, steps: int) -> None:
@@ -262,7 +285,10 @@ def _check(path: pathlib.Path, number: int) -> File:
 
 def _check_values(file: File, start: int, rows: dict[str, np.ndarray]) -> None:
   """Refuses what no game can have, with file and index."""
+  flags = [name for name, values in rows.items() if values.dtype == bool]
   for name, wrong, allowed in (
+    # Other bytes pass as true, until something is calculated with them.
+    *((name, rows[name].view(np.uint8) > 1, "bytes 0 and 1") for name in flags),
     ("actions", rows["actions"] >= specs.NUM_ACTIONS, "0 to 7"),
     ("rewards", ~np.isfinite(rows["rewards"]), "finite numbers"),
     ("party_hps", rows.get("party_hps", np.zeros(1)) < 0, "0 and more"),

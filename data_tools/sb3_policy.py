@@ -26,6 +26,7 @@ ROWS, COLUMNS = specs.FRAME_HEIGHT // SHRINK, specs.FRAME_WIDTH // SHRINK
 CHANNELS = 3
 STRIDES = (4, 2, 1)  # of the convolutions; no array tells them
 MOST_FRAMES = 8  # stacked
+MOST_UNITS = 1024  # of a layer; the baseline's have 32, 64, 64 and 512
 
 _MOST_FILE_BYTES = 256 << 20
 _MOST_JSON_BYTES = 16 << 20
@@ -179,7 +180,8 @@ def _check_settings(data: bytes, name: str) -> None:
     known = ":serialized:" not in changed
     scaled = changed.get("normalize_images", True)
   except (ValueError, AttributeError, TypeError, RecursionError) as error:
-    raise ValueError(f"{name}: damaged entry 'data': {error}") from error
+    line = zip_files.one_line(error)
+    raise ValueError(f"{name}: damaged entry 'data': {line}") from error
   if known and not scaled:
     raise ValueError(f"{name}: normalize_images=False, expected True")
 
@@ -202,7 +204,14 @@ def _weights(arrays: dict[str, np.ndarray], name: str, sha256: str) -> Weights:
       or not all(np.issubdtype(a.dtype, np.floating) for a in (kernel, bias))
     ):
       raise ValueError(f"{name}: no layer {key} of a convolutional PPO policy")
-    return kernel.astype(np.float32), bias.astype(np.float32)
+    # Weights alone do not tell how much memory it takes to play.
+    if 0 in kernel.shape or len(bias) > MOST_UNITS:
+      raise ValueError(
+        f"{name}: layer {key} of shape {list(kernel.shape)}, expected 1 to "
+        f"{MOST_UNITS} units"
+      )
+    with np.errstate(over="ignore"):  # what becomes infinite is refused below
+      return kernel.astype(np.float32), bias.astype(np.float32)
 
   convolutions = tuple(layer(f"{prefix}.cnn.{i}", 4) for i in (0, 2, 4))
   linear = layer(f"{prefix}.linear.0", 2)

@@ -1,40 +1,22 @@
 """State dictionaries of PyTorch files, read without PyTorch.
 
-Such a file is a zip archive of raw tensors and one pickle that names them.
-The pickle is not unpickled: the few opcodes that a dictionary of tensors needs
-are interpreted here, and the names of functions in it are only compared. No
-other opcode, name or call is accepted, so nothing in the file can run.
+Such a file is a zip archive of raw tensors and one pickle that names them,
+none of them compressed. The pickle is interpreted by `torch_pickles`, and
+nothing in the file can run.
 """
 
 from collections.abc import Iterator
 from collections.abc import Sequence
-import dataclasses
 import math
-import pickletools
 from typing import Any
 
 import numpy as np
 
+from data_tools import torch_pickles
 from data_tools import zip_files
 
 MOST_PICKLE_BYTES = 4 << 20
-MOST_TENSORS = 10_000
-MOST_RANK = 8
 MOST_BYTES = 512 << 20  # of all tensors and their storages together
-
-_DTYPES: dict[str, np.dtype] = {
-  "torch FloatStorage": np.dtype("<f4"),
-  "torch DoubleStorage": np.dtype("<f8"),
-  "torch HalfStorage": np.dtype("<f2"),
-  "torch LongStorage": np.dtype("<i8"),
-  "torch IntStorage": np.dtype("<i4"),
-  "torch ByteStorage": np.dtype("u1"),
-  "torch BoolStorage": np.dtype("?"),
-}
-_ORDERED_DICT = "collections OrderedDict"
-_TENSOR = "torch._utils _rebuild_tensor_v2"
-_PARAMETER = "torch._utils _rebuild_parameter"
-_ALLOWED = {_ORDERED_DICT, _TENSOR, _PARAMETER, *_DTYPES}
 
 
 def read_state_dict(
@@ -49,9 +31,9 @@ def read_state_dict(
   Raises:
     ValueError: damaged, too large, or it holds anything but named tensors.
   """
-  with zip_files.Archive(source, name) as archive:
+  with zip_files.Archive(source, name, deflated=False) as archive:
     folder, pickle = _find_pickle(archive)
-    table = _interpret(pickle, archive.name, _Machine())
+    table = torch_pickles.interpret(pickle, archive.name)
     return dict(_read_tensors(archive, folder, table))
 
 
@@ -68,27 +50,30 @@ def read_checkpoint(
     name: what messages call it.
 
   Returns:
-    Tensors by `part.name`, and the finite numbers that the checkpoint itself
-    holds, such as its epoch.
+    Tensors by `part.name`, and the finite numbers by name that the checkpoint
+    itself holds, such as its epoch: floats, and integers of 8 bytes. Their
+    names are whatever the file says.
 
   Raises:
     ValueError: as in `read_state_dict`, or a part is not there.
   """
-  with zip_files.Archive(source, name) as archive:
+  with zip_files.Archive(source, name, deflated=False) as archive:
     folder, pickle = _find_pickle(archive)
-    whole = _interpret(pickle, archive.name, _NestedMachine())
+    whole = torch_pickles.interpret(pickle, archive.name, nested=True)
     table: dict[str, Any] = {}
     for part in parts:
       if not isinstance(whole.get(part), dict):
-        found = sorted(map(str, whole))[:10]
+        found = ", ".join(zip_files.shown(str(key)) for key in [*whole][:10])
         raise ValueError(
-          f"{archive.name}: no state dictionary {part!r} in {found}"
+          f"{archive.name}: no state dictionary {part!r} in [{found}]"
         )
       table |= {f"{part}.{key}": value for key, value in whole[part].items()}
     numbers = {
-      str(key): value
+      key: value
       for key, value in whole.items()
-      if isinstance(value, int | float) and math.isfinite(value)
+      if isinstance(key, str)
+      and type(value) in (int, float)  # truth values are no numbers
+      and math.isfinite(value)
     }
     return dict(_read_tensors(archive, folder, table)), numbers
 
@@ -105,186 +90,17 @@ def _find_pickle(archive: zip_files.Archive) -> tuple[str, bytes]:
   return folder, archive.read(pickles[0], MOST_PICKLE_BYTES)
 
 
-@dataclasses.dataclass(frozen=True)
-class _Global:
-  name: str  # "module name", in `_ALLOWED`
-
-
-@dataclasses.dataclass(frozen=True)
-class _Storage:
-  key: str
-  dtype: np.dtype
-  length: int
-
-
-@dataclasses.dataclass(frozen=True)
-class _Tensor:
-  storage: _Storage
-  offset: int
-  shape: tuple[int, ...]
-  stride: tuple[int, ...]
-
-
-class _Refused(ValueError):
-  """Something in the pickle that a state dictionary does not need."""
-
-
-_MARK = object()
-
-
-def _interpret(data: bytes, name: str, machine: "_Machine") -> dict[str, Any]:
-  """The dictionary that a pickle describes, tensors as `_Tensor`."""
-  try:
-    for opcode, argument, _ in pickletools.genops(data):
-      machine.run(opcode.name, argument)
-  except _Refused as error:
-    raise ValueError(f"{name}: refused: {error}") from None
-  except Exception as error:  # a damaged pickle breaks anywhere
-    line = " ".join(str(error).split()) or type(error).__name__
-    raise ValueError(f"{name}: damaged pickle: {line}") from error
-  if not isinstance(machine.result, dict):
-    raise ValueError(f"{name}: refused: no dictionary of tensors")
-  return machine.result
-
-
-class _Machine:
-  """The opcodes of a pickled dictionary of tensors; no other is known."""
-
-  _KEYS: tuple[type, ...] = (str,)
-
-  def __init__(self) -> None:
-    self.result: Any = None
-    self._stack: list[Any] = []
-    self._memo: dict[int, Any] = {}
-
-  def run(self, opcode: str, argument: Any) -> None:
-    stack = self._stack
-    if opcode in _VALUES:
-      stack.append(argument)
-    elif opcode in _CONSTANTS:
-      stack.append(_CONSTANTS[opcode]())
-    elif opcode == "GLOBAL":
-      if argument not in _ALLOWED:
-        raise _Refused(f"the pickle names {argument.replace(' ', '.')!r}")
-      stack.append(_Global(argument))
-    elif opcode in ("BINPUT", "LONG_BINPUT"):
-      self._memo[argument] = stack[-1]
-    elif opcode in ("BINGET", "LONG_BINGET"):
-      stack.append(self._memo[argument])
-    elif opcode in _TUPLES:
-      self._tuple(_TUPLES[opcode])
-    elif opcode == "SETITEM":
-      self._set_items([stack.pop(-2), stack.pop()])
-    elif opcode == "SETITEMS":
-      self._set_items(self._to_mark())
-    elif opcode == "BINPERSID":
-      stack.append(_storage(stack.pop()))
-    elif opcode == "REDUCE":
-      arguments = stack.pop()
-      stack.append(_reduce(stack.pop(), arguments))
-    elif opcode == "BUILD":
-      stack.pop()  # attributes of the dictionary: versions of its modules
-      if not isinstance(stack[-1], dict):
-        raise _Refused("the pickle sets attributes of an object")
-    elif opcode == "STOP":
-      (self.result,) = stack
-    elif opcode != "PROTO":
-      raise _Refused(f"the pickle uses opcode {opcode}")
-
-  def _to_mark(self) -> list[Any]:
-    at = max(i for i, value in enumerate(self._stack) if value is _MARK)
-    values = self._stack[at + 1 :]
-    del self._stack[at:]
-    return values
-
-  def _tuple(self, length: int | None) -> None:
-    if length is None:
-      self._stack.append(tuple(self._to_mark()))
-    else:
-      values = self._stack[-length:]
-      del self._stack[-length:]
-      self._stack.append(tuple(values))
-
-  def _set_items(self, pairs: list[Any]) -> None:
-    table = self._stack[-1]
-    for key, value in zip(pairs[::2], pairs[1::2], strict=True):
-      if not isinstance(table, dict) or not isinstance(key, self._KEYS):
-        raise _Refused("a dictionary with keys that are no text")
-      table[key] = value
-
-
-class _NestedMachine(_Machine):
-  """Lists, fractions and numbered keys too, as optimisers' states have."""
-
-  _KEYS = (str, int)
-
-  def run(self, opcode: str, argument: Any) -> None:
-    stack = self._stack
-    if opcode == "EMPTY_LIST":
-      stack.append([])
-    elif opcode == "BINFLOAT":
-      stack.append(argument)
-    elif opcode in ("APPEND", "APPENDS"):
-      values = [stack.pop()] if opcode == "APPEND" else self._to_mark()
-      if not isinstance(stack[-1], list):
-        raise _Refused("the pickle appends to what is no list")
-      stack[-1].extend(values)
-    else:
-      super().run(opcode, argument)
-
-
-_VALUES = ("BINUNICODE", "BININT", "BININT1", "BININT2", "LONG1")
-_CONSTANTS: dict[str, Any] = {
-  "NONE": lambda: None,
-  "NEWTRUE": lambda: True,
-  "NEWFALSE": lambda: False,
-  "EMPTY_TUPLE": tuple,
-  "EMPTY_DICT": dict,
-  "MARK": lambda: _MARK,
-}
-_TUPLES = {"TUPLE": None, "TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
-
-
-def _storage(identity: Any) -> _Storage:
-  match identity:
-    case ("storage", _Global(name), str(key), str(), int(length)):
-      if name in _DTYPES and key.isascii() and key.isdigit():
-        return _Storage(key, _DTYPES[name], length)
-  raise _Refused("a storage of a kind that is not known")
-
-
-def _reduce(function: Any, arguments: Any) -> Any:
-  """What the three calls of a state dictionary give; no other is known."""
-  match function, arguments:
-    case _Global("collections OrderedDict"), ():
-      return {}
-    case _Global("torch._utils _rebuild_parameter"), (_Tensor() as data, *_):
-      return data
-    case (
-      _Global("torch._utils _rebuild_tensor_v2"),
-      (_Storage() as storage, int(offset), tuple(shape), tuple(stride), *_),
-    ):
-      numbers = (offset, *shape, *stride)
-      if (
-        len(shape) != len(stride)
-        or len(shape) > MOST_RANK
-        or not all(isinstance(n, int) and 0 <= n < 1 << 48 for n in numbers)
-      ):
-        raise _Refused("a tensor with a malformed shape")
-      return _Tensor(storage, offset, shape, stride)
-  raise _Refused("a call that builds no tensor")
-
-
 def _read_tensors(
   archive: zip_files.Archive, folder: str, table: dict[str, Any]
 ) -> Iterator[tuple[str, np.ndarray]]:
-  if len(table) > MOST_TENSORS:
+  if len(table) > torch_pickles.MOST_TENSORS:
     raise ValueError(f"{archive.name}: {len(table)} tensors, too many")
   left = MOST_BYTES
   storages: dict[str, bytes] = {}  # tensors may share one
   for name, tensor in table.items():
-    if not isinstance(tensor, _Tensor):
-      raise ValueError(f"{archive.name}: refused: {name!r} is no tensor")
+    called = zip_files.shown(name)
+    if not isinstance(tensor, torch_pickles.Tensor):
+      raise ValueError(f"{archive.name}: refused: {called} is no tensor")
     storage, itemsize = tensor.storage, tensor.storage.dtype.itemsize
     entry = f"{folder}data/{storage.key}"
     left -= math.prod(tensor.shape) * itemsize
@@ -301,7 +117,7 @@ def _read_tensors(
     )
     empty = 0 in tensor.shape
     if length != storage.length or (not empty and last >= length):
-      raise ValueError(f"{archive.name}: {name!r} passes its storage's end")
+      raise ValueError(f"{archive.name}: {called} passes its storage's end")
     if empty:
       yield name, np.zeros(tensor.shape, storage.dtype)
       continue

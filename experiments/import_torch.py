@@ -28,6 +28,9 @@ _POLICY = cli.string("policy_file", None, "The policy's .pt; makes an agent.")
 _STOCH = cli.integer("category_num", 32, "Categorical variables.")
 _CLASSES = cli.integer("class_num", 32, "Classes of each.")
 
+_TOLD = ("epoch", "val_loss")  # numbers that are taken over
+_MOST_EPOCH = 1_000_000_000
+
 
 def main() -> None:
   """Reads and converts the files, then writes the run."""
@@ -39,7 +42,14 @@ def main() -> None:
   arrays, numbers = torch_files.read_checkpoint(
     path, published.WORLD_MODEL_PARTS
   )
-  sizes = published.world_model_sizes(arrays, _STOCH.value, _CLASSES.value)
+  said = _named(path, _said, numbers)
+  sizes = _named(
+    path,
+    published.world_model_sizes,
+    arrays,
+    _STOCH.value,
+    _CLASSES.value,
+  )
   params = _named(path, published.world_model_params, sizes, arrays)
   config = presets.make("v2")
   values = config_lib.to_dict(config)
@@ -50,7 +60,7 @@ def main() -> None:
     arrays, _ = torch_files.read_checkpoint(
       _POLICY.value, published.POLICY_PARTS
     )
-    actor_critic = published.actor_critic_sizes(arrays)
+    actor_critic = _named(_POLICY.value, published.actor_critic_sizes, arrays)
     values["actor_critic"] = config_lib.to_dict(actor_critic)
     agent = _named(
       _POLICY.value,
@@ -68,17 +78,30 @@ def main() -> None:
       run.log(f"import: done already, {run.result}")
       return
     store = run.checkpoints()
-    epoch = numbers.get("epoch")
-    step = epoch if isinstance(epoch, int) and epoch >= 0 else 0
+    step = int(said.get("epoch", 0))
     store.save(step, items, {"step": step})
     store.wait()
     count = _parameters(params)
-    run.finish({"parameters": count, **numbers})
+    run.finish({"parameters": count, **said})
     run.log(
       f"import: {count} parameters of a world model"
       + (" and a policy" if _POLICY.value else "")
-      + "".join(f", {name} {value:g}" for name, value in numbers.items())
+      + "".join(f", {name} {value:g}" for name, value in said.items())
     )
+
+
+def _said(numbers: dict[str, int | float]) -> dict[str, int | float]:
+  """The epoch and the loss, as far as the file tells them.
+
+  Raises:
+    ValueError: no such epoch can have been.
+  """
+  epoch = numbers.get("epoch", 0)
+  if not isinstance(epoch, int) or not 0 <= epoch <= _MOST_EPOCH:
+    raise ValueError(
+      f"epoch: {epoch!r}, expected an integer of 0 to {_MOST_EPOCH}"
+    )
+  return {name: numbers[name] for name in _TOLD if name in numbers}
 
 
 def _named(path: str, convert: Any, *arguments: Any) -> Any:

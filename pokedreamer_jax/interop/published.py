@@ -48,6 +48,10 @@ _STAGES = range(1, len(v2.CHANNELS) + 1)
 # Rows and columns of the smallest picture.
 _GRID = (specs.FRAME_HEIGHT // v2.SHRINK, specs.FRAME_WIDTH // v2.SHRINK)
 _PLAIN, _FROM_PICTURE, _TO_PICTURE = range(3)
+# Largest size that is read from an array's shape: an array without elements
+# could tell any, and shapes are made of it before arrays are compared with
+# them.
+_MOST_SIZE = 1 << 14
 
 # Name in the checkpoint, place in our tree, one of the three above.
 _Entry = tuple[str, tuple[str, ...], int]
@@ -90,7 +94,7 @@ def world_model_params(
 
   Raises:
     ValueError: names are missing or unknown, an array has another shape than
-      `cfg` gives it, or a value is not finite.
+      `cfg` gives it, or a value is not finite as a float32.
   """
   shapes = jax.eval_shape(
     lambda: world_model.init(cfg, jax.random.key(0), None)
@@ -200,24 +204,30 @@ def _convert(entries: Iterable[_Entry], arrays: Arrays, shapes: Any) -> Any:
     shape = shapes
     for key in place:
       shape = shape[key]
-    _check(name, arrays[name], _published_shape(shape.shape))
+    array = _checked(name, arrays[name], _published_shape(shape.shape))
     node = tree
     for key in folders:
       node = node.setdefault(key, {})
-    node[leaf] = jnp.asarray(_rearrange(arrays[name], kind), jnp.float32)
+    node[leaf] = jnp.asarray(_rearrange(array, kind))
   return tree
 
 
-def _check(name: str, array: np.ndarray, expected: tuple[int, ...]) -> None:
+def _checked(
+  name: str, array: np.ndarray, expected: tuple[int, ...]
+) -> np.ndarray:
+  """The array as float32, if it may be taken."""
   if array.shape != expected or not np.issubdtype(array.dtype, np.floating):
     raise ValueError(
       f"{name}: {array.dtype}{list(array.shape)}, expected float32"
       f"{list(expected)}"
     )
+  with np.errstate(over="ignore"):  # refused in the next line
+    array = array.astype(np.float32)
   if not np.isfinite(array).all():
-    raise ValueError(f"{name}: a value is not finite")
+    raise ValueError(f"{name}: a value is not finite as a float32")
   if name.endswith(".running_var") and (array < 0).any():
     raise ValueError(f"{name}: below 0, not a variance")
+  return array
 
 
 def _published_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -243,7 +253,12 @@ def _size(arrays: Arrays, name: str, axis: int) -> int:
   array = arrays.get(name)
   if array is None or array.ndim <= axis:
     raise ValueError(f"{name}: missing, not a published checkpoint")
-  return int(array.shape[axis])
+  size = int(array.shape[axis])
+  if not 0 < size <= _MOST_SIZE:
+    raise ValueError(
+      f"{name}: axis {axis} has size {size}, expected 1 to {_MOST_SIZE}"
+    )
+  return size
 
 
 def _few(names: list[str]) -> str:

@@ -1,6 +1,7 @@
 import io
 import os
 import pickle
+import tracemalloc
 import zipfile
 
 import numpy as np
@@ -93,13 +94,18 @@ def test_a_foreign_colour_is_refused_with_file_and_index(
     ("actions", 8, r"actions\[7\] is 8, allowed are 0 to 7"),
     ("rewards", np.nan, r"rewards\[7\] is nan"),
     ("party_hps", -1, r"party_hps\[7\]"),
+    ("episode_starts", 2, r"episode_starts\[7\] is True"),
+    ("in_battles", 2, r"in_battles\[7\] .* bytes 0 and 1"),
   ],
 )
 def test_an_impossible_value_is_refused_with_its_index(
   tmp_path, name, value, message
 ):
   arrays = columns(12)
-  arrays[name][7] = value
+  if arrays[name].dtype == bool:  # whose assignment would tidy up
+    arrays[name].view(np.uint8)[7] = value
+  else:
+    arrays[name][7] = value
   write(tmp_path, 1, arrays)
   with pytest.raises(ValueError, match=message):
     _read_all(npz_files.find(tmp_path)[0])
@@ -186,6 +192,69 @@ def test_a_header_that_goes_on_for_ever_is_refused(tmp_path):
   long = b"\x93NUMPY\x02\x00" + (1 << 24).to_bytes(4, "little")
   _replace(path, "actions.npy", long + b" " * (1 << 24))
   with pytest.raises(ValueError, match="actions: no plain array"):
+    npz_files.find(tmp_path)
+
+
+def test_a_long_header_is_refused_before_it_is_unpacked(tmp_path):
+  path = write(tmp_path, 1, columns(2))
+  long = b"\x93NUMPY\x02\x00" + (1 << 25).to_bytes(4, "little")
+  _replace(path, "actions.npy", long + b" " * (1 << 25))
+  tracemalloc.start()
+  try:
+    with pytest.raises(ValueError, match="no plain array: a header of"):
+      npz_files.find(tmp_path)
+    assert tracemalloc.get_traced_memory()[1] < 4 << 20
+  finally:
+    tracemalloc.stop()
+
+
+_GOOD = "{'descr': '|u1', 'fortran_order': False, 'shape': (4,), }"
+
+
+@pytest.mark.parametrize(
+  "text",
+  [
+    "",
+    "(" * 4000,
+    "-" * 4000 + "1",
+    "{" * 4000,
+    "[" * 150 + "]" * 150,
+    _GOOD[:-3],
+    _GOOD.replace("4,", "1" * 4000),
+    _GOOD.replace("4,", "4 4"),
+    _GOOD.replace("4,", "-4,"),
+    _GOOD.replace("|u1", "|u9"),
+    _GOOD.replace("'|u1'", "[('a', '|u1')]"),
+    _GOOD.replace("False", "None"),
+    "\x1b[2J",
+  ],
+)
+def test_odd_headers_are_refused_in_one_line(tmp_path, text):
+  path = write(tmp_path, 1, columns(4))
+
+  def put(text):
+    data = len(text).to_bytes(2, "little") + text.encode()
+    _replace(path, "actions.npy", b"\x93NUMPY\x01\x00" + data + bytes(4))
+
+  put(_GOOD)  # as some write it, without the blanks at the end
+  assert npz_files.find(tmp_path)[0].steps == 4
+  put(text)
+  with pytest.raises(
+    ValueError, match=r"0001\.npz: actions: no plain"
+  ) as error:
+    npz_files.find(tmp_path)
+  assert str(error.value).isprintable() and len(str(error.value)) < 400
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_arrays_packed_by_other_methods_are_refused(tmp_path, method):
+  path = write(tmp_path, 1, columns(2))
+  with zipfile.ZipFile(path) as old:
+    entries = {name: old.read(name) for name in old.namelist()}
+  with zipfile.ZipFile(path, "w", method) as new:
+    for name, content in entries.items():
+      new.writestr(name, content)
+  with pytest.raises(ValueError, match=r"0001\.npz: entry .* is packed by"):
     npz_files.find(tmp_path)
 
 

@@ -150,6 +150,13 @@ def _write(path, **changes):
     ({"action_net__bias": lambda a: a.astype(np.int64)}, "no layer action_net"),
     ({"features_extractor__linear__0__weight": lambda a: a[:, 1:].copy()},
      "features fit no observation"),
+    # Not finite as float32; wide enough to fill the memory; without pixels.
+    ({"action_net__bias": lambda a: a.astype(float) + 1e200}, "not finite"),
+    ({"features_extractor__cnn__0__weight": lambda a: np.zeros((1025, 3, 1, 1)),
+      "features_extractor__cnn__0__bias": lambda a: np.zeros(1025)},
+     "shape .1025, 3, 1, 1., expected 1 to 1024"),
+    ({"features_extractor__cnn__0__weight": lambda a: a[:, :, :0].copy()},
+     "shape .4, 3, 0, 8., expected"),
   ],
 )  # fmt: skip
 def test_another_network_is_refused(tmp_path, changes, message):
@@ -178,6 +185,20 @@ def test_other_policies_are_refused(tmp_path):
     file.writestr("data", "{}")
   with pytest.raises(ValueError, match="no entry 'policy"):
     sb3_policy.read(path)
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2])
+def test_a_policy_may_be_deflated_and_packed_in_no_other_way(tmp_path, method):
+  path = fakes.policy_file(tmp_path / "p.zip", fakes.policy_arrays())
+  with zipfile.ZipFile(path) as old:
+    blob = old.read("policy.pth")
+  with zipfile.ZipFile(path, "w", method) as new:
+    new.writestr("policy.pth", blob)
+  if method == zipfile.ZIP_DEFLATED:
+    assert sb3_policy.read(path).num_actions == 8
+  else:
+    with pytest.raises(ValueError, match=r"p\.zip: entry .* is packed by"):
+      sb3_policy.read(path)
 
 
 def test_a_hostile_policy_is_refused_and_its_settings_stay_pickled(tmp_path):

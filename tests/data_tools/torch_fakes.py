@@ -77,14 +77,17 @@ def pickled(items):
   return head + pickle.MARK + body + pickle.SETITEMS
 
 
-def torch_file(data, storages, **entries):
-  """A PyTorch file of a pickle and raw storages by key."""
+def torch_file(data, storages, method=zipfile.ZIP_STORED, **entries):
+  """A PyTorch file of a pickle and raw storages by key.
+
+  The library stores everything; storages may be packed by another method.
+  """
   buffer = io.BytesIO()
-  with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as file:
+  with zipfile.ZipFile(buffer, "w") as file:
     file.writestr("archive/data.pkl", data)
     file.writestr("archive/byteorder", entries.get("byteorder", "little"))
     for key, raw in storages.items():
-      file.writestr(f"archive/data/{key}", raw)
+      file.writestr(f"archive/data/{key}", raw, method)
   return buffer.getvalue()
 
 

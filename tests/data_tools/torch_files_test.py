@@ -1,7 +1,10 @@
+import contextlib
 import io
 import os
 import pickle
+import signal
 import struct
+import tracemalloc
 import zipfile
 
 import numpy as np
@@ -110,6 +113,9 @@ def test_a_tensor_beyond_its_storage_is_refused(offset, shape, stride):
     ((2,), (-1,), "shape"),
     ((1,) * 9, (1,) * 9, "shape"),
     ((2, 2), (1,), "shape"),
+    # Without elements, but numpy makes no array of such a shape.
+    ((0, 1 << 40, 1 << 40), (1, 1, 1), "evil.pt: .*shape"),
+    ((1 << 40, 1 << 40), (0, 0), "shape"),
   ],
 )
 def test_odd_shapes_are_refused_without_the_memory(shape, stride, message):
@@ -117,14 +123,32 @@ def test_odd_shapes_are_refused_without_the_memory(shape, stride, message):
   items = {"a": fakes.tensor(stored, 0, shape, stride)}
   data = fakes.torch_file(fakes.state_dict(items), {"0": bytes(16)})
   with pytest.raises(ValueError, match=message):
-    torch_files.read_state_dict(data)
+    torch_files.read_state_dict(data, "evil.pt")
+
+
+def test_steps_over_the_end_of_memory_are_refused():
+  stored = fakes.storage("0", "float32", 4)
+  for shape, stride in (
+    ((1, 2), ((1 << 48) - 1, (1 << 48) - 1)),
+    ((2,) * 8, ((1 << 48) - 1,) * 8),
+  ):
+    items = {"a": fakes.tensor(stored, 0, shape, stride)}
+    data = fakes.torch_file(fakes.state_dict(items), {"0": bytes(16)})
+    with pytest.raises(ValueError, match=r"evil\.pt: 'a' passes"):
+      torch_files.read_state_dict(data, "evil.pt")
+  # Along an axis of one element no step is taken.
+  items = {"a": fakes.tensor(stored, 2, (1, 2), ((1 << 48) - 1, 1))}
+  data = fakes.torch_file(fakes.state_dict(items), {"0": bytes(16)})
+  assert torch_files.read_state_dict(data)["a"].shape == (1, 2)
 
 
 def test_a_storage_that_unpacks_to_too_much_is_refused(monkeypatch):
   monkeypatch.setattr(torch_files, "MOST_BYTES", 1 << 16)
   stored = fakes.storage("0", "float32", 1 << 20)
   items = {"a": fakes.tensor(stored, 0, (1,), (1,))}
-  data = fakes.torch_file(fakes.state_dict(items), {"0": bytes(4 << 20)})
+  data = fakes.torch_file(
+    fakes.state_dict(items), {"0": bytes(4 << 20)}, zipfile.ZIP_DEFLATED
+  )
   assert len(data) < 1 << 16  # small before it is unpacked
   with pytest.raises(ValueError, match="more than 0 MiB"):
     torch_files.read_state_dict(data)
@@ -210,6 +234,139 @@ def test_a_pickle_that_unpacks_to_too_much_is_refused(monkeypatch):
     torch_files.read_state_dict(fakes.torch_file(data, {}))
 
 
+@pytest.mark.parametrize(
+  "method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA]
+)
+def test_storages_and_pickles_that_are_packed_are_refused_unread(method):
+  stored = fakes.storage("0", "float32", 4 << 20)
+  items = {"a": fakes.tensor(stored, 0, (1,), (1,))}
+  state = fakes.state_dict(items)
+  packed = [fakes.torch_file(state, {"0": bytes(16 << 20)}, method)]
+  buffer = io.BytesIO()
+  with zipfile.ZipFile(buffer, "w", method) as file:
+    file.writestr("archive/data.pkl", bytes(16 << 20))
+  # The pickle says that it is small.
+  small = bytearray(buffer.getvalue())
+  struct.pack_into("<I", small, small.rindex(b"PK\1\2") + 24, 100)
+  packed.append(bytes(small))
+  tracemalloc.start()
+  try:
+    for data in packed:
+      with pytest.raises(ValueError, match=r"evil\.pt: entry .* is packed"):
+        torch_files.read_state_dict(data, "evil.pt")
+    assert tracemalloc.get_traced_memory()[1] < 4 << 20
+  finally:
+    tracemalloc.stop()
+
+
+@contextlib.contextmanager
+def _within(seconds):
+  """Fails after so many seconds of this process, however slow the machine."""
+
+  def fail(signal_number, frame):
+    pytest.fail(f"not done after {seconds} s")  # no `Exception`: not caught
+
+  before = signal.signal(signal.SIGVTALRM, fail)
+  signal.setitimer(signal.ITIMER_VIRTUAL, seconds)
+  try:
+    yield
+  finally:
+    signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+    signal.signal(signal.SIGVTALRM, before)
+
+
+_MANY = 100_000
+_ENTRY = fakes.text("a") + pickle.NONE + pickle.SETITEM
+_KEPT = (
+  pickle.MARK
+  + fakes.text("storage")
+  + fakes.name("torch", "FloatStorage")
+  + fakes.text("1" * (1 << 20))
+  + fakes.text("cpu")
+  + fakes.number(1)
+  + pickle.TUPLE
+  + pickle.BINPUT
+  + b"\0"
+)
+
+
+@pytest.mark.parametrize(
+  "body, message",
+  [
+    # Every mark above a high stack.
+    (pickle.NONE * _MANY + (pickle.MARK + pickle.TUPLE) * _MANY, "damaged"),
+    (pickle.MARK * _MANY + pickle.TUPLE * _MANY, "no dictionary"),
+    (pickle.NONE + pickle.TUPLE1 * _MANY, "no dictionary"),
+    # A name of a million digits, looked at again and again.
+    (_KEPT + (pickle.BINPERSID + pickle.BINGET + b"\0") * _MANY, "storage"),
+    (pickle.NONE * (1 << 20), "instructions"),
+    (pickle.EMPTY_DICT + fakes.text("a" * 257) + _ENTRY[-2:], "a key of 257"),
+    (
+      pickle.EMPTY_DICT
+      + b"".join(fakes.text(f"{n}") + _ENTRY[-2:] for n in range(10_001)),
+      "more than 10000 entries",
+    ),
+  ],
+)
+def test_no_pickle_takes_long(body, message):
+  data = fakes.torch_file(b"\x80\x02" + body + pickle.STOP, {})
+  with _within(20), pytest.raises(ValueError, match=f"evil.pt: .*{message}"):
+    torch_files.read_checkpoint(data, ("first",), "evil.pt")
+
+
+@pytest.mark.parametrize(
+  "body, message",
+  [
+    (pickle.BINGET + b"\7", "recalls 7, which it never kept"),
+    (pickle.LONG_BINGET + b"\7\0\0\1", "recalls 16777223"),
+    (pickle.LONG1 + b"\x09" + b"\xff" * 8 + b"\x7f", "a number of more than 8"),
+    (pickle.LONG4 + struct.pack("<i", 1 << 10) + b"\x7f" * 1024, "LONG4"),
+    (pickle.MARK + pickle.EMPTY_DICT, "within a mark"),
+    (pickle.NONE + pickle.TUPLE3, "a tuple of more than there is"),
+    (pickle.TUPLE, "damaged"),
+    (pickle.SETITEM, "damaged"),
+    (pickle.BINPUT + b"\0", "damaged"),
+    (pickle.EMPTY_LIST + pickle.NONE + pickle.NONE + pickle.SETITEM, "keys"),
+    (b"Pname\n", "opcode PERSID"),
+    (fakes.text("x") + pickle.BINPERSID, "storage"),
+    (pickle.MEMOIZE, "opcode MEMOIZE"),
+    (pickle.FRAME + bytes(8), "opcode FRAME"),
+    (pickle.SHORT_BINUNICODE + b"\1a", "opcode SHORT_BINUNICODE"),
+    (pickle.NEXT_BUFFER, "opcode NEXT_BUFFER"),
+    (pickle.BINUNICODE8 + struct.pack("<Q", 1 << 62) + b"a", "damaged"),
+    (pickle.BYTEARRAY8 + struct.pack("<Q", 1 << 62) + b"a", "damaged"),
+    (pickle.INT + b"9" * 100_000 + b"\n", "damaged"),
+    (b"\xff", "damaged"),
+    (fakes.name("\x1b[2J" + "long" * 1000, "name"), "the pickle names"),
+  ],
+)
+def test_odd_instructions_end_in_one_line_that_names_the_file(body, message):
+  data = fakes.torch_file(b"\x80\x02" + body + pickle.STOP, {})
+  with pytest.raises(ValueError, match=f"^evil.pt: .*{message}") as error:
+    torch_files.read_checkpoint(data, ("first",), "evil.pt")
+  assert str(error.value).isprintable() and len(str(error.value)) < 400
+
+
+def test_a_dictionary_that_holds_itself_is_refused():
+  kept = pickle.BINPUT + b"\0"
+  itself = fakes.text("a") + pickle.BINGET + b"\0" + pickle.SETITEM
+  body = b"\x80\x02" + pickle.EMPTY_DICT + kept + itself + pickle.STOP
+  data = fakes.torch_file(body, {})
+  for read in (
+    lambda: torch_files.read_state_dict(data, "evil.pt"),
+    lambda: torch_files.read_checkpoint(data, ("a",), "evil.pt"),
+  ):
+    with pytest.raises(ValueError, match=r"evil\.pt: refused: .* is no tensor"):
+      read()
+
+
+def test_only_finite_numbers_of_a_checkpoint_that_have_a_name_are_told():
+  most = pickle.LONG1 + b"\x08" + b"\xff" * 7 + b"\x7f"
+  _, data = _checkpoint(most=most, true=pickle.NEWTRUE, text=fakes.text("x"))
+  _, numbers = torch_files.read_checkpoint(data, ("first",))
+  assert numbers == {"most": (1 << 63) - 1}
+
+
 def test_damaged_files_end_in_one_line_that_names_them():
   whole = fakes.save({"a": np.arange(4, dtype=np.float32)})
   for data in (b"", b"text", whole[:-30], whole[: len(whole) // 2]):
@@ -227,6 +384,22 @@ def test_damaged_files_end_in_one_line_that_names_them():
   raw[at + 5] ^= 1
   with pytest.raises(ValueError, match="CRC"):
     torch_files.read_state_dict(bytes(raw))
+
+
+def test_no_changed_byte_raises_anything_else():
+  _, data = _checkpoint(epoch=fakes.number(3))
+  rng = np.random.default_rng(0)
+  read = 0
+  for _ in range(400):
+    changed = bytearray(data)
+    for at in rng.integers(len(changed), size=rng.integers(1, 4)):
+      changed[at] = rng.choice([0, 1, 0x7F, 0xFF, rng.integers(256)])
+    try:
+      torch_files.read_checkpoint(bytes(changed), ("first",), "evil.pt")
+      read += 1
+    except ValueError as error:
+      assert str(error).startswith("evil.pt: ") and "\n" not in str(error)
+  assert 0 < read < 400
 
 
 @pytest.mark.parametrize("cut", [3, 20, 60, 90])

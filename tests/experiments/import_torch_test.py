@@ -9,6 +9,7 @@ import sys
 from absl import flags
 from absl.testing import flagsaver
 import chex
+import jax
 import numpy as np
 import pytest
 
@@ -52,6 +53,9 @@ def _others():
     "optimizer_state_dict": torch_fakes.pickled(optimiser),
     "epoch": torch_fakes.number(7),
     "val_loss": loss,
+    # Numbers that nobody asks for, under names that are not theirs to take.
+    "parameters": torch_fakes.number(3),
+    "\x1b[2J": torch_fakes.number(4),
   }
 
 
@@ -91,6 +95,10 @@ def test_a_world_model_is_a_run_directory(imported):
   assert inputs.fingerprint(imported)["step"] == 7
   result = run_directory.read_result(imported)
   assert (result["epoch"], result["val_loss"]) == (7, 0.125)
+  assert set(result) == {"parameters", "epoch", "val_loss"}
+  weights = {k: v for k, v in expected.items() if k != "batch_stats"}
+  count = sum(leaf.size for leaf in jax.tree.leaves(weights))
+  assert result["parameters"] == count > 3
   config = json.loads((imported / "config.json").read_text())
   assert len(config["imported"]["world_model_file"]) == 64
 
@@ -160,6 +168,36 @@ def test_other_files_and_sizes_are_refused(files, tmp_path, name, message):
       import_torch.main()
   assert "\n" not in str(error.value)
   assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+  "changes, epoch, message",
+  [
+    ({}, 1 << 62, "epoch: 4611686018427387904, expected an integer of 0"),
+    ({}, -1, "epoch: -1, expected"),
+    # Sizes that no checkpoint has, told by arrays without elements.
+    ({"rssm_cell_state_dict.gru_cell.weight_hh": (0, 1 << 40)}, 7, "axis 1"),
+    ({"encoder_state_dict.conv1.weight": (0,)}, 7, "axis 0 has size 0"),
+  ],
+)
+def test_numbers_and_sizes_out_of_all_bounds_are_refused(
+  tmp_path, changes, epoch, message
+):
+  empty = {name: np.zeros(shape, np.float32) for name, shape in changes.items()}
+  data = torch_fakes.save_checkpoint(
+    reference.world_model_arrays() | empty, epoch=torch_fakes.number(epoch)
+  )
+  (tmp_path / "evil.pt").write_bytes(data)
+  flags.FLAGS.mark_as_parsed()
+  given = {
+    "world_model_file": str(tmp_path / "evil.pt"),
+    "workdir": str(tmp_path / "run"),
+  }
+  with flagsaver.flagsaver(**given):
+    with pytest.raises(ValueError, match=f"evil.pt: .*{message}") as error:
+      import_torch.main()
+  assert str(error.value).isprintable()
+  assert not (tmp_path / "run").exists()
 
 
 def test_policies_are_not_trained_on_it(imported, tmp_path):

@@ -204,6 +204,8 @@ _WEIGHT = "encoder_state_dict.conv2.weight"
       {**_ARRAYS, _WEIGHT: _ARRAYS[_WEIGHT] * np.float32(np.nan)},
       "not finite",
     ),
+    # Finite until it becomes float32.
+    ({**_ARRAYS, _WEIGHT: _ARRAYS[_WEIGHT].astype(float) + 1e200}, "finite"),
     (
       {**_ARRAYS, "decoder_state_dict.res1.bn1.running_var": -np.ones(2, "f4")},
       "running_var: below 0",
@@ -214,6 +216,14 @@ def test_what_is_not_published_is_named(arrays, message):
   with pytest.raises(ValueError, match=message) as error:
     published.world_model_params(_CFG, arrays)
   assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("size", [0, 1 << 15, 1 << 40])
+def test_a_size_that_an_empty_array_tells_is_refused(size):
+  name = "rssm_cell_state_dict.gru_cell.weight_hh"
+  arrays = {**_ARRAYS, name: np.zeros((0, size), np.float32)}
+  with pytest.raises(ValueError, match=f"{name}: axis 1 has size {size}, exp"):
+    published.world_model_config(arrays, reference.STOCH, reference.CLASSES)
 
 
 def test_another_number_of_classes_is_refused():
