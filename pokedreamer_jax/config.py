@@ -101,7 +101,10 @@ class TrainConfig:
         + ", ".join(PARAMETER_NAMES)
       )
     if not 0 <= self.burn_in < self.seq_len:
-      raise ValueError(f"train.burn_in: {self.burn_in}, expected 0..seq_len-1")
+      raise ValueError(
+        f"train.burn_in: {self.burn_in}, expected 0..seq_len-1, with "
+        f"train.seq_len {self.seq_len}"
+      )
     if not 0.0 <= self.decay_share <= 1.0:
       raise ValueError(f"train.decay_share: {self.decay_share}, expected 0..1")
 

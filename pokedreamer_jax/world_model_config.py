@@ -115,7 +115,7 @@ class WorldModelConfig:
     if self.family == "v2" and self.ram != "off":
       raise ValueError(
         f"world_model.ram: {self.ram!r}, family v2 has no RAM tokens, "
-        "expected 'off' (set it before the family)"
+        "expected 'off'"
       )
     if self.family == "v2" and self.compute_dtype != "float32":
       raise ValueError(
