@@ -36,13 +36,12 @@ def world_model_loss(
   key: jax.Array,
   batch: world_model.Batch,
   step: jax.Array | int,
-  decode_rows: int,
   burn_in: int = 0,
 ) -> tuple[jax.Array, tuple[losses.Metrics, world_model.Params]]:
   """The loss of one update; mixes streams, in BatchNorm and in means.
 
   BatchNorm takes the statistics of all `B * T` frames encoded, and of all
-  rows decoded.
+  `B * (T - burn_in)` decoded: unlike in family v3, that is always every row.
 
   Args:
     cfg: sizes, balance and temperatures.
@@ -50,13 +49,11 @@ def world_model_loss(
     key: typed PRNG key; consumed.
     batch: fields `[B, T, ...]` and `first_action_tm1` `[B]`.
     step: updates done before, for the temperature.
-    decode_rows: rows decoded, drawn at random where it is not all of them.
     burn_in: first rows of each window that carry no loss.
 
   Returns:
     Scalar loss; scalar metrics and the new running averages.
   """
-  observe_key, rows_key = jax.random.split(key)
   rgb = frames.to_rgb(jnp.asarray(batch["frame"]))
   embed, encoder_stats = world_model_v2.apply_training(
     cfg, params, "encoder", rgb
@@ -68,19 +65,15 @@ def world_model_loss(
       world_model_v2.cell(cfg).sample_stochastic, temperature=temperature_now
     )
   seen = world_model.observe(
-    cfg, params, observe_key, batch, draw=draw, embed=embed
+    cfg, params, key, batch, draw=draw, embed=embed
   )
   batch, seen = losses.after_burn_in(batch, seen, burn_in)
   feat = world_model.features(seen.state)
 
-  rows = batch["is_first"].size
-  chosen = jnp.arange(rows)
-  if decode_rows < rows:
-    chosen = jax.random.permutation(rows_key, rows)[:decode_rows]
   shown, decoder_stats = world_model_v2.apply_training(
-    cfg, params, "decoder", feat.reshape(rows, -1)[chosen]
+    cfg, params, "decoder", feat
   )
-  target = rgb[:, burn_in:].reshape(rows, *rgb.shape[2:])[chosen]
+  target = rgb[:, burn_in:]
   total, metrics = _loss(cfg, params, batch, seen, shown, target)
   metrics["sampling/temperature"] = temperature_now
   stats = {"encoder": encoder_stats, "decoder": decoder_stats}

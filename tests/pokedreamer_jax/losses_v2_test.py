@@ -25,11 +25,9 @@ def _batch(seed=0):
   return fakes.on_device(fakes.windows(2, 4, seed))
 
 
-def _training(cfg, rows=8, burn_in=0):
+def _training(cfg, burn_in=0):
   def run(params, batch, step):
-    return losses_v2.world_model_loss(
-      cfg, params, _KEY, batch, step, rows, burn_in
-    )
+    return losses_v2.world_model_loss(cfg, params, _KEY, batch, step, burn_in)
 
   return run
 
@@ -170,7 +168,7 @@ def test_without_a_temperature_the_sampler_is_the_plain_one(monkeypatch):
 def test_rows_of_the_burn_in_carry_no_loss():
   batch, params = _batch(), _params()
   terms = batch["reward_terms"]
-  run = fakes.jit(_training(_CFG, 4, burn_in=2))
+  run = fakes.jit(_training(_CFG, burn_in=2))
   early, late, as_it_is = (
     run(params, {**batch, "reward_terms": changed}, 0)[0]
     for changed in (terms.at[:, :2].add(9.0), terms.at[:, 2:].add(9.0), terms)
