@@ -37,6 +37,7 @@ def world_model_loss(
   batch: world_model.Batch,
   step: jax.Array | int,
   burn_in: int = 0,
+  spread: losses.SpreadFn = lambda windows: windows,
 ) -> tuple[jax.Array, tuple[losses.Metrics, world_model.Params]]:
   """The loss of one update; mixes streams, in BatchNorm and in means.
 
@@ -50,6 +51,8 @@ def world_model_loss(
     batch: fields `[B, T, ...]` and `first_action_tm1` `[B]`.
     step: updates done before, for the temperature.
     burn_in: first rows of each window that carry no loss.
+    spread: keeps the windows to decode shared out over devices
+      (`mesh.spread`); BatchNorm takes the statistics of all of them.
 
   Returns:
     Scalar loss; scalar metrics and the new running averages.
@@ -64,16 +67,14 @@ def world_model_loss(
     draw = functools.partial(
       world_model_v2.cell(cfg).sample_stochastic, temperature=temperature_now
     )
-  seen = world_model.observe(
-    cfg, params, key, batch, draw=draw, embed=embed
-  )
+  seen = world_model.observe(cfg, params, key, batch, draw=draw, embed=embed)
   batch, seen = losses.after_burn_in(batch, seen, burn_in)
   feat = world_model.features(seen.state)
 
+  feat, target = spread((feat, rgb[:, burn_in:]))
   shown, decoder_stats = world_model_v2.apply_training(
     cfg, params, "decoder", feat
   )
-  target = rgb[:, burn_in:]
   total, metrics = _loss(cfg, params, batch, seen, shown, target)
   metrics["sampling/temperature"] = temperature_now
   stats = {"encoder": encoder_stats, "decoder": decoder_stats}

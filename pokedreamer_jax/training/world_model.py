@@ -145,7 +145,9 @@ def _loss(cfg, params, key, batch, step, spread):
   shared = (cfg.world_model, params, key, batch)
   burn_in = cfg.train.burn_in
   if cfg.world_model.family == "v2":
-    total, (metrics, stats) = losses_v2.world_model_loss(*shared, step, burn_in)
+    total, (metrics, stats) = losses_v2.world_model_loss(
+      *shared, step, burn_in, spread
+    )
     return total, (metrics, {world_model_v2.BATCH_STATS: stats})
   rows = cfg.train.batch_size * (cfg.train.seq_len - burn_in)
   decode_rows = min(cfg.train.decode_rows or rows, rows)
