@@ -23,7 +23,7 @@ from pokedreamer_jax import world_model_v2
 def temperature(
   cfg: world_model_config.WorldModelConfig, step: jax.Array | int
 ) -> jax.Array:
-  """Of the Gumbel-softmax at an update, float32 scalar."""
+  """Of the Gumbel-softmax while it is in use, at an update; float32 scalar."""
   passed = jnp.asarray(step, jnp.float32) / max(cfg.temperature_steps, 1)
   share = jnp.clip(passed, 0.0, 1.0)
   span = cfg.temperature_end - cfg.temperature_start
@@ -61,12 +61,7 @@ def world_model_loss(
   embed, encoder_stats = world_model_v2.apply_training(
     cfg, params, "encoder", rgb
   )
-  temperature_now = temperature(cfg, step)
-  draw = sampling.straight_through
-  if cfg.temperature_start > 0.0:
-    draw = functools.partial(
-      world_model_v2.cell(cfg).sample_stochastic, temperature=temperature_now
-    )
+  draw, sampling_metrics = _draw(cfg, step)
   seen = world_model.observe(cfg, params, key, batch, draw=draw, embed=embed)
   batch, seen = losses.after_burn_in(batch, seen, burn_in)
   feat = world_model.features(seen.state)
@@ -76,7 +71,7 @@ def world_model_loss(
     cfg, params, "decoder", feat
   )
   total, metrics = _loss(cfg, params, batch, seen, shown, target)
-  metrics["sampling/temperature"] = temperature_now
+  metrics |= sampling_metrics
   stats = {"encoder": encoder_stats, "decoder": decoder_stats}
   return total, (metrics, stats)
 
@@ -112,6 +107,26 @@ def validation_loss(
   )
   target = frames.to_rgb(jnp.asarray(batch["frame"]))
   return _loss(cfg, params, batch, seen, shown, target)[1]
+
+
+def _draw(cfg, step):
+  """How an update draws latents, and the temperature where one is in use."""
+  stochastic = world_model_v2.cell(cfg).sample_stochastic
+  plain: world_model.DrawFn = sampling.straight_through
+  if cfg.annealed == "most_likely":
+    plain = functools.partial(stochastic, most_likely=True)
+  if cfg.temperature_start == 0.0:
+    return plain, {}
+  now = temperature(cfg, step)
+  gumbel = functools.partial(stochastic, temperature=now)
+  if cfg.annealed == "gumbel":
+    return gumbel, {"sampling/temperature": now}
+  over = jnp.asarray(step) >= cfg.temperature_steps
+
+  def draw(key, log_probs):  # one of the two is used, so the key is used once
+    return jnp.where(over, plain(key, log_probs), gumbel(key, log_probs))
+
+  return draw, {"sampling/temperature": jnp.where(over, 0.0, now)}
 
 
 def _loss(cfg, params, batch, seen, shown, target):

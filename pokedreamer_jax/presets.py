@@ -173,7 +173,7 @@ def _v2() -> config_lib.Config:
       hidden=512,
       temperature_start=1.0,
       temperature_end=0.5,
-      temperature_steps=10_000,
+      temperature_steps=5000,
     ),
     train=config_lib.TrainConfig(
       batch_size=4,
