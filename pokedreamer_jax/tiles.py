@@ -34,6 +34,14 @@ class TileTable:
     return self.words.shape[0]
 
 
+def shapes(vocab: int) -> TileTable:
+  """Shapes and dtypes of a dictionary of `vocab` tiles."""
+  return TileTable(
+    words=jax.ShapeDtypeStruct((vocab, frames.WORDS), jnp.uint32),
+    hashes=jax.ShapeDtypeStruct((vocab,), jnp.uint32),
+  )
+
+
 def build(packed_batches: Iterable[np.ndarray], vocab: int) -> TileTable:
   """Counts tiles over frames and keeps the `vocab` most frequent.
 

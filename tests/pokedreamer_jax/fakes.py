@@ -140,11 +140,9 @@ def params(
 
 def state_shapes(cfg: config_lib.Config) -> training.TrainState:
   """Shapes and dtypes of a train state; nothing is compiled."""
-  known = table(cfg.world_model.tile_vocab)
-  init = functools.partial(world_model.init, cfg.world_model)
-  params = jax.eval_shape(init, jax.random.key(0), known)
   return jax.eval_shape(
-    functools.partial(training.init_state, cfg.train), params
+    functools.partial(training.init_state, cfg.train),
+    world_model.shapes(cfg.world_model),
   )
 
 
