@@ -141,7 +141,8 @@ def test_playing_reads_no_byte_of_the_decoder(tmp_path, family):
       actions = player.act(
         rows, np.zeros(4, np.uint8), np.linspace(0.1, 0.9, 4) + 0.01 * seed
       )
-      acted.append((actions, player._state.model))
+      # Copied: the next step uses the state up.
+      acted.append((actions, jax.tree.map(np.array, player._state.model)))
       rows = rows | {"is_first": np.zeros(4, bool)}
     rows = rows | {"is_first": np.array([True] * 4)}
   chex.assert_trees_all_equal(acted[:3], acted[3:])
