@@ -36,9 +36,11 @@ class TileTable:
 
 def shapes(vocab: int) -> TileTable:
   """Shapes and dtypes of a dictionary of `vocab` tiles."""
-  return TileTable(
-    words=jax.ShapeDtypeStruct((vocab, frames.WORDS), jnp.uint32),
-    hashes=jax.ShapeDtypeStruct((vocab,), jnp.uint32),
+  return jax.eval_shape(
+    lambda: TileTable(
+      words=jnp.zeros((vocab, frames.WORDS), jnp.uint32),
+      hashes=jnp.zeros((vocab,), jnp.uint32),
+    )
   )
 
 
