@@ -229,7 +229,7 @@ def _play(
       told = lambda done, _, bar=bar: bar.update(done)
       if directory:
         bar.compiling(about_s=10)
-        agent = inputs.load_agent(directory, _step(directory))
+        agent = inputs.load_player(directory, _step(directory))
         played[name] = play_episodes.play_learned(
           agent, setting, config.seed, config.evaluate.greedy, told
         )

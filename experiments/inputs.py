@@ -15,10 +15,10 @@ VALIDATION_LOSS = "val/loss/total"
 
 @dataclasses.dataclass(frozen=True)
 class Agent:
-  """Everything that acting needs, read from one run directory."""
+  """An actor and the world model it acts on, read from one run directory."""
 
   config: config_lib.Config
-  world_params: Any
+  world_params: Any  # whole, or `policy.acting_params` of a player
   actor_params: Any
 
 
@@ -232,14 +232,40 @@ def load_actor(directory: str, config: config_lib.Config) -> Any:
 def load_agent(directory: str, step: int | None = None) -> Agent:
   """The agent of a clone's or a policy's run directory; None is the latest.
 
+  With its whole world model, for dreams; `load_player` reads what acts.
+
   Raises:
     ValueError: the directory holds no checkpoint of an agent.
   """
+  return _load_agent(directory, step, load_config(directory), None)
+
+
+def load_player(directory: str, step: int | None = None) -> Agent:
+  """`load_agent` with the part of the world model alone that acting needs.
+
+  Decoder and heads are not read.
+
+  Raises:
+    ValueError: the directory holds no checkpoint of an agent, or one whose
+      sizes are not those of its configuration.
+  """
+  from pokedreamer_jax import policy
+  from pokedreamer_jax import world_model
+
+  config = load_config(directory)
+  cfg = config.world_model
+  needed = policy.acting_params(cfg, world_model.shapes(cfg))
+  return _load_agent(directory, step, config, needed)
+
+
+def _load_agent(directory, step, config, template):
   from pokedreamer_jax import checkpoints
 
   return Agent(
-    config=load_config(directory),
-    world_params=checkpoints.load_item(directory, "world_model", step),
+    config=config,
+    world_params=checkpoints.load_item(
+      directory, "world_model", step, template
+    ),
     actor_params=checkpoints.load_item(directory, "actor", step),
   )
 

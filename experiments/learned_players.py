@@ -96,7 +96,7 @@ def _sb3(path: str, most: bool, rom: Any, round_number: int | None):
 def _agent(directory: str, most: bool, rom: Any, round_number: int | None):
   note = inputs.check_rom(directory, rom)
   name = inputs.fingerprint(directory)
-  agent = inputs.load_agent(directory, name["step"])
+  agent = inputs.load_player(directory, name["step"])
 
   def make(count: int) -> AgentPlayer:
     return AgentPlayer(agent, count, most)

@@ -57,7 +57,9 @@ class TrainConfig:
   batch_size: int = 8  # windows
   seq_len: int = 16  # rows of a window
   burn_in: int = 0  # first rows that carry no loss
-  decode_rows: int = 32  # rows decoded per update; the rest only steer h
+  # Rows decoded per update, 0 for all; the rest only steer h. Family v2 always
+  # decodes all: BatchNorm takes its statistics of what is decoded.
+  decode_rows: int = 32
   learning_rate: float = 3e-3
   warmup_steps: int = 100
   decay_share: float = 0.4  # last share of the steps decays linearly to 0
@@ -81,10 +83,8 @@ class TrainConfig:
   refresh_every: int = 0  # train steps between looks at new data; 0: never
 
   def __post_init__(self):
-    bounds.at_least(self, 0, "cache_mib")
-    bounds.at_least(
-      self, 1, "steps", "batch_size", "decode_rows", "eval_windows"
-    )
+    bounds.at_least(self, 0, "cache_mib", "decode_rows")
+    bounds.at_least(self, 1, "steps", "batch_size", "eval_windows")
     bounds.at_least(self, 1, "log_every", "save_every")
     bounds.at_least(self, 0, "warmup_steps", "learning_rate", "refresh_every")
     bounds.at_least(self, 0, "epochs", "max_files", "eval_every")
@@ -101,7 +101,10 @@ class TrainConfig:
         + ", ".join(PARAMETER_NAMES)
       )
     if not 0 <= self.burn_in < self.seq_len:
-      raise ValueError(f"train.burn_in: {self.burn_in}, expected 0..seq_len-1")
+      raise ValueError(
+        f"train.burn_in: {self.burn_in}, expected 0..seq_len-1, with "
+        f"train.seq_len {self.seq_len}"
+      )
     if not 0.0 <= self.decay_share <= 1.0:
       raise ValueError(f"train.decay_share: {self.decay_share}, expected 0..1")
 

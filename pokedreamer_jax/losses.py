@@ -16,7 +16,7 @@ from pokedreamer_jax import world_model
 from pokedreamer_jax import world_model_config
 
 Metrics = dict[str, jax.Array]
-# A pytree of rows `[N, ...]` -> the same rows, shared out over devices.
+# A pytree of rows or windows `[N, ...]` -> the same, shared out over devices.
 SpreadFn = Callable[[Any], Any]
 
 

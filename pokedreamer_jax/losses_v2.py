@@ -23,7 +23,7 @@ from pokedreamer_jax import world_model_v2
 def temperature(
   cfg: world_model_config.WorldModelConfig, step: jax.Array | int
 ) -> jax.Array:
-  """Of the Gumbel-softmax at an update, float32 scalar."""
+  """Of the Gumbel-softmax while it is in use, at an update; float32 scalar."""
   passed = jnp.asarray(step, jnp.float32) / max(cfg.temperature_steps, 1)
   share = jnp.clip(passed, 0.0, 1.0)
   span = cfg.temperature_end - cfg.temperature_start
@@ -36,13 +36,13 @@ def world_model_loss(
   key: jax.Array,
   batch: world_model.Batch,
   step: jax.Array | int,
-  decode_rows: int,
   burn_in: int = 0,
+  spread: losses.SpreadFn = lambda windows: windows,
 ) -> tuple[jax.Array, tuple[losses.Metrics, world_model.Params]]:
   """The loss of one update; mixes streams, in BatchNorm and in means.
 
   BatchNorm takes the statistics of all `B * T` frames encoded, and of all
-  rows decoded.
+  `B * (T - burn_in)` decoded: unlike in family v3, that is always every row.
 
   Args:
     cfg: sizes, balance and temperatures.
@@ -50,39 +50,28 @@ def world_model_loss(
     key: typed PRNG key; consumed.
     batch: fields `[B, T, ...]` and `first_action_tm1` `[B]`.
     step: updates done before, for the temperature.
-    decode_rows: rows decoded, drawn at random where it is not all of them.
     burn_in: first rows of each window that carry no loss.
+    spread: keeps the windows to decode shared out over devices
+      (`mesh.spread`); BatchNorm takes the statistics of all of them.
 
   Returns:
     Scalar loss; scalar metrics and the new running averages.
   """
-  observe_key, rows_key = jax.random.split(key)
   rgb = frames.to_rgb(jnp.asarray(batch["frame"]))
   embed, encoder_stats = world_model_v2.apply_training(
     cfg, params, "encoder", rgb
   )
-  temperature_now = temperature(cfg, step)
-  draw = sampling.straight_through
-  if cfg.temperature_start > 0.0:
-    draw = functools.partial(
-      world_model_v2.cell(cfg).sample_stochastic, temperature=temperature_now
-    )
-  seen = world_model.observe(
-    cfg, params, observe_key, batch, draw=draw, embed=embed
-  )
+  draw, sampling_metrics = _draw(cfg, step)
+  seen = world_model.observe(cfg, params, key, batch, draw=draw, embed=embed)
   batch, seen = losses.after_burn_in(batch, seen, burn_in)
   feat = world_model.features(seen.state)
 
-  rows = batch["is_first"].size
-  chosen = jnp.arange(rows)
-  if decode_rows < rows:
-    chosen = jax.random.permutation(rows_key, rows)[:decode_rows]
+  feat, target = spread((feat, rgb[:, burn_in:]))
   shown, decoder_stats = world_model_v2.apply_training(
-    cfg, params, "decoder", feat.reshape(rows, -1)[chosen]
+    cfg, params, "decoder", feat
   )
-  target = rgb[:, burn_in:].reshape(rows, *rgb.shape[2:])[chosen]
   total, metrics = _loss(cfg, params, batch, seen, shown, target)
-  metrics["sampling/temperature"] = temperature_now
+  metrics |= sampling_metrics
   stats = {"encoder": encoder_stats, "decoder": decoder_stats}
   return total, (metrics, stats)
 
@@ -118,6 +107,26 @@ def validation_loss(
   )
   target = frames.to_rgb(jnp.asarray(batch["frame"]))
   return _loss(cfg, params, batch, seen, shown, target)[1]
+
+
+def _draw(cfg, step):
+  """How an update draws latents, and the temperature where one is in use."""
+  stochastic = world_model_v2.cell(cfg).sample_stochastic
+  plain: world_model.DrawFn = sampling.straight_through
+  if cfg.annealed == "most_likely":
+    plain = functools.partial(stochastic, most_likely=True)
+  if cfg.temperature_start == 0.0:
+    return plain, {}
+  now = temperature(cfg, step)
+  gumbel = functools.partial(stochastic, temperature=now)
+  if cfg.annealed == "gumbel":
+    return gumbel, {"sampling/temperature": now}
+  over = jnp.asarray(step) >= cfg.temperature_steps
+
+  def draw(key, log_probs):  # one of the two is used, so the key is used once
+    return jnp.where(over, plain(key, log_probs), gumbel(key, log_probs))
+
+  return draw, {"sampling/temperature": jnp.where(over, 0.0, now)}
 
 
 def _loss(cfg, params, batch, seen, shown, target):

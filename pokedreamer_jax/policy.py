@@ -17,6 +17,7 @@ from pokedreamer_jax import sampling
 from pokedreamer_jax import specs
 from pokedreamer_jax import world_model
 from pokedreamer_jax import world_model_config
+from pokedreamer_jax import world_model_v2
 from pokedreamer_jax.networks import actor_critic
 
 
@@ -27,6 +28,9 @@ class ActState:
   model: world_model.State  # leaves [B, ...]
   action_tm1: jax.Array  # [B] int32, ignored where a row is first
 
+
+# Of a world model, what observing takes; decoder and heads are for dreams.
+_ACTING = ("encoder", "rssm", "chain")
 
 # (state, frame [B, 144, 40], ram {name: [B, ...]}, is_first [B], key)
 # -> (state, actions [B] int32)
@@ -48,6 +52,24 @@ def ram_of(row: Mapping[str, Any]) -> dict[str, Any]:
   return {field.name: row[field.name] for field in specs.RAM_FIELDS}
 
 
+def acting_params(
+  cfg: world_model_config.WorldModelConfig, world_params: Any
+) -> Any:
+  """The part of a world model that `make_act` reads.
+
+  Args:
+    cfg: the configuration of the world model.
+    world_params: its parameters, or their shapes.
+  """
+  kept = {name: world_params[name] for name in _ACTING if name in world_params}
+  if cfg.has_dictionary and cfg.encoder == "dictionary":
+    kept["tiles"] = world_params["tiles"]
+  averages = world_params.get(world_model_v2.BATCH_STATS)
+  if averages is not None:
+    kept[world_model_v2.BATCH_STATS] = {"encoder": averages["encoder"]}
+  return kept
+
+
 def make_act(
   cfg: config.Config,
   world_params: Any,
@@ -62,7 +84,7 @@ def make_act(
       read from the RAM, guessed from the frame, or absent. Under the
       published action alignment a frame's step takes the action chosen at the
       frame, which is so chosen before the frame is seen.
-    world_params: parameters of the world model.
+    world_params: parameters of the world model, at least `acting_params`.
     actor_params: parameters of the actor.
     greedy: take the most likely action instead of a sample.
     own_keys: every player has a key of its own, so that its chance does not

@@ -163,7 +163,6 @@ def _v2() -> config_lib.Config:
   one grey picture. Policies are not trained on it: it predicts one scalar
   reward, not the reward terms.
   """
-  batch_size, seq_len = 4, 15
   return config_lib.Config(
     preset="v2",
     world_model=world_model_config.WorldModelConfig(
@@ -175,12 +174,12 @@ def _v2() -> config_lib.Config:
       hidden=512,
       temperature_start=1.0,
       temperature_end=0.5,
-      temperature_steps=10_000,
+      temperature_steps=5000,
     ),
     train=config_lib.TrainConfig(
-      batch_size=batch_size,
-      seq_len=seq_len,
-      decode_rows=batch_size * seq_len,
+      batch_size=4,
+      seq_len=15,
+      decode_rows=0,
       learning_rate=3e-4,
       warmup_steps=0,
       decay_share=0.0,

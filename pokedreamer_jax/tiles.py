@@ -34,6 +34,16 @@ class TileTable:
     return self.words.shape[0]
 
 
+def shapes(vocab: int) -> TileTable:
+  """Shapes and dtypes of a dictionary of `vocab` tiles."""
+  return jax.eval_shape(
+    lambda: TileTable(
+      words=jnp.zeros((vocab, frames.WORDS), jnp.uint32),
+      hashes=jnp.zeros((vocab,), jnp.uint32),
+    )
+  )
+
+
 def build(packed_batches: Iterable[np.ndarray], vocab: int) -> TileTable:
   """Counts tiles over frames and keeps the `vocab` most frequent.
 

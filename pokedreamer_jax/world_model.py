@@ -147,6 +147,12 @@ def _init(
   return params
 
 
+def shapes(cfg: world_model_config.WorldModelConfig) -> Params:
+  """Shapes and dtypes of all that `init` makes, without making it."""
+  table = tiles.shapes(cfg.tile_vocab) if cfg.has_dictionary else None
+  return jax.eval_shape(functools.partial(init, cfg), jax.random.key(0), table)
+
+
 def tile_table(params: Params) -> tiles.TileTable | None:
   """The dictionary that the parameters carry, if they need one."""
   return tiles.TileTable(**params["tiles"]) if "tiles" in params else None

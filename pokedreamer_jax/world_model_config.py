@@ -37,6 +37,7 @@ CODECS = ("dictionary", "pixels")  # see `codecs.py`
 COMPUTE_DTYPES = ("float32", "bfloat16")
 FAMILIES = ("v3", "v2")  # our networks, and the published ones
 ACTION_ALIGNMENTS = ("previous", "published")
+ANNEALED = ("gumbel", "sampled", "most_likely")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,10 +86,14 @@ class WorldModelConfig:
   kl_scale: float = 1.0
   kl_alpha: float = 0.8  # share of the KL that trains the prior
   # Gumbel-softmax in training, linear from start to end over so many updates;
-  # a start of 0 is the plain straight-through gradient.
+  # a start of 0 is the plain straight-through gradient from the first one on.
   temperature_start: float = 1.0
   temperature_end: float = 1.0
   temperature_steps: int = 0
+  # After these updates: Gumbel-softmax at the last temperature, or the plain
+  # straight-through gradient (that of the probabilities) on samples or, as the
+  # published fall-back, on the most likely classes.
+  annealed: str = "gumbel"
 
   def __post_init__(self):
     bounds.at_least(self, 1, "deter", "stoch", "hidden", "tile_vocab")
@@ -115,7 +120,7 @@ class WorldModelConfig:
     if self.family == "v2" and self.ram != "off":
       raise ValueError(
         f"world_model.ram: {self.ram!r}, family v2 has no RAM tokens, "
-        "expected 'off' (set it before the family)"
+        "expected 'off'"
       )
     if self.family == "v2" and self.compute_dtype != "float32":
       raise ValueError(
@@ -125,9 +130,12 @@ class WorldModelConfig:
     if not 0.0 <= self.kl_alpha <= 1.0:
       raise ValueError(f"world_model.kl_alpha: {self.kl_alpha}, expected 0..1")
     bounds.at_least(self, 0, "temperature_start")
+    bounds.one_of(self, "annealed", ANNEALED)
     if self.temperature_end <= 0.0:
+      # The gradient of a softmax this cold has no bound.
       raise ValueError(
-        f"world_model.temperature_end: {self.temperature_end}, expected above 0"
+        f"world_model.temperature_end: {self.temperature_end}, expected above "
+        "0 (world_model.annealed says what follows)"
       )
 
   def check_reward_terms(self) -> None:

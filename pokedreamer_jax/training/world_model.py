@@ -142,15 +142,18 @@ def make_validation(
 
 def _loss(cfg, params, key, batch, step, spread):
   """Loss, metrics, and those of the `FROZEN` parameters that it moves."""
-  rows = cfg.train.batch_size * (cfg.train.seq_len - cfg.train.burn_in)
   shared = (cfg.world_model, params, key, batch)
-  settings = (min(cfg.train.decode_rows, rows), cfg.train.burn_in)
+  burn_in = cfg.train.burn_in
   if cfg.world_model.family == "v2":
     total, (metrics, stats) = losses_v2.world_model_loss(
-      *shared, step, *settings
+      *shared, step, burn_in, spread
     )
     return total, (metrics, {world_model_v2.BATCH_STATS: stats})
-  total, metrics = losses.world_model_loss(*shared, *settings, spread=spread)
+  rows = cfg.train.batch_size * (cfg.train.seq_len - burn_in)
+  decode_rows = min(cfg.train.decode_rows or rows, rows)
+  total, metrics = losses.world_model_loss(
+    *shared, decode_rows, burn_in, spread=spread
+  )
   return total, (metrics, {})
 
 

@@ -4,6 +4,7 @@ import shutil
 import signal
 import subprocess
 
+import chex
 import jax
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from experiments import collect_follow
 from experiments import inputs
 from experiments import learned_players
 from experiments import run_directory
+from pokedreamer_jax import checkpoints
 from pokedreamer_jax import config as config_lib
 from pokedreamer_jax import specs
 from pokedreamer_jax.networks import actor_critic
@@ -80,12 +82,85 @@ def agent_run(tmp_path_factory):
   return directory, config
 
 
-def _save(store, config, step):
+def _save(store, config, step, **changed):
   actor = actor_critic.init_actor(
     config.actor_critic, jax.random.key(step), config.world_model.feat_dim
   )
-  world = fakes.params(config.world_model)
+  world = fakes.params(config.world_model) | changed
   store.save(step, {"actor": actor, "world_model": world}, {"step": step})
+
+
+_ZSTD_MAGIC = (0xFD2FB528).to_bytes(4, "little")  # begins a stored array
+_FAMILIES = {
+  "v3": fakes.config,
+  "pixels_in": lambda: fakes.config("world_model.encoder=pixels"),
+  "v2": lambda: fakes.config_v2("actor_critic.units=16"),
+}
+
+
+@pytest.mark.parametrize("family", _FAMILIES)
+def test_playing_reads_no_byte_of_the_decoder(tmp_path, family):
+  config = _FAMILIES[family]()
+  # What cannot be compressed lies in the files as it is.
+  noise = np.random.default_rng(0).bytes(1 << 16)
+  decoder = {"noise": np.frombuffer(noise, np.uint8)}
+  with run_directory.open_run(
+    tmp_path, "policy", config_lib.to_dict(config), graceful=False
+  ) as run:
+    store = run.checkpoints()
+    _save(store, config, 7, decoder=decoder)
+    store.close()
+  whole = inputs.load_agent(str(tmp_path))
+  np.testing.assert_array_equal(
+    whole.world_params["decoder"]["noise"], decoder["noise"]
+  )
+  files = [
+    path
+    for path in (tmp_path / "checkpoints" / "7").rglob("*")
+    if path.is_file() and noise[1000:1064] in path.read_bytes()
+  ]
+  for path in files:
+    data = bytearray(path.read_bytes())
+    begin = data.rfind(_ZSTD_MAGIC, 0, data.find(noise[1000:1064]))
+    data[begin : begin + len(_ZSTD_MAGIC)] = bytes(len(_ZSTD_MAGIC))
+    path.write_bytes(data)
+  assert files
+  shape = jax.ShapeDtypeStruct((len(noise),), np.uint8)
+  with pytest.raises(Exception, match="error while reading array"):
+    checkpoints.load_item(
+      tmp_path, "world_model", template={"decoder": {"noise": shape}}
+    )
+  part = inputs.load_player(str(tmp_path))
+  assert {"decoder", "reward", "continue"}.isdisjoint(part.world_params)
+  rows = {"frame": fakes.screens()[:4], "is_first": np.array([True] * 4)}
+  rows = specs.empty_steps(4) | rows
+  acted = []
+  for agent in (whole, part):
+    player = learned_players.AgentPlayer(agent, 4, greedy=False)
+    for seed in range(3):
+      actions = player.act(
+        rows, np.zeros(4, np.uint8), np.linspace(0.1, 0.9, 4) + 0.01 * seed
+      )
+      # Copied: the next step uses the state up.
+      acted.append((actions, jax.tree.map(np.array, player._state.model)))
+      rows = rows | {"is_first": np.zeros(4, bool)}
+    rows = rows | {"is_first": np.array([True] * 4)}
+  chex.assert_trees_all_equal(acted[:3], acted[3:])
+
+
+def test_a_player_of_other_sizes_than_its_configuration_is_named(tmp_path):
+  config = fakes.config()
+  with run_directory.open_run(
+    tmp_path, "policy", config_lib.to_dict(config), graceful=False
+  ) as run:
+    store = run.checkpoints()
+    other = fakes.params(config.world_model)["encoder"]
+    other = jax.tree.map(lambda leaf: leaf[..., :1], other)
+    _save(store, config, 7, encoder=other)
+    store.close()
+  with pytest.raises(ValueError, match=r"does not fit: encoder/") as caught:
+    inputs.load_player(str(tmp_path))
+  assert "\n" not in str(caught.value)
 
 
 def test_a_checkpoint_is_a_share_of_a_mix(tmp_path, agent_run):

@@ -51,7 +51,6 @@ def config_v2(*overrides: str) -> config_lib.Config:
       "world_model.head_units=6",
       "train.batch_size=2",
       "train.seq_len=4",
-      "train.decode_rows=8",
       *overrides,
     ],
   )
@@ -137,6 +136,14 @@ def params(
 
   weights = {name: part for name, part in made.items() if name not in kept}
   return {**made, **jax.tree.map(shake, weights)}
+
+
+def state_shapes(cfg: config_lib.Config) -> training.TrainState:
+  """Shapes and dtypes of a train state; nothing is compiled."""
+  return jax.eval_shape(
+    functools.partial(training.init_state, cfg.train),
+    world_model.shapes(cfg.world_model),
+  )
 
 
 def most_likely(function):

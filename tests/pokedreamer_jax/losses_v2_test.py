@@ -25,11 +25,9 @@ def _batch(seed=0):
   return fakes.on_device(fakes.windows(2, 4, seed))
 
 
-def _training(cfg, rows=8, burn_in=0):
+def _training(cfg, burn_in=0):
   def run(params, batch, step):
-    return losses_v2.world_model_loss(
-      cfg, params, _KEY, batch, step, rows, burn_in
-    )
+    return losses_v2.world_model_loss(cfg, params, _KEY, batch, step, burn_in)
 
   return run
 
@@ -155,6 +153,60 @@ def test_the_gradient_depends_on_the_temperature_but_the_sample_does_not():
   assert not np.allclose(hot, cold, rtol=1e-2, atol=0)
 
 
+@pytest.mark.parametrize("annealed", ["sampled", "most_likely"])
+def test_annealing_ends_in_the_plain_gradient(annealed):
+  """That of the probabilities: no noise, no temperature is in it."""
+  cfg = fakes.config_v2(
+    *("world_model.temperature_start=2", "world_model.temperature_end=0.5"),
+    *("world_model.temperature_steps=10", f"world_model.annealed={annealed}"),
+  ).world_model
+  rng = np.random.default_rng(1)
+  logits, weights = rng.normal(size=(2, 400, 3, 4)).astype(np.float32)
+
+  def total(logits, step):
+    draw, metrics = losses_v2._draw(cfg, step)
+    hot = draw(_KEY, jax.nn.log_softmax(logits))
+    return jnp.sum(hot * weights), (hot, metrics["sampling/temperature"])
+
+  run = fakes.jit(jax.grad(total, has_aux=True))
+  before, (warm, warmth) = run(logits, 9)
+  after, (cold, coldness) = run(logits, 10)
+  np.testing.assert_allclose([warmth, coldness], [0.65, 0.0], rtol=1e-6)
+  probs = np.asarray(jax.nn.softmax(logits))
+  expected = probs * (weights - (probs * weights).sum(-1, keepdims=True))
+  np.testing.assert_allclose(after, expected, atol=1e-6)
+  assert np.abs(before - expected).max() > 0.1
+  for hot in (warm, cold):
+    one_hot = np.broadcast_to([0.0, 0.0, 0.0, 1.0], hot.shape)
+    np.testing.assert_array_equal(np.sort(hot, -1), one_hot)
+  likely = (np.argmax(cold, -1) == np.argmax(logits, -1)).mean()
+  if annealed == "most_likely":
+    assert likely == 1.0
+  else:  # as often as its probability says, of 1,200 draws
+    assert abs(likely - probs.max(-1).mean()) < 0.06
+
+
+def test_no_temperature_is_logged_where_none_is_used():
+  used = fakes.config_v2().world_model
+  unused = fakes.config_v2("world_model.temperature_start=0").world_model
+  metrics = [
+    jax.eval_shape(_training(cfg), _params(), _batch(), 0)[1][0]
+    for cfg in (used, unused)
+  ]
+  assert set(metrics[0]) - set(metrics[1]) == {"sampling/temperature"}
+
+
+def test_from_the_start_without_a_temperature_the_fall_back_is_as_asked():
+  cfg = fakes.config_v2(
+    "world_model.temperature_start=0", "world_model.annealed=most_likely"
+  ).world_model
+  draw, metrics = losses_v2._draw(cfg, 0)
+  logits = np.random.default_rng(2).normal(size=(50, 3, 4)).astype(np.float32)
+  hot = draw(_KEY, jax.nn.log_softmax(logits))
+  np.testing.assert_array_equal(np.argmax(hot, -1), np.argmax(logits, -1))
+  assert metrics == {}
+
+
 def test_without_a_temperature_the_sampler_is_the_plain_one(monkeypatch):
   cfg = fakes.config_v2("world_model.temperature_start=0").world_model
 
@@ -170,7 +222,7 @@ def test_without_a_temperature_the_sampler_is_the_plain_one(monkeypatch):
 def test_rows_of_the_burn_in_carry_no_loss():
   batch, params = _batch(), _params()
   terms = batch["reward_terms"]
-  run = fakes.jit(_training(_CFG, 4, burn_in=2))
+  run = fakes.jit(_training(_CFG, burn_in=2))
   early, late, as_it_is = (
     run(params, {**batch, "reward_terms": changed}, 0)[0]
     for changed in (terms.at[:, :2].add(9.0), terms.at[:, 2:].add(9.0), terms)

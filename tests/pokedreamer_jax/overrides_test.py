@@ -32,6 +32,33 @@ def test_overrides_reach_their_field_alone():
 
 
 @pytest.mark.parametrize(
+  ("preset", "overrides"),
+  [
+    ("v3", ["train.seq_len=8", "train.burn_in=0"]),
+    ("tiny", ["world_model.family=v2", "world_model.ram=off"]),
+    ("tiny", ["policy.starts=7", "policy.horizon=3", "policy.minibatches=3"]),
+  ],
+)
+def test_fields_that_bound_one_another_come_in_any_order(preset, overrides):
+  made = presets.make(preset, overrides)
+  assert made == presets.make(preset, overrides[::-1])
+  for path, _, text in (item.partition("=") for item in overrides):
+    part, _, name = path.partition(".")
+    assert str(getattr(getattr(made, part), name)) == text
+
+
+def test_of_two_values_for_a_field_the_later_holds():
+  made = presets.make("debug", ["train.steps=0", "seed=2", "train.steps=9"])
+  assert (made.train.steps, made.seed) == (9, 2)
+
+
+def test_what_does_not_fit_together_is_named():
+  with pytest.raises(ValueError, match=r"burn_in: 8, .*seq_len 8") as caught:
+    presets.make("v3", ["train.steps=5", "train.seq_len=8"])
+  assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
   ("override", "message"),
   [
     ("train.stepz=3", r"unknown 'stepz'.*'batch_size'"),
@@ -70,6 +97,8 @@ def test_overrides_reach_their_field_alone():
     ("world_model.block_units=0", r"block_units: 0, expected at least 1"),
     ("world_model.unimix=0", r"unimix: 0\.0, expected between 0 and 1"),
     ("world_model.unimix=1", r"unimix: 1\.0"),
+    ("world_model.temperature_end=0", r"above 0 \(world_model\.annealed"),
+    ("world_model.annealed=cold", r"'cold', expected one of .*'most_likely'"),
     ("world_model.ram=maybe", r"'maybe', expected one of .*'inferred'"),
     ("world_model.encoder=conv", r"'conv', expected one of .*'pixels'"),
     ("world_model.decoder=tiles", r"'tiles', expected one of .*'dictionary'"),

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -41,6 +42,21 @@ def parts(request):
   )
   actor["Dense_0"]["kernel"] *= 1e3  # decided, so that inputs matter
   return cfg, world, actor, row, policy.make_act(cfg, world, actor)
+
+
+def test_acting_needs_no_decoder_and_no_heads(parts):
+  cfg, world, actor, row, whole = parts
+  shapes = policy.acting_params(
+    cfg.world_model, world_model.shapes(cfg.world_model)
+  )
+  part = policy.acting_params(cfg.world_model, world)
+  assert jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), part) == (
+    jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), shapes)
+  )
+  assert {"decoder", "reward", "continue"} == set(world) - set(part)
+  acts = (whole, policy.make_act(cfg, part, actor))
+  one, other = (_step(act, _states(cfg, 1), row, False) for act in acts)
+  chex.assert_trees_all_equal(one, other)
 
 
 def _step(act, state, row, is_first, seed=5):

@@ -19,6 +19,12 @@ def test_every_preset_builds_and_survives_json(preset):
   assert presets.PRESETS[preset].__doc__
 
 
+@pytest.mark.parametrize("preset", sorted(presets.PRESETS))
+def test_annealing_ends_within_the_run(preset):
+  made = presets.make(preset)
+  assert made.world_model.temperature_steps < made.train.steps
+
+
 def test_an_unknown_preset_lists_the_presets():
   with pytest.raises(ValueError, match=r"'huge', expected one of .*'tiny'"):
     presets.make("huge")

@@ -30,17 +30,26 @@ _ROWS = 6
 _SEED = 3
 
 
-def config(mesh):
+# The shape of what a decoder makes of one row, by kind of model: the tile
+# dictionary, pixels, family v2.
+KINDS = {"dictionary": "360,25", "pixels": "360,4,64", "v2": "144,160,3"}
+
+
+def config(mesh, kind="dictionary"):
   # Few updates at full rate; five rows to decode cannot be shared evenly.
-  return fakes.config(
+  shared = [
     f"train.mesh={mesh}",
     "train.batch_size=8",
     f"train.seq_len={_ROWS}",
     "train.decode_rows=5",
     "train.warmup_steps=0",
     "train.burn_in=1",
-    "world_model.tokens=map:8 x:12",  # compiles sooner
-  )
+  ]
+  if kind == "v2":
+    return fakes.config_v2(*shared)
+  codec = [f"world_model.{name}={kind}" for name in ("encoder", "decoder")]
+  tokens = "world_model.tokens=map:8 x:12"  # compiles sooner
+  return fakes.config(*shared, *codec, tokens)
 
 
 _make_update = training.make_update
@@ -53,8 +62,9 @@ def _traced_once(*args):
 class Trainer:
   """Updates of one model on one mesh."""
 
-  def __init__(self, mesh_text):
-    self.config = config(mesh_text)
+  def __init__(self, mesh_text, kind="dictionary"):
+    self.config = config(mesh_text, kind)
+    self._decoded = KINDS[kind]
     self.mesh = meshes.make(self.config.train)
     cfg = self.config.world_model
     init = functools.partial(world_model.init, cfg)
@@ -77,6 +87,24 @@ class Trainer:
       )
       losses.append(float(metrics["loss/total"]))
     return losses
+
+  def validate(self, source):
+    """The losses of a batch on parameters as they lie; all rows decoded."""
+    measure = jax.jit(training.make_validation(self.config))
+    found = measure(self.state.params, source[0])
+    return {name: float(value) for name, value in found.items()}
+
+  def decoded(self):
+    """Rows that one device decodes or encodes at a time, as compiled."""
+    shapes = jax.tree.map(
+      lambda leaf: jax.ShapeDtypeStruct(
+        leaf.shape, leaf.dtype, sharding=leaf.sharding
+      ),
+      (self.state, self.batch),
+    )
+    text = self.update.lower(*shapes, jax.random.key(9)).compile().as_text()
+    rows = re.findall(rf"f32\[(\d+),{self._decoded}\]", text)
+    return sorted(set(map(int, rows)))
 
   def items(self):
     state = self.state
@@ -118,21 +146,6 @@ def _layout(trainer):
   }
 
 
-def _decoded(trainer):
-  """Rows of tile logits that one device calculates, as compiled."""
-  shapes = jax.tree.map(
-    lambda leaf: jax.ShapeDtypeStruct(
-      leaf.shape, leaf.dtype, sharding=leaf.sharding
-    ),
-    (trainer.state, trainer.batch),
-  )
-  text = trainer.update.lower(*shapes, jax.random.key(9)).compile().as_text()
-  logits = trainer.config.world_model.tile_vocab + 1
-  return sorted(
-    {int(n) for n in re.findall(rf"f32\[(\d+),360,{logits}\]", text)}
-  )
-
-
 def updates(data_dir, *meshes_text):
   """By mesh, losses and what became of the state that was given."""
   batches = source(data_dir)
@@ -152,11 +165,30 @@ def _updates(batches, mesh_text):
   return {
     "devices": trainer.mesh.size,
     "losses": losses,
-    "decoded": _decoded(trainer),
+    "decoded": trainer.decoded(),
     "donated": all(leaf.is_deleted() for leaf in jax.tree.leaves(before)),
     "sharding_kept": all(jax.tree.leaves(kept)),
     **_layout(trainer),
   }
+
+
+def kinds(data_dir, *names):
+  """By kind and mesh, losses, and what one device decodes of eight's share."""
+  batches = source(data_dir)
+  results = {}
+  for kind in names:
+    for mesh in ("data=1,fsdp=1", "data=2,fsdp=4"):
+      trainer = Trainer(mesh, kind)
+      results.setdefault(kind, []).append(
+        {
+          "losses": trainer.run(batches, 0, 2),
+          "validated": trainer.validate(batches),
+          # Compiled once more for it; of v3 `updates` tells.
+          "decoded": trainer.decoded() if kind == "v2" else None,
+          **_layout(trainer),
+        }
+      )
+  return results
 
 
 def restored(data_dir, workdir):
@@ -223,5 +255,6 @@ def lowered():
 
 
 if __name__ == "__main__":
-  program = {f.__name__: f for f in (updates, restored, process, lowered)}
+  programs = (updates, kinds, restored, process, lowered)
+  program = {f.__name__: f for f in programs}
   print(json.dumps(program[sys.argv[1]](*sys.argv[2:])))

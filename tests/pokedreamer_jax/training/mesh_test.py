@@ -74,6 +74,12 @@ def alone(runs):
   return runs[_WHOLE]
 
 
+@pytest.fixture(scope="module")
+def kinds(data):
+  """By kind, the run on one device and that on eight."""
+  return _run(8, "kinds", data, "pixels", "v2")
+
+
 def test_one_device_holds_everything(alone):
   assert (alone["devices"], alone["held"]) == (1, 1.0)
   assert alone["donated"]
@@ -92,6 +98,27 @@ def test_eight_devices_give_the_losses_of_one(runs, alone, mesh, most):
   assert found["moments_lie_with_parameters"]
   assert (found["held"] < 1.0) == (most < 1.0)
   assert found["held"] <= most
+
+
+@pytest.mark.parametrize("kind", ["pixels", "v2"])
+def test_other_codecs_and_families_give_the_losses_of_one_device(kinds, kind):
+  whole, cut = kinds[kind]
+  # BatchNorm by the batch in the updates, by its averages in validation.
+  np.testing.assert_allclose(cut["losses"], whole["losses"], rtol=1e-5)
+  assert cut["validated"].keys() == whole["validated"].keys()
+  for name, value in whole["validated"].items():
+    np.testing.assert_allclose(
+      cut["validated"][name], value, rtol=1e-4, err_msg=name
+    )
+  assert cut["moments_lie_with_parameters"]
+  assert cut["held"] < 0.5 < whole["held"] == 1.0
+
+
+def test_v2_decodes_a_share_of_the_rows_on_each_device(kinds):
+  whole, cut = kinds["v2"]
+  assert max(whole["decoded"]) == 8 * 6  # encoded, and 8 * 5 decoded
+  assert 8 * 5 in whole["decoded"]
+  assert 5 in cut["decoded"] and max(cut["decoded"]) <= 6  # of one window
 
 
 def test_a_checkpoint_moves_from_eight_devices_to_one_and_back(

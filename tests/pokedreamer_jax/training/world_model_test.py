@@ -10,6 +10,7 @@ import numpy as np
 import optax
 import pytest
 
+from pokedreamer_jax import codecs
 from pokedreamer_jax import config
 from pokedreamer_jax import presets
 from pokedreamer_jax import world_model
@@ -276,6 +277,27 @@ def test_a_short_window_decodes_no_more_rows_than_it_has():
   state, metrics = jax.eval_shape(update, _state(), _batch(), _KEY)
   assert jax.tree.structure(state) == jax.tree.structure(_state())
   assert metrics["loss/image"].shape == ()
+
+
+@pytest.mark.parametrize(("decode_rows", "expected"), [(0, 12), (5, 5)])
+def test_no_number_of_rows_to_decode_means_all(
+  monkeypatch, decode_rows, expected
+):
+  cfg = fakes.config(
+    *("train.batch_size=3", "train.seq_len=6", "train.burn_in=2"),
+    f"train.decode_rows={decode_rows}",
+  )
+  decoded = []
+
+  def score(cfg, table, outputs, packed):
+    decoded.append((len(outputs), len(packed)))
+    return jnp.zeros(len(packed)), jnp.zeros(len(packed), bool)
+
+  monkeypatch.setattr(codecs, "score", score)
+  state = fakes.state_shapes(cfg)
+  batch = jax.eval_shape(lambda: fakes.on_device(fakes.windows(3, 6)))
+  jax.eval_shape(training.make_update(cfg), state, batch, _KEY)
+  assert decoded == [(expected, expected)]
 
 
 def test_one_batch_is_learned_until_its_frames_are_exact():

@@ -8,6 +8,7 @@ import pytest
 
 from pokedreamer_jax import presets
 from pokedreamer_jax import world_model
+from pokedreamer_jax import world_model_v2
 from pokedreamer_jax.training import world_model as training
 from tests.pokedreamer_jax import fakes
 
@@ -15,6 +16,7 @@ _CONFIG = fakes.config_v2()
 _KEY = jax.random.key(0)
 _LEARNING_STEPS = 300
 _made = training.make_update(_CONFIG)
+_apply_training = world_model_v2.apply_training
 
 
 # A function of its own: chex counts traces by where a function was written.
@@ -56,6 +58,27 @@ def test_weights_and_averages_move_and_only_weights_have_moments():
     assert value.shape == () and np.isfinite(value), name
 
 
+@pytest.mark.parametrize("decode_rows", [0, 5])
+def test_every_row_is_decoded_however_large_the_batch(monkeypatch, decode_rows):
+  cfg = fakes.config_v2(
+    *("train.batch_size=16", "train.seq_len=9", "train.burn_in=1"),
+    *([f"train.decode_rows={decode_rows}"] if decode_rows else []),
+  )
+  decoded = []
+
+  def decode(*args):
+    if args[2] == "decoder":
+      decoded.append(args[3].size // cfg.world_model.feat_dim)
+    return _apply_training(*args)
+
+  monkeypatch.setattr(world_model_v2, "apply_training", decode)
+  state = fakes.state_shapes(cfg)
+  batch = jax.eval_shape(lambda: fakes.on_device(fakes.windows(16, 9)))
+  _, metrics = jax.eval_shape(training.make_update(cfg), state, batch, _KEY)
+  assert metrics["loss/image"].shape == ()
+  assert decoded == [16 * 8]
+
+
 def test_an_interrupted_run_repeats_every_bit():
   whole = _train(_state(), 4)
   half, _ = _train(_state(), 2)
@@ -95,7 +118,6 @@ def test_one_batch_is_learned():
     "world_model.kl_scale=0.01",
     "world_model.temperature_steps=200",
     "train.seq_len=15",
-    "train.decode_rows=30",
     "train.learning_rate=0.003",
   )
   batch = fakes.windows(2, 15)
