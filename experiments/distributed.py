@@ -14,26 +14,19 @@ from collections.abc import Callable
 import json
 import os
 import re
+import signal
 import sys
 import threading
 import time
 from typing import Any
 
+from absl import flags
+
 from experiments import cli
 from experiments import run_directory
 
-_COORDINATOR = cli.string(
-  "coordinator",
-  None,
-  "HOST:PORT at which process 0 listens, to train in several processes; or "
-  "auto, where jax finds the cluster by itself.",
-)
-_NUM_PROCESSES = cli.integer(
-  "num_processes", None, "How many processes train together."
-)
-_PROCESS_ID = cli.integer(
-  "process_id", None, "Which of them this one is, from 0."
-)
+# Flags belong to the entry point that asks for them, not to this module.
+flags.disclaim_key_flags()
 
 _AUTO = "auto"
 _JOIN_S = 300  # until all processes have to be there
@@ -41,6 +34,18 @@ _LEAVE_S = 10  # for the others to hear of a failure
 _ASK_S = 0.1  # between looks at what process 0 shares
 _WATCH_S = 1.0  # between looks at whether another process has failed
 _FAILED = "pokedreamer/failed"
+
+
+def define_flags() -> None:
+  """Defines `--coordinator --num_processes --process_id`, for `join`."""
+  cli.string(
+    "coordinator",
+    None,
+    "HOST:PORT at which process 0 listens, to train in several processes; or "
+    "auto, where jax finds the cluster by itself.",
+  )
+  cli.integer("num_processes", None, "How many processes train together.")
+  cli.integer("process_id", None, "Which of them this one is, from 0.")
 
 
 class Group:
@@ -187,9 +192,12 @@ def join() -> Group:
 
   # It would take SIGTERM from us, and Orbax would save without the trainer.
   jax.config.update("jax_enable_preemption_service", False)
-  giving_up = threading.Timer(_JOIN_S, _give_up)
+  print(f"joining the other processes ({coordinator})", flush=True)
+  giving_up = threading.Timer(_JOIN_S, _give_up, [coordinator])
   giving_up.daemon = True
   giving_up.start()
+  # It would be heard after the wait, which is none of Python's.
+  interrupt = signal.signal(signal.SIGINT, signal.SIG_DFL)
   try:
     if coordinator == _AUTO:
       jax.distributed.initialize(initialization_timeout=2 * _JOIN_S)
@@ -207,6 +215,7 @@ def join() -> Group:
     line = str(error).splitlines()[0]
     raise run_directory.Failed(f"--coordinator={coordinator}: {line}") from None
   finally:
+    signal.signal(signal.SIGINT, interrupt)
     giving_up.cancel()
   state = distributed.global_state
   return Group(state.process_id, state.num_processes, state.client)
@@ -214,8 +223,9 @@ def join() -> Group:
 
 def _read_flags() -> tuple[str | None, int | None, int | None]:
   """Coordinator, number of processes and which one this is, checked."""
-  coordinator = _COORDINATOR.value
-  count, index = _NUM_PROCESSES.value, _PROCESS_ID.value
+  values = flags.FLAGS
+  coordinator = values.coordinator
+  count, index = values.num_processes, values.process_id
   given = {
     "--coordinator": coordinator,
     "--num_processes": count,
@@ -247,10 +257,10 @@ def _read_flags() -> tuple[str | None, int | None, int | None]:
   return (coordinator, count, index) if count > 1 else (None, None, None)
 
 
-def _give_up() -> None:
+def _give_up(coordinator: str) -> None:
   """Ends this process with a line; jax would abort it with its stack."""
   cli.say(
-    f"Error: --coordinator={_COORDINATOR.value}: not all processes came within "
+    f"Error: --coordinator={coordinator}: not all processes came within "
     f"{_JOIN_S} s"
   )
   os._exit(cli.EXIT_FAILED)

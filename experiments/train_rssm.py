@@ -29,6 +29,7 @@ from experiments import shared_run
 from pokedreamer_jax import config as config_lib
 
 cli.define_run_flags()
+distributed.define_flags()
 _DATA_DIR = cli.string("data_dir", None, "Directory of recorded experience.")
 _OUT_DIR = cli.string("out_dir", None, "The same as --workdir.")
 _PROFILE_STEPS = cli.integer(

@@ -160,12 +160,11 @@ def make_largest(mesh: jax.sharding.Mesh) -> Callable[[int], jax.Array]:
   All processes have to call it alike; who reads the result waits for it.
   """
   largest = jax.jit(jnp.max, out_shardings=_everywhere(mesh))
+  sharding = batch_sharding(mesh)
 
   def of_all(number):
-    own = np.full(mesh.local_mesh.size, number, np.int32)
-    return largest(
-      jax.make_array_from_process_local_data(batch_sharding(mesh), own)
-    )
+    own = np.full(len(sharding.addressable_devices), number, np.int32)
+    return largest(jax.make_array_from_process_local_data(sharding, own))
 
   return of_all
 
