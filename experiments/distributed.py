@@ -189,6 +189,7 @@ def join() -> Group:
     return Group()
   import jax
   from jax._src import distributed  # the client has no public name
+  from jax.experimental import multihost_utils
 
   # It would take SIGTERM from us, and Orbax would save without the trainer.
   jax.config.update("jax_enable_preemption_service", False)
@@ -205,7 +206,9 @@ def join() -> Group:
       jax.distributed.initialize(
         coordinator, count, index, initialization_timeout=2 * _JOIN_S
       )
-    jax.devices()  # of all processes, which have to ask for them together
+    # All have to ask for the devices together. CPUs also get connected here,
+    # while the processes are in step: gloo waits for 30 seconds only.
+    multihost_utils.sync_global_devices("pokedreamer/joined")
   except ValueError as error:  # of auto: nothing else is left to be wrong
     raise ValueError(
       f"--coordinator=auto: jax finds no cluster here ({error}); give "

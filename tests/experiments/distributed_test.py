@@ -85,7 +85,8 @@ def _rows(workdir):
 def _send_at(step, workdir, processes, victims, number):
   """Sends a signal once the losses of `step` are there."""
   while not any(row["step"] >= step for row in _rows(workdir)):
-    assert all(process.poll() is None for process in processes)
+    if any(process.poll() is not None for process in processes):
+      pytest.fail(f"ended too early: {_ended(*processes)}")
     time.sleep(0.01)
   for victim in victims:
     victim.send_signal(number)
