@@ -93,12 +93,9 @@ class Group:
       name: as for `share`.
       function: may find in the others what it left on the disk in process 0.
     """
-    if self.first:
-      value = function()
-      self.share(name, lambda: True)
-      return value
+    value = function() if self.first else None
     self.share(name, lambda: True)
-    return function()
+    return value if self.first else function()
 
   def __enter__(self) -> "Group":
     if self.count > 1:
@@ -117,9 +114,12 @@ class Group:
       self._watcher.join()
       jax.distributed.shutdown()
     elif self._ending.acquire(blocking=False):
-      code = cli.report(error)
-      self._tell(error, code)
-      self._end(code)
+      code = cli.EXIT_FAILED
+      try:
+        code = cli.report(error)
+      finally:  # also where stderr is closed
+        self._tell(error, code)
+        self._end(code)
     else:  # another failed first
       threading.Event().wait()
 
@@ -146,8 +146,10 @@ class Group:
       if told is None or not self._ending.acquire(blocking=False):
         continue
       failure = json.loads(told)
-      cli.say(f"Error: process {failure['process']}: {failure['text']}")
-      self._end(failure["code"])
+      try:
+        cli.say(f"Error: process {failure['process']}: {failure['text']}")
+      finally:
+        self._end(failure["code"])
 
   def _tell(self, error: BaseException, code: int) -> None:
     import jax
@@ -171,8 +173,10 @@ class Group:
       pass  # some process is dead
     if self.first:
       time.sleep(_WATCH_S)  # jax aborts those that outlive process 0
-    sys.stdout.flush()
-    os._exit(code)
+    try:
+      sys.stdout.flush()
+    finally:
+      os._exit(code)
 
 
 def join() -> Group:

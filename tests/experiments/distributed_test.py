@@ -24,7 +24,7 @@ from tests.data_tools import fakes as data_fakes
 
 _STEPS = 24
 _LOSS = inputs.VALIDATION_LOSS
-_LIMIT_S = 300
+_LIMIT_S = 600
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +40,7 @@ def _start(data, workdir, *more):
   arguments = [
     *("--preset=debug", f"--data_dir={data}", f"--workdir={workdir}"),
     *(f"--set=train.steps={_STEPS}", "--set=train.log_every=1"),
-    *("--set=train.save_every=5", "--set=train.eval_every=16"),
+    *("--set=train.save_every=5", "--set=train.eval_every=6"),
     *("--set=evaluate.windows=2", "--set=evaluate.horizon=5", *more),
   ]
   return subprocess.Popen(
@@ -108,66 +108,76 @@ def _holds_of(process, workdir, step):
   return any((share / f"ocdbt.process_{process}" / "d").iterdir())
 
 
-def test_two_processes_one_and_two_again_give_the_losses_of_one(data, tmp_path):
+def test_two_processes_and_then_one_give_the_losses_of_one(data, tmp_path):
   whole, parts = tmp_path / "whole", tmp_path / "parts"
   codes, said = _ended(_start(data, whole))
   assert codes == [0], said
   expected = _rows(whole)
-  assert [row["step"] for row in expected].count(16) == 2  # and validated
+  assert [row["step"] for row in expected[:7]] == [1, 2, 3, 4, 5, 6, 6]
 
   pair = _start_pair(data, parts)
   _send_at(7, parts, pair, pair[1:], signal.SIGTERM)
   codes, said = _ended(*pair)
   assert codes == [143, 143], said
   stopped = checkpoints.latest_step(parts)
-  assert 7 < stopped < 16
+  assert 7 < stopped < 18
   for _, stderr in said:
     assert f"stopped by SIGTERM, saved at update {stopped} of" in stderr
   assert "updates" in said[0][0] and "updates" not in said[1][0]
   assert _holds_of(0, parts, stopped) and _holds_of(1, parts, stopped)
-  _assert_close(_rows(parts), expected[:stopped])
+  found = _rows(parts)
+  assert found[-1]["step"] == stopped
+  _assert_close(found, expected[: len(found)])
+  assert _LOSS in found[6]  # validated
+  assert (parts / "dreams.png").exists()
 
-  alone = _start(data, parts)
-  _send_at(17, parts, [alone], [alone], signal.SIGTERM)
-  codes, said = _ended(alone)
-  assert codes == [143], said
+  codes, said = _ended(_start(data, parts))
+  assert codes == [0], said
   assert f"continuing at update {stopped}" in said[0][0]
-  again = checkpoints.latest_step(parts)
-  assert 17 <= again < _STEPS
-
-  codes, said = _ended(*_start_pair(data, parts))
-  assert codes == [0, 0], said
-  assert f"continuing at update {again}" in said[0][0]
   _assert_close(_rows(parts), expected)
-  one, two = map(run_directory.read_result, (whole, parts))
-  assert one.keys() == two.keys()
-  np.testing.assert_allclose(two[_LOSS], one[_LOSS], rtol=1e-5)
-  assert checkpoints.load_item(parts, "loop")["step"] == _STEPS
-  assert _holds_of(1, parts, _STEPS)
   best = [checkpoints.best_step(d, _LOSS, False) for d in (whole, parts)]
   assert best[0] == best[1]
   starts = json.loads((parts / "meta.json").read_text())["starts"]
-  assert len(starts) == 3  # one for each pair
-  assert (parts / "dreams.png").exists()
+  assert len(starts) == 2  # one for the pair
+
+
+@pytest.fixture(scope="module")
+def whole(data, tmp_path_factory):
+  """A run of two processes that nothing disturbs."""
+  workdir = tmp_path_factory.mktemp("whole")
+  codes, said = _ended(*_start_pair(data, workdir))
+  assert codes == [0, 0], said
+  assert checkpoints.load_item(workdir, "loop")["step"] == _STEPS
+  return workdir
 
 
 @pytest.mark.slow
-def test_killed_together_every_later_loss_is_the_same(data, tmp_path):
-  whole, parts = tmp_path / "whole", tmp_path / "parts"
-  codes, said = _ended(*_start_pair(data, whole))
-  assert codes == [0, 0], said
+def test_killed_together_every_later_loss_is_the_same(data, whole, tmp_path):
   for step in (3, 13):  # before the first checkpoint, and between two
-    pair = _start_pair(data, parts)
-    _send_at(step, parts, pair, pair, signal.SIGKILL)
+    pair = _start_pair(data, tmp_path)
+    _send_at(step, tmp_path, pair, pair, signal.SIGKILL)
     assert _ended(*pair)[0] == [-signal.SIGKILL] * 2, "they had ended already"
-  codes, said = _ended(*_start_pair(data, parts))
+  codes, said = _ended(*_start_pair(data, tmp_path))
   assert codes == [0, 0], said
   assert "continuing at update" in said[0][0]
-  assert _rows(parts) == _rows(whole)
+  assert _rows(tmp_path) == _rows(whole)
+  results = map(run_directory.read_result, (tmp_path, whole))
+  assert next(results) == next(results) != {}
   chex.assert_trees_all_equal(
     checkpoints.load_item(whole, "params"),
-    checkpoints.load_item(parts, "params"),
+    checkpoints.load_item(tmp_path, "params"),
   )
+
+
+@pytest.mark.slow
+def test_two_processes_continue_what_one_began(data, whole, tmp_path):
+  alone = _start(data, tmp_path)
+  _send_at(7, tmp_path, [alone], [alone], signal.SIGKILL)
+  assert _ended(alone)[0] == [-signal.SIGKILL]
+  codes, said = _ended(*_start_pair(data, tmp_path))
+  assert codes == [0, 0], said
+  assert "continuing at update" in said[0][0]
+  _assert_close(_rows(tmp_path), _rows(whole))
 
 
 @pytest.mark.slow
@@ -181,6 +191,19 @@ def test_where_one_is_killed_the_other_ends(data, tmp_path, victim):
   assert codes[1 - victim] not in (0, 143), said
   assert time.monotonic() - killed_s < 120
   assert checkpoints.latest_step(tmp_path) >= 5
+
+
+@pytest.mark.slow
+def test_what_is_not_finite_ends_all_after_the_last_good_step(data, tmp_path):
+  rate = ("--set=train.learning_rate=1e10", "--set=train.warmup_steps=0")
+  more = (*rate, "--set=train.save_every=1")
+  codes, said = _ended(*_start_pair(data, tmp_path, (more, more)))
+  assert codes == [1, 1], said
+  step = checkpoints.latest_step(tmp_path)
+  for _, stderr in said:
+    assert f"Error: update {step + 1}: " in stderr
+    assert "not finite; the last good checkpoint" in stderr
+    assert len(stderr.strip().splitlines()) == 1
 
 
 def test_a_process_that_fails_ends_all_with_its_line(data, tmp_path):
