@@ -12,6 +12,7 @@ from data_tools import generations
 from data_tools import loader
 from experiments import distributed
 from experiments import inputs
+from experiments import loss_guard
 from experiments import progress
 from experiments import run_directory
 from experiments import shared_run
@@ -94,6 +95,7 @@ class Trainer:
     stop = shared_run.Stop(
       run, None if alone else meshes.make_largest(self._mesh)
     )
+    guard = loss_guard.LossGuard(run)
     validated: dict[str, float] = {}
     with contextlib.ExitStack() as stack:
       bar = stack.enter_context(
@@ -111,14 +113,15 @@ class Trainer:
         self._step += 1
         step, last = self._step, self._step == total
         profile.after(step, metrics)
+        guard.add(step, metrics)
         asked = stop.signal()
         stopping = bool(asked) and not last
-        evaluating = last or (step % self._eval_every == 0 and not stopping)
+        # Also where it stops: a validation left out is not made up for.
+        evaluating = last or step % self._eval_every == 0
         logging = step % train.log_every == 0 or last
         saving = self._is_kept(step) or evaluating or stopping
         if logging or saving:
-          values = {k: float(v) for k, v in jax.device_get(metrics).items()}
-          run.check_finite(step, values)
+          values = guard.look()
         if logging:
           run.metrics(step, values)
           shown: dict[str, Any] = {
