@@ -26,6 +26,7 @@ quickstart: $(VENV)/.ready
 
 # The test processes compile the same programs: one of them each.
 test: export JAX_COMPILATION_CACHE_DIR ?= $(abspath $(VENV))/jax_cache
+test: export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS ?= 0
 test: lint
 	$(RUN) -m pytest -n auto --maxprocesses=8 --dist=worksteal $(ARGS)
 

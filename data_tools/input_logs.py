@@ -42,6 +42,17 @@ class Log:
 
   header: Header
   actions: np.ndarray  # [T - 1] uint8: none was chosen at the last row
+  cut_off: str = ""  # a last line without an end, which is no action
+
+  @property
+  def remark(self) -> str:
+    """What reading left out, in one line; empty where it was nothing."""
+    if not self.cut_off:
+      return ""
+    return (
+      f"{len(self.actions)} actions; left out a last line without an end: "
+      f"{self.cut_off[:40]!r}"
+    )
 
   @property
   def digest(self) -> str:
@@ -94,7 +105,9 @@ def write(path: pathlib.Path, log: Log) -> None:
 
 
 def read(path: str | os.PathLike, default: Header | None = None) -> Log:
-  """Reads a log; after a header, a last line that was cut off is left out.
+  """Reads a log; after a header, a last line without an end is left out.
+
+  It may be the beginning of another action; `Log.remark` names it.
 
   Args:
     path: the file.
@@ -115,8 +128,9 @@ def read(path: str | os.PathLike, default: Header | None = None) -> Log:
     raise ValueError(f"input log {path}: larger than 64 MiB")
   lines = text.split("\n")
   # `Writer` begins with a header and ends lines; others may leave out the last.
+  cut_off = ""
   if text.startswith("{") or not lines[-1]:
-    lines.pop()
+    cut_off = lines.pop()
   header, first = default, 0
   if lines and lines[0].startswith("{"):
     header, first = _header(path, lines[0]), 1
@@ -131,7 +145,7 @@ def read(path: str | os.PathLike, default: Header | None = None) -> Log:
         f"of {list(specs.ACTIONS)}"
       )
     actions[i] = numbers[line]
-  return Log(header, actions)
+  return Log(header, actions, cut_off)
 
 
 def _header(path: str | os.PathLike, line: str) -> Header:

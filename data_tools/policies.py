@@ -3,7 +3,8 @@
 A policy specification is `name[:eps=probability]`; with `eps` each action is
 random with that probability. Learned policies, which act on frames in the
 parent, are named by their weights: `policy:HEX@STEP` and `sb3:HEX`, with
-`:deterministic` for the most likely actions.
+`:deterministic` for the most likely actions. What plays in rounds beside its
+learner is `policy:HEX:round=N@STEP`.
 
 A mix is a list of `specification[=share]` with commas between, as in
 `demonstrator:eps=0.2=0.5,random=0.5`: which share of the episodes each plays.
@@ -24,7 +25,8 @@ from pokedreamer_jax import specs
 NAMES = ("random", "sticky_random", "demonstrator")
 STICKINESS = 0.75  # probability that `sticky_random` repeats its last action
 
-_LEARNED = r"(policy|sb3):[0-9a-f]+(@[0-9]+)?(:deterministic)?"
+_LEARNED = r"(policy|sb3):[0-9a-f]+(:round=[0-9]+)?(@[0-9]+)?(:deterministic)?"
+_ROUND = re.compile(r":round=[0-9]+@[0-9]+")
 _ITEM = re.compile(
   rf"(?P<name>[a-z_]+|{_LEARNED})(:eps=(?P<eps>[0-9.eE+-]+))?"
   r"(=(?P<share>[0-9.eE+-]+))?"
@@ -155,6 +157,15 @@ def make_policy(behaviour: str, rom: roms.Rom) -> Policy:
 def is_learned(behaviour: str) -> bool:
   """Whether a behaviour is a learned policy, named by its weights."""
   return re.match(_LEARNED, behaviour) is not None
+
+
+def over_rounds(behaviour: str) -> str:
+  """The behaviour without checkpoint and round, where it has a round.
+
+  What plays beside its learner is another checkpoint in every round, and yet
+  one player for whoever counts.
+  """
+  return _ROUND.sub("", behaviour)
 
 
 def eps_of(behaviour: str) -> float:

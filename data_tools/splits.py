@@ -1,9 +1,11 @@
 """Which episodes are held out for validation, also while data grows.
 
 An episode is held out by the hash of its identity, and of every behaviour that
-has two or more episodes at least one is held out as well. The side of an
-episode is decided once: in a list of generations it keeps the side that it had
-in the first one that holds it, whatever the later ones add around it.
+has two or more episodes at least one is held out as well. The rounds of a
+policy beside its learner count as one behaviour: by themselves, half of a round
+of two would be held out. The side of an episode is decided once: in a list of
+generations it keeps the side that it had in the first one that holds it,
+whatever the later ones add around it.
 
 Equal contents stand on one side, whatever their identities: an episode that
 repeats one that has its side takes that side.
@@ -16,6 +18,7 @@ import hashlib
 import json
 
 from data_tools import generations
+from data_tools import policies
 from data_tools import records
 
 VALIDATION_SHARE = 0.1
@@ -84,12 +87,11 @@ def decide(
   sides = [known.get(name) for name in ids]
   if val_share == 0 or len(headers) < 2:
     return [bool(side) for side in sides]
-  different = {(h.behaviour, d) for h, d in zip(headers, digests, strict=True)}
+  behaviours = [policies.over_rounds(header.behaviour) for header in headers]
+  different = set(zip(behaviours, digests, strict=True))
   counts = Counter(behaviour for behaviour, _ in different)
   seen = {
-    header.behaviour
-    for header, side in zip(headers, sides, strict=True)
-    if side
+    behaviour for behaviour, side in zip(behaviours, sides, strict=True) if side
   }
   placed = {
     digest: side
@@ -97,15 +99,15 @@ def decide(
     if side is not None
   }
   new = [digest for digest in dict.fromkeys(digests) if digest not in placed]
-  for header, digest in zip(headers, digests, strict=True):
+  for name, behaviour, digest in zip(ids, behaviours, digests, strict=True):
     if digest not in placed:
-      first = header.behaviour not in seen
-      several = counts[header.behaviour] > 1
+      first = behaviour not in seen
+      several = counts[behaviour] > 1
       # The id is a hash, so its digits are a uniform number.
-      place = int(header.episode_id, 16) / 16 ** len(header.episode_id)
+      place = int(name, 16) / 16 ** len(name)
       placed[digest] = several and (first or place < val_share)
     if placed[digest]:
-      seen.add(header.behaviour)
+      seen.add(behaviour)
   if new and not any(placed.values()):
     placed[new[0]] = True
   if new and all(placed.values()):

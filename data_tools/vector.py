@@ -5,19 +5,16 @@ step contract: what is seen on arriving, with the reward for arriving there.
 """
 
 from collections.abc import Sequence
-import math
 import multiprocessing
 from multiprocessing import connection as connections
-import signal
 import threading
 import time
 from typing import Any
 
 import numpy as np
 
-from data_tools import emulator as emulator_lib
-from data_tools import episodes
 from data_tools import roms
+from data_tools import vector_worker
 from pokedreamer_jax import specs
 
 HANG_S = 120.0  # a process that is silent for so long is ended
@@ -34,9 +31,6 @@ class Died(RuntimeError):
 
 # One start state for all, or one for each environment; None is power-on.
 States = bytes | None | Sequence[bytes | None]
-
-# By environment: seed and start state.
-_Resets = dict[int, tuple[int, bytes | None]]
 
 
 class VectorEmulator:
@@ -74,11 +68,8 @@ class VectorEmulator:
       )
     self.num_envs = num_envs
     context = multiprocessing.get_context("spawn")
-    self._buffers = {
-      name: context.RawArray("B", math.prod(shape) * np.dtype(dtype).itemsize)
-      for name, (shape, dtype) in _layout(num_envs).items()
-    }
-    self._arrays = _views(self._buffers, num_envs)
+    buffers = vector_worker.make_buffers(context, num_envs)
+    self._arrays = vector_worker.views(buffers, num_envs)
     self._shares: list[list[int]] = [
       share.tolist()
       for share in np.array_split(
@@ -91,11 +82,11 @@ class VectorEmulator:
     for share in self._shares:
       ours, theirs = context.Pipe()
       process = context.Process(
-        target=_work,
+        target=vector_worker.work,
         args=(
           theirs,
           rom,
-          self._buffers,
+          buffers,
           num_envs,
           share,
           episode_length,
@@ -160,7 +151,7 @@ class VectorEmulator:
       )
     seeds = [None] * self.num_envs if reset_seeds is None else reset_seeds
     resets = self._resets(seeds, save_state)
-    self._arrays["_actions"][:] = chosen
+    self._arrays[vector_worker.ACTIONS][:] = chosen
     return self._command("step", resets)
 
   def close(self) -> None:
@@ -185,7 +176,9 @@ class VectorEmulator:
   def __exit__(self, *error: object) -> None:
     self.close()
 
-  def _resets(self, seeds: Sequence[int | None], save_state: States) -> _Resets:
+  def _resets(
+    self, seeds: Sequence[int | None], save_state: States
+  ) -> vector_worker.Resets:
     """Seed and start state of every environment that is to begin."""
     if len(seeds) != self.num_envs:
       raise ValueError(f"{len(seeds)} seeds for {self.num_envs} environments")
@@ -203,7 +196,9 @@ class VectorEmulator:
       if seed is not None
     }
 
-  def _command(self, command: str, resets: _Resets) -> dict[str, np.ndarray]:
+  def _command(
+    self, command: str, resets: vector_worker.Resets
+  ) -> dict[str, np.ndarray]:
     deadline_s = time.monotonic() + HANG_S
     self._senders = {}
     for i, share in enumerate(self._shares):
@@ -250,99 +245,3 @@ class VectorEmulator:
       process.join()
       what = f"died with exit code {process.exitcode}"
     return "Died", f"emulator process {i} {what}"
-
-
-def _layout(num_envs: int) -> dict[str, tuple[tuple[int, ...], str]]:
-  fields = {
-    field.name: ((num_envs, *field.shape), field.dtype)
-    for field in specs.STEP_FIELDS
-  }
-  return fields | {"_actions": ((num_envs,), "uint8")}
-
-
-def _views(buffers: dict[str, Any], num_envs: int) -> dict[str, np.ndarray]:
-  return {
-    name: np.frombuffer(buffers[name], dtype).reshape(shape)
-    for name, (shape, dtype) in _layout(num_envs).items()
-  }
-
-
-# The worker process.
-
-
-class _Env:
-  """One emulator and the episode it is in."""
-
-  def __init__(self, rom: roms.Rom):
-    self._emulator = emulator_lib.Emulator(rom)
-    self.ended = True
-
-  def reset(self, seed, save_state, jitter_frames, length) -> dict:
-    self._emulator.reset(seed, save_state, jitter_frames)
-    self._reader = episodes.RowReader(self._emulator.rom)
-    self._left = length
-    return self._row()
-
-  def step(self, action: int) -> dict:
-    self._emulator.step(action)
-    return self._row()
-
-  def close(self) -> None:
-    self._emulator.close()
-
-  def _row(self) -> dict:
-    row = self._reader.read(
-      self._emulator.frame()[None], self._emulator.ram()[None]
-    )
-    self._left -= 1
-    row["is_last"] |= self._left == 0
-    self.ended = bool(row["is_last"][0])
-    return row
-
-
-def _work(
-  connection: connections.Connection,
-  rom: roms.Rom,
-  buffers: dict[str, Any],
-  num_envs: int,
-  share: list[int],
-  episode_length: int,
-  jitter_frames: int,
-) -> None:
-  """Answers commands for the environments `share`, in its own process."""
-  # Ctrl-C reaches the whole process group; the parent decides what it means.
-  signal.signal(signal.SIGINT, signal.SIG_IGN)
-  arrays = _views(buffers, num_envs)
-  actions = arrays.pop("_actions")
-  envs: dict[int, _Env] = {}
-
-  def answer(command: str, resets: _Resets) -> None:
-    for i in share:
-      if i in resets:
-        if i not in envs:
-          envs[i] = _Env(rom)
-        seed, start = resets[i]
-        row = envs[i].reset(seed, start, jitter_frames, episode_length)
-      elif i not in envs:
-        raise ValueError(f"{command}: environment {i} was never reset")
-      elif command == "reset" or envs[i].ended:
-        arrays["reward_terms"][i] = 0
-        continue
-      else:
-        row = envs[i].step(int(actions[i]))
-      for name, array in arrays.items():
-        array[i] = row[name][0]
-
-  try:
-    while (message := connection.recv())[0] != "close":
-      try:
-        answer(*message)
-        connection.send(("ok", ""))
-      except Exception as error:
-        text = " ".join(str(error).split())
-        kind = "ValueError" if isinstance(error, ValueError) else "RuntimeError"
-        connection.send((kind, text or type(error).__name__))
-  except (EOFError, OSError):
-    pass  # the parent is gone
-  for env in envs.values():
-    env.close()

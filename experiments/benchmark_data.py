@@ -27,7 +27,7 @@ from typing import Any
 
 from experiments import cli
 from experiments import run_directory
-from pokedreamer_jax import config as config_lib
+from pokedreamer_jax import presets
 
 _WANTED = {"rival": " (10 wanted)", "torch": " (10 wanted)"}
 SECTIONS = ("collector", "scaling", "disk", "loader", "vector")
@@ -56,7 +56,7 @@ def main() -> None:
   if repeats < 1:
     raise ValueError(f"--repeats: {_REPEATS.value}, expected at least 1")
   rom = roms.resolve(_ROM.value)
-  mix = policies.playable_mix(config_lib.make("tiny").collect.policy_mix, rom)
+  mix = policies.playable_mix(presets.make("tiny").collect.policy_mix, rom)
   measure = {
     "collector": data_speed.collector_against_ticks,
     "scaling": data_speed.scaling,

@@ -3,7 +3,8 @@
     python -m experiments.benchmark_training [--presets=tiny,v2,v3]
 
 For every preset: updates and frames per second, the share of the matrix peak
-of the device, memory and compile time. The presets run in processes of their
+of the device, memory and compile time. A preset that decodes only some of the
+frames of a batch says how many. The presets run in processes of their
 own and are timed in turns, round after round, because other jobs slow a
 machine down and up again; ratios are medians over rounds, ranges in brackets.
 Where PyTorch is installed (`requirements-test-sb3.txt`), an independent eager
@@ -18,12 +19,12 @@ from typing import Any
 
 from experiments import cli
 from experiments import run_directory
-from pokedreamer_jax import config as config_lib
+from pokedreamer_jax import presets
 
 _TORCH = "v2, PyTorch eager"
 _HEADER = (
-  f"{'model':<18} {'batch':>8} {'updates/s':>10} {'frames/s':>9} "
-  f"{'IQR ms':>7} {'of peak':>8} {'memory':>9} {'compile':>8}"
+  f"{'model':<18} {'batch':>8} {'decoded':>7} {'updates/s':>10} "
+  f"{'frames/s':>9} {'IQR ms':>7} {'of peak':>8} {'memory':>9} {'compile':>8}"
 )
 
 _PRESETS = cli.string("presets", "tiny,v2,v3", "Which, comma-separated.")
@@ -42,10 +43,10 @@ def main() -> None:
   from experiments import torch_rival
   from experiments import training_speed
 
-  presets = (_PRESETS.value or "").split(",")
-  for preset in presets:
-    config_lib.make(preset, _SET.value or ())  # complains about what is wrong
-  sizes = _sizes(_BATCHES.value or "", presets)
+  names = (_PRESETS.value or "").split(",")
+  for preset in names:
+    presets.make(preset, _SET.value or ())  # complains about what is wrong
+  sizes = _sizes(_BATCHES.value or "", names)
   rounds, count = _ROUNDS.value or 0, _UPDATES.value or 0
   if rounds < 1 or count < 1:
     raise ValueError("--rounds, --updates: expected at least 1")
@@ -56,14 +57,14 @@ def main() -> None:
       return stack.enter_context(asked_process.AskedProcess(make, *arguments))
 
     facts: dict[str, Any] = {}
-    for preset in presets:
+    for preset in names:
       asked = training_speed.Asked(
         preset, tuple(_SET.value or ()), *sizes.get(preset, (0, 0))
       )
       made[preset] = start(training_speed.Update, asked)
       facts[preset] = made[preset].ask("compile")
       made[preset].ask("matrix_peak")
-    if "v2" in presets:
+    if "v2" in names:
       if torch_rival.installed():
         shape = facts["v2"]["batch"]
         threads = os.cpu_count() or 1
@@ -72,13 +73,13 @@ def main() -> None:
       else:
         print("PyTorch is not installed: no rival for v2")
     seconds: dict[str, list[list[float]]] = {name: [] for name in made}
-    peaks: dict[str, list[float]] = {name: [] for name in presets}
+    peaks: dict[str, list[float]] = {name: [] for name in names}
     for _ in range(rounds):
       for name, process in made.items():
         seconds[name].append(process.ask("updates", count))
         if name in peaks:
           peaks[name].append(process.ask("matrix_peak"))
-    for name in presets:
+    for name in names:
       facts[name] |= made[name].ask("memory")
   result = _result(facts, seconds, peaks)
   for line in lines(result):
@@ -140,11 +141,13 @@ def lines(result: dict[str, Any]) -> list[str]:
   found = [_HEADER, "-" * len(_HEADER)]
   for name, row in result["models"].items():
     batch = "x".join(map(str, row["batch"]))
+    frames = row["batch"][0] * row["batch"][1]
+    decoded = row.get("decoded_rows", frames)  # PyTorch decodes them all
     share = f"{row['share_of_peak']:.1%}" if "share_of_peak" in row else "-"
     memory = row.get("device_peak_mib", row.get("growth_mib"))
     compile_s = f"{row['compile_s']:.1f} s" if "compile_s" in row else "-"
     found.append(
-      f"{name:<18} {batch:>8} {row['updates_per_s']:>10.2f} "
+      f"{name:<18} {batch:>8} {decoded:>7} {row['updates_per_s']:>10.2f} "
       f"{row['frames_per_s']:>9,.0f} {row['iqr_ms']:>7.1f} {share:>8} "
       f"{'-' if memory is None else f'{memory:,.0f} MiB':>9} {compile_s:>8}"
     )
@@ -154,7 +157,7 @@ def lines(result: dict[str, Any]) -> list[str]:
   return found
 
 
-def _sizes(text: str, presets: list[str]) -> dict[str, tuple[int, int]]:
+def _sizes(text: str, names: list[str]) -> dict[str, tuple[int, int]]:
   """Batch and length by preset, of `preset=BxT,...`."""
   found = {}
   for item in filter(None, text.split(",")):
@@ -163,7 +166,7 @@ def _sizes(text: str, presets: list[str]) -> dict[str, tuple[int, int]]:
     if not (batch.isdigit() and length.isdigit() and int(batch) * int(length)):
       raise ValueError(f"--batches: {item!r}, expected such as v2=2x15")
     found[name] = (int(batch), int(length))
-  return {name: found[name] for name in presets if name in found}
+  return {name: found[name] for name in names if name in found}
 
 
 if __name__ == "__main__":

@@ -30,6 +30,7 @@ from absl import logging
 from experiments import allocator
 from experiments import run_directory
 from pokedreamer_jax import config
+from pokedreamer_jax import presets
 
 # Flags belong to the entry point that asks for them, not to this module.
 flags.disclaim_key_flags()
@@ -87,7 +88,7 @@ def define_run_flags(workdir: str | None = None) -> None:
 
 def define_config_flags() -> None:
   """Defines `--preset --set --seed`, for `make_config`."""
-  string("preset", "tiny", f"One of {', '.join(sorted(config.PRESETS))}.")
+  string("preset", "tiny", f"One of {', '.join(sorted(presets.PRESETS))}.")
   repeated("set", "Overrides a field: --set train.steps=100 (repeatable).")
   integer("seed", 0, "Seed of everything random in this run.")
 
@@ -116,7 +117,7 @@ def make_config(defaults: Sequence[str] = ()) -> config.Config:
   if not 0 <= values.seed < 1 << 32:
     raise ValueError(f"--seed={values.seed}: expected 0 to {(1 << 32) - 1}")
   overrides = [*defaults, *(values["set"].value or ())]
-  return config.make(values.preset, overrides, values.seed)
+  return presets.make(values.preset, overrides, values.seed)
 
 
 def workdir(other_name: str = "workdir") -> pathlib.Path:
@@ -265,8 +266,10 @@ def _quiet_libraries() -> None:
 def _set_compile_cache() -> None:
   """Keeps compiled programs between processes, through the environment.
 
-  Read by jax when it is imported, which is later, if at all.
+  Read by jax when it is imported, which is later, if at all. Small programs
+  are kept as well: a process compiles hundreds, 50 ms each.
   """
+  os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
   home = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache")
   directory = home.expanduser() / "pokedreamer_jax" / "compiled"
   if "JAX_COMPILATION_CACHE_DIR" not in os.environ:

@@ -47,6 +47,7 @@ from experiments import learned_players
 from experiments import progress
 from experiments import run_directory
 from pokedreamer_jax import config as config_lib
+from pokedreamer_jax import presets
 
 cli.define_run_flags()
 cli.string("out_dir", None, "The same as --workdir.")
@@ -145,7 +146,8 @@ def _prepare(round_number: int | None = None) -> _Job:
   """Reads and checks everything before a directory is claimed for it.
 
   Args:
-    round_number: of a round of `--follow`, which has a seed of its own.
+    round_number: of a round of `--follow`, which has seeds and names of its
+      own.
   """
   from data_tools import collect
   from data_tools import collect_files
@@ -158,7 +160,9 @@ def _prepare(round_number: int | None = None) -> _Job:
   config, seed, notes = _settings(rom)
   share = collect_files.Share(_INDEX.value, _COUNT.value)
   share.numbers(config.episodes)
-  mix, players, remarks = learned_players.resolve(config.policy_mix, rom)
+  mix, players, remarks = learned_players.resolve(
+    config.policy_mix, rom, round_number
+  )
   if round_number is not None:
     seed = collect_follow.seed_of(seed, round_number, mix)
   starts = config.start_states
@@ -213,7 +217,7 @@ def _settings(rom: Any) -> tuple[config_lib.CollectConfig, int, list[str]]:
   config = dataclasses.replace(
     whole.collect, **{k: v for k, v in given.items() if v is not None}
   )
-  preset_mix = config_lib.make(flags.FLAGS.preset).collect.policy_mix
+  preset_mix = presets.make(flags.FLAGS.preset).collect.policy_mix
   if config.policy_mix != preset_mix:
     return config, whole.seed, []
   # The preset's own mix gives way to the ROM; a mix that was asked for is an

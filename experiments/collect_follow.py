@@ -2,9 +2,10 @@
 
 Every round resolves the mix again, so `policy=RUN_DIR` plays the checkpoint
 that is newest by then, with seeds of its own, and ends in a new generation.
-`rounds.jsonl` names what each round played. A round that was interrupted is
-continued while its checkpoint is the newest; else its number is played anew,
-with other seeds, beside what was recorded of it.
+Such a player is named with the round, so that `splits` knows all of its rounds
+for one behaviour. `rounds.jsonl` names what each round played. A round that was
+interrupted is continued while its checkpoint is the newest; else its number is
+played anew, with other seeds, beside what was recorded of it.
 """
 
 import hashlib

@@ -72,7 +72,11 @@ class Store:
       except ValueError as error:
         self._run.log(f"record: left out: {error}")
         continue
-      if len(log.actions) and log.digest not in known:
+      if log.digest in known:
+        continue
+      if log.remark:
+        self._run.log(f"record: {path.name}: {log.remark}")
+      if len(log.actions):
         self._run.log(f"record: {path.name} was interrupted, recovering it")
         self.record(path)
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import Any
 
-from experiments import summary
+from experiments import text_tables
 
 # Metric -> its name in a header and how many decimals it has.
 _METRICS = {
@@ -23,7 +23,7 @@ _CEILING = "emulator, other luck"
 _GROUPED = (*_SUBJECTS, _CEILING, "floor (posterior)")
 
 
-def details(result: Mapping[str, Any]) -> list[summary.Table]:
+def details(result: Mapping[str, Any]) -> list[text_tables.Table]:
   """Tables beside the short one; results written before have fewer."""
   tables = []
   if "intervals" in result:
@@ -32,6 +32,8 @@ def details(result: Mapping[str, Any]) -> list[summary.Table]:
     tables.append(_comparisons(result))
   if "calm" in result:
     tables += [_calm(result["calm"]), _calm_comparisons(result["calm"])]
+    if "mode" in result["calm"]:
+      tables.append(_calm_modes(result["calm"]["mode"]))
   for kind, rows in result.get("breakdown", {}).items():
     tables.append(_breakdown(kind, rows))
   if "unseen" in result:
@@ -45,7 +47,7 @@ def details(result: Mapping[str, Any]) -> list[summary.Table]:
   return [table for table in tables if table.rows]
 
 
-def _fidelity(result: Mapping[str, Any]) -> summary.Table:
+def _fidelity(result: Mapping[str, Any]) -> text_tables.Table:
   note = "Mean [95 % interval, drawn over episodes]. dB: PSNR, at most 60."
   ahead = result["one_step"]
   if "intervals" in ahead:
@@ -61,7 +63,7 @@ def _fidelity(result: Mapping[str, Any]) -> summary.Table:
   return _lines("Fidelity", result, ("pixels", "exact", "psnr"), note)
 
 
-def _moved(result: Mapping[str, Any]) -> summary.Table:
+def _moved(result: Mapping[str, Any]) -> text_tables.Table:
   moved = result["moved"]
   note = (
     "Only frames that differ from the one before: "
@@ -70,14 +72,14 @@ def _moved(result: Mapping[str, Any]) -> summary.Table:
   return _lines("Frames that moved", moved, ("pixels", "exact", "psnr"), note)
 
 
-def _drift(result: Mapping[str, Any]) -> summary.Table:
+def _drift(result: Mapping[str, Any]) -> text_tables.Table:
   metrics = ("tiles", "map", "exact", "read_tiles", "read_share")
   note = (
     "Tiles and map as the model's own tokens name them; floor (guessed): as "
     "it guesses them from real frames. Read: the place that "
-    "nearest training frames show, where they agree (readable). Frames that "
-    "cannot be read do not count: a readable share far below that of real "
-    "frames flatters a line."
+    "nearest training frames show, where they agree (readable). Asked where "
+    "the real frame can be read; a dreamed one that cannot counts as a wrong "
+    "map."
   )
   agrees = {
     k: row["read_agrees"]
@@ -90,7 +92,7 @@ def _drift(result: Mapping[str, Any]) -> summary.Table:
   return _lines("Drift of places", result, metrics, note)
 
 
-def _calm(calm: Mapping[str, Any]) -> summary.Table:
+def _calm(calm: Mapping[str, Any]) -> text_tables.Table:
   note = (
     "Only windows in which other luck changes no pixel up to the step: "
     f"{_counts(calm['counts'])}. What is wrong here is the model's fault."
@@ -99,9 +101,27 @@ def _calm(calm: Mapping[str, Any]) -> summary.Table:
   return _lines("Calm windows", calm, metrics, note)
 
 
+def _calm_modes(parts: Mapping[str, Any]) -> text_tables.Table:
+  metrics = ("pixels", "exact")
+  steps = list(next(iter(parts.values()))["counts"])
+  header = ["mode"]
+  header += [f"{_METRICS[m][0]} @{k}" for m in metrics for k in steps]
+  rows, kinds = [], []
+  for mode, part in parts.items():
+    for line in (_SUBJECTS[0], _SUBJECTS[1]):
+      cells = [_cell(part, line, k, m) for m in metrics for k in steps]
+      rows.append([f"{mode}: {line.removeprefix('dream ')}", *cells])
+      kinds.append("strong")
+  note = "Calm windows by the mode of the recorded row: " + "; ".join(
+    f"{mode} {_counts(part['counts'])}" for mode, part in parts.items()
+  )
+  title = "Calm windows by mode"
+  return text_tables.Table(title, header, rows, kinds, f"{note}.", len(steps))
+
+
 def _lines(
   title: str, part: Mapping[str, Any], metrics: Sequence[str], note: str
-) -> summary.Table:
+) -> text_tables.Table:
   """One row per line, one column per metric and step."""
   lines = part["lines"]
   steps = list(lines[_SUBJECTS[0]])
@@ -117,10 +137,10 @@ def _lines(
     if set(cells) != {"-"}:
       rows.append([name, *cells])
       kinds.append("strong" if name in _SUBJECTS else "faint")
-  return summary.Table(title, header, rows, kinds, note)
+  return text_tables.Table(title, header, rows, kinds, note)
 
 
-def _comparisons(result: Mapping[str, Any]) -> summary.Table:
+def _comparisons(result: Mapping[str, Any]) -> text_tables.Table:
   rows = [*result["comparisons"], *result["place_comparisons"]]
   note = (
     "Gain of the sampled dream, paired by window; above 0 it is better. "
@@ -130,20 +150,20 @@ def _comparisons(result: Mapping[str, Any]) -> summary.Table:
   return _gains("Sampled dream against the lines", rows, note)
 
 
-def _calm_comparisons(calm: Mapping[str, Any]) -> summary.Table:
+def _calm_comparisons(calm: Mapping[str, Any]) -> text_tables.Table:
   return _gains("The same in calm windows", calm["comparisons"], "")
 
 
 def _gains(
   title: str, rows: Sequence[Mapping[str, Any]], note: str
-) -> summary.Table:
+) -> text_tables.Table:
   steps = sorted({row["step"] for row in rows})
   cells: dict[str, dict[int, str]] = {}
   for row in rows:
     name = f"{row['than']}: {_METRICS[row['metric']][0]}"
     text = _interval(row, _METRICS[row["metric"]][1])
     cells.setdefault(name, {})[row["step"]] = text
-  return summary.Table(
+  return text_tables.Table(
     title,
     ["than", *(f"@{step}" for step in steps)],
     [
@@ -155,10 +175,10 @@ def _gains(
   )
 
 
-def _breakdown(kind: str, parts: Mapping[str, Any]) -> summary.Table:
+def _breakdown(kind: str, parts: Mapping[str, Any]) -> text_tables.Table:
   first = next(iter(parts.values()))
   steps = [k for k in first["counts"] if k != "1"]
-  header = [kind, "1 step exact", "rows"]
+  header = [kind, "1 step exact", "1 step pixels", "rows"]
   for k in steps:
     header += [f"exact @{k}", f"tiles @{k}", f"n @{k}"]
   rows, kinds = [], []
@@ -177,12 +197,13 @@ def _breakdown(kind: str, parts: Mapping[str, Any]) -> summary.Table:
     "emulator with other luck. n: windows. 1 step: one step ahead."
   )
   title = f"By {kind}"
-  return summary.Table(title, header, rows, kinds, note, group=3)
+  return text_tables.Table(title, header, rows, kinds, note, group=3)
 
 
-def _unseen(unseen: Mapping[str, Any]) -> summary.Table:
+def _unseen(unseen: Mapping[str, Any]) -> text_tables.Table:
   steps = list(unseen["never"]["counts"])
-  header = ["frames", "1 step exact", "rows", *(f"exact @{k}" for k in steps)]
+  header = ["frames", "1 step exact", "1 step pixels", "rows"]
+  header += [f"exact @{k}" for k in steps]
   rows, kinds = [], []
   for key, title in (("never", "not in training"), ("seen", "in training")):
     part = unseen[key]
@@ -196,15 +217,18 @@ def _unseen(unseen: Mapping[str, Any]) -> summary.Table:
     f"recorded ones {_counts(unseen['never']['counts'])} are none of them. The "
     "sampled dream first, then other lines."
   )
-  return summary.Table("Frames never seen", header, rows, kinds, note)
+  return text_tables.Table("Frames never seen", header, rows, kinds, note)
 
 
 def _line_start(name: str, part: Mapping[str, Any], line: str) -> list[str]:
   """Name, one step ahead and its rows, of the dream alone."""
   if line != _SUBJECTS[0]:
-    return [f"  {line}", "", ""]
-  step = part["one_step"].get("exact", {})
-  return [name, _interval(step, 2), str(part["one_step_rows"])]
+    return [f"  {line}", "", "", ""]
+  cells = [
+    _interval(part["one_step"].get(metric, {}), _METRICS[metric][1])
+    for metric in ("exact", "pixels")
+  ]
+  return [name, *cells, str(part["one_step_rows"])]
 
 
 def _cell(part: Mapping[str, Any], line: str, step: str, metric: str) -> str:
@@ -215,7 +239,7 @@ def _cell(part: Mapping[str, Any], line: str, step: str, metric: str) -> str:
   )
 
 
-def _latent_use(use: Mapping[str, Any]) -> summary.Table:
+def _latent_use(use: Mapping[str, Any]) -> text_tables.Table:
   parts = {"posterior": use["posterior"]}
   parts |= {f"dream @{k}": part for k, part in use["dream"].items()}
   rows = [
@@ -233,13 +257,15 @@ def _latent_use(use: Mapping[str, Any]) -> summary.Table:
     f"prior: {_interval(use['kl'], 3)} nats."
   )
   header = ["where", "metric", "own s", "s of another", "loss"]
-  return summary.Table("Use of latents", header, rows, [""] * len(rows), note)
+  return text_tables.Table(
+    "Use of latents", header, rows, [""] * len(rows), note
+  )
 
 
-def _carried(carried: Mapping[str, Any]) -> summary.Table:
+def _carried(carried: Mapping[str, Any]) -> text_tables.Table:
   title = "Carried states"
   if "carried_rows" not in carried:
-    return summary.Table(title, ["metric"], [], [], carried["source"])
+    return text_tables.Table(title, ["metric"], [], [], carried["source"])
   rows = [
     [
       metric.replace("_", " @"),
@@ -256,10 +282,10 @@ def _carried(carried: Mapping[str, Any]) -> summary.Table:
     "right from the frame. Loss above 0: carrying harms."
   )
   header = ["metric", "carried", "anew", "loss of carrying"]
-  return summary.Table(title, header, rows, [""] * len(rows), note)
+  return text_tables.Table(title, header, rows, [""] * len(rows), note)
 
 
-def _reader(reader: Mapping[str, Any]) -> summary.Table:
+def _reader(reader: Mapping[str, Any]) -> text_tables.Table:
   rows, kinds = [], []
   parts = {"all": reader, **reader["mode"]}
   for name, part in parts.items():
@@ -273,7 +299,7 @@ def _reader(reader: Mapping[str, Any]) -> summary.Table:
     f"{reader['frames']} training frames. It does not speak of battles."
   )
   header = ["mode", "rows", "readable", "right place", "tiles off", "right map"]
-  return summary.Table("The reader of places", header, rows, kinds, note)
+  return text_tables.Table("The reader of places", header, rows, kinds, note)
 
 
 def _interval(row: Mapping[str, Any], decimals: int) -> str:

@@ -22,8 +22,10 @@ from experiments import inputs
 from experiments import progress
 from experiments import run_directory
 from experiments import summary
+from experiments import text_tables
 from pokedreamer_jax import config as config_lib
 from pokedreamer_jax import specs
+from pokedreamer_jax import world_model_config
 
 WHAT = ("world_model", "play")
 
@@ -34,7 +36,7 @@ _WORLD_MODEL = cli.string("world_model", None, "Run directory of train_rssm.")
 _RAM = cli.choice(
   "ram",
   None,
-  config_lib.RAM_MODES,
+  world_model_config.RAM_MODES,
   "Tokens of observed frames: given, or inferred from the frames "
   "(world_model; default: as trained).",
 )
@@ -81,7 +83,10 @@ def _evaluate_world_model(config: config_lib.Config) -> None:
     if not run.finished:
       params = inputs.load_world_model(directory, step)
       trained = _training_episodes(directory, generation, step)
-      run.finish(_measure_dreams(config, generation, trained, params, run))
+      measured = _measure_dreams(config, generation, trained, params, run)
+      # The best is best on the very episodes that are reported on.
+      chosen = _CHECKPOINT_STEP.value == "best"
+      run.finish({**measured, "chosen_on_held_out": chosen})
     result, verdicts = run.result, []
     if config.evaluate.detail == "full":  # else the quickstart's panel has them
       verdicts += summary.dream_verdicts(result)
@@ -277,19 +282,19 @@ def _parse_players(items: Sequence[str]) -> dict[str, str]:
 
 def _show(
   run: run_directory.Run,
-  tables: Sequence[summary.Table],
-  details: Sequence[summary.Table] = (),
-  verdicts: Sequence[summary.Verdict] = (),
+  tables: Sequence[text_tables.Table],
+  details: Sequence[text_tables.Table] = (),
+  verdicts: Sequence[text_tables.Verdict] = (),
 ) -> None:
   """Prints tables and verdicts; details go to `table.txt` alone."""
-  closing = summary.plain_verdicts(verdicts)
+  closing = text_tables.plain_verdicts(verdicts)
   path = run.path / "table.txt"
-  whole = [*summary.plain_tables([*tables, *details]), *closing]
+  whole = [*text_tables.plain_tables([*tables, *details]), *closing]
   path.write_text("\n".join(whole) + "\n")
-  run.log("\n".join([*summary.plain_tables(tables), *closing]))
+  run.log("\n".join([*text_tables.plain_tables(tables), *closing]))
   if details:
     names = ", ".join(table.title.lower() for table in details)
-    run.log("\n".join(summary.wrap([f"In {path} also: {names}."])))
+    run.log("\n".join(text_tables.wrap([f"In {path} also: {names}."])))
 
 
 if __name__ == "__main__":

@@ -149,6 +149,7 @@ def dream(
   import jax
   import jax.numpy as jnp
 
+  from pokedreamer_jax import alignment
   from pokedreamer_jax import imagination
   from pokedreamer_jax import world_model
 
@@ -162,7 +163,7 @@ def dream(
       cfg, params, seen_key, known, infer=cfg.ram == "inferred"
     ).state
     start = jax.tree.map(lambda leaf: leaf[:, -1], seen)
-    action = world_model.dream_actions(cfg, batch["action"][context - 1 :])
+    action = alignment.dream_actions(cfg, batch["action"][context - 1 :])
     action = action[:, None]
     ahead = imagination.replay_actions(cfg, params, dream_key, start, action)
     states = jax.tree.map(

@@ -20,6 +20,7 @@ from typing import Any
 from experiments import cli
 from experiments import run_directory
 from pokedreamer_jax import config as config_lib
+from pokedreamer_jax import presets
 
 cli.string("workdir", None, "Directory of the imported run.")
 _WORLD_MODEL = cli.string("world_model_file", None, "The world model's .pt.")
@@ -38,9 +39,9 @@ def main() -> None:
   arrays, numbers = torch_files.read_checkpoint(
     path, published.WORLD_MODEL_PARTS
   )
-  sizes = published.world_model_config(arrays, _STOCH.value, _CLASSES.value)
+  sizes = published.world_model_sizes(arrays, _STOCH.value, _CLASSES.value)
   params = _named(path, published.world_model_params, sizes, arrays)
-  config = config_lib.make("v2")
+  config = presets.make("v2")
   values = config_lib.to_dict(config)
   values["world_model"] = config_lib.to_dict(sizes)
   stage, items = "world_model", {"params": params}
@@ -49,7 +50,7 @@ def main() -> None:
     arrays, _ = torch_files.read_checkpoint(
       _POLICY.value, published.POLICY_PARTS
     )
-    actor_critic = published.actor_critic_config(arrays)
+    actor_critic = published.actor_critic_sizes(arrays)
     values["actor_critic"] = config_lib.to_dict(actor_critic)
     agent = _named(
       _POLICY.value,

@@ -186,7 +186,7 @@ def with_ram(config: config_lib.Config, ram: str | None) -> config_lib.Config:
 
   Args:
     config: with the sizes of a trained world model.
-    ram: one of `config.RAM_MODES`; None leaves it as trained.
+    ram: one of `world_model_config.RAM_MODES`; None leaves it as trained.
 
   Raises:
     ValueError: the state holds tokens and `ram` is off, or the reverse.

@@ -23,12 +23,16 @@ _ITEM = re.compile(
 )
 
 
-def resolve(mix: str, rom: Any) -> tuple[str, Players, list[str]]:
+def resolve(
+  mix: str, rom: Any, round_number: int | None = None
+) -> tuple[str, Players, list[str]]:
   """Reads the learned players of a mix.
 
   Args:
     mix: behaviours with their shares; those of other kinds stay as they are.
     rom: a `data_tools.roms.Rom`.
+    round_number: of a round beside the learner, in which runs play their
+      newest checkpoint; None where there are no rounds.
 
   Returns:
     The mix with weights instead of paths; behaviour -> what makes the player
@@ -45,7 +49,7 @@ def resolve(mix: str, rom: Any) -> tuple[str, Players, list[str]]:
     if text.startswith(("sb3=", "policy=")):
       path, eps, most, share, kind = _parse(text)
       read = _sb3 if kind == "sb3" else _agent
-      name, make, note = read(path, most, rom)
+      name, make, note = read(path, most, rom, round_number)
       name += ":deterministic" if most else ""
       text = f"{name}:eps={eps:g}" if eps else name
       players[policies.parse_mix(text)[0].behaviour] = make
@@ -76,10 +80,11 @@ def _parse(item: str) -> tuple[str, float, bool, str, str]:
   return match["path"], eps, most, match["share"] or "", match["kind"]
 
 
-def _sb3(path: str, most: bool, rom: Any):
+def _sb3(path: str, most: bool, rom: Any, round_number: int | None):
   from data_tools import sb3_policy
 
-  del most, rom  # it gets its chance with each step; it knows pixels alone
+  # It gets its chance with each step, knows pixels alone and never learns.
+  del most, rom, round_number
   weights = sb3_policy.read(path)
 
   def make(count: int) -> FramePlayer:
@@ -88,7 +93,7 @@ def _sb3(path: str, most: bool, rom: Any):
   return f"sb3:{weights.sha256[:12]}", make, ""
 
 
-def _agent(directory: str, most: bool, rom: Any):
+def _agent(directory: str, most: bool, rom: Any, round_number: int | None):
   note = inputs.check_rom(directory, rom)
   name = inputs.fingerprint(directory)
   agent = inputs.load_agent(directory, name["step"])
@@ -96,7 +101,8 @@ def _agent(directory: str, most: bool, rom: Any):
   def make(count: int) -> AgentPlayer:
     return AgentPlayer(agent, count, most)
 
-  return f"policy:{name['config']}@{name['step']}", make, note
+  played = "" if round_number is None else f":round={round_number}"
+  return f"policy:{name['config']}{played}@{name['step']}", make, note
 
 
 class FramePlayer:

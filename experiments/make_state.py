@@ -85,6 +85,8 @@ def main() -> None:
     wanted = [cli.required("name")]
     if _INPUTS.value:
       log = demo_store.read_log(_INPUTS.value, rom, start)
+      if log.remark:
+        print(f"--inputs={_INPUTS.value}: {log.remark}", flush=True)
       jitter_frames = log.header.jitter_frames
       player = _Player(_tape(log.actions), len(log.actions), condition)
       made_by |= {"inputs": log.digest, "until": until or ""}

@@ -16,9 +16,11 @@ from typing import Any
 
 from experiments import cli
 from experiments import processes
+from experiments import quickstart_plan
 from experiments import run_directory
 from experiments import stages
 from experiments import summary
+from experiments import text_tables
 from pokedreamer_jax import config as config_lib
 
 cli.define_run_flags("runs/quickstart")
@@ -34,9 +36,6 @@ FREE = (
   ),
 )
 
-# Where nobody can demonstrate, random play is all there is.
-_UNDEMONSTRATED_MIX = "sticky_random=0.8,random=0.2"
-
 
 def main() -> int | None:
   """Plans the stages, runs those that are pending, prints the panel."""
@@ -46,9 +45,9 @@ def main() -> int | None:
   rom = roms.resolve(_ROM.value)
   # A ROM that the environment names is named in the commands that are shown.
   rom_path = _ROM.value or os.environ.get(roms.ROM_VARIABLE)
-  overrides, notes = adapt(rom.kind)
+  overrides, notes = quickstart_plan.adapt(rom.kind)
   config = cli.make_config(overrides)
-  check(config, rom)  # before the directory is claimed for it
+  quickstart_plan.check(config, rom)  # before the directory is claimed for it
   if config.preset == "debug":
     notes.append("preset debug tries the wiring; its numbers mean nothing")
   run = run_directory.open_run(
@@ -60,7 +59,9 @@ def main() -> int | None:
   )
   with run:
     arguments = cli.config_arguments(overrides)
-    plan = make_plan(workdir, rom.kind, rom_path, arguments, config)
+    plan = quickstart_plan.make_plan(
+      workdir, rom.kind, rom_path, arguments, config
+    )
     if stages.pending(plan[1:]):
       run.log(f"Game: {rom.describe()}")
       run.log(f"Preset {config.preset}, seed {config.seed}, in {workdir}")
@@ -73,200 +74,6 @@ def main() -> int | None:
     print_panel(shown, workdir, arguments, run)
     run.finish(to_json(shown))
   return 0
-
-
-def check(config: config_lib.Config, rom: Any) -> None:
-  """Finds early what would end a later stage.
-
-  Raises:
-    ValueError: a policy of the mix or a token is unknown or not for this ROM,
-      policies are not trained on the world model's family, nobody
-      demonstrates what is to be cloned, or episodes are shorter than the
-      windows that are cut from them.
-  """
-  from data_tools import policies
-  from pokedreamer_jax import tokens
-
-  mix = policies.parse_mix(config.collect.policy_mix)
-  for item in mix:
-    policies.make_policy(item.behaviour, rom)
-  names = [item.behaviour.partition(":")[0] for item in mix]
-  if rom.kind == "practice" and "demonstrator" not in names:
-    raise ValueError(
-      f"collect.policy_mix: {config.collect.policy_mix!r} without demonstrator "
-      "leaves nobody to clone; run the stages by hand instead"
-    )
-  tokens.check(config.world_model.token_sizes)
-  config.world_model.check_reward_terms()
-  evaluate = config.evaluate
-  longest = max(config.train.seq_len, evaluate.context + evaluate.horizon)
-  if config.collect.episode_length < longest:
-    raise ValueError(
-      f"collect.episode_length: {config.collect.episode_length}, expected at "
-      f"least {longest}: train.seq_len, evaluate.context + evaluate.horizon"
-    )
-
-
-def adapt(kind: str) -> tuple[list[str], list[str]]:
-  """Overrides that a kind of game needs, and what to tell about it."""
-  if kind == "practice":
-    return [], []
-  overrides = [f"collect.policy_mix={_UNDEMONSTRATED_MIX}"]
-  if kind == "pokemon_red":
-    overrides.append(f"world_model.tokens={config_lib.POKEMON_RED_TOKENS}")
-    return overrides, [
-      "nobody demonstrates this game: no clone; the policy is trained from "
-      "scratch on random play, so expect little of it"
-    ]
-  overrides.append("world_model.ram=off")
-  return overrides, [
-    "an unknown game: frames only, without game state and rewards. The world "
-    "model is trained and measured; demonstrator, clone and policy are left out"
-  ]
-
-
-def make_plan(
-  workdir: pathlib.Path,
-  kind: str,
-  rom_path: str | None,
-  config_arguments: Sequence[str],
-  config: config_lib.Config,
-) -> list[stages.Stage]:
-  """The stages for a kind of game, in order; the first is the doctor.
-
-  Args:
-    workdir: of the quickstart.
-    kind: of the ROM, as `data_tools.roms` names it.
-    rom_path: the ROM to name in every command; None for the cartridge.
-    config_arguments: `--preset --seed --set` for every stage.
-    config: the configuration that they describe.
-  """
-  rom = [f"--rom={rom_path}"] if rom_path else []
-  data, model = workdir / "data", workdir / "world_model"
-  dreams = workdir / "evaluation" / "world_model"
-  play = workdir / "evaluation" / "play"
-  clip = workdir / "videos" / "demo.mp4"
-  plan = [
-    stages.Stage(
-      "doctor",
-      "Look at this machine",
-      "experiments.doctor",
-      (f"--workdir={workdir}", *rom),
-      None,
-    )
-  ]
-
-  def add(
-    name: str,
-    title: str,
-    module: str,
-    directory: pathlib.Path,
-    *arguments: str,
-    done: str = "result.json",
-    configured: bool = True,
-  ) -> None:
-    shared = config_arguments if configured else ()
-    plan.append(
-      stages.Stage(
-        name,
-        title,
-        f"experiments.{module}",
-        (*arguments, *shared),
-        directory / done,
-      )
-    )
-
-  def add_policy(name: str, title: str, clone: str) -> None:
-    add(
-      name,
-      title,
-      "train_policy",
-      workdir / name,
-      f"--workdir={workdir / name}",
-      f"--data_dir={data}",
-      f"--world_model={model}",
-      f"--clone={clone}",
-    )
-
-  collect_arguments = (f"--workdir={data}", *rom)
-  add("collect", "Play and record", "collect_data", data, *collect_arguments)
-  add(
-    "world_model",
-    "Train the world model",
-    "train_rssm",
-    model,
-    f"--workdir={model}",
-    f"--data_dir={data}",
-  )
-  add(
-    "dreams",
-    "Measure its dreams",
-    "evaluate",
-    dreams,
-    "--what=world_model",
-    "--set=evaluate.detail=quick",  # before what the user sets
-    f"--workdir={dreams}",
-    f"--world_model={model}",
-    f"--data_dir={data}",
-    *rom,
-  )
-  players = ["random", "sticky_random"]
-  star = model  # whose clip is made
-  if kind == "practice":
-    clone = workdir / "clone"
-    add(
-      "clone",
-      "Clone the demonstrator",
-      "clone_behaviour",
-      clone,
-      f"--workdir={clone}",
-      f"--data_dir={data}",
-      f"--world_model={model}",
-    )
-    add_policy("policy", "Train the policy in dreams", str(clone))
-    add_policy("policy_scratch", "The same without the clone", "")
-    players += ["demonstrator", f"clone={clone}"]
-    players += [f"policy={workdir / 'policy'}"]
-    players += [f"policy_scratch={workdir / 'policy_scratch'}"]
-    star = workdir / "policy"
-  elif kind == "pokemon_red":
-    add_policy("policy_scratch", "Train the policy in dreams", "")
-    players += [f"policy_scratch={workdir / 'policy_scratch'}"]
-    star = workdir / "policy_scratch"
-  if kind != "unknown":
-    add(
-      "play",
-      "Play in the emulator",
-      "evaluate",
-      play,
-      "--what=play",
-      f"--workdir={play}",
-      *rom,
-      *(f"--player={player}" for player in players),
-    )
-  add(
-    "video",
-    "Film emulator and dream",
-    "generate_demo_video",
-    clip.parent,
-    f"--checkpoint={star}",
-    f"--steps={min(config.collect.episode_length, 120)}",
-    f"--out_video={clip}",
-    *rom,
-    f"--seed={config.seed}",
-    done="demo.json",
-    configured=False,
-  )
-  add(
-    "report",
-    "Write the report",
-    "report",
-    workdir,
-    f"--workdir={workdir}",
-    done="report.html",
-    configured=False,
-  )
-  return plan
 
 
 def run_plan(
@@ -314,8 +121,8 @@ def print_panel(
 ) -> None:
   """The closing panel, on the screen and in the log."""
   lines = ["", "=" * 78, "Result", ""]
-  lines += summary.plain_tables([*shown.tables, shown.costs])
-  lines += summary.plain_verdicts(shown.verdicts)
+  lines += text_tables.plain_tables([*shown.tables, shown.costs])
+  lines += text_tables.plain_verdicts(shown.verdicts)
   lines += [f"Note: {note}" for note in shown.notes]
   lines += ["", f"Report: {workdir / 'report.html'}", "", "Next:"]
   lines += [f"  {text}" for text in next_commands(workdir, config_arguments)]

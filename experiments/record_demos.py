@@ -77,7 +77,9 @@ def main() -> None:
     store = demo_store.Store(run, rom)
     store.keep_state(save_state, str(_SAVE_STATE.value))
     store.recover()
-    for log in logs:
+    for path, log in zip(_INPUTS.value or (), logs, strict=True):
+      if log.remark:
+        run.log(f"record: --inputs={path}: {log.remark}")
       store.add(log, save_state)
     if screen is not None:
       path = store.new_path()

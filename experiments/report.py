@@ -16,6 +16,7 @@ from experiments import metrics
 from experiments import pictures
 from experiments import run_directory
 from experiments import summary
+from experiments import text_tables
 
 _WORKDIR = cli.string("workdir", "runs/quickstart", "Directory of the run.")
 
@@ -150,11 +151,11 @@ def _clip(workdir: pathlib.Path) -> str:
   return ""
 
 
-def _table(table: summary.Table) -> str:
+def _table(table: text_tables.Table) -> str:
   return html_page.section(table.title, *_table_parts(table))
 
 
-def _table_parts(table: summary.Table) -> list[str]:
+def _table_parts(table: text_tables.Table) -> list[str]:
   rows = [
     html_page.TableRow(cells, kind)
     for cells, kind in zip(table.rows, table.kinds, strict=True)
@@ -179,7 +180,7 @@ def _curves(workdir: pathlib.Path) -> str:
   return html_page.section("Curves", *parts) if parts else ""
 
 
-def _costs(workdir: pathlib.Path, table: summary.Table) -> str:
+def _costs(workdir: pathlib.Path, table: text_tables.Table) -> str:
   del workdir
   return _table(table) if table.rows else ""
 

@@ -9,11 +9,10 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 import dataclasses
 import pathlib
-import shutil
-import textwrap
 from typing import Any
 
 from experiments import run_directory
+from experiments import text_tables
 
 # "Not worse than the clone": the lower bound of the paired difference is above
 # minus this share of what the clone gains over random play.
@@ -39,41 +38,12 @@ _METRICS = {
 
 
 @dataclasses.dataclass(frozen=True)
-class Table:
-  """Text cells, first column left-aligned.
-
-  Attributes:
-    title: above it.
-    header: one text per column.
-    rows: cells.
-    kinds: per row "", "faint" (a reference line) or "strong" (the subject).
-    note: below it, or empty.
-    group: columns that stay together where a table has to be split.
-  """
-
-  title: str
-  header: list[str]
-  rows: list[list[str]]
-  kinds: list[str]
-  note: str = ""
-  group: int = 1
-
-
-@dataclasses.dataclass(frozen=True)
-class Verdict:
-  """A statement and whether it holds; None where it was not measured."""
-
-  holds: bool | None
-  text: str
-
-
-@dataclasses.dataclass(frozen=True)
 class Summary:
   """Everything that the panel and the report show in words and numbers."""
 
-  verdicts: list[Verdict]
-  tables: list[Table]
-  costs: Table
+  verdicts: list[text_tables.Verdict]
+  tables: list[text_tables.Table]
+  costs: text_tables.Table
   notes: list[str]
 
 
@@ -104,7 +74,7 @@ def read_costs(workdir: pathlib.Path) -> dict[str, Any]:
   return run_directory.read_json(workdir / "costs.json")
 
 
-def dream_table(report: Mapping[str, Any]) -> Table:
+def dream_table(report: Mapping[str, Any]) -> text_tables.Table:
   """Open-loop error against its reference lines."""
   lines = report["lines"]
   steps = [s for s in STEPS if str(s) in lines["dream (sampled)"]]
@@ -150,26 +120,33 @@ def dream_table(report: Mapping[str, Any]) -> Table:
       " Tiles read: the same distance, as training frames that look like the "
       "dreamed ones show it, where they agree on a place."
     )
+  if report.get("chosen_on_held_out"):
+    note += " The checkpoint was chosen by its loss on these episodes."
   if "ram" in report:
     note += f" Memory variables of seen frames: {report['ram']}."
   if "map_majority" in report:
     note += f" Most frequent map: {report['map_majority']:.2f} of the rows."
   title = "Dreams against the game"
-  return Table(title, header, rows, kinds, note, group=len(steps))
+  return text_tables.Table(title, header, rows, kinds, note, group=len(steps))
 
 
-def dream_verdicts(report: Mapping[str, Any]) -> list[Verdict]:
+def dream_verdicts(report: Mapping[str, Any]) -> list[text_tables.Verdict]:
   """Whether dreams beat a frozen frame, and fail with wrong actions."""
   statements = (
     ("frozen frame", "Dreams beat a frozen frame"),
     ("shuffled actions", "Dreams fall apart under another window's actions"),
   )
   if not report:
-    return [Verdict(None, f"{text}: not measured.") for _, text in statements]
+    return [
+      text_tables.Verdict(None, f"{text}: not measured.")
+      for _, text in statements
+    ]
   episodes = report.get("episodes", 0) if report.get("held_out") else 0
   if episodes < MIN_EPISODES:
     few = f"{episodes} held-out episodes, {MIN_EPISODES} needed for a verdict"
-    return [Verdict(None, f"{text}: {few}.") for _, text in statements]
+    return [
+      text_tables.Verdict(None, f"{text}: {few}.") for _, text in statements
+    ]
   verdicts = []
   for than, text in statements:
     rows = [
@@ -192,7 +169,7 @@ def dream_verdicts(report: Mapping[str, Any]) -> list[Verdict]:
     )
     detail = f"NOT in {detail}" if failing else f"gain [95 %] {detail}"
     verdicts.append(
-      Verdict(
+      text_tables.Verdict(
         bool(rows) and not failing,
         f"{text} in {what} at {where} steps: {detail}.",
       )
@@ -200,7 +177,7 @@ def dream_verdicts(report: Mapping[str, Any]) -> list[Verdict]:
   return verdicts
 
 
-def latent_verdicts(report: Mapping[str, Any]) -> list[Verdict]:
+def latent_verdicts(report: Mapping[str, Any]) -> list[text_tables.Verdict]:
   """Whether the stochastic state is used; nothing where it is not measured."""
   use = report.get("latent_use")
   if not use or not report["held_out"] or report["episodes"] < MIN_EPISODES:
@@ -211,7 +188,7 @@ def latent_verdicts(report: Mapping[str, Any]) -> list[Verdict]:
   }
   details = "; ".join(f"{_gain(row)} {what}" for what, row in losses.items())
   return [
-    Verdict(
+    text_tables.Verdict(
       all(row["low"] > 0 for row in losses.values()),
       "The model needs its latents: those of another episode cost, in exact "
       f"frames [95 %], {details}.",
@@ -219,7 +196,7 @@ def latent_verdicts(report: Mapping[str, Any]) -> list[Verdict]:
   ]
 
 
-def play_table(play: Mapping[str, Any]) -> Table:
+def play_table(play: Mapping[str, Any]) -> text_tables.Table:
   """Play in the emulator, one row per policy."""
   header = ["policy", "return [95 %]", "without wild", "badges"]
   header += ["species", "maps", "wins", "badge at"]
@@ -247,13 +224,13 @@ def play_table(play: Mapping[str, Any]) -> Table:
     "count. Badge at: median step, over the share of episodes that got it. "
     f"Assists in force: {'; '.join(play['assists']) or 'none'}."
   )
-  return Table("Play in the emulator", header, rows, kinds, note)
+  return text_tables.Table("Play in the emulator", header, rows, kinds, note)
 
 
-def play_verdicts(play: Mapping[str, Any]) -> list[Verdict]:
+def play_verdicts(play: Mapping[str, Any]) -> list[text_tables.Verdict]:
   """Policy against clone and random play, scratch against random play."""
   if not play:
-    return [Verdict(None, "Play in the emulator: not measured.")]
+    return [text_tables.Verdict(None, "Play in the emulator: not measured.")]
   pairs = {(row["policy"], row["than"]): row for row in play["comparisons"]}
   names = play["policies"]
   verdicts = []
@@ -262,7 +239,7 @@ def play_verdicts(play: Mapping[str, Any]) -> list[Verdict]:
     gain = names["clone"]["return"]["mean"] - names["random"]["return"]["mean"]
     margin = NOT_WORSE_SHARE * max(gain, 0.0)
     verdicts.append(
-      Verdict(
+      text_tables.Verdict(
         difference["low"] > -margin,
         "The policy trained in dreams is not worse than its clone: difference "
         f"{_interval(difference)}, margin -{margin:.2f} "
@@ -276,7 +253,7 @@ def play_verdicts(play: Mapping[str, Any]) -> list[Verdict]:
     if name in names and "random" in names:
       difference = pairs[name, "random"]
       verdicts.append(
-        Verdict(
+        text_tables.Verdict(
           difference["low"] > 0,
           f"{subject} is better than random play: difference "
           f"{_interval(difference)}.",
@@ -285,7 +262,7 @@ def play_verdicts(play: Mapping[str, Any]) -> list[Verdict]:
   return verdicts
 
 
-def costs_table(costs: Mapping[str, Any]) -> Table:
+def costs_table(costs: Mapping[str, Any]) -> text_tables.Table:
   """Wall time and memory of each stage."""
   stages = costs.get("stages", {})
   rows = [
@@ -300,64 +277,9 @@ def costs_table(costs: Mapping[str, Any]) -> Table:
     kinds.append("strong")
   disk = costs.get("disk_bytes")
   note = "" if disk is None else f"Disk used: {disk / 2**20:.0f} MiB."
-  return Table("Cost", ["stage", "wall time", "peak memory"], rows, kinds, note)
-
-
-def plain_table(table: Table) -> list[str]:
-  """Lines of a table for a terminal; a wide one is split by columns."""
-  lines = []
-  for columns in _blocks(table):
-    cells = [[row[c] for c in columns] for row in [table.header, *table.rows]]
-    widths = [max(len(row[i]) for row in cells) for i in range(len(columns))]
-    for index, row in enumerate(cells):
-      text = [row[0].ljust(widths[0])]
-      text += [c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True)]
-      lines.append("  " + "  ".join(text).rstrip())
-      if index == 0:
-        lines.append("  " + "-" * (sum(widths) + 2 * (len(widths) - 1)))
-    lines.append("")
-  return lines[:-1]
-
-
-def plain_tables(tables: Sequence[Table]) -> list[str]:
-  """Lines of tables with their titles and notes, a blank one after each."""
-  lines = []
-  for table in tables:
-    lines += [table.title, *plain_table(table)]
-    lines += [*wrap([table.note] if table.note else []), ""]
-  return lines
-
-
-def plain_verdicts(verdicts: Sequence[Verdict]) -> list[str]:
-  """Lines of verdicts for a terminal."""
-  marks = {True: "[yes]", False: "[NO] ", None: "[n/a]"}
-  lines = []
-  for verdict in verdicts:
-    first, *rest = wrap([verdict.text], indent=6)
-    lines += [f"{marks[verdict.holds]} {first}", *(f"      {r}" for r in rest)]
-  return lines
-
-
-def _width() -> int:
-  """Columns to write in: the terminal's, within reason."""
-  return min(max(shutil.get_terminal_size((96, 24)).columns - 1, 60), 120)
-
-
-def _blocks(table: Table) -> list[list[int]]:
-  """Column numbers per block, each with the first column and fitting."""
-  width = _width() - 2
-  cells = [table.header, *table.rows]
-  widths = [max(len(row[i]) for row in cells) for i in range(len(cells[0]))]
-  blocks, current, used = [], [0], widths[0]
-  for first in range(1, len(widths), table.group):
-    columns = list(range(first, min(first + table.group, len(widths))))
-    added = sum(widths[column] + 2 for column in columns)
-    if used + added > width and len(current) > 1:
-      blocks.append(current)
-      current, used = [0], widths[0]
-    current += columns
-    used += added
-  return [*blocks, current]
+  return text_tables.Table(
+    "Cost", ["stage", "wall time", "peak memory"], rows, kinds, note
+  )
 
 
 def _listed(words: Sequence[str]) -> str:
@@ -377,9 +299,3 @@ def _interval(value: Mapping[str, float]) -> str:
 def _duration(seconds: float) -> str:
   minutes, rest = divmod(round(seconds), 60)
   return f"{minutes}:{rest:02d}"
-
-
-def wrap(texts: Sequence[str], indent: int = 0) -> list[str]:
-  """Notes wrapped for a terminal, with room for an indent."""
-  width = _width() - indent
-  return [line for text in texts for line in textwrap.wrap(text, width)]

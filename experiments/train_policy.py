@@ -17,6 +17,7 @@ from experiments import inputs
 from experiments import metrics as metrics_lib
 from experiments import progress
 from experiments import run_directory
+from pokedreamer_jax import behaviour_config
 from pokedreamer_jax import config as config_lib
 
 cli.define_run_flags()
@@ -161,8 +162,8 @@ def _jitted_update(config: config_lib.Config):
 
 
 def _policy_config(
-  policy: config_lib.PolicyConfig, cloned: bool
-) -> config_lib.PolicyConfig:
+  policy: behaviour_config.PolicyConfig, cloned: bool
+) -> behaviour_config.PolicyConfig:
   """From scratch there is nothing to stay near, nor to be destroyed."""
   if cloned:
     return policy

@@ -2,7 +2,8 @@
 
 An update is timed as training runs it, with a batch that is handed over from
 the host. Operations are those of its matrix products and convolutions; matrix
-peak is what a large product reaches on the same device in turns with it.
+peak is what a large product of the numbers that the model calculates in reaches
+on the same device in turns with it.
 """
 
 from collections.abc import Callable
@@ -19,6 +20,7 @@ from experiments import operations
 from experiments import processes
 from experiments import torch_rival
 from pokedreamer_jax import config as config_lib
+from pokedreamer_jax import presets
 from pokedreamer_jax import specs
 
 PEAK_SIZE = {"cpu": 3072}  # rows of the product that stands for the peak
@@ -55,10 +57,11 @@ class Update:
     """Makes the state, compiles the update and runs it twice."""
     from pokedreamer_jax import tiles
     from pokedreamer_jax import world_model
+    from pokedreamer_jax import world_model_v2
     from pokedreamer_jax.training import world_model as training
 
     jax, config = self._jax, self._config
-    cfg = config.world_model
+    cfg, train = config.world_model, config.train
     table = tiles.build([self._batch["frame"][0]], cfg.tile_vocab)
     params = world_model.init(cfg, jax.random.key(0), table)
     self._state = training.init_state(config.train, params)
@@ -72,15 +75,23 @@ class Update:
     compile_s = time.perf_counter() - began
     self.updates(2)
     memory = self._update.memory_analysis()
-    leaves = jax.tree.leaves(self._state.params)
+    rows = train.batch_size * train.seq_len
+    decoded = rows if cfg.family == "v2" else min(train.decode_rows, rows)
+    untrained = ("tiles", world_model_v2.BATCH_STATS)
+    weights = {
+      name: part
+      for name, part in self._state.params.items()
+      if name not in untrained
+    }
     device = jax.devices()[0]
     return {
       "device": device.device_kind,
       "platform": device.platform,
       "jax": jax.__version__,
-      "dtype": getattr(cfg, "compute_dtype", "float32"),
-      "batch": [config.train.batch_size, config.train.seq_len],
-      "parameters": sum(leaf.size for leaf in leaves),
+      "dtype": cfg.compute_dtype,
+      "batch": [train.batch_size, train.seq_len],
+      "decoded_rows": decoded,
+      "parameters": sum(leaf.size for leaf in jax.tree.leaves(weights)),
       "compile_s": compile_s,
       "flops": flops,
       "temporary_mib": memory.temp_size_in_bytes / 2**20,
@@ -98,11 +109,13 @@ class Update:
     return seconds
 
   def matrix_peak(self) -> float:
-    """Operations per second of one large float32 product."""
+    """Operations per second of one large product in the model's dtype."""
     jax = self._jax
     size = PEAK_SIZE.get(jax.default_backend(), _PEAK_SIZE_ELSE)
     if self._peak is None:
-      left = jax.numpy.ones((size, size), jax.numpy.float32)
+      left = jax.numpy.ones(
+        (size, size), self._config.world_model.compute_dtype
+      )
       product = jax.jit(lambda a, b: a @ b)
       self._peak = lambda: jax.block_until_ready(product(left, left))
       self._peak()
@@ -187,4 +200,4 @@ def _config(asked: Asked) -> config_lib.Config:
     "train.seq_len": asked.seq_len,
   }
   given = [f"{name}={value}" for name, value in sizes.items() if value]
-  return config_lib.make(asked.preset, [*asked.overrides, *given])
+  return presets.make(asked.preset, [*asked.overrides, *given])

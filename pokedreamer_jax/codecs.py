@@ -10,22 +10,22 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from pokedreamer_jax import config as config_lib
 from pokedreamer_jax import frames
 from pokedreamer_jax import specs
 from pokedreamer_jax import tiles
+from pokedreamer_jax import world_model_config
 from pokedreamer_jax.networks import codec
 from pokedreamer_jax.networks import pixel_codec
 
 
-def make_encoder(cfg: config_lib.WorldModelConfig) -> nn.Module:
+def make_encoder(cfg: world_model_config.WorldModelConfig) -> nn.Module:
   """The module from `encoder_input` to embeddings `[..., E]`."""
   if cfg.encoder == "dictionary":
     return codec.TileEncoder(cfg.tile_vocab, cfg.block_units, cfg.hidden)
   return pixel_codec.PixelEncoder(cfg.tile_units, cfg.block_units, cfg.hidden)
 
 
-def make_decoder(cfg: config_lib.WorldModelConfig) -> nn.Module:
+def make_decoder(cfg: world_model_config.WorldModelConfig) -> nn.Module:
   """The module from features `[..., F]` to what `score` takes."""
   if cfg.decoder == "dictionary":
     return codec.TileDecoder(cfg.tile_vocab, cfg.tile_units, cfg.block_units)
@@ -33,7 +33,7 @@ def make_decoder(cfg: config_lib.WorldModelConfig) -> nn.Module:
 
 
 def encoder_input(
-  cfg: config_lib.WorldModelConfig,
+  cfg: world_model_config.WorldModelConfig,
   table: tiles.TileTable | None,
   packed: jax.Array,
 ) -> jax.Array:
@@ -53,7 +53,7 @@ def encoder_input(
 
 
 def score(
-  cfg: config_lib.WorldModelConfig,
+  cfg: world_model_config.WorldModelConfig,
   table: tiles.TileTable | None,
   outputs: jax.Array,
   packed: jax.Array,
@@ -82,7 +82,7 @@ def score(
 
 
 def most_likely_frames(
-  cfg: config_lib.WorldModelConfig,
+  cfg: world_model_config.WorldModelConfig,
   table: tiles.TileTable | None,
   outputs: jax.Array,
 ) -> jax.Array:

@@ -14,11 +14,11 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 
-from pokedreamer_jax import config as config_lib
 from pokedreamer_jax import reward_heads
 from pokedreamer_jax import sampling
 from pokedreamer_jax import specs
 from pokedreamer_jax import world_model
+from pokedreamer_jax import world_model_config
 
 # `(key, feat [N, F]) -> action [N]` int32.
 PolicyFn = Callable[[jax.Array, jax.Array], jax.Array]
@@ -38,7 +38,7 @@ class Rollout:
 
 
 def prior_step(
-  cfg: config_lib.WorldModelConfig,
+  cfg: world_model_config.WorldModelConfig,
   params: world_model.Params,
   key: jax.Array,
   state: world_model.State,
@@ -79,7 +79,7 @@ def prior_step(
 
 
 def imagine(
-  cfg: config_lib.WorldModelConfig,
+  cfg: world_model_config.WorldModelConfig,
   params: world_model.Params,
   key: jax.Array,
   start: world_model.State,
@@ -125,7 +125,7 @@ def imagine(
 
 
 def replay_actions(
-  cfg: config_lib.WorldModelConfig,
+  cfg: world_model_config.WorldModelConfig,
   params: world_model.Params,
   key: jax.Array,
   start: world_model.State,

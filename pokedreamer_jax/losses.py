@@ -8,12 +8,12 @@ import jax
 import jax.numpy as jnp
 
 from pokedreamer_jax import codecs
-from pokedreamer_jax import config as config_lib
 from pokedreamer_jax import ram_heads
 from pokedreamer_jax import reward_heads
 from pokedreamer_jax import sampling
 from pokedreamer_jax import tokens as tokens_lib
 from pokedreamer_jax import world_model
+from pokedreamer_jax import world_model_config
 
 Metrics = dict[str, jax.Array]
 # A pytree of rows `[N, ...]` -> the same rows, shared out over devices.
@@ -21,7 +21,7 @@ SpreadFn = Callable[[Any], Any]
 
 
 def world_model_loss(
-  cfg: config_lib.WorldModelConfig,
+  cfg: world_model_config.WorldModelConfig,
   params: world_model.Params,
   key: jax.Array,
   batch: world_model.Batch,
@@ -52,11 +52,7 @@ def world_model_loss(
   """
   observe_key, rows_key = jax.random.split(key)
   seen = world_model.observe(cfg, params, observe_key, batch, draw=draw)
-  batch = {
-    name: jnp.asarray(value)[:, burn_in:] if value.ndim > 1 else value
-    for name, value in batch.items()
-  }
-  seen = jax.tree.map(lambda leaf: leaf[:, burn_in:], seen)
+  batch, seen = after_burn_in(batch, seen, burn_in)
   feat = world_model.features(seen.state)
   lead = batch["is_first"].shape
 
@@ -70,8 +66,8 @@ def world_model_loss(
     cfg.token_sizes, seen.infer_logits, seen.state.tokens
   )
   stop = jax.lax.stop_gradient
-  dyn = _kl(stop(seen.post), seen.prior)
-  rep = _kl(seen.post, stop(seen.prior))
+  dyn = world_model.divergence(stop(seen.post), seen.prior)
+  rep = world_model.divergence(seen.post, stop(seen.prior))
   reward = reward_heads.loss(
     world_model.apply(cfg, params, "reward", feat), batch["reward_terms"]
   )
@@ -117,7 +113,7 @@ def world_model_loss(
 
 
 def validation_loss(
-  cfg: config_lib.WorldModelConfig,
+  cfg: world_model_config.WorldModelConfig,
   params: world_model.Params,
   batch: world_model.Batch,
   burn_in: int = 0,
@@ -147,6 +143,17 @@ def validation_loss(
   )[1]
 
 
+def after_burn_in(
+  batch: world_model.Batch, seen: world_model.Posterior, burn_in: int
+) -> tuple[world_model.Batch, world_model.Posterior]:
+  """The rows of windows `[B, T, ...]` that carry a loss."""
+  batch = {
+    name: jnp.asarray(value)[:, burn_in:] if value.ndim > 1 else value
+    for name, value in batch.items()
+  }
+  return batch, jax.tree.map(lambda leaf: leaf[:, burn_in:], seen)
+
+
 def _image_loss(cfg, params, key, batch, feat, decode_rows, spread):
   """Mean nats a frame over sampled rows, and the share decoded exactly."""
   rows = batch["is_first"].size
@@ -172,8 +179,3 @@ def _ram_loss(cfg, params, batch, feat):
   total = sum(metrics.values(), jnp.zeros(()))
   metrics |= {f"ram_error/{name}": jnp.mean(v) for name, v in errors.items()}
   return total, metrics | {"loss/ram": total}
-
-
-def _kl(log_p: jax.Array, log_q: jax.Array) -> jax.Array:
-  """KL(p || q) `[...]` summed over variables of `[..., S, K]`."""
-  return jnp.sum(jnp.exp(log_p) * (log_p - log_q), axis=(-2, -1))

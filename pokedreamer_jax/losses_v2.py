@@ -11,18 +11,17 @@ import functools
 import jax
 import jax.numpy as jnp
 
-from pokedreamer_jax import config as config_lib
 from pokedreamer_jax import frames
+from pokedreamer_jax import losses
 from pokedreamer_jax import sampling
 from pokedreamer_jax import specs
 from pokedreamer_jax import world_model
+from pokedreamer_jax import world_model_config
 from pokedreamer_jax import world_model_v2
-
-Metrics = dict[str, jax.Array]
 
 
 def temperature(
-  cfg: config_lib.WorldModelConfig, step: jax.Array | int
+  cfg: world_model_config.WorldModelConfig, step: jax.Array | int
 ) -> jax.Array:
   """Of the Gumbel-softmax at an update, float32 scalar."""
   passed = jnp.asarray(step, jnp.float32) / max(cfg.temperature_steps, 1)
@@ -32,14 +31,14 @@ def temperature(
 
 
 def world_model_loss(
-  cfg: config_lib.WorldModelConfig,
+  cfg: world_model_config.WorldModelConfig,
   params: world_model.Params,
   key: jax.Array,
   batch: world_model.Batch,
   step: jax.Array | int,
   decode_rows: int,
   burn_in: int = 0,
-) -> tuple[jax.Array, tuple[Metrics, world_model.Params]]:
+) -> tuple[jax.Array, tuple[losses.Metrics, world_model.Params]]:
   """The loss of one update; mixes streams, in BatchNorm and in means.
 
   BatchNorm takes the statistics of all `B * T` frames encoded, and of all
@@ -71,11 +70,7 @@ def world_model_loss(
   seen = world_model.observe(
     cfg, params, observe_key, batch, draw=draw, embed=embed
   )
-  seen = jax.tree.map(lambda leaf: leaf[:, burn_in:], seen)
-  batch = {
-    name: jnp.asarray(value)[:, burn_in:] if value.ndim > 1 else value
-    for name, value in batch.items()
-  }
+  batch, seen = losses.after_burn_in(batch, seen, burn_in)
   feat = world_model.features(seen.state)
 
   rows = batch["is_first"].size
@@ -93,10 +88,10 @@ def world_model_loss(
 
 
 def validation_loss(
-  cfg: config_lib.WorldModelConfig,
+  cfg: world_model_config.WorldModelConfig,
   params: world_model.Params,
   batch: world_model.Batch,
-) -> Metrics:
+) -> losses.Metrics:
   """The same loss by running averages and the most likely latents.
 
   Everything is decoded at once: pass few rows.
@@ -130,8 +125,10 @@ def _loss(cfg, params, batch, seen, shown, target):
   feat = world_model.features(seen.state)
   stop = jax.lax.stop_gradient
   # The balance decides gradients; the value is that of the KL itself.
-  balanced = cfg.kl_alpha * _kl(stop(seen.post), seen.prior)
-  balanced += (1.0 - cfg.kl_alpha) * _kl(seen.post, stop(seen.prior))
+  balanced = cfg.kl_alpha * world_model.divergence(stop(seen.post), seen.prior)
+  balanced += (1.0 - cfg.kl_alpha) * world_model.divergence(
+    seen.post, stop(seen.prior)
+  )
   weights = jnp.asarray(specs.REWARD_WEIGHTS["published"], jnp.float32)
   reward = world_model.apply(cfg, params, "reward", feat)
   logit = world_model.apply(cfg, params, "continue", feat)
@@ -153,8 +150,3 @@ def _loss(cfg, params, batch, seen, shown, target):
     "image/constant": jnp.mean(jnp.var(flat, axis=0)),
   }
   return total, metrics
-
-
-def _kl(log_p: jax.Array, log_q: jax.Array) -> jax.Array:
-  """KL(p || q) `[...]` summed over variables of `[..., S, K]`."""
-  return jnp.sum(jnp.exp(log_p) * (log_p - log_q), axis=(-2, -1))

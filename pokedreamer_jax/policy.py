@@ -16,6 +16,7 @@ from pokedreamer_jax import config
 from pokedreamer_jax import sampling
 from pokedreamer_jax import specs
 from pokedreamer_jax import world_model
+from pokedreamer_jax import world_model_config
 from pokedreamer_jax.networks import actor_critic
 
 
@@ -32,7 +33,9 @@ class ActState:
 ActFn = Callable[..., tuple[ActState, jax.Array]]
 
 
-def init_state(cfg: config.WorldModelConfig, players: int) -> ActState:
+def init_state(
+  cfg: world_model_config.WorldModelConfig, players: int
+) -> ActState:
   """The state of `players` before their first frame."""
   return ActState(
     model=world_model.initial_state(cfg, (players,)),

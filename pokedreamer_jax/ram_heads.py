@@ -19,7 +19,6 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 
-from pokedreamer_jax import reward_heads
 from pokedreamer_jax import tokens
 from pokedreamer_jax import two_hot
 
@@ -92,10 +91,9 @@ def cross_entropy(
   for name, place in tokens.slices(sizes).items():
     value = true[name]
     if name in LOG_LIMITS:
-      value = reward_heads.symlog(value)
-    weights = two_hot.weights(value, bins(name, sizes[name]))
-    log_probs = jax.nn.log_softmax(outputs[..., place])
-    nats[name] = -jnp.sum(weights * log_probs, axis=-1)
+      value = two_hot.symlog(value)
+    points = bins(name, sizes[name])
+    nats[name] = two_hot.cross_entropy(outputs[..., place], value, points)
   return nats
 
 
@@ -105,11 +103,11 @@ def read(sizes: Mapping[str, int], outputs: jax.Array) -> dict[str, Reading]:
   for name, place in tokens.slices(sizes).items():
     logits, points = outputs[..., place], bins(name, sizes[name])
     reading = Reading(
-      expected=jax.nn.softmax(logits) @ points,
+      expected=two_hot.mean(logits, points),
       most_likely=points[jnp.argmax(logits, axis=-1)],
     )
     if name in LOG_LIMITS:
-      reading = jax.tree.map(reward_heads.symexp, reading)
+      reading = jax.tree.map(two_hot.symexp, reading)
     readings[name] = reading
   return readings
 

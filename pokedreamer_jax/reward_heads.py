@@ -15,7 +15,7 @@ import jax.numpy as jnp
 
 from pokedreamer_jax import specs
 from pokedreamer_jax import tokens
-from pokedreamer_jax import two_hot as two_hot_lib
+from pokedreamer_jax import two_hot
 
 EVENT_TERMS = ("badges", "species", "new_maps", "wild_wins", "trainer_wins")
 AMOUNT_TERMS = ("xp", "hp_lost")
@@ -27,28 +27,13 @@ _COUNTED = (("badges", "badges"), ("species", "dex_owned"))
 NUM_MAPS = 256  # the visited set is one flag per map id
 
 
-def symlog(x: jax.Array) -> jax.Array:
-  """`sign(x) log(1 + |x|)`."""
-  return jnp.sign(x) * jnp.log1p(jnp.abs(x))
-
-
-def symexp(x: jax.Array) -> jax.Array:
-  """The inverse of `symlog`."""
-  return jnp.sign(x) * jnp.expm1(jnp.abs(x))
-
-
-def two_hot(x: jax.Array) -> jax.Array:
-  """Amounts `[...]` >= 0 as weights `[..., NUM_BINS]` on two bins.
-
-  Weights are linear in the amount itself, so that the mean over the bins'
-  amounts gives it back exactly; larger amounts than the last bin are clipped.
-  """
-  return two_hot_lib.weights(x, bin_amounts())
-
-
 def bin_amounts() -> jax.Array:
-  """Amounts `[NUM_BINS]` that the bins stand for, ascending from 0."""
-  return symexp(jnp.linspace(0.0, MAX_SYMLOG, NUM_BINS))
+  """Amounts `[NUM_BINS]` that the bins stand for, ascending from 0.
+
+  Weights on two bins are linear in the amount itself, so that their mean gives
+  it back exactly; larger amounts than the last bin are clipped to it.
+  """
+  return two_hot.symexp(jnp.linspace(0.0, MAX_SYMLOG, NUM_BINS))
 
 
 def loss(outputs: jax.Array, reward_terms: jax.Array) -> jax.Array:
@@ -61,9 +46,10 @@ def loss(outputs: jax.Array, reward_terms: jax.Array) -> jax.Array:
     jnp.where(targets, jax.nn.log_sigmoid(logits), jax.nn.log_sigmoid(-logits)),
     axis=-1,
   )
+  amounts = bin_amounts()
   for i, name in enumerate(AMOUNT_TERMS):
-    weights = two_hot(reward_terms[..., _index(name)])
-    nats -= jnp.sum(weights * jax.nn.log_softmax(bins[..., i, :]), axis=-1)
+    term = reward_terms[..., _index(name)]
+    nats += two_hot.cross_entropy(bins[..., i, :], term, amounts)
   return nats
 
 
@@ -71,7 +57,7 @@ def predict(outputs: jax.Array) -> jax.Array:
   """Expected unweighted terms `[..., 8]` of raw outputs, stuck included."""
   logits, bins = _split(outputs)
   probabilities = jax.nn.sigmoid(logits)
-  amounts = jax.nn.softmax(bins) @ bin_amounts()
+  amounts = two_hot.mean(bins, bin_amounts())
   terms = {name: probabilities[..., i] for i, name in enumerate(EVENT_TERMS)}
   terms |= {name: amounts[..., i] for i, name in enumerate(AMOUNT_TERMS)}
   return with_stuck(terms)

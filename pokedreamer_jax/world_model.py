@@ -1,4 +1,4 @@
-"""The world model: parameters, observing and the training loss.
+"""The world model: parameters, observing and decoding.
 
 Shape letters: `B` streams, `T` rows, `D` deter, `S` categorical variables of
 `K` classes, `R` concatenated one-hot tokens, `E` embedding, `F` features,
@@ -10,29 +10,27 @@ from collections.abc import Callable
 from collections.abc import Mapping
 import functools
 from typing import Any
-from typing import TypeVar
 
 import chex
 import flax.struct
 import jax
 import jax.numpy as jnp
-import numpy as np
 
+from pokedreamer_jax import alignment
 from pokedreamer_jax import codecs
-from pokedreamer_jax import config as config_lib
 from pokedreamer_jax import ram_heads
 from pokedreamer_jax import reward_heads
 from pokedreamer_jax import sampling
 from pokedreamer_jax import specs
 from pokedreamer_jax import tiles
 from pokedreamer_jax import tokens as tokens_lib
+from pokedreamer_jax import world_model_config
 from pokedreamer_jax import world_model_v2
 from pokedreamer_jax.networks import heads
 from pokedreamer_jax.networks import rssm
 
 Params = dict[str, Any]
 Batch = Mapping[str, jax.Array]
-AnyArray = TypeVar("AnyArray", jax.Array, np.ndarray)
 # `(key, log-probabilities [S, K]) -> one-hots [S, K]`.
 DrawFn = Callable[[jax.Array, jax.Array], jax.Array]
 
@@ -57,7 +55,7 @@ class Posterior:
   infer_logits: jax.Array  # [B, T, R], guessed from the frame
 
 
-def modules(cfg: config_lib.WorldModelConfig) -> dict[str, Any]:
+def modules(cfg: world_model_config.WorldModelConfig) -> dict[str, Any]:
   """The Linen modules of a configuration, by their name in the parameters."""
   if cfg.family == "v2":
     return world_model_v2.modules(cfg)
@@ -84,11 +82,11 @@ def modules(cfg: config_lib.WorldModelConfig) -> dict[str, Any]:
 
 
 def init(
-  cfg: config_lib.WorldModelConfig,
+  cfg: world_model_config.WorldModelConfig,
   key: jax.Array,
   table: tiles.TileTable | None,
 ) -> Params:
-  """Fresh parameters; the tile dictionary is part of them, not trained.
+  """Fresh parameters; dictionary and running averages are part of them.
 
   Args:
     cfg: sizes.
@@ -100,8 +98,6 @@ def init(
     ValueError: a token or a RAM head without a reader, or a table of another
       size.
   """
-  if cfg.family == "v2":
-    return world_model_v2.init(cfg, key)
   tokens_lib.check(cfg.token_sizes)
   ram_heads.check(cfg.ram_head_sizes)
   if not cfg.has_dictionary:
@@ -109,10 +105,24 @@ def init(
   elif table is None or table.vocab != cfg.tile_vocab:
     vocab = None if table is None else table.vocab
     raise ValueError(f"tile_vocab: table {vocab}, {cfg.tile_vocab=}")
+  return _init(cfg, key, table)
+
+
+# As one program: one by one, the initialisers compile 200 small ones.
+@functools.partial(jax.jit, static_argnums=0)
+def _init(
+  cfg: world_model_config.WorldModelConfig,
+  key: jax.Array,
+  table: tiles.TileTable | None,
+) -> Params:
   feat = jnp.zeros((1, cfg.feat_dim))
   state = initial_state(cfg, (1,))
+  if cfg.family == "v2":
+    frame = jnp.zeros((1, specs.FRAME_HEIGHT, specs.FRAME_WIDTH, 3))
+  else:
+    frame = codecs.encoder_input(cfg, table, _blank_frames((1,)))
   examples = {
-    "encoder": (codecs.encoder_input(cfg, table, _blank_frames((1,))),),
+    "encoder": (frame,),
     "rssm": (
       state.deter,
       state.stoch,
@@ -122,11 +132,16 @@ def init(
     ),
     "chain": (state.tokens,),
   }
-  params = {}
+  params: Params = {}
+  averages: Params = {}
   for name, module in modules(cfg).items():
     key, init_key = jax.random.split(key)
     variables = module.init(init_key, *examples.get(name, (feat,)))
     params[name] = variables["params"]
+    if world_model_v2.BATCH_STATS in variables:
+      averages[name] = variables[world_model_v2.BATCH_STATS]
+  if averages:
+    params[world_model_v2.BATCH_STATS] = averages
   if table is not None:
     params["tiles"] = {"words": table.words, "hashes": table.hashes}
   return params
@@ -138,7 +153,11 @@ def tile_table(params: Params) -> tiles.TileTable | None:
 
 
 def apply(
-  cfg: config_lib.WorldModelConfig, params: Params, name: str, *args, **kwargs
+  cfg: world_model_config.WorldModelConfig,
+  params: Params,
+  name: str,
+  *args,
+  **kwargs,
 ):
   """Applies the module called `name`; `method=` as in Linen.
 
@@ -165,7 +184,7 @@ def _rounded(tree: Any, dtype: Any) -> Any:
 
 
 def embed_frames(
-  cfg: config_lib.WorldModelConfig, params: Params, frame: jax.Array
+  cfg: world_model_config.WorldModelConfig, params: Params, frame: jax.Array
 ) -> jax.Array:
   """Embeddings `[..., E]` of packed frames `[..., 144, 40]`."""
   if cfg.family == "v2":
@@ -175,7 +194,7 @@ def embed_frames(
 
 
 def initial_state(
-  cfg: config_lib.WorldModelConfig, lead: tuple[int, ...]
+  cfg: world_model_config.WorldModelConfig, lead: tuple[int, ...]
 ) -> State:
   """The state before the first frame, with leading axes `lead`.
 
@@ -191,7 +210,7 @@ def initial_state(
 
 
 def restart(
-  cfg: config_lib.WorldModelConfig, state: State, is_first: jax.Array
+  cfg: world_model_config.WorldModelConfig, state: State, is_first: jax.Array
 ) -> State:
   """`state`, but the initial one in the rows `[...]` that are first."""
   return jax.tree.map(
@@ -206,50 +225,8 @@ def features(state: State) -> jax.Array:
   return jnp.concatenate([state.deter, state.stoch, state.tokens], axis=-1)
 
 
-def previous_actions(batch: Batch, alignment: str = "previous") -> jax.Array:
-  """One-hot `[B, T, A]` of the actions that the rows' steps take.
-
-  The action of `t - 1`, zeros where `is_first`; under the published alignment
-  that of `t` itself, which was chosen after the frame, in every row.
-
-  Args:
-    batch: `action` `[B, T]`, `first_action_tm1` `[B]` (the action before the
-      window), `is_first` `[B, T]`.
-    alignment: as in `WorldModelConfig.action_alignment`.
-  """
-  if alignment == "published":
-    return jax.nn.one_hot(batch["action"], specs.NUM_ACTIONS)
-  first = batch["first_action_tm1"][:, None]
-  action_tm1 = jnp.concatenate([first, batch["action"][:, :-1]], axis=1)
-  hot = jax.nn.one_hot(action_tm1, specs.NUM_ACTIONS)
-  return jnp.where(batch["is_first"][..., None], 0.0, hot)
-
-
-def dream_shift(cfg: config_lib.WorldModelConfig) -> int:
-  """Rows from a state to the action that leads to the next one.
-
-  0: a dream from row `t` begins with the action of row `t`. 1, under the
-  published alignment: the state of row `t` knows that action already, though
-  its effect only shows in row `t + 1`, and the step to `t + 1` takes the
-  action of `t + 1`, whose effect shows in row `t + 2`.
-  """
-  return 1 if cfg.action_alignment == "published" else 0
-
-
-def dream_actions(
-  cfg: config_lib.WorldModelConfig, action: AnyArray
-) -> AnyArray:
-  """Actions `[..., T - 1]` that lead from each of `T` rows to the next.
-
-  Args:
-    cfg: gives the alignment.
-    action: `[..., T]` of recorded rows.
-  """
-  return action[..., 1:] if dream_shift(cfg) else action[..., :-1]
-
-
 def observe(
-  cfg: config_lib.WorldModelConfig,
+  cfg: world_model_config.WorldModelConfig,
   params: Params,
   key: jax.Array,
   batch: Batch,
@@ -287,7 +264,7 @@ def observe(
   rows = {
     "embed": embed,
     "tokens": hot,
-    "action_tm1": previous_actions(batch, cfg.action_alignment),
+    "action_tm1": alignment.previous_actions(batch, cfg.action_alignment),
     "is_first": batch["is_first"],
   }
   keys = jax.random.split(key, lead[0])
@@ -303,8 +280,13 @@ def observe(
   )
 
 
+def divergence(log_p: jax.Array, log_q: jax.Array) -> jax.Array:
+  """KL(p || q) `[...]` in nats, over all variables of `[..., S, K]`."""
+  return jnp.sum(jnp.exp(log_p) * (log_p - log_q), axis=(-2, -1))
+
+
 def token_logits(
-  cfg: config_lib.WorldModelConfig,
+  cfg: world_model_config.WorldModelConfig,
   params: Params,
   deter: jax.Array,
   hot: jax.Array,
@@ -317,7 +299,7 @@ def token_logits(
 
 
 def act_step(
-  cfg: config_lib.WorldModelConfig,
+  cfg: world_model_config.WorldModelConfig,
   params: Params,
   key: jax.Array,
   state: State,
@@ -356,7 +338,7 @@ def act_step(
 
 
 def decode(
-  cfg: config_lib.WorldModelConfig, params: Params, state: State
+  cfg: world_model_config.WorldModelConfig, params: Params, state: State
 ) -> jax.Array:
   """The most likely packed frames `[..., 144, 40]` uint8 of states."""
   if cfg.family == "v2":
@@ -366,7 +348,7 @@ def decode(
 
 
 def read_ram(
-  cfg: config_lib.WorldModelConfig, params: Params, state: State
+  cfg: world_model_config.WorldModelConfig, params: Params, state: State
 ) -> dict[str, ram_heads.Reading]:
   """What the RAM heads read off states `[...]`; empty without heads."""
   if not cfg.ram_head_sizes:

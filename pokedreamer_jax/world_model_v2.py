@@ -10,11 +10,9 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 
-from pokedreamer_jax import config as config_lib
 from pokedreamer_jax import frames
-from pokedreamer_jax import specs
+from pokedreamer_jax import world_model_config
 from pokedreamer_jax.networks import v2
 from pokedreamer_jax.networks import v2_layers
 
@@ -23,7 +21,7 @@ BATCH_STATS = v2_layers.BATCH_STATS
 _CHUNK = 64  # frames at a time where they do not depend on each other
 
 
-def modules(cfg: config_lib.WorldModelConfig) -> dict[str, Any]:
+def modules(cfg: world_model_config.WorldModelConfig) -> dict[str, Any]:
   """The Linen modules of a configuration, by their name in the parameters."""
   channels = tuple(cfg.channels << i for i in range(len(v2.CHANNELS)))
   return {
@@ -35,7 +33,7 @@ def modules(cfg: config_lib.WorldModelConfig) -> dict[str, Any]:
   }
 
 
-def cell(cfg: config_lib.WorldModelConfig) -> v2.RSSMCell:
+def cell(cfg: world_model_config.WorldModelConfig) -> v2.RSSMCell:
   """The recurrent cell of a configuration."""
   return v2.RSSMCell(
     deter=cfg.deter,
@@ -46,32 +44,8 @@ def cell(cfg: config_lib.WorldModelConfig) -> v2.RSSMCell:
   )
 
 
-def init(cfg: config_lib.WorldModelConfig, key: jax.Array) -> Params:
-  """Fresh parameters and running averages; the key is consumed."""
-  deter, stoch = cell(cfg).get_initial_state((1,))
-  feat = jnp.zeros((1, cfg.feat_dim))
-  examples = {
-    "encoder": (jnp.zeros((1, specs.FRAME_HEIGHT, specs.FRAME_WIDTH, 3)),),
-    "rssm": (
-      deter,
-      stoch,
-      jnp.zeros((1, 0)),
-      jnp.zeros((1, specs.NUM_ACTIONS)),
-      jnp.zeros((1, cfg.hidden)),
-    ),
-  }
-  params: Params = {BATCH_STATS: {}}
-  for name, module in modules(cfg).items():
-    key, init_key = jax.random.split(key)
-    variables = module.init(init_key, *examples.get(name, (feat,)))
-    params[name] = variables["params"]
-    if BATCH_STATS in variables:
-      params[BATCH_STATS][name] = variables[BATCH_STATS]
-  return params
-
-
 def embed(
-  cfg: config_lib.WorldModelConfig, params: Params, frame: jax.Array
+  cfg: world_model_config.WorldModelConfig, params: Params, frame: jax.Array
 ) -> jax.Array:
   """Embeddings `[..., E]` of packed frames, by the running averages."""
   encoder = modules(cfg)["encoder"]
@@ -82,7 +56,7 @@ def embed(
 
 
 def decode(
-  cfg: config_lib.WorldModelConfig, params: Params, feat: jax.Array
+  cfg: world_model_config.WorldModelConfig, params: Params, feat: jax.Array
 ) -> jax.Array:
   """Packed frames `[..., 144, 40]` nearest to what `feat` `[..., F]` shows."""
   return _in_chunks(
@@ -91,7 +65,7 @@ def decode(
 
 
 def decode_rgb(
-  cfg: config_lib.WorldModelConfig, params: Params, feat: jax.Array
+  cfg: world_model_config.WorldModelConfig, params: Params, feat: jax.Array
 ) -> jax.Array:
   """Colours `[..., 144, 160, 3]` in [0, 1] by the running averages."""
   decoder = modules(cfg)["decoder"]
@@ -99,7 +73,10 @@ def decode_rgb(
 
 
 def apply_training(
-  cfg: config_lib.WorldModelConfig, params: Params, name: str, x: jax.Array
+  cfg: world_model_config.WorldModelConfig,
+  params: Params,
+  name: str,
+  x: jax.Array,
 ) -> tuple[jax.Array, Params]:
   """Encoder or decoder by the batch's own statistics.
 

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from pokedreamer_jax import behaviour_config
 from pokedreamer_jax import config
 from pokedreamer_jax import specs
 from pokedreamer_jax.networks import actor_critic
@@ -32,7 +33,7 @@ class CloneState:
 
 
 def loss(
-  cfg: config.ActorCriticConfig,
+  cfg: behaviour_config.ActorCriticConfig,
   params: Any,
   feat: jax.Array,
   action: jax.Array,
@@ -67,7 +68,9 @@ def loss(
   }
 
 
-def make_optimiser(cfg: config.CloneConfig) -> optax.GradientTransformation:
+def make_optimiser(
+  cfg: behaviour_config.CloneConfig,
+) -> optax.GradientTransformation:
   """Adam; the learning rate falls linearly to 0 over the second half."""
   half = cfg.steps // 2
   schedule = optax.linear_schedule(

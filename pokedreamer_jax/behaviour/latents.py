@@ -16,9 +16,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from pokedreamer_jax import config
 from pokedreamer_jax import specs
 from pokedreamer_jax import world_model
+from pokedreamer_jax import world_model_config
 
 
 @struct.dataclass
@@ -66,7 +66,9 @@ def pack(state: world_model.State, batch: dict[str, Any]) -> Latents:
   )
 
 
-def unpack(cfg: config.WorldModelConfig, latents: Latents) -> world_model.State:
+def unpack(
+  cfg: world_model_config.WorldModelConfig, latents: Latents
+) -> world_model.State:
   """The model states `[...]` of packed ones, float32."""
   return world_model.State(
     deter=latents.deter.astype(jnp.float32),
@@ -75,7 +77,7 @@ def unpack(cfg: config.WorldModelConfig, latents: Latents) -> world_model.State:
   )
 
 
-def empty(cfg: config.WorldModelConfig) -> Latents:
+def empty(cfg: world_model_config.WorldModelConfig) -> Latents:
   """No rows at all, `[0, ...]`, with the shapes of `cfg`."""
   rows = specs.empty_steps(0)
   state = world_model.initial_state(cfg, (0,))

@@ -18,10 +18,12 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from pokedreamer_jax import behaviour_config
 from pokedreamer_jax import config
 from pokedreamer_jax import returns as returns_lib
 from pokedreamer_jax import sampling
 from pokedreamer_jax import specs
+from pokedreamer_jax import two_hot
 from pokedreamer_jax.networks import actor_critic
 
 Metrics = dict[str, jax.Array]
@@ -99,7 +101,7 @@ def init_state(
 
 
 def make_optimisers(
-  cfg: config.PolicyConfig,
+  cfg: behaviour_config.PolicyConfig,
 ) -> tuple[optax.GradientTransformation, optax.GradientTransformation]:
   """Adam for the actor and for the critic, gradients clipped by norm."""
 
@@ -146,7 +148,9 @@ def make_update(
   return update
 
 
-def make_policy_fn(cfg: config.ActorCriticConfig, params: Any) -> PolicyFn:
+def make_policy_fn(
+  cfg: behaviour_config.ActorCriticConfig, params: Any
+) -> PolicyFn:
   """The actor as a sampling policy for dreams."""
 
   def policy_fn(key, feat):
@@ -176,7 +180,7 @@ def make_rows(
   chex.assert_shape(rollout.feat, (length + 1, dreams, None))
   chex.assert_shape(rollout.reward_terms, (length, dreams, len(reward_weights)))
   chex.assert_shape(rollout.cont, (length, dreams))
-  value = actor_critic.value_mean(
+  value = two_hot.mean(
     actor_critic.critic_logits(cfg.actor_critic, state.critic, rollout.feat),
     actor_critic.value_bins(cfg.actor_critic),
   )
@@ -258,8 +262,7 @@ def critic_loss(
   chex.assert_rank([rows.feat, rows.returns], [2, 1])
   logits = actor_critic.critic_logits(cfg.actor_critic, params, rows.feat)
   bins = actor_critic.value_bins(cfg.actor_critic)
-  target = actor_critic.two_hot(rows.returns, bins)
-  per_row = -jnp.sum(target * jax.nn.log_softmax(logits, axis=-1), axis=-1)
+  per_row = two_hot.cross_entropy(logits, rows.returns, bins)
   chex.assert_equal_shape([per_row, rows.weight])
   loss = _mean(per_row, rows.weight)
   return loss, {"loss/critic": loss}
@@ -319,7 +322,9 @@ def _shuffle(cfg: config.Config, key: jax.Array, rows: Rows) -> jax.Array:
   return order.reshape(cfg.policy.epochs * cfg.policy.minibatches, -1)
 
 
-def _annealed_kl(cfg: config.PolicyConfig, update: jax.Array) -> jax.Array:
+def _annealed_kl(
+  cfg: behaviour_config.PolicyConfig, update: jax.Array
+) -> jax.Array:
   """Linear from `kl_scale` at the first actor update to `kl_final`."""
   done = (update - cfg.critic_warmup) / max(cfg.updates - cfg.critic_warmup, 1)
   share = jnp.clip(done, 0.0, 1.0)

@@ -12,9 +12,10 @@ from typing import Any
 import jax
 import numpy as np
 
-from pokedreamer_jax import config as config_lib
+from pokedreamer_jax import alignment
 from pokedreamer_jax import tokens
 from pokedreamer_jax import world_model
+from pokedreamer_jax import world_model_config
 from pokedreamer_jax.evaluation import dreams
 from pokedreamer_jax.evaluation import scores
 from pokedreamer_jax.evaluation import tables
@@ -39,7 +40,7 @@ def most_carried(rows: int) -> int:
 
 
 def compare(
-  cfg: config_lib.WorldModelConfig,
+  cfg: world_model_config.WorldModelConfig,
   params: world_model.Params,
   key: jax.Array,
   episodes: Mapping[str, np.ndarray],
@@ -181,7 +182,7 @@ def _measure(cfg, params, key, episodes, looks, seen) -> dict[str, np.ndarray]:
   found["pixels"] = scores.pixel_accuracy(frame, truth)
   found["exact"] = scores.exact(frame, truth)
   rows = looks[:, None] + np.arange(AHEAD + 1)
-  action = world_model.dream_actions(cfg, flat(episodes["action"][:, rows]))
+  action = alignment.dream_actions(cfg, flat(episodes["action"][:, rows]))
   start = jax.tree.map(lambda leaf: leaf[:, 0], seen.state)
   steps = (1, AHEAD)
   dream = dreams.dream_from(cfg, params, key, start, action, steps)

@@ -1,30 +1,24 @@
-"""Dreams of recorded windows: what the device does for an evaluation.
+"""Dreams of recorded windows, and what is observed of them.
 
 A window has `context` rows that the model observes, then `horizon` rows that
 it imagines with the recorded actions. Open-loop step `k` is the row `k` after
-the last observed one. Windows pass the device in batches of one size, through
-a few jitted parts that all measurements share, so that each compiles once.
+the last observed one. What the device does for it stands in `device`.
 """
 
-from collections.abc import Callable
 from collections.abc import Mapping
 from collections.abc import Sequence
 import dataclasses
-import functools
-from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from pokedreamer_jax import config as config_lib
-from pokedreamer_jax import imagination
+from pokedreamer_jax import alignment
 from pokedreamer_jax import specs
-from pokedreamer_jax import tokens
 from pokedreamer_jax import world_model
+from pokedreamer_jax import world_model_config
+from pokedreamer_jax.evaluation import device
 
 STEPS = (1, 5, 15, 50)  # open-loop steps that tables show
-_BATCH = 50  # windows on the device at a time
 
 
 @dataclasses.dataclass
@@ -59,7 +53,7 @@ def at_steps(made: Dreams, steps: Sequence[int]) -> Dreams:
 
 
 def open_loop(
-  cfg: config_lib.WorldModelConfig,
+  cfg: world_model_config.WorldModelConfig,
   params: world_model.Params,
   key: jax.Array,
   windows: Mapping[str, np.ndarray],
@@ -92,15 +86,17 @@ def open_loop(
     observe_key, dream_key = jax.random.split(key)
     seen = {k: v[:, :context] for k, v in batch.items() if v.ndim > 1}
     seen["first_action_tm1"] = batch["first_action_tm1"]
-    start = _row(_observe(cfg, params, observe_key, seen, infer)[0], -1)
-    ahead = world_model.dream_actions(cfg, batch["action"][:, context - 1 :])
-    return _dream(cfg, params, dream_key, start, ahead, most_likely, rows)
+    start = device.select(
+      device.observe(cfg, params, observe_key, seen, infer)[0], -1
+    )
+    ahead = alignment.dream_actions(cfg, batch["action"][:, context - 1 :])
+    return device.dream(cfg, params, dream_key, start, ahead, most_likely, rows)
 
   recorded = windows["action"]
   if action is None:
     action = recorded
   else:  # the first other action is the one that leads into the dream
-    first = context - 1 + world_model.dream_shift(cfg)
+    first = context - 1 + alignment.dream_shift(cfg)
     own, other = recorded[:, :first], action[:, first:]
     action = np.concatenate([own, other], axis=1)
   made = _in_batches(run, cfg, params, key, windows, action)
@@ -108,7 +104,7 @@ def open_loop(
 
 
 def posterior(
-  cfg: config_lib.WorldModelConfig,
+  cfg: world_model_config.WorldModelConfig,
   params: world_model.Params,
   key: jax.Array,
   windows: Mapping[str, np.ndarray],
@@ -120,15 +116,17 @@ def posterior(
   rows = _rows(steps)
 
   def run(params, key, batch):
-    state = _observe(cfg, params, key, batch, infer)[0]
-    return _look(cfg, params, _row(state, slice(context, None)), rows)
+    state = device.observe(cfg, params, key, batch, infer)[0]
+    return device.look(
+      cfg, params, device.select(state, slice(context, None)), rows
+    )
 
   made = _in_batches(run, cfg, params, key, windows, windows["action"])
   return _at_rows(made, rows)
 
 
 def one_step(
-  cfg: config_lib.WorldModelConfig,
+  cfg: world_model_config.WorldModelConfig,
   params: world_model.Params,
   key: jax.Array,
   windows: Mapping[str, np.ndarray],
@@ -139,17 +137,17 @@ def one_step(
 
   def run(params, key, batch):
     observe_key, prior_key = jax.random.split(key)
-    state = _observe(cfg, params, observe_key, batch, infer)[0]
-    before = _row(state, slice(context - 1, -1))
-    ahead = world_model.dream_actions(cfg, batch["action"][:, context - 1 :])
-    state = _step_fn(cfg)(params, prior_key, before, ahead)
-    return _look(cfg, params, state, None)
+    state = device.observe(cfg, params, observe_key, batch, infer)[0]
+    before = device.select(state, slice(context - 1, -1))
+    ahead = alignment.dream_actions(cfg, batch["action"][:, context - 1 :])
+    state = device.step_ahead(cfg, params, prior_key, before, ahead)
+    return device.look(cfg, params, state, None)
 
   return _in_batches(run, cfg, params, key, windows, windows["action"])
 
 
 def observed(
-  cfg: config_lib.WorldModelConfig,
+  cfg: world_model_config.WorldModelConfig,
   params: world_model.Params,
   key: jax.Array,
   windows: Mapping[str, np.ndarray],
@@ -175,15 +173,15 @@ def observed(
 
   def run(params, key, inputs):
     batch, before = inputs
-    found = _observe(cfg, params, key, batch, infer, before)
-    return _row(found, index)
+    found = device.observe(cfg, params, key, batch, infer, before)
+    return device.select(found, index)
 
-  state, guess, kl = _each_batch(cfg, run, params, key, (fields, start))
+  state, guess, kl = device.each_batch(cfg, run, params, key, (fields, start))
   return Observed(state=state, guess=guess, kl=kl)
 
 
 def decode(
-  cfg: config_lib.WorldModelConfig,
+  cfg: world_model_config.WorldModelConfig,
   params: world_model.Params,
   states: world_model.State,
 ) -> np.ndarray:
@@ -191,13 +189,13 @@ def decode(
 
   def run(params, key, state):
     del key
-    return _frames(cfg, params, state, None)
+    return device.frames(cfg, params, state, None)
 
-  return _each_batch(cfg, run, params, jax.random.key(0), states)
+  return device.each_batch(cfg, run, params, jax.random.key(0), states)
 
 
 def dream_from(
-  cfg: config_lib.WorldModelConfig,
+  cfg: world_model_config.WorldModelConfig,
   params: world_model.Params,
   key: jax.Array,
   start: world_model.State,
@@ -220,35 +218,19 @@ def dream_from(
 
   def run(params, key, batch):
     begin, ahead = batch
-    return _dream(cfg, params, key, begin, ahead, most_likely, rows)
+    return device.dream(cfg, params, key, begin, ahead, most_likely, rows)
 
-  frame, place = _each_batch(cfg, run, params, key, (start, action))
-  made = Dreams(frame, place if has_places(cfg) else None)
+  frame, place = device.each_batch(cfg, run, params, key, (start, action))
+  made = Dreams(frame, place if device.has_places(cfg) else None)
   return _at_rows(made, rows)
 
 
 def guessed_places(
-  cfg: config_lib.WorldModelConfig, seen: Observed
+  cfg: world_model_config.WorldModelConfig, seen: Observed
 ) -> np.ndarray:
   """Places `[W, R, 3]` that the posterior's head reads off the frames."""
   names = list(cfg.token_sizes)
   return seen.guess[..., [names.index(name) for name in ("map", "y", "x")]]
-
-
-def has_places(cfg: config_lib.WorldModelConfig) -> bool:
-  """Whether the tokens say where the player is."""
-  return {"map", "y", "x"} <= set(cfg.token_sizes)
-
-
-def places_of(cfg: config_lib.WorldModelConfig, hot: jax.Array) -> jax.Array:
-  """Places `[..., 3]` int32 (map, y, x) of tokens `[..., R]`; 0 without."""
-  names = list(cfg.token_sizes)
-  if not has_places(cfg):
-    return jnp.zeros((*hot.shape[:-1], 3), jnp.int32)
-  numbers = tokens.numbers(cfg.token_sizes, hot)
-  return jnp.stack(
-    [numbers[..., names.index(name)] for name in ("map", "y", "x")], axis=-1
-  )
 
 
 def _fields(
@@ -262,35 +244,10 @@ def _fields(
 
 
 def _in_batches(run, cfg, params, key, windows, action) -> Dreams:
-  frame, place = _each_batch(cfg, run, params, key, _fields(windows, action))
-  return Dreams(frame, place if has_places(cfg) else None)
-
-
-def _each_batch(
-  cfg: config_lib.WorldModelConfig,
-  run: Callable,
-  params: Any,
-  key: jax.Array,
-  inputs: Any,
-) -> Any:
-  """Runs `_BATCH` rows of the leading axis at a time; the last is padded."""
-  count = len(jax.tree.leaves(inputs)[0])
-  size = _BATCH
-  if cfg.family == "v2":  # its frames are dear: no more padding than needed
-    size = min(size, count)
-  parts = []
-  for start in range(0, count, size):
-    index = np.minimum(np.arange(start, start + size), count - 1)
-    batch = jax.tree.map(
-      lambda leaf, index=index: jnp.asarray(leaf[index]), inputs
-    )
-    key, batch_key = jax.random.split(key)
-    made = run(params, batch_key, batch)
-    keep = min(size, count - start)
-    parts.append(
-      jax.tree.map(lambda leaf, keep=keep: np.asarray(leaf)[:keep], made)
-    )
-  return jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
+  frame, place = device.each_batch(
+    cfg, run, params, key, _fields(windows, action)
+  )
+  return Dreams(frame, place if device.has_places(cfg) else None)
 
 
 def _rows(steps: Sequence[int] | None) -> tuple[int, ...] | None:
@@ -303,82 +260,3 @@ def _at_rows(made: Dreams, rows: tuple[int, ...] | None) -> Dreams:
   if place is not None and rows is not None:
     place = place[:, list(rows)]
   return Dreams(frame=made.frame, place=place, path=made.place)
-
-
-def _row(states: Any, row: Any) -> Any:
-  """One row of each leaf `[W, T, ...]`, or those that a slice or list names."""
-  return jax.tree.map(lambda leaf: leaf[:, row], states)
-
-
-def _observe(cfg, params, key, batch, infer, start=None):
-  """States, guessed tokens and KL of a batch, on the host."""
-  if start is None:
-    start = world_model.initial_state(cfg, batch["first_action_tm1"].shape)
-  # On the host, where taking rows compiles nothing.
-  return jax.device_get(_observe_fn(cfg, infer)(params, key, batch, start))
-
-
-def _dream(cfg, params, key, start, action, most_likely, rows):
-  """Frames of some rows and places of all, from `start` under `[N, H]`."""
-  states = _replay_fn(cfg, most_likely)(params, key, start, action)
-  return _look(cfg, params, states, rows)
-
-
-def _look(cfg, params, states, rows):
-  """Frames of some rows of `states` (None: of all), and places of all."""
-  return _frames(cfg, params, states, rows), _places_fn(cfg)(states.tokens)
-
-
-def _frames(cfg, params, states, rows) -> np.ndarray:
-  """Decoded frames `[W, H, 144, 40]` of some rows of `states`, or of all."""
-  # One row at a time: logits of a whole dream would not fit a laptop.
-  states = jax.device_get(states)
-  if rows is None:
-    rows = range(states.deter.shape[1])
-  made = [_decode_fn(cfg)(params, _row(states, row)) for row in rows]
-  return np.stack([np.asarray(frame) for frame in made], axis=1)
-
-
-@functools.lru_cache(maxsize=8)
-def _observe_fn(cfg, infer):
-  def run(params, key, batch, start):
-    seen = world_model.observe(cfg, params, key, batch, start, infer)
-    kl = jnp.sum(jnp.exp(seen.post) * (seen.post - seen.prior), axis=(-2, -1))
-    guess = tokens.numbers(cfg.token_sizes, seen.infer_logits)
-    return seen.state, guess, kl
-
-  return jax.jit(run)
-
-
-@functools.lru_cache(maxsize=8)
-def _replay_fn(cfg, most_likely):
-  def run(params, key, start, action):
-    states = imagination.replay_actions(
-      cfg, params, key, start, action.T, most_likely
-    )
-    return jax.tree.map(lambda leaf: jnp.swapaxes(leaf, 0, 1), states)
-
-  return jax.jit(run)
-
-
-@functools.lru_cache(maxsize=4)
-def _step_fn(cfg):
-  def run(params, key, state, action):
-    lead = action.shape
-    # Sizes in full: without tokens a leaf is empty, and -1 cannot be inferred.
-    rows = (lead[0] * lead[1],)
-    flat = jax.tree.map(lambda leaf: leaf.reshape(rows + leaf.shape[2:]), state)
-    flat = imagination.prior_step(cfg, params, key, flat, action.reshape(-1))
-    return jax.tree.map(lambda leaf: leaf.reshape(lead + leaf.shape[1:]), flat)
-
-  return jax.jit(run)
-
-
-@functools.lru_cache(maxsize=4)
-def _decode_fn(cfg):
-  return jax.jit(functools.partial(world_model.decode, cfg))
-
-
-@functools.lru_cache(maxsize=4)
-def _places_fn(cfg):
-  return jax.jit(functools.partial(places_of, cfg))

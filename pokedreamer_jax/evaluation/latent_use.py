@@ -11,8 +11,9 @@ from typing import Any
 import jax
 import numpy as np
 
-from pokedreamer_jax import config as config_lib
+from pokedreamer_jax import alignment
 from pokedreamer_jax import world_model
+from pokedreamer_jax import world_model_config
 from pokedreamer_jax.evaluation import dreams
 from pokedreamer_jax.evaluation import references
 from pokedreamer_jax.evaluation import scores
@@ -22,7 +23,7 @@ _METRICS = ("pixels", "exact", "tiles")
 
 
 def latent_use(
-  cfg: config_lib.WorldModelConfig,
+  cfg: world_model_config.WorldModelConfig,
   params: world_model.Params,
   key: jax.Array,
   windows: Mapping[str, np.ndarray],
@@ -68,7 +69,7 @@ def latent_use(
     looks.append(scores.frame_scores(frame, truth))
     start = jax.tree.map(lambda leaf: leaf[:, 0], state)
     # The same key: chance alone makes no difference.
-    ahead = world_model.dream_actions(cfg, windows["action"][:, context - 1 :])
+    ahead = alignment.dream_actions(cfg, windows["action"][:, context - 1 :])
     dream = dreams.dream_from(cfg, params, dream_key, start, ahead, steps)
     found = scores.frame_scores(dream.frame, truth)
     if dream.place is not None:

@@ -154,27 +154,34 @@ def read_scores(
   frame: np.ndarray,
   places: np.ndarray,
   told: np.ndarray | None = None,
+  asked: np.ndarray | None = None,
 ) -> dict[str, np.ndarray]:
-  """What a reader sees in frames; NaN where it does not speak.
+  """What a reader sees in frames; NaN where it is not asked.
 
   Args:
     reader: of places.
     frame: packed `[..., 144, 40]`.
     places: the true ones `[..., 3]`.
     told: places that the model's tokens name, or None.
+    asked: `[...]` bool, where the real frame shows its place. A frame that
+      does not show it there counts as a wrong map: else a model would gain by
+      blurring what it does not know. None: wherever the reader speaks.
 
   Returns:
     `[...]` each: `read_share` (1.0 where it speaks), `read_tiles` (the error),
-    `read_map`, and with `told` `read_agrees`.
+    `read_map`, and with `told` `read_agrees` (where it speaks).
   """
   seen = reader.read(frame)
-  off = scores.tile_error(seen.place, places)
+  if asked is None:
+    asked = seen.sure
+  off = np.where(
+    seen.sure, scores.tile_error(seen.place, places), scores.WRONG_MAP_TILES
+  )
+  right_map = seen.sure & (seen.place[..., 0] == places[..., 0])
   found = {
     "read_share": seen.sure.astype(float),
-    "read_tiles": np.where(seen.sure, off, np.nan),
-    "read_map": np.where(
-      seen.sure, seen.place[..., 0] == places[..., 0], np.nan
-    ),
+    "read_tiles": np.where(asked, off, np.nan),
+    "read_map": np.where(asked, right_map, np.nan),
   }
   if told is not None:
     agrees = (seen.place == told).all(axis=-1)

@@ -17,6 +17,8 @@ import numpy as np
 
 from pokedreamer_jax import config as config_lib
 from pokedreamer_jax import world_model
+from pokedreamer_jax import world_model_config
+from pokedreamer_jax.evaluation import device
 from pokedreamer_jax.evaluation import dreams
 from pokedreamer_jax.evaluation import modes
 from pokedreamer_jax.evaluation import place_reader
@@ -25,13 +27,13 @@ from pokedreamer_jax.evaluation import rows as rows_lib
 from pokedreamer_jax.evaluation import scores as scores_lib
 from pokedreamer_jax.evaluation import tables
 
-ONE_STEP_WINDOWS = 50  # whose every row is imagined one step ahead
+_QUICK_WINDOWS = 50  # in quick detail, whose rows are imagined one step ahead
 # Lines that are told apart by mode, by map and by what training showed.
 _IN_PARTS = (tables.SAMPLED, tables.MOST_LIKELY, tables.FLOOR, tables.CEILING)
 
 
 def report(
-  cfg: config_lib.WorldModelConfig,
+  cfg: world_model_config.WorldModelConfig,
   params: world_model.Params,
   key: jax.Array,
   windows: Mapping[str, np.ndarray],
@@ -64,14 +66,19 @@ def report(
     JSON-ready: `lines[name][step][metric]` means and their `intervals`,
     `comparisons` and `place_comparisons`, `moved`, `one_step`, `breakdown`,
     `curves`, `windows`; `map_majority` where places are known; `reader` and
-    `unseen` with `training`, `calm` with that mask.
+    `unseen` with `training`, `calm` with that mask, all and by mode.
   """
   context, draws = evaluate.context, evaluate.bootstrap
   count = len(windows["action"])
   if groups is None:
     groups = np.arange(count)
-  few = _thinned(windows, ONE_STEP_WINDOWS)
-  few_groups = groups[_spread(count, ONE_STEP_WINDOWS)]
+  # Every row of these is imagined one step ahead: in full detail of all, as
+  # dialogs are rare.
+  chosen = np.arange(count)
+  if evaluate.detail == "quick":
+    chosen = _spread(count, _QUICK_WINDOWS)
+  few = {name: value[chosen] for name, value in windows.items()}
+  few_groups = groups[chosen]
   keys = jax.random.split(key, 5)
   made = _lines(cfg, params, keys, windows, context, infer, groups)
   if ceiling is not None:
@@ -83,11 +90,12 @@ def report(
   if training is not None and rows.has_places:
     reader = training.reader()
   at_place = rows.at_place() if rows.has_places else None
+  asked = None if reader is None else reader.read(rows.at("frame")).sure
   score = {
-    name: _scores(dream, rows.at("frame"), at_place, reader)
+    name: _scores(dream, rows.at("frame"), at_place, reader, asked)
     for name, dream in made.items()
   }
-  if dreams.has_places(cfg):
+  if device.has_places(cfg):
     # What the posterior's head reads off real frames: given tokens know more.
     seen = dreams.observed(
       *(cfg, params, jax.random.fold_in(keys[3], 1), windows),
@@ -108,15 +116,22 @@ def report(
   )
   result["moved"] = tables.table(score, rows.steps, groups, draws, rows.moved())
   result["one_step"] = one_step_scores(ahead, few, context, few_groups, draws)
+  some = {name: score[name] for name in _IN_PARTS if name in score}
   if calm is not None:
+    by_row = rows.of(rows.mode)
     result["calm"] = {
       **tables.table(score, rows.steps, groups, draws, calm),
       "comparisons": tables.compare(score, rows.steps, draws, groups, calm),
+      "mode": {
+        modes.MODES[m]: tables.table(
+          some, rows.steps, groups, draws, calm & (by_row == m)
+        )
+        for m in np.unique(by_row)
+      },
     }
 
   def part(at: np.ndarray, few_at: np.ndarray) -> dict[str, Any]:
     """Some of the reported rows, and of those imagined one step ahead."""
-    some = {name: score[name] for name in _IN_PARTS if name in score}
     return {
       **tables.table(some, rows.steps, groups, draws, at),
       "one_step": tables.pool(step, few_groups, draws, few_at),
@@ -213,7 +228,8 @@ def one_step_scores(
   before = np.asarray(windows["frame"][:, context - 1 : -1])
   right = scores_lib.exact(ahead.frame, truth)
   moved = scores_lib.exact(before, truth) == 0
-  field = moved & (windows["in_battle"][:, context:] == 0)
+  mode = modes.modes_of(windows)[:, context:]
+  field = moved & (mode == modes.MODES.index("overworld"))
   nan = np.nan
   found = {
     "exact": right,
@@ -255,12 +271,16 @@ def _lines(cfg, params, keys, windows, context, infer, groups):
   }
 
 
-def _scores(made, truth, places, reader=None) -> dict[str, np.ndarray]:
+def _scores(
+  made, truth, places, reader=None, asked=None
+) -> dict[str, np.ndarray]:
   found = scores_lib.frame_scores(made.frame, truth)
   if places is not None and made.place is not None:
     found |= scores_lib.place_scores(made.place, places)
   if reader is not None:
-    found |= place_reader.read_scores(reader, made.frame, places, made.place)
+    found |= place_reader.read_scores(
+      reader, made.frame, places, made.place, asked
+    )
   return found
 
 
@@ -283,11 +303,3 @@ def _own_accuracy(reader, rows: rows_lib.Rows, groups, draws) -> dict[str, Any]:
 def _spread(total: int, count: int) -> np.ndarray:
   """At most `count` numbers below `total`, spread evenly."""
   return np.linspace(0, total - 1, min(count, total)).astype(int)
-
-
-def _thinned(
-  windows: Mapping[str, np.ndarray], count: int
-) -> dict[str, np.ndarray]:
-  """At most `count` windows, spread evenly."""
-  chosen = _spread(len(windows["action"]), count)
-  return {name: value[chosen] for name, value in windows.items()}

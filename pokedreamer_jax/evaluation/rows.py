@@ -4,7 +4,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from pokedreamer_jax import config as config_lib
+from pokedreamer_jax import world_model_config
+from pokedreamer_jax.evaluation import device
 from pokedreamer_jax.evaluation import dreams
 from pokedreamer_jax.evaluation import modes
 from pokedreamer_jax.evaluation import scores
@@ -15,7 +16,7 @@ class Rows:
 
   def __init__(
     self,
-    cfg: config_lib.WorldModelConfig,
+    cfg: world_model_config.WorldModelConfig,
     windows: Mapping[str, np.ndarray],
     context: int,
   ):
@@ -27,7 +28,7 @@ class Rows:
     self.mode = modes.modes_of(windows)[:, context:]  # [W, H]
     self.place = scores.recorded_places(windows)[:, context:]  # [W, H, 3]
     # Whether anybody knows the places: in an unknown game they are zeros.
-    self.has_places = dreams.has_places(cfg) or windows["game_running"].any()
+    self.has_places = device.has_places(cfg) or windows["game_running"].any()
 
   def all(self, name: str) -> np.ndarray:
     """A field of all dreamed rows, `[W, H, ...]`."""

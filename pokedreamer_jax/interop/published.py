@@ -24,9 +24,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from pokedreamer_jax import config as config_lib
+from pokedreamer_jax import behaviour_config
 from pokedreamer_jax import specs
 from pokedreamer_jax import world_model
+from pokedreamer_jax import world_model_config
 from pokedreamer_jax import world_model_v2
 from pokedreamer_jax.networks import v2
 
@@ -52,9 +53,9 @@ _PLAIN, _FROM_PICTURE, _TO_PICTURE = range(3)
 _Entry = tuple[str, tuple[str, ...], int]
 
 
-def world_model_config(
+def world_model_sizes(
   arrays: Arrays, stoch: int, classes: int
-) -> config_lib.WorldModelConfig:
+) -> world_model_config.WorldModelConfig:
   """The configuration of a published world model.
 
   Args:
@@ -65,7 +66,7 @@ def world_model_config(
   Raises:
     ValueError: an array that tells a size is missing or malformed.
   """
-  return config_lib.WorldModelConfig(
+  return world_model_config.WorldModelConfig(
     family="v2",
     ram="off",
     action_alignment="published",
@@ -79,39 +80,41 @@ def world_model_config(
 
 
 def world_model_params(
-  cfg: config_lib.WorldModelConfig, arrays: Arrays
+  cfg: world_model_config.WorldModelConfig, arrays: Arrays
 ) -> world_model.Params:
   """Parameters and running averages of a published world model.
 
   Args:
-    cfg: of `world_model_config`.
+    cfg: of `world_model_sizes`.
     arrays: tensors by `part.name`.
 
   Raises:
     ValueError: names are missing or unknown, an array has another shape than
       `cfg` gives it, or a value is not finite.
   """
-  shapes = jax.eval_shape(lambda: world_model_v2.init(cfg, jax.random.key(0)))
+  shapes = jax.eval_shape(
+    lambda: world_model.init(cfg, jax.random.key(0), None)
+  )
   return _convert(_world_model_entries(), arrays, shapes)
 
 
-def actor_critic_config(arrays: Arrays) -> config_lib.ActorCriticConfig:
+def actor_critic_sizes(arrays: Arrays) -> behaviour_config.ActorCriticConfig:
   """The configuration of a published policy, parts as in `POLICY_PARTS`.
 
   Raises:
     ValueError: the array that tells the size is missing or malformed.
   """
   units = _size(arrays, "actor_state_dict.net.0.weight", 0)
-  return config_lib.ActorCriticConfig(family="v2", units=units)
+  return behaviour_config.ActorCriticConfig(family="v2", units=units)
 
 
 def actor_critic_params(
-  cfg: config_lib.ActorCriticConfig, feat_dim: int, arrays: Arrays
+  cfg: behaviour_config.ActorCriticConfig, feat_dim: int, arrays: Arrays
 ) -> dict[str, Any]:
   """Parameters of a published policy: `actor` and `critic`.
 
   Args:
-    cfg: of `actor_critic_config`.
+    cfg: of `actor_critic_sizes`.
     feat_dim: features `F` of the world model that it belongs to.
     arrays: tensors by `part.name`.
 

@@ -12,16 +12,16 @@ symlog and averaged unsquashed, which makes the mean unbiased.
 """
 
 from collections.abc import Sequence
+import functools
 from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from pokedreamer_jax import config
-from pokedreamer_jax import reward_heads
+from pokedreamer_jax import behaviour_config
 from pokedreamer_jax import specs
-from pokedreamer_jax import two_hot as two_hot_lib
+from pokedreamer_jax import two_hot
 from pokedreamer_jax.networks import blocks
 from pokedreamer_jax.networks import v2
 
@@ -96,14 +96,14 @@ class Critic(nn.Module):
     return nn.Dense(self.bins, kernel_init=nn.initializers.zeros_init())(x)
 
 
-def make_actor(cfg: config.ActorCriticConfig) -> Actor | v2.Actor:
+def make_actor(cfg: behaviour_config.ActorCriticConfig) -> Actor | v2.Actor:
   """The actor of a configuration."""
   if cfg.family == "v2":
     return v2.Actor((cfg.units, cfg.units))
   return Actor((cfg.units, cfg.units), unimix=cfg.unimix)
 
 
-def make_critic(cfg: config.ActorCriticConfig) -> Critic:
+def make_critic(cfg: behaviour_config.ActorCriticConfig) -> Critic:
   """The critic of a configuration.
 
   Raises:
@@ -118,21 +118,21 @@ def make_critic(cfg: config.ActorCriticConfig) -> Critic:
 
 
 def init_actor(
-  cfg: config.ActorCriticConfig, key: jax.Array, feat_dim: int
+  cfg: behaviour_config.ActorCriticConfig, key: jax.Array, feat_dim: int
 ) -> Params:
   """Parameters of `make_actor(cfg)` for features `[..., feat_dim]`."""
   return _init(make_actor(cfg), cfg, key, feat_dim)
 
 
 def init_critic(
-  cfg: config.ActorCriticConfig, key: jax.Array, feat_dim: int
+  cfg: behaviour_config.ActorCriticConfig, key: jax.Array, feat_dim: int
 ) -> Params:
   """Parameters of `make_critic(cfg)` for features `[..., feat_dim]`."""
   return _init(make_critic(cfg), cfg, key, feat_dim)
 
 
 def actor_logits(
-  cfg: config.ActorCriticConfig,
+  cfg: behaviour_config.ActorCriticConfig,
   params: Params,
   feat: jax.Array,
   goal: jax.Array | None = None,
@@ -149,7 +149,7 @@ def actor_logits(
 
 
 def critic_logits(
-  cfg: config.ActorCriticConfig,
+  cfg: behaviour_config.ActorCriticConfig,
   params: Params,
   feat: jax.Array,
   goal: jax.Array | None = None,
@@ -159,27 +159,15 @@ def critic_logits(
   return jnp.asarray(logits)
 
 
-def value_bins(cfg: config.ActorCriticConfig) -> jax.Array:
+def value_bins(cfg: behaviour_config.ActorCriticConfig) -> jax.Array:
   """Values `[bins]` that the critic's bins stand for, ascending."""
-  half = reward_heads.symexp(
+  half = two_hot.symexp(
     jnp.linspace(0.0, cfg.symlog_limit, (cfg.bins + 1) // 2)
   )
   return jnp.concatenate([-half[:0:-1], half])  # mirrored: flat logits give 0
 
 
-def two_hot(x: jax.Array, bins: jax.Array) -> jax.Array:
-  """Weights `[..., bins]` on the two neighbouring bins whose mean is `x`.
-
-  Values beyond the outermost bins are clipped to them.
-  """
-  return two_hot_lib.weights(x, bins)
-
-
-def value_mean(logits: jax.Array, bins: jax.Array) -> jax.Array:
-  """Mean `[...]` of the distribution over `bins`."""
-  return jax.nn.softmax(logits, axis=-1) @ bins
-
-
+@functools.partial(jax.jit, static_argnums=(0, 1, 3))
 def _init(module, cfg, key, feat_dim):
   feat = jnp.zeros((1, feat_dim))
   return module.init(key, feat, jnp.zeros((1, cfg.goal_dim)))["params"]

@@ -37,7 +37,20 @@ def test_a_torn_last_line_is_left_out_and_no_other(tmp_path, cut):
   path = tmp_path / "0.inputs"
   input_logs.write(path, _log([0, 6, 7]))  # down start pass
   path.write_bytes(path.read_bytes()[:-cut])
-  np.testing.assert_array_equal(input_logs.read(path).actions, [0, 6])
+  log = input_logs.read(path)
+  np.testing.assert_array_equal(log.actions, [0, 6])
+  assert log.remark == (
+    f"2 actions; left out a last line without an end: {'pass'[: 5 - cut]!r}"
+  )
+  assert log.digest == _log([0, 6]).digest
+
+
+def test_a_log_that_is_whole_needs_no_remark(tmp_path):
+  path = tmp_path / "0.inputs"
+  input_logs.write(path, _log([0, 6, 7]))
+  assert not input_logs.read(path).remark
+  path.write_text("down\nstart")
+  assert not input_logs.read(path, _log([]).header).remark
 
 
 def test_a_list_without_a_header_has_its_last_action(tmp_path):

@@ -180,6 +180,39 @@ def test_equal_contents_are_named_in_the_fingerprint_and_no_others(tmp_path):
   assert loader.EpisodeIndex(two).fingerprint != digest
 
 
+def _rounds(behaviour, count):
+  """Sides of rounds of two episodes, each decided as it comes."""
+  sides, headers = {}, []
+  for number in range(count):
+    name = behaviour.format(number, 500 * number)
+    headers += [fakes.header(i, name, f"c{number:03d}") for i in range(2)]
+    decided = splits.decide(headers, 0.1, sides)
+    names = [header.episode_id for header in headers]
+    assert list(sides.values()) == decided[:-2]  # none changes its side
+    sides = dict(zip(names, decided, strict=True))
+  return list(sides.values())
+
+
+def test_rounds_beside_a_learner_are_one_behaviour():
+  sides = _rounds("policy:ab12:round={}@{}:eps=0.1", 100)
+  assert sides[:2].count(True) == 1
+  assert 8 < sides.count(True) < 34  # 0.1 of 199, three deviations each way
+  # Another run, and other noise, are others.
+  for other in ("policy:cd34:round=7@9:eps=0.1", "policy:ab12:round=7@9"):
+    headers = [
+      fakes.header(i, name, name)
+      for name in ("policy:ab12:round=6@9:eps=0.1", other)
+      for i in range(2)
+    ]
+    assert splits.decide(headers, 1e-9) == [True, False] * 2
+
+
+def test_rounds_recorded_before_they_had_names_keep_their_sides():
+  # Then every round was a behaviour of its own, which held one out.
+  sides = _rounds("policy:ab12@{1}:eps=0.1", 20)
+  assert all(any(sides[i : i + 2]) for i in range(0, 40, 2))
+
+
 def test_a_share_out_of_range_is_named():
   with pytest.raises(ValueError, match=r"val_share: 1\.5"):
     splits.Sides(1.5)

@@ -16,6 +16,7 @@ from experiments import inputs
 from experiments import latents as encoding
 from experiments import run_directory
 from experiments import train_policy
+from pokedreamer_jax import behaviour_config
 from pokedreamer_jax import checkpoints
 from pokedreamer_jax import config as config_lib
 from pokedreamer_jax import specs
@@ -156,7 +157,7 @@ def test_episodes_are_chosen_by_behaviour_and_by_budget(made_up):
   assert encoding.choose_episodes(config, index, ["human", "demon"]) == []
   assert len(encoding.choose_episodes(config, index, ["random", "human"])) == 1
   small = dataclasses.replace(
-    config, latents=config_lib.LatentsConfig(max_rows=90)
+    config, latents=behaviour_config.LatentsConfig(max_rows=90)
   )
   some = encoding.choose_episodes(small, index)
   assert 0 < index.lengths[some].sum() <= 90
@@ -265,7 +266,7 @@ def test_an_actor_of_other_sizes_is_refused(made_up, tmp_path):
   with _open(tmp_path, "clone", config):
     pass
   other = dataclasses.replace(
-    config, actor_critic=config_lib.ActorCriticConfig(units=7)
+    config, actor_critic=behaviour_config.ActorCriticConfig(units=7)
   )
   with pytest.raises(ValueError, match=r"'units': 32.*'units': 7"):
     inputs.load_actor(tmp_path, other)

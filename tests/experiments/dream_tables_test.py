@@ -14,6 +14,7 @@ from experiments import dream_pictures
 from experiments import dream_tables
 from experiments import report as page
 from experiments import summary
+from experiments import text_tables
 from pokedreamer_jax.evaluation import dreams
 from pokedreamer_jax.evaluation import place_reader
 from pokedreamer_jax.evaluation import report
@@ -53,7 +54,7 @@ class DreamTablesTest(parameterized.TestCase):
       for row in table.rows:
         self.assertLen(row, len(table.header), title)
       self.assertLen(table.kinds, len(table.rows), title)
-      width = max(map(len, summary.plain_table(table)))
+      width = max(map(len, text_tables.plain_table(table)))
       self.assertLessEqual(width, 110, title)
 
   def test_numbers_are_those_of_the_result(self):

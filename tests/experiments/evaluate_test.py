@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from experiments import inputs
-from pokedreamer_jax import config as config_lib
+from pokedreamer_jax import presets
 
 
 def _run(module, *arguments):
@@ -124,11 +124,11 @@ def test_a_way_of_reading_that_the_model_does_not_know_is_refused(
   ],
 )
 def test_tokens_may_be_given_or_inferred(trained_with, ram, expected):
-  config = config_lib.make("debug", [f"world_model.ram={trained_with}"])
+  config = presets.make("debug", [f"world_model.ram={trained_with}"])
   assert inputs.with_ram(config, ram).world_model.ram == expected
 
 
 def test_a_model_without_tokens_stays_so():
-  config = config_lib.make("debug", ["world_model.ram=off"])
+  config = presets.make("debug", ["world_model.ram=off"])
   with pytest.raises(ValueError, match="trained with off, expected off"):
     inputs.with_ram(config, "given")

@@ -11,6 +11,7 @@ import pytest
 from data_tools import cartridge
 from data_tools import generations
 from data_tools import loader
+from data_tools import policies
 from data_tools import roms
 from experiments import collect_follow
 from experiments import inputs
@@ -176,12 +177,16 @@ def test_rounds_follow_the_newest_checkpoint_until_stopped(tmp_path):
   rounds = collect_follow.rounds(data)
   assert [facts["round"] for facts in rounds] == list(range(len(rounds)))
   assert "@7:" in rounds[0]["policy_mix"] and "@7:" in rounds[1]["policy_mix"]
+  assert ":round=1@7:" in rounds[1]["policy_mix"]
   # A generation for each round, each with two episodes more.
   for number, facts in enumerate(rounds):
     path = data / generations.GENERATIONS_DIR / f"{facts['generation']}.json"
     assert generations.load(path).num_episodes == 2 * (number + 1)
-  seeds = [e.header.seed for _, e in generations.load(path).episodes()]
+  headers = [e.header for _, e in generations.load(path).episodes()]
+  seeds = [header.seed for header in headers]
   assert len(set(seeds)) == len(seeds)  # no episode is played twice
+  kinds = {policies.over_rounds(header.behaviour) for header in headers}
+  assert len(kinds) == 1 < len({header.behaviour for header in headers})
 
 
 def test_a_round_played_anew_repeats_no_episode(tmp_path):

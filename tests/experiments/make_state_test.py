@@ -116,12 +116,15 @@ def test_what_a_person_played_makes_a_state(tmp_path, rom):
   path = tmp_path / "00000.inputs"
   actions = np.array([specs.ACTIONS.index(key) for key in keys], np.uint8)
   input_logs.write(path, input_logs.Log(header, actions))
+  with open(path, "a") as file:
+    file.write("do")  # the recording was killed here
   for name, more in (("whole", ()), ("early", ("--until=game_running",))):
     done = _run(
       "make_state", f"--inputs={path}", f"--name={name}",
       f"--out_dir={tmp_path}", *more,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
+    assert "left out a last line without an end: 'do'" in done.stdout
   stamps = {
     name: save_states.read_stamp(tmp_path / f"{name}.state.xz")
     for name in ("whole", "early")

@@ -11,7 +11,7 @@ from data_tools import roms
 from experiments import evaluate
 from experiments import inputs
 from experiments import play_episodes
-from pokedreamer_jax import config as config_lib
+from pokedreamer_jax import presets
 from pokedreamer_jax import specs
 
 _WEIGHTS = specs.REWARD_WEIGHTS["published"]
@@ -129,7 +129,7 @@ class EmulatorTest(parameterized.TestCase):
 
       return act
 
-    agent = inputs.Agent(config_lib.make("debug"), None, None)
+    agent = inputs.Agent(presets.make("debug"), None, None)
     with mock.patch("pokedreamer_jax.policy.make_act", make_act):
       played = play_episodes.play_learned(agent, setting)
     self.assertEqual(played.steps.tolist(), [20, 20])

@@ -206,11 +206,13 @@ def test_a_killed_recording_is_recovered_by_the_next_call(player, tmp_path):
   done = _run(f"--workdir={work}", "--report")
   assert done.returncode == 0, done.stderr
   assert "00000.inputs was interrupted, recovering it" in done.stdout
+  assert "left out a last line without an end: 'sta'" in done.stdout
   assert "left out: input log" in done.stdout
   assert [e.length for e in _entries(work)] == [10]
   assert not stale.exists()
   once_more = _run(f"--workdir={work}", "--report")
   assert "recovering" not in once_more.stdout
+  assert "without an end" not in once_more.stdout
   assert [e.length for e in _entries(work)] == [10]
 
 

@@ -13,6 +13,7 @@ from experiments import html_page
 from experiments import pictures
 from experiments import report
 from experiments import summary
+from experiments import text_tables
 from experiments import video
 
 
@@ -104,6 +105,12 @@ class VerdictsTest(parameterized.TestCase):
       self.assertEqual([v.holds for v in verdicts], [None, None])
       self.assertIn("10 needed", verdicts[0].text)
 
+  def test_a_checkpoint_chosen_on_these_episodes_says_so(self):
+    for chosen in (True, False):
+      result = dream_result() | {"chosen_on_held_out": chosen}
+      note = summary.dream_table(result).note
+      self.assertEqual("was chosen by its loss" in note, chosen)
+
   def test_one_step_is_not_part_of_the_claim(self):
     result = dream_result()
     for row in result["comparisons"]:
@@ -152,7 +159,7 @@ class VerdictsTest(parameterized.TestCase):
 
   def test_plain_tables_fit_a_terminal_and_lose_no_cell(self):
     table = summary.dream_table(dream_result())
-    lines = summary.plain_table(table)
+    lines = text_tables.plain_table(table)
     self.assertLessEqual(max(map(len, lines)), 100)
     for cell in [*table.header, *(c for row in table.rows for c in row)]:
       self.assertIn(cell, "\n".join(lines))

@@ -13,6 +13,7 @@ from experiments import inputs
 from experiments import run_directory
 from experiments import world_model_data
 from pokedreamer_jax import config as config_lib
+from pokedreamer_jax import presets
 from pokedreamer_jax import tiles
 from tests.data_tools import fakes as data_fakes
 
@@ -29,7 +30,7 @@ def data(tmp_path):
 
 
 def _experience(data, workdir, refresh_every=4):
-  config = config_lib.make("debug", [f"train.refresh_every={refresh_every}"])
+  config = presets.make("debug", [f"train.refresh_every={refresh_every}"])
   generation = inputs.open_generation(str(data), workdir)
   values = config_lib.to_dict(config) | inputs.describe(generation)
   free = ("train.refresh_every",)

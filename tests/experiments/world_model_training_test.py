@@ -33,9 +33,7 @@ class _Loop:
   def __init__(self, monkeypatch, config: config_lib.Config, start: int = 0):
     self.told: list[tuple[int, str]] = []
     self.stop_at = self.nan_from = -1
-    trainer = world_model_training.Trainer.__new__(
-      world_model_training.Trainer
-    )
+    trainer = world_model_training.Trainer.__new__(world_model_training.Trainer)
     self.run = _Run()
     store = types.SimpleNamespace(
       save=lambda step, items, loop, validated: self.told.append(
@@ -126,5 +124,3 @@ def test_metrics_are_looked_at_where_they_are_shown_alone(monkeypatch):
   config = _config("train.save_every=100", "train.eval_every=100")
   _Loop(monkeypatch, config).trainer.train()
   assert len(looked) == 5  # updates 5, 10, 15, 20 and the last
-
-

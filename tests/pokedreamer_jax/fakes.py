@@ -8,11 +8,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from pokedreamer_jax import config as config_lib
+from pokedreamer_jax import presets
 from pokedreamer_jax import sampling
 from pokedreamer_jax import specs
 from pokedreamer_jax import tiles
 from pokedreamer_jax import tokens
 from pokedreamer_jax import world_model
+from pokedreamer_jax import world_model_config
 from pokedreamer_jax.training import world_model as training
 
 # Compiling is most of what these tests take; this halves it.
@@ -30,7 +32,7 @@ TOKENS = "battle:4 map:8 y:12 x:12 badges:4 dex_owned:5"
 
 def config(*overrides: str) -> config_lib.Config:
   """The `debug` preset with a small dictionary and few tokens."""
-  return config_lib.make(
+  return presets.make(
     "debug",
     ["world_model.tile_vocab=24", f"world_model.tokens={TOKENS}", *overrides],
   )
@@ -38,7 +40,7 @@ def config(*overrides: str) -> config_lib.Config:
 
 def config_v2(*overrides: str) -> config_lib.Config:
   """The `v2` preset, with small networks."""
-  return config_lib.make(
+  return presets.make(
     "v2",
     [
       "world_model.channels=2",
@@ -112,7 +114,7 @@ def table(vocab: int) -> tiles.TileTable:
 
 
 @functools.cache
-def _fresh(cfg: config_lib.WorldModelConfig) -> world_model.Params:
+def _fresh(cfg: world_model_config.WorldModelConfig) -> world_model.Params:
   init = jit(functools.partial(world_model.init, cfg))
   known = table(cfg.tile_vocab) if cfg.has_dictionary else None
   return init(jax.random.key(0), known)
@@ -120,7 +122,7 @@ def _fresh(cfg: config_lib.WorldModelConfig) -> world_model.Params:
 
 @functools.cache
 def params(
-  cfg: config_lib.WorldModelConfig, noise: float = 0.0
+  cfg: world_model_config.WorldModelConfig, noise: float = 0.0
 ) -> world_model.Params:
   """Fresh parameters, with normal `noise` added to every weight.
 
@@ -150,7 +152,9 @@ def most_likely(function):
 
 
 @functools.cache
-def obedient_params(cfg: config_lib.WorldModelConfig) -> world_model.Params:
+def obedient_params(
+  cfg: world_model_config.WorldModelConfig,
+) -> world_model.Params:
   """A model planted by hand: `x` becomes the last action, `map`, `y` stay.
 
   Each value lights a unit of the GRU's input, a new candidate carries it into

@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from pokedreamer_jax import config
 from pokedreamer_jax import policy
+from pokedreamer_jax import presets
 from pokedreamer_jax import specs
 from pokedreamer_jax import tiles
 from pokedreamer_jax import world_model
@@ -20,7 +20,7 @@ PLAYERS = 3
 @pytest.fixture(scope="module", params=["given", "inferred", "off"])
 def parts(request):
   """A tiny agent: configuration, parameters, a row of fields, its act."""
-  cfg = config.make(
+  cfg = presets.make(
     "debug",
     [
       *(f"world_model.ram={request.param}", "world_model.tile_vocab=8"),
@@ -119,7 +119,7 @@ def test_ram_is_read_only_where_given(parts):
 
 
 def test_sizes_follow_the_configuration():
-  cfg = dataclasses.replace(config.make("debug").world_model, deter=7)
+  cfg = dataclasses.replace(presets.make("debug").world_model, deter=7)
   state = policy.init_state(cfg, 5)
   assert state.model.deter.shape == (5, 7)
   assert state.action_tm1.shape == (5,)

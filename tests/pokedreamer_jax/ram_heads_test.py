@@ -7,11 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from pokedreamer_jax import config
 from pokedreamer_jax import losses
 from pokedreamer_jax import ram_heads
 from pokedreamer_jax import specs
 from pokedreamer_jax import world_model
+from pokedreamer_jax import world_model_config
 from pokedreamer_jax.training import world_model as training
 from tests.pokedreamer_jax import fakes
 
@@ -21,7 +21,7 @@ _HEADS = (
   "enemy_hp:16 enemy_level:8 money:15 event_flags:9 map:8 y:8 x:8 facing:4 "
   "battle:4 dialog:2"
 )
-_SIZES = config.WorldModelConfig(ram_heads=_HEADS).ram_head_sizes
+_SIZES = world_model_config.WorldModelConfig(ram_heads=_HEADS).ram_head_sizes
 
 
 def _ram():

@@ -2,7 +2,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from pokedreamer_jax import config
+from pokedreamer_jax import behaviour_config
 from pokedreamer_jax import specs
 
 _WINS = specs.REWARD_TERMS.index("wild_wins")
@@ -20,7 +20,7 @@ def _terms(**columns):
 
 def test_every_reward_has_weights_caps_and_a_name_in_the_configuration():
   assert set(specs.REWARD_WEIGHTS) == set(specs.REWARD_CAPS)
-  assert set(specs.REWARD_WEIGHTS) == set(config.REWARDS)
+  assert set(specs.REWARD_WEIGHTS) == set(behaviour_config.REWARDS)
   for weights in specs.REWARD_WEIGHTS.values():
     assert len(weights) == specs.NUM_REWARD_TERMS
   for caps in specs.REWARD_CAPS.values():

@@ -5,9 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from pokedreamer_jax import config
 from pokedreamer_jax import specs
 from pokedreamer_jax import tokens
+from pokedreamer_jax import world_model_config
 
 _SIZES = {"battle": 4, "map": 5, "badges": 9}
 
@@ -56,7 +56,9 @@ def test_values_by_hand(name, size, ram, value):
 
 
 def test_every_reader_is_tried_above_and_configured_in_order():
-  sizes = config.WorldModelConfig(tokens=config.POKEMON_RED_TOKENS).token_sizes
+  sizes = world_model_config.WorldModelConfig(
+    tokens=world_model_config.POKEMON_RED_TOKENS
+  ).token_sizes
   assert set(sizes) == set(tokens.READERS)
   rng = np.random.default_rng(0)
   ram = {

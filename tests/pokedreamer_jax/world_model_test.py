@@ -8,11 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from pokedreamer_jax import config
 from pokedreamer_jax import specs
 from pokedreamer_jax import tiles
 from pokedreamer_jax import tokens
 from pokedreamer_jax import world_model
+from pokedreamer_jax import world_model_config
 from tests.pokedreamer_jax import fakes
 
 _B, _T = 3, 6
@@ -74,21 +74,6 @@ def _equal_rows(left, right):
       )
     ],
     axis=0,
-  )
-
-
-def test_previous_actions_by_hand():
-  batch = {
-    "action": jnp.array([[2, 5, 1], [7, 0, 3]], jnp.uint8),
-    "first_action_tm1": jnp.array([4, 6], jnp.uint8),
-    "is_first": jnp.array([[False, False, True], [True, False, False]]),
-  }
-  # Row t holds the action of t - 1, the first that of before the window;
-  # nothing precedes a first row. The last action leads out of the window.
-  hot = np.asarray(world_model.previous_actions(batch))
-  eye, none = np.eye(8), np.zeros(8)
-  np.testing.assert_array_equal(
-    hot, [[eye[4], eye[2], none], [none, eye[7], eye[0]]]
   )
 
 
@@ -309,6 +294,6 @@ def test_decoding_shows_the_likeliest_tiles(params, batch):
 def test_a_model_that_cannot_be_built_says_why():
   with pytest.raises(ValueError, match=r"tile_vocab: table 8"):
     world_model.init(_CFG, _KEY, fakes.table(8))
-  strange = config.WorldModelConfig(tokens="map:4 luck:7")
+  strange = world_model_config.WorldModelConfig(tokens="map:4 luck:7")
   with pytest.raises(ValueError, match=r"unknown \['luck'\]"):
     world_model.init(strange, _KEY, fakes.table(8))

@@ -7,10 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from pokedreamer_jax import config as config_lib
+from pokedreamer_jax import alignment
+from pokedreamer_jax import behaviour_config
 from pokedreamer_jax import frames
 from pokedreamer_jax import imagination
 from pokedreamer_jax import policy
+from pokedreamer_jax import presets
 from pokedreamer_jax import world_model
 from pokedreamer_jax import world_model_v2
 from pokedreamer_jax.evaluation import dreams
@@ -96,23 +98,6 @@ def test_a_first_row_starts_anew_in_the_middle_of_a_window():
   assert np.abs(carried.state.deter - whole.state.deter)[:, 2:].max() > 0.01
 
 
-def test_each_alignment_by_hand():
-  batch = {
-    "action": jnp.array([[3, 1, 4]]),
-    "first_action_tm1": jnp.array([5]),
-    "is_first": jnp.array([[False, True, False]]),
-  }
-  previous = world_model.previous_actions(batch)
-  expected = [np.eye(8)[5], np.zeros(8), np.eye(8)[1]]
-  np.testing.assert_array_equal(previous[0], expected)
-  published = world_model.previous_actions(batch, "published")
-  np.testing.assert_array_equal(published[0], np.eye(8)[[3, 1, 4]])
-  own = world_model.dream_actions(_CFG, batch["action"])
-  np.testing.assert_array_equal(own, [[3, 1]])
-  own = world_model.dream_actions(_PUBLISHED, batch["action"])
-  np.testing.assert_array_equal(own, [[1, 4]])
-
-
 @_alignments
 def test_a_dream_goes_on_as_observing_does(cfg):
   """The prior's `deter` of the next row is the posterior's, row by row, under
@@ -121,7 +106,7 @@ def test_a_dream_goes_on_as_observing_does(cfg):
   batch["is_first"] = jnp.zeros((2, 4), jnp.bool_)
   params = _params()
   seen = _observe(cfg)(params, batch)
-  actions = world_model.dream_actions(cfg, batch["action"])
+  actions = alignment.dream_actions(cfg, batch["action"])
   for t in range(3):
     state = jax.tree.map(lambda leaf, t=t: leaf[:, t], seen.state)
     ahead = imagination.prior_step(cfg, params, _KEY, state, actions[:, t])
@@ -136,7 +121,7 @@ def test_a_dream_goes_on_as_observing_does(cfg):
 def test_other_actions_change_a_dream_and_not_its_context():
   cfg = _PUBLISHED  # of the other alignment see `dreams_test`
   windows = fakes.windows(3, 6, seed=2)
-  shift = world_model.dream_shift(cfg)
+  shift = alignment.dream_shift(cfg)
   lively = fakes.params(_CFG, noise=0.3)  # else all frames are one grey
 
   def dream(action):
@@ -228,12 +213,12 @@ def test_what_v2_cannot_do_is_refused_in_one_line():
   maps = jnp.zeros((1, 256), jnp.bool_)
   with pytest.raises(ValueError, match="one scalar reward"):
     imagination.imagine(_CFG, _params(), _KEY, start, maps, None, 2)
-  cfg = config_lib.ActorCriticConfig(family="v2")
+  cfg = behaviour_config.ActorCriticConfig(family="v2")
   with pytest.raises(ValueError, match="critic of one number"):
     actor_critic.init_critic(cfg, _KEY, 5)
   with pytest.raises(ValueError, match="goal: given"):
     actor_critic.actor_logits(cfg, {}, jnp.zeros((1, 5)), jnp.zeros((1, 64)))
   with pytest.raises(ValueError, match="no RAM tokens"):
-    config_lib.make("tiny", ["world_model.family=v2"])
+    presets.make("tiny", ["world_model.family=v2"])
   with pytest.raises(ValueError, match="table None"):
     world_model.init(fakes.config().world_model, _KEY, None)

@@ -8,7 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from pokedreamer_jax import config
+from pokedreamer_jax import behaviour_config
+from pokedreamer_jax import presets
 from pokedreamer_jax.behaviour import cloning
 from pokedreamer_jax.networks import actor_critic
 
@@ -17,9 +18,11 @@ DIM = 12
 
 def _config(**clone):
   return dataclasses.replace(
-    config.make("debug"),
-    actor_critic=config.ActorCriticConfig(units=16, goal_dim=4, bins=21),
-    clone=config.CloneConfig(
+    presets.make("debug"),
+    actor_critic=behaviour_config.ActorCriticConfig(
+      units=16, goal_dim=4, bins=21
+    ),
+    clone=behaviour_config.CloneConfig(
       **{
         **{"steps": 200, "batch_size": 32, "learning_rate": 1e-2},
         **{"dropout": 0.1, **clone},

@@ -4,14 +4,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from pokedreamer_jax import config
 from pokedreamer_jax import specs
 from pokedreamer_jax import tokens
 from pokedreamer_jax import world_model
+from pokedreamer_jax import world_model_config
 from pokedreamer_jax.behaviour import latents
 
 # 12 and 15 bits: neither fills its last byte.
-CFG = config.WorldModelConfig(deter=6, stoch=4, classes=3, tokens="map:5 x:10")
+CFG = world_model_config.WorldModelConfig(
+  deter=6, stoch=4, classes=3, tokens="map:5 x:10"
+)
 
 
 def _rows(lead, seed=0):
@@ -44,7 +46,9 @@ def test_pack_and_unpack_are_inverse():
 
 
 def test_no_tokens():
-  cfg = config.WorldModelConfig(deter=6, stoch=4, classes=3, ram="off")
+  cfg = world_model_config.WorldModelConfig(
+    deter=6, stoch=4, classes=3, ram="off"
+  )
   state, batch = _rows((5,))
   state = state.replace(tokens=jnp.zeros((5, 0)))
   back = latents.unpack(cfg, latents.pack(state, batch))

@@ -10,7 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from pokedreamer_jax import config
+from pokedreamer_jax import behaviour_config
+from pokedreamer_jax import presets
 from pokedreamer_jax import specs
 from pokedreamer_jax.behaviour import ppo
 from pokedreamer_jax.networks import actor_critic
@@ -34,9 +35,11 @@ def _config(**policy):
     "kl_final": 0.0,
   }
   return dataclasses.replace(
-    config.make("debug"),
-    policy=config.PolicyConfig(**{**values, **policy}),
-    actor_critic=config.ActorCriticConfig(units=32, goal_dim=4, bins=21),
+    presets.make("debug"),
+    policy=behaviour_config.PolicyConfig(**{**values, **policy}),
+    actor_critic=behaviour_config.ActorCriticConfig(
+      units=32, goal_dim=4, bins=21
+    ),
   )
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from pokedreamer_jax import sampling
 from pokedreamer_jax.evaluation import carried
+from pokedreamer_jax.evaluation import device
 from pokedreamer_jax.evaluation import dreams
 from tests.pokedreamer_jax import fakes
 
@@ -45,7 +46,7 @@ def test_a_carried_state_is_that_of_one_look_at_the_whole_episode():
   episodes = _episodes()
   looks = _CARRIED + 16 * np.arange(8)
   params = fakes.params(_CFG, noise=0.3)
-  dreams._observe_fn.cache_clear()
+  device._observe_fn.cache_clear()
   with mock.patch.object(
     sampling,
     "categorical",
@@ -62,7 +63,7 @@ def test_a_carried_state_is_that_of_one_look_at_the_whole_episode():
     again = carried._anew(
       *(_CFG, params, jax.random.key(2), episodes, looks, _CONTEXT, False)
     )
-  dreams._observe_fn.cache_clear()
+  device._observe_fn.cache_clear()
   flat = whole.state.deter.reshape(16, 1, -1)
   np.testing.assert_allclose(seen.state.deter, flat, rtol=1e-4, atol=1e-5)
   np.testing.assert_array_equal(
@@ -98,12 +99,12 @@ def test_a_model_that_forgets_nothing_loses_nothing_by_carrying():
 
   def decode(cfg):
     def run(params, state):
-      place = np.asarray(dreams.places_of(cfg, state.tokens))
+      place = np.asarray(device.places_of(cfg, state.tokens))
       return fakes.obedient_picture(*np.moveaxis(place, -1, 0))
 
     return run
 
-  with mock.patch.object(dreams, "_decode_fn", decode):
+  with mock.patch.object(device, "_decode_fn", decode):
     found = carried.compare(
       *(_CFG, fakes.obedient_params(_CFG), jax.random.key(0)),
       *({n: v for n, v in rows.items() if n != "first_action_tm1"}, _CARRIED),

@@ -8,8 +8,9 @@ import jax
 import numpy as np
 import pytest
 
-from pokedreamer_jax import config
 from pokedreamer_jax import specs
+from pokedreamer_jax import world_model_config
+from pokedreamer_jax.evaluation import device
 from pokedreamer_jax.evaluation import dreams
 from pokedreamer_jax.evaluation import scores
 from tests.pokedreamer_jax import fakes
@@ -25,11 +26,11 @@ def _windows(seed=0):
 
 
 def test_places_are_scored_only_where_the_tokens_name_them():
-  full = config.WorldModelConfig()
-  assert dreams.has_places(full)
+  full = world_model_config.WorldModelConfig()
+  assert device.has_places(full)
   for tokens in ("battle:4 dialog:2", "map:32 y:64"):
     cfg = dataclasses.replace(full, tokens=tokens)
-    assert not dreams.has_places(cfg)
+    assert not device.has_places(cfg)
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +103,7 @@ def test_batches_cover_every_window_once():
   def run(params, key, batch):
     return batch["frame"], batch["action"]
 
-  with mock.patch.object(dreams, "_BATCH", 2):
+  with mock.patch.object(device, "_BATCH", 2):
     found = dreams._in_batches(run, _CFG, {}, _KEY, windows, windows["action"])
   np.testing.assert_array_equal(found.frame, windows["frame"])
   np.testing.assert_array_equal(found.place, windows["action"])
@@ -132,7 +133,7 @@ def test_guessed_places_are_those_tokens_of_the_head():
 def test_observed_rows_are_those_asked_for(obedient):
   params, windows = obedient
   seen = dreams.observed(_CFG, params, _KEY, windows, [3, 10, -1])
-  places = np.asarray(dreams.places_of(_CFG, seen.state.tokens))
+  places = np.asarray(device.places_of(_CFG, seen.state.tokens))
   np.testing.assert_array_equal(
     places, scores.recorded_places(windows)[:, [3, 10, -1]]
   )

@@ -6,7 +6,7 @@ from unittest import mock
 import jax
 import numpy as np
 
-from pokedreamer_jax.evaluation import dreams
+from pokedreamer_jax.evaluation import device
 from pokedreamer_jax.evaluation import latent_use
 from pokedreamer_jax.evaluation import references
 from tests.pokedreamer_jax import fakes
@@ -19,7 +19,7 @@ _CONTEXT = 4
 def _measure(decode):
   windows = fakes.obedient_windows(8, _CONTEXT + 5)
   groups = np.arange(8) // 2
-  with mock.patch.object(dreams, "_decode_fn", lambda cfg: decode(windows)):
+  with mock.patch.object(device, "_decode_fn", lambda cfg: decode(windows)):
     found = latent_use.latent_use(
       *(_CFG, fakes.obedient_params(_CFG), jax.random.key(0), windows),
       *(_CONTEXT, groups, 100),
@@ -31,7 +31,7 @@ def _measure(decode):
 def test_a_decoder_that_reads_tokens_alone_does_not_notice():
   def decode(windows):
     def run(params, state):
-      place = np.asarray(dreams.places_of(_CFG, state.tokens))
+      place = np.asarray(device.places_of(_CFG, state.tokens))
       return fakes.obedient_picture(*np.moveaxis(place, -1, 0))
 
     return run

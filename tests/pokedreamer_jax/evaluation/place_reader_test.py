@@ -123,3 +123,11 @@ def test_scores_of_what_is_read():
   np.testing.assert_array_equal(found["read_map"], [1, 1, 0, np.nan])
   np.testing.assert_array_equal(found["read_agrees"], [0, 1, 1, np.nan])
   np.testing.assert_array_equal(found["read_share"], [1, 1, 1, 0])
+  # Where the real frame shows its place, a blurred one is as bad as a wrong
+  # map; where it does not, nobody is asked.
+  asked = np.array([True, True, False, True])
+  found = place_reader.read_scores(reader, frames, truth, told, asked)
+  np.testing.assert_array_equal(found["read_tiles"], [0, 3, np.nan, 20])
+  np.testing.assert_array_equal(found["read_map"], [1, 1, np.nan, 0])
+  np.testing.assert_array_equal(found["read_agrees"], [0, 1, 1, np.nan])
+  np.testing.assert_array_equal(found["read_share"], [1, 1, 1, 0])

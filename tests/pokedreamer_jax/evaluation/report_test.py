@@ -9,6 +9,7 @@ import numpy as np
 
 from pokedreamer_jax import specs
 from pokedreamer_jax import tokens
+from pokedreamer_jax.evaluation import device
 from pokedreamer_jax.evaluation import dreams
 from pokedreamer_jax.evaluation import place_reader
 from pokedreamer_jax.evaluation import report as report_lib
@@ -87,13 +88,13 @@ def _decoder(shift=0):
   def decode(cfg):
     def run(params, state):
       del params
-      place = np.asarray(dreams.places_of(cfg, state.tokens))
+      place = np.asarray(device.places_of(cfg, state.tokens))
       x = (place[..., 2] + shift) % specs.NUM_ACTIONS
       return fakes.obedient_picture(place[..., 0] % 4, place[..., 1] % 3, x)
 
     return run
 
-  return mock.patch.object(dreams, "_decode_fn", decode)
+  return mock.patch.object(device, "_decode_fn", decode)
 
 
 @functools.cache
@@ -149,6 +150,9 @@ def test_a_perfect_model_scores_perfectly_everywhere():
   assert found["reader"]["right"]["mean"] == 1.0
   assert found["unseen"]["never"]["counts"] == {"1": 0, "5": 0, "15": 0}
   assert found["calm"]["counts"] == {"1": 12, "5": 12, "15": 7}
+  calm_modes = found["calm"]["mode"]
+  assert calm_modes["overworld"]["counts"] == found["calm"]["counts"]
+  assert calm_modes["overworld"]["lines"]["dream (sampled)"]["15"]["exact"] == 1
   assert set(found["breakdown"]["map"]) == {"0", "1", "2", "3"}
   curves = found["curves"]["tiles"]
   assert curves["dream (sampled)"]["values"] == [0.0] * _HORIZON
@@ -167,7 +171,11 @@ def test_a_model_that_walks_wrongly_fails_where_it_dreams():
   for step in ("1", "5", "15"):
     dream = found["lines"]["dream (sampled)"][step]
     assert (dream["exact"], dream["read_agrees"]) == (0.0, 1.0)
-    assert dream["tiles"] == dream["read_tiles"] > 0
+    # Some dreamed places are none of training: they count as wrong maps.
+    known = dream["read_share"]
+    assert dream["tiles"] > 0 and 0.5 < known <= 1.0
+    expected = known * dream["tiles"] + (1 - known) * 20
+    np.testing.assert_allclose(dream["read_tiles"], expected)
     assert found["lines"]["floor (posterior)"][step]["exact"] == 1.0
   assert found["one_step"]["exact"] == 0.0
   beats = {row["metric"]: row["low"] > 0 for row in found["place_comparisons"]}
@@ -196,8 +204,8 @@ def test_without_tokens_the_reader_gives_the_drift():
     return lambda params, state: here[: len(state.deter)]
 
   with (
-    mock.patch.object(dreams, "_decode_fn", decode),
-    mock.patch.object(dreams, "_BATCH", 12),
+    mock.patch.object(device, "_decode_fn", decode),
+    mock.patch.object(device, "_BATCH", 12),
   ):
     cfg = config.world_model
     found = report_lib.report(

@@ -17,7 +17,7 @@ from tests.pokedreamer_jax import fakes
 from tests.pokedreamer_jax import published_reference as reference
 
 _ARRAYS = reference.world_model_arrays()
-_CFG = published.world_model_config(_ARRAYS, reference.STOCH, reference.CLASSES)
+_CFG = published.world_model_sizes(_ARRAYS, reference.STOCH, reference.CLASSES)
 _close = functools.partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-5)
 
 
@@ -136,7 +136,7 @@ def test_heads_agree(params):
 
 def test_the_policy_agrees():
   arrays = reference.policy_arrays()
-  cfg = published.actor_critic_config(arrays)
+  cfg = published.actor_critic_sizes(arrays)
   assert (cfg.family, cfg.units) == ("v2", reference.UNITS)
   made = published.actor_critic_params(cfg, _CFG.feat_dim, arrays)
   feat = _features(6)
@@ -217,9 +217,9 @@ def test_what_is_not_published_is_named(arrays, message):
 
 
 def test_another_number_of_classes_is_refused():
-  cfg = published.world_model_config(_ARRAYS, 32, 32)
+  cfg = published.world_model_sizes(_ARRAYS, 32, 32)
   with pytest.raises(ValueError, match="expected float32"):
     published.world_model_params(cfg, _ARRAYS)
   name = "rssm_cell_state_dict.gru_cell.weight_hh"
   with pytest.raises(ValueError, match=f"{name}: missing"):
-    published.world_model_config(_without(name), 3, 4)
+    published.world_model_sizes(_without(name), 3, 4)

@@ -6,10 +6,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from pokedreamer_jax import config
+from pokedreamer_jax import behaviour_config
+from pokedreamer_jax import two_hot
 from pokedreamer_jax.networks import actor_critic
 
-CFG = config.ActorCriticConfig(units=16, goal_dim=4, bins=21)
+CFG = behaviour_config.ActorCriticConfig(units=16, goal_dim=4, bins=21)
 
 
 def _feat(rows=5, dim=12, seed=0):
@@ -58,23 +59,21 @@ def test_fresh_critic_says_zero():
   params = actor_critic.init_critic(CFG, jax.random.key(1), 12)
   logits = actor_critic.make_critic(CFG).apply({"params": params}, _feat())
   bins = actor_critic.value_bins(CFG)
-  np.testing.assert_allclose(
-    actor_critic.value_mean(logits, bins), 0.0, atol=1e-5
-  )
+  np.testing.assert_allclose(two_hot.mean(logits, bins), 0.0, atol=1e-5)
 
 
 def test_two_hot_mean_is_the_value_within_the_bins():
   bins = actor_critic.value_bins(CFG)
   assert np.all(np.diff(bins) > 0)
   x = jnp.array([[-140.0, -1.0, -0.001], [0.0, 0.37, 147.0]])
-  weights = actor_critic.two_hot(x, bins)
+  weights = two_hot.weights(x, bins)
   np.testing.assert_allclose(weights.sum(-1), 1.0, rtol=1e-6)
   assert int((weights > 0).sum(-1).max()) <= 2
   np.testing.assert_allclose(weights @ bins, x, rtol=1e-4, atol=1e-5)
-  outside = actor_critic.two_hot(jnp.array([-1e9, 1e9]), bins)
+  outside = two_hot.weights(jnp.array([-1e9, 1e9]), bins)
   np.testing.assert_allclose(outside @ bins, [bins[0], bins[-1]], rtol=1e-5)
 
 
 def test_even_bins_are_refused():
   with pytest.raises(ValueError, match="bins: 20"):
-    config.ActorCriticConfig(bins=20)
+    behaviour_config.ActorCriticConfig(bins=20)

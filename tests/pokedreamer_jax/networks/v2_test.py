@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from pokedreamer_jax import config
+from pokedreamer_jax import presets
 from pokedreamer_jax import world_model
 from pokedreamer_jax.networks import v2
 from pokedreamer_jax.networks import v2_layers
@@ -29,7 +29,7 @@ def _normal(*shape, seed=0):
 
 
 def test_parameter_counts_are_the_published_ones():
-  cfg = config.make("v2").world_model
+  cfg = presets.make("v2").world_model
   params = jax.eval_shape(lambda: world_model.init(cfg, _KEY, None))
   stats = params.pop("batch_stats")
   count = lambda tree: sum(leaf.size for leaf in jax.tree.leaves(tree))

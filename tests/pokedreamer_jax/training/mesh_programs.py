@@ -18,7 +18,7 @@ import numpy as np
 from data_tools import generations
 from data_tools import loader
 from pokedreamer_jax import checkpoints
-from pokedreamer_jax import config as config_lib
+from pokedreamer_jax import presets
 from pokedreamer_jax import world_model
 from pokedreamer_jax.training import mesh as meshes
 from pokedreamer_jax.training import world_model as training
@@ -133,12 +133,17 @@ def _decoded(trainer):
   )
 
 
-def updates(data_dir, mesh_text):
-  """Losses on one mesh, and what became of the state that was given."""
+def updates(data_dir, *meshes_text):
+  """By mesh, losses and what became of the state that was given."""
+  batches = source(data_dir)
+  return {text: _updates(batches, text) for text in meshes_text}
+
+
+def _updates(batches, mesh_text):
   trainer = Trainer(mesh_text)
   before = trainer.state
   spec = jax.tree.map(lambda leaf: leaf.sharding, before)
-  losses = trainer.run(source(data_dir), 0, UPDATES)
+  losses = trainer.run(batches, 0, UPDATES)
   kept = jax.tree.map(
     lambda leaf, old: leaf.sharding.is_equivalent_to(old, leaf.ndim),
     trainer.state,
@@ -197,8 +202,8 @@ def process(data_dir, address, number, count):
 def lowered():
   """By preset, whether its update lowers for a TPU, and how much is cut."""
   results = {}
-  for preset in config_lib.PRESETS:
-    made = config_lib.make(
+  for preset in presets.PRESETS:
+    made = presets.make(
       preset, ["train.mesh=data=-1,fsdp=4", "train.batch_size=16"]
     )
     cfg, mesh = made.world_model, meshes.make(made.train)

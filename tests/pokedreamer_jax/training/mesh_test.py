@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from pokedreamer_jax import config
+from pokedreamer_jax import presets
 from pokedreamer_jax import world_model
 from pokedreamer_jax.training import mesh as meshes
 from pokedreamer_jax.training import world_model as training
@@ -23,6 +24,7 @@ from tests.pokedreamer_jax import fakes
 _ROOT = pathlib.Path(__file__).resolve().parents[3]
 _PROGRAMS = "tests.pokedreamer_jax.training.mesh_programs"
 _WHOLE = "data=1,fsdp=1"
+_MESHES = {"data=-1,fsdp=1": 1.0, "data=2,fsdp=4": 0.3}  # most that is held
 
 
 def _start(devices, *arguments):
@@ -61,9 +63,15 @@ def data(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def alone(data):
+def runs(data):
+  """By mesh, the run on eight devices; fails where one is traced again."""
+  return _run(8, "updates", data, _WHOLE, *_MESHES)
+
+
+@pytest.fixture(scope="module")
+def alone(runs):
   """The run on one device of eight."""
-  return _run(8, "updates", data, _WHOLE)
+  return runs[_WHOLE]
 
 
 def test_one_device_holds_everything(alone):
@@ -73,11 +81,9 @@ def test_one_device_holds_everything(alone):
   assert len(set(alone["losses"])) == len(alone["losses"]) > 3
 
 
-@pytest.mark.parametrize(
-  ("mesh", "most"), [("data=-1,fsdp=1", 1.0), ("data=2,fsdp=4", 0.3)]
-)
-def test_eight_devices_give_the_losses_of_one(data, alone, mesh, most):
-  found = _run(8, "updates", data, mesh)  # fails where it is traced again
+@pytest.mark.parametrize(("mesh", "most"), _MESHES.items())
+def test_eight_devices_give_the_losses_of_one(runs, alone, mesh, most):
+  found = runs[mesh]
   assert found["devices"] == 8
   np.testing.assert_allclose(found["losses"], alone["losses"], rtol=1e-5)
   assert found["donated"]
@@ -117,7 +123,7 @@ def test_two_processes_with_half_a_batch_each_give_the_losses_of_one(
 
 def test_the_update_of_a_mesh_lowers_for_an_accelerator():
   found = _run(8, "lowered")
-  assert set(found) == set(config.PRESETS)
+  assert set(found) == set(presets.PRESETS)
   for preset, result in found.items():
     assert result["stablehlo"], preset
     assert result["cut"] > 0, preset

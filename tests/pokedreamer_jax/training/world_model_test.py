@@ -11,7 +11,9 @@ import optax
 import pytest
 
 from pokedreamer_jax import config
+from pokedreamer_jax import presets
 from pokedreamer_jax import world_model
+from pokedreamer_jax import world_model_config
 from pokedreamer_jax.training import world_model as training
 from tests.pokedreamer_jax import fakes
 
@@ -28,8 +30,8 @@ _KEY = jax.random.key(0)
 # Of the published networks 227 MB are known, and nothing there decays.
 _OURS = sorted(
   name
-  for name in config.PRESETS
-  if config.make(name).world_model.family == "v3"
+  for name in presets.PRESETS
+  if presets.make(name).world_model.family == "v3"
 )
 _update = fakes.jit(chex.assert_max_traces(training.make_update(_CONFIG), n=1))
 _observe = fakes.jit(
@@ -160,7 +162,7 @@ def test_what_is_off_leaves_no_trace_in_a_checkpoint():
 
 @pytest.mark.parametrize("preset", _OURS)
 def test_the_models_decay_kernels_and_tables_alone(preset):
-  cfg = config.make(preset)
+  cfg = presets.make(preset)
   params = jax.eval_shape(
     functools.partial(world_model.init, cfg.world_model),
     _KEY,
@@ -222,12 +224,15 @@ def test_the_dictionary_is_never_trained():
 def test_the_parameters_of_every_preset_stay_below_200_megabytes(preset, game):
   overrides = []
   if game == "pokemon red":
-    heads = f"{config.POKEMON_RED_RAM_HEADS} {config.POKEMON_RED_PLACE_HEADS}"
-    overrides = [
-      f"world_model.tokens={config.POKEMON_RED_TOKENS}",
-      f"world_model.ram_heads={heads}",
+    heads = [
+      world_model_config.POKEMON_RED_RAM_HEADS,
+      world_model_config.POKEMON_RED_PLACE_HEADS,
     ]
-  cfg = config.make(preset, overrides).world_model
+    overrides = [
+      f"world_model.tokens={world_model_config.POKEMON_RED_TOKENS}",
+      f"world_model.ram_heads={' '.join(heads)}",
+    ]
+  cfg = presets.make(preset, overrides).world_model
   params = jax.eval_shape(
     functools.partial(world_model.init, cfg), _KEY, fakes.table(cfg.tile_vocab)
   )
@@ -244,12 +249,12 @@ def test_the_parameters_of_every_preset_stay_below_200_megabytes(preset, game):
 
 @pytest.mark.parametrize("preset", ["small", "v3"])
 def test_larger_presets_burn_in(preset):
-  assert config.make(preset).train.burn_in == 8
+  assert presets.make(preset).train.burn_in == 8
 
 
-@pytest.mark.parametrize("preset", sorted(config.PRESETS))
+@pytest.mark.parametrize("preset", sorted(presets.PRESETS))
 def test_the_update_lowers_for_an_accelerator(preset):
-  cfg = config.make(preset)
+  cfg = presets.make(preset)
   shape = (cfg.train.batch_size, cfg.train.seq_len)
   batch = jax.eval_shape(lambda: fakes.on_device(fakes.windows(*shape)))
   table = jax.eval_shape(lambda: fakes.table(cfg.world_model.tile_vocab))

@@ -6,7 +6,7 @@ import numpy as np
 import optax
 import pytest
 
-from pokedreamer_jax import config
+from pokedreamer_jax import presets
 from pokedreamer_jax import world_model
 from pokedreamer_jax.training import world_model as training
 from tests.pokedreamer_jax import fakes
@@ -64,7 +64,7 @@ def test_an_interrupted_run_repeats_every_bit():
 
 
 def test_the_published_optimiser_by_hand():
-  cfg = config.make("v2").train
+  cfg = presets.make("v2").train
   tx = training.optimiser(cfg)
   weights = {"a": np.zeros(2, np.float32), "b": np.zeros(1, np.float32)}
   grads = {"a": np.float32([30.0, 0.0]), "b": np.float32([40.0])}  # norm 50

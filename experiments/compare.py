@@ -1,0 +1,231 @@
+"""Puts evaluations of world models side by side, averaged over seeds.
+
+    python -m experiments.compare --run=given=runs/a0,runs/a1,runs/a2 \
+      --run=off=runs/b0,runs/b1,runs/b2 [--json=FILE]
+
+Every `--run` names a row and the run directories of `experiments.evaluate
+--what=world_model` that it averages, one per seed. Cells are the mean over
+seeds and, in brackets, the lowest and the highest of them. Runs of one row are
+refused where they were measured differently: another number of windows, other
+horizons or seen tokens.
+"""
+
+from collections.abc import Mapping
+from collections.abc import Sequence
+import pathlib
+from typing import Any
+
+from experiments import cli
+from experiments import run_directory
+from experiments import text_tables
+
+Results = dict[str, list[dict[str, Any]]]  # name of a row -> one per seed
+
+_DREAM = "dream (sampled)"
+_SUBJECTS = (_DREAM, "dream (most likely)")
+_MODES = ("overworld", "dialog", "battle")
+_METRICS = {
+  "pixels": ("pixels", 3),
+  "exact": ("exact", 2),
+  "tiles": ("tiles", 2),
+  "read_tiles": ("tiles read", 2),
+  "read_share": ("readable", 2),
+  "map": ("map", 2),
+}
+_SAME = ("windows", "context", "horizon", "ram", "detail", "held_out")
+_STAGE = "evaluate_world_model"
+
+_RUN = cli.repeated("run", "NAME=DIR,DIR,...: a row and its seeds.")
+_JSON = cli.string("json", "", "Also write the numbers to this file.")
+
+
+def main() -> None:
+  """Flags to tables."""
+  results = {}
+  for item in _RUN.value or ():
+    name, equals, text = item.partition("=")
+    if not equals or not name or name in results:
+      raise ValueError(f"--run={item}: expected NAME=DIR,DIR,... once a name")
+    directories = text.split(",")
+    if len({pathlib.Path(path).resolve() for path in directories}) < len(
+      directories
+    ):
+      raise ValueError(f"--run={item}: a directory is given twice")
+    results[name] = [_read(directory) for directory in directories]
+  if not results:
+    raise ValueError("--run is required")
+  for name, seeds in results.items():
+    _check_alike(name, seeds)
+  shown = tables(results)
+  print("\n".join(text_tables.plain_tables(shown)))
+  if _JSON.value:
+    path = pathlib.Path(_JSON.value)
+    run_directory.write_json(path, numbers(results))
+    print(f"wrote {path}")
+
+
+def tables(results: Results) -> list[text_tables.Table]:
+  """One step ahead by mode, all windows, and those that no luck changes."""
+  shown = [_one_step(results), _open_loop("All windows", results, None)]
+  if any("calm" in seed for seeds in results.values() for seed in seeds):
+    note = "Only windows in which other luck changes no pixel up to the step."
+    shown.append(_open_loop("Calm windows", results, "calm", note))
+  return shown
+
+
+def numbers(results: Results) -> dict[str, Any]:
+  """What the tables show, per seed, ready for JSON."""
+  return {
+    name: [
+      {
+        "world_model": seed["world_model"],
+        "windows": seed["windows"],
+        "episodes": seed["episodes"],
+        "ram": seed["ram"],
+        "one_step": _ahead(seed),
+        "all": _shown_lines(seed),
+        "calm": _shown_lines(seed["calm"]) if "calm" in seed else None,
+      }
+      for seed in seeds
+    ]
+    for name, seeds in results.items()
+  }
+
+
+def _read(directory: str) -> dict[str, Any]:
+  stage = run_directory.read_stage(directory)
+  if stage != _STAGE:
+    raise ValueError(f"{directory}: a run of {stage}, expected {_STAGE}")
+  result = run_directory.read_result(directory)
+  if not result:
+    raise ValueError(f"{directory}: the evaluation is not complete")
+  model = run_directory.read_config(directory)["world_model"]
+  return {"world_model": model, "directory": directory, **result}
+
+
+def _check_alike(name: str, seeds: Sequence[Mapping[str, Any]]) -> None:
+  first = seeds[0]
+  for seed in seeds[1:]:
+    for field in _SAME:
+      if seed[field] != first[field]:
+        raise ValueError(
+          f"--run={name}: {field} is {seed[field]!r} in {seed['directory']}, "
+          f"expected {first[field]!r} as in {first['directory']}"
+        )
+
+
+def _rows_by_mode(result: Mapping[str, Any]) -> str:
+  calm = result.get("calm", {}).get("mode", {})
+  parts = []
+  for mode, part in result["breakdown"]["mode"].items():
+    if mode in _MODES:
+      few = f" ({calm[mode]['counts']['1']} calm)" if mode in calm else ""
+      parts.append(f"{part['one_step_rows']} {mode} rows{few}")
+  return ", ".join(parts)
+
+
+def _ahead(result: Mapping[str, Any]) -> dict[str, float]:
+  """Numbers one step ahead by mode: of every row, and of calm windows."""
+  shown = {}
+  if "overworld" in result["breakdown"]["mode"]:
+    moved = result["one_step"]["moved_overworld_exact"]
+    shown["moved overworld exact"] = moved
+  calm = result.get("calm", {}).get("mode", {})
+  for mode, part in result["breakdown"]["mode"].items():
+    for metric in ("pixels", "exact"):
+      if metric in part["one_step"]:
+        shown[f"{mode} {metric}"] = part["one_step"][metric]["mean"]
+  for mode, part in calm.items():
+    for metric in ("pixels", "exact"):
+      value = part["lines"][_DREAM]["1"].get(metric)
+      if value is not None:
+        shown[f"calm {mode} {metric}"] = value
+  return shown
+
+
+def _one_step(results: Results) -> text_tables.Table:
+  header = ["one step ahead", "moved overworld exact"]
+  header += [
+    f"{calm}{mode} {metric}"
+    for calm in ("", "calm ")
+    for mode in _MODES
+    for metric in ("pixels", "exact")
+  ]
+  rows = []
+  for name, seeds in results.items():
+    ahead = [_ahead(seed) for seed in seeds]
+    cells = [
+      _spread(
+        [seed.get(column) for seed in ahead], 3 if "pixels" in column else 2
+      )
+      for column in header[1:]
+    ]
+    rows.append([name, *cells])
+  counted = "; ".join(
+    f"{name}: {len(seeds)} seeds, in the first " + _rows_by_mode(seeds[0])
+    for name, seeds in results.items()
+  )
+  note = (
+    "Sampled frames; mean over seeds [lowest highest]. The model sees the rows "
+    "up to the one before. Calm: only windows in which other luck changes no "
+    f"pixel. {counted}."
+  )
+  return text_tables.Table(
+    "One step ahead", header, rows, [""] * len(rows), note
+  )
+
+
+def _open_loop(
+  title: str, results: Results, part: str | None, note: str = ""
+) -> text_tables.Table:
+  """Rows: runs and lines; columns: metrics at every step."""
+  runs = {
+    name: [_shown_lines(seed[part] if part else seed) for seed in seeds]
+    for name, seeds in results.items()
+    if all(part in seed for seed in seeds if part)
+  }
+  first = next(iter(runs.values()))[0]
+  steps = list(first[_DREAM])
+  header = ["open loop"]
+  header += [f"{title} @{k}" for title, _ in _METRICS.values() for k in steps]
+  rows, kinds = [], []
+  for name, seeds in runs.items():
+    for line in seeds[0]:
+      cells = [
+        _spread(
+          [seed.get(line, {}).get(k, {}).get(m) for seed in seeds], digits
+        )
+        for m, (_, digits) in _METRICS.items()
+        for k in steps
+      ]
+      if set(cells) != {"-"}:
+        rows.append([f"{name}: {line.removeprefix('dream ')}", *cells])
+        kinds.append("strong" if line in _SUBJECTS else "faint")
+  return text_tables.Table(title, header, rows, kinds, note, group=len(steps))
+
+
+def _shown_lines(part: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+  """Line -> step -> metric -> mean."""
+  return {
+    line: {
+      step: {m: row[m] for m in _METRICS if row.get(m) is not None}
+      for step, row in steps.items()
+    }
+    for line, steps in part["lines"].items()
+  }
+
+
+def _spread(values: Sequence[float | None], decimals: int) -> str:
+  """As `0.53 [0.51 0.56]`; "-" where a seed has no such number."""
+  if any(value is None for value in values):
+    return "-"
+  known = [value for value in values if value is not None]
+  mean = f"{sum(known) / len(known):.{decimals}f}"
+  if len(known) == 1:
+    return mean
+  low, high = f"{min(known):.{decimals}f}", f"{max(known):.{decimals}f}"
+  return f"{mean} [{low} {high}]"
+
+
+if __name__ == "__main__":
+  cli.run_main(main)

@@ -1,0 +1,211 @@
+"""The stages of a quickstart: which there are for a kind of game, and how run.
+
+Each is an ordinary command of this package with a file that says it is done.
+"""
+
+from collections.abc import Sequence
+import pathlib
+from typing import Any
+
+from experiments import stages
+from pokedreamer_jax import config as config_lib
+from pokedreamer_jax import world_model_config
+
+# Where nobody can demonstrate, random play is all there is.
+_UNDEMONSTRATED_MIX = "sticky_random=0.8,random=0.2"
+
+
+def check(config: config_lib.Config, rom: Any) -> None:
+  """Finds early what would end a later stage.
+
+  Raises:
+    ValueError: a policy of the mix or a token is unknown or not for this ROM,
+      policies are not trained on the world model's family, nobody
+      demonstrates what is to be cloned, or episodes are shorter than the
+      windows that are cut from them.
+  """
+  from data_tools import policies
+  from pokedreamer_jax import tokens
+
+  mix = policies.parse_mix(config.collect.policy_mix)
+  for item in mix:
+    policies.make_policy(item.behaviour, rom)
+  names = [item.behaviour.partition(":")[0] for item in mix]
+  if rom.kind == "practice" and "demonstrator" not in names:
+    raise ValueError(
+      f"collect.policy_mix: {config.collect.policy_mix!r} without demonstrator "
+      "leaves nobody to clone; run the stages by hand instead"
+    )
+  tokens.check(config.world_model.token_sizes)
+  config.world_model.check_reward_terms()
+  evaluate = config.evaluate
+  longest = max(config.train.seq_len, evaluate.context + evaluate.horizon)
+  if config.collect.episode_length < longest:
+    raise ValueError(
+      f"collect.episode_length: {config.collect.episode_length}, expected at "
+      f"least {longest}: train.seq_len, evaluate.context + evaluate.horizon"
+    )
+
+
+def adapt(kind: str) -> tuple[list[str], list[str]]:
+  """Overrides that a kind of game needs, and what to tell about it."""
+  if kind == "practice":
+    return [], []
+  overrides = [f"collect.policy_mix={_UNDEMONSTRATED_MIX}"]
+  if kind == "pokemon_red":
+    overrides.append(
+      f"world_model.tokens={world_model_config.POKEMON_RED_TOKENS}"
+    )
+    return overrides, [
+      "nobody demonstrates this game: no clone; the policy is trained from "
+      "scratch on random play, so expect little of it"
+    ]
+  overrides.append("world_model.ram=off")
+  return overrides, [
+    "an unknown game: frames only, without game state and rewards. The world "
+    "model is trained and measured; demonstrator, clone and policy are left out"
+  ]
+
+
+def make_plan(
+  workdir: pathlib.Path,
+  kind: str,
+  rom_path: str | None,
+  config_arguments: Sequence[str],
+  config: config_lib.Config,
+) -> list[stages.Stage]:
+  """The stages for a kind of game, in order; the first is the doctor.
+
+  Args:
+    workdir: of the quickstart.
+    kind: of the ROM, as `data_tools.roms` names it.
+    rom_path: the ROM to name in every command; None for the cartridge.
+    config_arguments: `--preset --seed --set` for every stage.
+    config: the configuration that they describe.
+  """
+  rom = [f"--rom={rom_path}"] if rom_path else []
+  data, model = workdir / "data", workdir / "world_model"
+  dreams = workdir / "evaluation" / "world_model"
+  play = workdir / "evaluation" / "play"
+  clip = workdir / "videos" / "demo.mp4"
+  plan = [
+    stages.Stage(
+      "doctor",
+      "Look at this machine",
+      "experiments.doctor",
+      (f"--workdir={workdir}", *rom),
+      None,
+    )
+  ]
+
+  def add(
+    name: str,
+    title: str,
+    module: str,
+    directory: pathlib.Path,
+    *arguments: str,
+    done: str = "result.json",
+    configured: bool = True,
+  ) -> None:
+    shared = config_arguments if configured else ()
+    plan.append(
+      stages.Stage(
+        name,
+        title,
+        f"experiments.{module}",
+        (*arguments, *shared),
+        directory / done,
+      )
+    )
+
+  def add_policy(name: str, title: str, clone: str) -> None:
+    add(
+      name,
+      title,
+      "train_policy",
+      workdir / name,
+      f"--workdir={workdir / name}",
+      f"--data_dir={data}",
+      f"--world_model={model}",
+      f"--clone={clone}",
+    )
+
+  collect_arguments = (f"--workdir={data}", *rom)
+  add("collect", "Play and record", "collect_data", data, *collect_arguments)
+  add(
+    "world_model",
+    "Train the world model",
+    "train_rssm",
+    model,
+    f"--workdir={model}",
+    f"--data_dir={data}",
+  )
+  add(
+    "dreams",
+    "Measure its dreams",
+    "evaluate",
+    dreams,
+    "--what=world_model",
+    "--set=evaluate.detail=quick",  # before what the user sets
+    f"--workdir={dreams}",
+    f"--world_model={model}",
+    f"--data_dir={data}",
+    *rom,
+  )
+  players = ["random", "sticky_random"]
+  star = model  # whose clip is made
+  if kind == "practice":
+    clone = workdir / "clone"
+    add(
+      "clone",
+      "Clone the demonstrator",
+      "clone_behaviour",
+      clone,
+      f"--workdir={clone}",
+      f"--data_dir={data}",
+      f"--world_model={model}",
+    )
+    add_policy("policy", "Train the policy in dreams", str(clone))
+    add_policy("policy_scratch", "The same without the clone", "")
+    players += ["demonstrator", f"clone={clone}"]
+    players += [f"policy={workdir / 'policy'}"]
+    players += [f"policy_scratch={workdir / 'policy_scratch'}"]
+    star = workdir / "policy"
+  elif kind == "pokemon_red":
+    add_policy("policy_scratch", "Train the policy in dreams", "")
+    players += [f"policy_scratch={workdir / 'policy_scratch'}"]
+    star = workdir / "policy_scratch"
+  if kind != "unknown":
+    add(
+      "play",
+      "Play in the emulator",
+      "evaluate",
+      play,
+      "--what=play",
+      f"--workdir={play}",
+      *rom,
+      *(f"--player={player}" for player in players),
+    )
+  add(
+    "video",
+    "Film emulator and dream",
+    "generate_demo_video",
+    clip.parent,
+    f"--checkpoint={star}",
+    f"--steps={min(config.collect.episode_length, 120)}",
+    f"--out_video={clip}",
+    *rom,
+    f"--seed={config.seed}",
+    done="demo.json",
+    configured=False,
+  )
+  add(
+    "report",
+    "Write the report",
+    "report",
+    workdir,
+    f"--workdir={workdir}",
+    done="report.html",
+    configured=False,
+  )
+  return plan
