@@ -90,6 +90,12 @@ def _train(group: distributed.Group) -> None:
 def _open(group: distributed.Group):
   """Configuration, generation and run; process 0 leaves them on the disk."""
   config = cli.make_config(_published())
+  kl_alpha, family = _FLAGS["kl_alpha"].value, config.world_model.family
+  if kl_alpha and family != "v2":
+    raise ValueError(
+      f"--kl_alpha={kl_alpha}: family {family} does not take it, expected "
+      "--preset=v2, or --set with world_model.dyn_scale and rep_scale"
+    )
   workdir = pathlib.Path(_OUT_DIR.value or cli.workdir())
   generation = inputs.open_generation(
     cli.required("data_dir"), workdir, config.train.max_files
