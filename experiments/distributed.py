@@ -5,9 +5,10 @@
 
 Every process runs the same program on a directory that all see. Process 0
 writes, and decides where processes might differ (`Group.share`). A process
-that fails tells the others, and all end with its line and exit code; one that
-is killed is missed by jax, which aborts the others: at once where the rest
-waits for it or it was process 0, else within 100 seconds.
+that fails tells the others, and all end with its line and exit code. One that
+is killed breaks what the others calculate with it, which ends them (on CPUs,
+with a traceback), or jax misses it and aborts them: at once if it was process
+0, else within 100 seconds.
 """
 
 from collections.abc import Callable
