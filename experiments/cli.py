@@ -187,32 +187,42 @@ def run_main(main: Callable[[], int | None]) -> None:
   _follow_parent()
   try:
     code = main() or 0
-  except run_directory.Stopped as stopped:
-    code = stopped.exit_code
-    say(str(stopped))
-    if not os.environ.get(run_directory.PARENT_VARIABLE):
-      say(f"To continue: {command_line()}")
-  except run_directory.Failed as failed:
-    code = EXIT_FAILED
-    say(f"Error: {failed}")
-  except KeyboardInterrupt:
-    code = EXIT_INTERRUPTED
-    say("Interrupted.")
-  except Exception as error:
-    disk_full = _is_disk_full(error)
-    if not disk_full and not _is_input_error(error):
-      raise
-    if os.environ.get("POKEDREAMER_TRACEBACK"):
-      traceback.print_exc()
-    if disk_full:
-      say(f"Error: {_one_line(error)}")
-      say("What was saved before is kept. Free some disk, then continue with:")
-      say(command_line())
-    else:
-      say(f"Error: {error}")
-    code = EXIT_FAILED if disk_full else EXIT_BAD_INPUT
+  except (Exception, KeyboardInterrupt) as error:
+    code = report(error)
   sys.stdout.flush()
   sys.exit(code)
+
+
+def report(error: BaseException) -> int:
+  """Says on stderr how a command ended.
+
+  Returns:
+    The exit code.
+  """
+  if isinstance(error, run_directory.Stopped):
+    say(str(error))
+    if not os.environ.get(run_directory.PARENT_VARIABLE):
+      say(f"To continue: {command_line()}")
+    return error.exit_code
+  if isinstance(error, run_directory.Failed):
+    say(f"Error: {error}")
+    return EXIT_FAILED
+  if isinstance(error, KeyboardInterrupt):
+    say("Interrupted.")
+    return EXIT_INTERRUPTED
+  disk_full = _is_disk_full(error)
+  if not disk_full and not _is_input_error(error):
+    traceback.print_exception(error)
+    return EXIT_FAILED
+  if os.environ.get("POKEDREAMER_TRACEBACK"):
+    traceback.print_exception(error)
+  if disk_full:
+    say(f"Error: {_one_line(error)}")
+    say("What was saved before is kept. Free some disk, then continue with:")
+    say(command_line())
+    return EXIT_FAILED
+  say(f"Error: {error}")
+  return EXIT_BAD_INPUT
 
 
 def say(text: str) -> None:

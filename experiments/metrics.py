@@ -90,6 +90,22 @@ class Writer:
     temporary.replace(self._path)
 
 
+class NoWriter(Writer):
+  """Keeps nothing: for a process beside the one that writes."""
+
+  def __init__(self) -> None:
+    self._board = None
+
+  def write(self, step: int, values: Mapping[str, float]) -> None:
+    del step, values
+
+  def image(self, step: int, name: str, picture: Any) -> None:
+    del step, name, picture
+
+  def truncate(self, step: int) -> None:
+    del step
+
+
 def read(path: str | pathlib.Path) -> list[Row]:
   """The rows of a `metrics.jsonl`; a last line cut short is left out."""
   path = pathlib.Path(path)

@@ -24,6 +24,7 @@ import sys
 import threading
 import time
 from typing import Any
+from typing import TextIO
 
 from experiments import metrics
 from pokedreamer_jax import config as config_lib
@@ -54,13 +55,24 @@ class Failed(Exception):
 class Run:
   """An open run directory. Made by `open_run`."""
 
-  def __init__(self, path: pathlib.Path, stage: str, config: dict[str, Any]):
+  def __init__(
+    self,
+    path: pathlib.Path,
+    stage: str,
+    config: dict[str, Any],
+    writer: metrics.Writer,
+  ):
     self.path = path
     self.stage = stage
     self.config = config
-    self._writer = metrics.Writer(path)
+    self._writer = writer
     self._signal: int | None = None
     self._stores: list[Any] = []
+
+  @property
+  def screen(self) -> TextIO:
+    """Where progress is shown."""
+    return sys.stdout
 
   def log(self, text: str) -> None:
     """Prints a line and keeps it in `log.txt`."""
@@ -135,13 +147,25 @@ class Run:
     """Whether Ctrl-C or SIGTERM asks to save and leave."""
     return self._signal is not None
 
-  def stopped(self, what_is_saved: str) -> Stopped:
+  @property
+  def stop_signal(self) -> int:
+    """Number of the signal that asks to save and leave, 0 if there is none."""
+    return self._signal or 0
+
+  def heed_signals(self) -> None:
+    """From here on Ctrl-C and SIGTERM set `stop_requested`."""
+    if threading.current_thread() is threading.main_thread():
+      for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, self._request_stop)
+
+  def stopped(self, what_is_saved: str, number: int = 0) -> Stopped:
     """The exception to raise after saving because of `stop_requested`.
 
     Args:
       what_is_saved: such as "update 120 of 150".
+      number: the signal that asked; 0 stands for the one to this process.
     """
-    number = self._signal or signal.SIGINT
+    number = number or self._signal or signal.SIGINT
     name = "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name
     return Stopped(
       f"{self.stage}: stopped by {name}, saved at {what_is_saved}.",
@@ -210,14 +234,13 @@ def open_run(
   new = {"stage": stage, **values}
   if not config_path.exists():
     write_json(config_path, new)
-  elif _check_same(path, read_json(config_path), new, free):
+  elif check_same(path, read_json(config_path), new, free):
     (path / "result.json").unlink(missing_ok=True)
     write_json(config_path, new)
   _write_meta(path)
-  run = Run(path, stage, values)
-  if graceful and threading.current_thread() is threading.main_thread():
-    for number in (signal.SIGINT, signal.SIGTERM):
-      signal.signal(number, run._request_stop)
+  run = Run(path, stage, values, metrics.Writer(path))
+  if graceful:
+    run.heed_signals()
   return run
 
 
@@ -248,7 +271,7 @@ def claim(
       pass
     finally:
       own.unlink(missing_ok=True)
-  _check_same(path, read_json(shared), values, free)
+  check_same(path, read_json(shared), values, free)
 
 
 def read_result(workdir: str | pathlib.Path) -> dict[str, Any]:
@@ -336,13 +359,20 @@ def read_json(path: pathlib.Path) -> dict[str, Any]:
     raise ValueError(f"{path}: damaged JSON ({error})") from None
 
 
-def _check_same(
+def check_same(
   path: pathlib.Path,
   old: Mapping[str, Any],
   new: Mapping[str, Any],
   free: Collection[str],
 ) -> bool:
-  """Whether free fields differ; others are refused."""
+  """Compares what a run directory records with what is asked for.
+
+  Returns:
+    Whether fields differ that are free to.
+
+  Raises:
+    ValueError: others differ; they are listed.
+  """
 
   def is_free(name: str) -> bool:
     return any(name == item or name.startswith(item + ".") for item in free)

@@ -14,17 +14,22 @@ With --set=train.refresh_every=N the run adopts what a collector has added to
 the directory, every N updates (`collect_data --follow`): `generations.json`
 records when it adopted what, so that a run which resumes does it again alike.
 Dreams are measured on the held-out episodes of the first generation.
+
+Several processes train together where each is told so (`distributed.py`), with
+--set=train.mesh=data=-1 or another mesh of all their devices.
 """
 
 import json
 import pathlib
 
 from experiments import cli
+from experiments import distributed
 from experiments import inputs
-from experiments import run_directory
+from experiments import shared_run
 from pokedreamer_jax import config as config_lib
 
 cli.define_run_flags()
+distributed.define_flags()
 _DATA_DIR = cli.string("data_dir", None, "Directory of recorded experience.")
 _OUT_DIR = cli.string("out_dir", None, "The same as --workdir.")
 _PROFILE_STEPS = cli.integer(
@@ -60,18 +65,12 @@ FREE = (
 
 def main() -> None:
   """Flags to parts."""
-  config = cli.make_config(_published())
-  workdir = pathlib.Path(_OUT_DIR.value or cli.workdir())
-  generation = inputs.open_generation(
-    cli.required("data_dir"), workdir, config.train.max_files
-  )
-  config = inputs.with_epochs(config, generation)
-  run = run_directory.open_run(
-    workdir,
-    "world_model",
-    {**config_lib.to_dict(config), **inputs.describe(generation)},
-    FREE,
-  )
+  with distributed.join() as group:
+    _train(group)
+
+
+def _train(group: distributed.Group) -> None:
+  config, generation, run = group.in_turn("run", lambda: _open(group))
   with run:
     if run.finished:
       run.log(f"world model: done already, {json.dumps(run.result)}")
@@ -81,11 +80,30 @@ def main() -> None:
     from experiments import world_model_training
 
     trainer = world_model_training.Trainer(
-      config, generation, run, _PROFILE_STEPS.value
+      config, generation, run, _PROFILE_STEPS.value, group
     )
     values = trainer.train()
     run.finish({"steps": config.train.steps, **values})
     run.log("world model: " + _summary(values))
+
+
+def _open(group: distributed.Group):
+  """Configuration, generation and run; process 0 leaves them on the disk."""
+  config = cli.make_config(_published())
+  kl_alpha, family = _FLAGS["kl_alpha"].value, config.world_model.family
+  if kl_alpha and family != "v2":
+    raise ValueError(
+      f"--kl_alpha={kl_alpha}: family {family} does not take it, expected "
+      "--preset=v2, or --set with world_model.dyn_scale and rep_scale"
+    )
+  workdir = pathlib.Path(_OUT_DIR.value or cli.workdir())
+  generation = inputs.open_generation(
+    cli.required("data_dir"), workdir, config.train.max_files
+  )
+  config = inputs.with_epochs(config, generation)
+  described = {**config_lib.to_dict(config), **inputs.describe(generation)}
+  run = shared_run.open_run(group, workdir, "world_model", described, FREE)
+  return config, generation, run
 
 
 def _published() -> list[str]:

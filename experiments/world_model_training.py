@@ -1,5 +1,6 @@
 """The training run of a world model: state, checkpoints, and the loop."""
 
+from collections.abc import Callable
 import contextlib
 import functools
 from typing import Any
@@ -9,9 +10,12 @@ import numpy as np
 
 from data_tools import generations
 from data_tools import loader
+from experiments import distributed
 from experiments import inputs
+from experiments import loss_guard
 from experiments import progress
 from experiments import run_directory
+from experiments import shared_run
 from experiments import validation
 from experiments import world_model_data
 from pokedreamer_jax import config as config_lib
@@ -36,6 +40,7 @@ class Trainer:
     generation: generations.Generation,
     run: run_directory.Run,
     profile_steps: int = 0,
+    group: distributed.Group | None = None,
   ):
     """Builds the parts and restores the last checkpoint.
 
@@ -44,13 +49,15 @@ class Trainer:
       generation: the one that the run directory records.
       run: directory of the run.
       profile_steps: updates of which a profiler trace is written.
+      group: the processes that train together; None for this one alone.
 
     Raises:
       ValueError: the recorded data has changed, or holds no window.
     """
     self._config = config
     self._run = run
-    self._profile_steps = profile_steps
+    self._group = group or distributed.Group()
+    self._profile_steps = profile_steps if self._group.first else 0
     self._data = world_model_data.Experience(config, generation, run)
     self._epoch = self._data.source.batches_per_epoch
     self._validator = validation.Validator(config, generation)
@@ -84,10 +91,17 @@ class Trainer:
     update = meshes.jit_update(self._mesh, self._config, self._state)
     run_key = jax.random.key(self._config.seed)
     batches = self._data.batches(self._step, self._table)
+    alone = self._group.count == 1
+    stop = shared_run.Stop(
+      run, None if alone else meshes.make_largest(self._mesh)
+    )
+    guard = loss_guard.LossGuard(run)
     validated: dict[str, float] = {}
     with contextlib.ExitStack() as stack:
       bar = stack.enter_context(
-        progress.Progress("world model", total, "updates", self._step)
+        progress.Progress(
+          "world model", total, "updates", self._step, stream=run.screen
+        )
       )
       profile = stack.enter_context(
         _Profile(run, self._step, self._profile_steps)
@@ -99,13 +113,15 @@ class Trainer:
         self._step += 1
         step, last = self._step, self._step == total
         profile.after(step, metrics)
-        stopping = run.stop_requested and not last
-        evaluating = last or (step % self._eval_every == 0 and not stopping)
+        guard.add(step, metrics)
+        asked = stop.signal()
+        stopping = bool(asked) and not last
+        # Also where it stops: a validation left out is not made up for.
+        evaluating = last or step % self._eval_every == 0
         logging = step % train.log_every == 0 or last
         saving = self._is_kept(step) or evaluating or stopping
         if logging or saving:
-          values = {k: float(v) for k, v in jax.device_get(metrics).items()}
-          run.check_finite(step, values)
+          values = guard.look()
         if logging:
           run.metrics(step, values)
           shown: dict[str, Any] = {
@@ -123,9 +139,9 @@ class Trainer:
           self._save(validated if evaluating else None)
         if stopping:
           self._store.wait()
-          raise run.stopped(f"update {step} of {total}")
+          raise run.stopped(f"update {step} of {total}", asked)
     self._store.close()
-    return validated or self._validator.measure(self._state.params)
+    return validated or self._measure(self._validator.measure)
 
   @functools.cached_property
   def _eval_every(self) -> int:
@@ -138,11 +154,23 @@ class Trainer:
 
   def _validate(self, bar: progress.Progress) -> dict[str, float]:
     bar.phase("evaluating", about_s=_EVALUATE_S)
-    values = self._validator.measure(self._state.params)
-    self._run.metrics(self._step, values)
-    self._validator.draw(self._state.params, self._step, self._run)
+
+    def validate(params):
+      values = self._validator.measure(params)
+      self._run.metrics(self._step, values)
+      self._validator.draw(params, self._step, self._run)
+      return values
+
+    values = self._measure(validate)
     self._run.check_finite(self._step, values)
     return values
+
+  def _measure(
+    self, function: Callable[[world_model.Params], dict[str, float]]
+  ) -> dict[str, float]:
+    """What `function` finds in process 0, where it alone is called."""
+    params = meshes.local(self._mesh, self._state.params)
+    return self._group.share(f"measured/{self._step}", lambda: function(params))
 
   def _save(self, validated: dict[str, float] | None) -> None:
     self._store.save(
@@ -154,10 +182,11 @@ class Trainer:
 
   def _restore(self) -> int:
     """The update that the last checkpoint was saved at, 0 if there is none."""
-    if self._store.latest_step() is None:
+    latest = self._group.share("latest", self._store.latest_step)
+    if latest is None:
       return 0
     items, loop = self._store.restore(
-      {"params": self._state.params, "opt": _opt(self._state)}
+      {"params": self._state.params, "opt": _opt(self._state)}, latest
     )
     self._state = training.TrainState(
       items["params"], items["opt"]["opt_state"], items["opt"]["step"]

@@ -30,7 +30,11 @@ _SPACE_FLOOR_BYTES = 2 << 20  # for metadata, metrics and logs
 
 
 class Store:
-  """The checkpoints of one run, for the process that trains."""
+  """The checkpoints of one run, for the process that trains.
+
+  Of several processes all make one, in a folder that they share, and call its
+  methods alike: each writes and reads its parts of the arrays.
+  """
 
   def __init__(
     self,
@@ -119,7 +123,8 @@ class Store:
   def _check_space(self, items: Mapping[str, PyTree]) -> None:
     """Looks before Orbax writes: a disk that fills up breaks many threads."""
     self.wait()  # what is being written takes room too
-    shapes = jax.eval_shape(lambda: dict(items))  # Python numbers too
+    # Python numbers too; an argument may lie on devices of other processes.
+    shapes = jax.eval_shape(lambda tree: tree, dict(items))
     needed = _SPACE_FLOOR_BYTES + sum(
       math.prod(leaf.shape) * leaf.dtype.itemsize
       for leaf in jax.tree.leaves(shapes)

@@ -8,6 +8,7 @@ is compiled for all devices, also over several processes: each of them calls
 the same functions and brings its own rows of the batch.
 """
 
+from collections.abc import Callable
 from collections.abc import Mapping
 from collections.abc import Sequence
 import functools
@@ -15,6 +16,7 @@ import math
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from pokedreamer_jax import config as config_lib
@@ -98,8 +100,7 @@ def gather(mesh: jax.sharding.Mesh, weights: Any) -> Any:
   Once an update: left to itself, XLA cuts the activations as the weights are,
   and gathers the recurrent weights anew for every row of a window.
   """
-  everywhere = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
-  return jax.lax.with_sharding_constraint(weights, everywhere)
+  return jax.lax.with_sharding_constraint(weights, _everywhere(mesh))
 
 
 def place_state(
@@ -140,6 +141,34 @@ def place_batch(
   }
 
 
+def local(mesh: jax.sharding.Mesh, tree: Any) -> Any:
+  """Whole arrays on a device of this process, for work it does by itself.
+
+  All processes have to call it. In a single one the arrays stay as they are:
+  its devices may share the work.
+  """
+  if jax.process_count() == 1:
+    return tree
+  return jax.tree.map(
+    lambda leaf: leaf.addressable_data(0), _replicate(mesh)(tree)
+  )
+
+
+def make_largest(mesh: jax.sharding.Mesh) -> Callable[[int], jax.Array]:
+  """Builds `own number -> [] int32`, the largest of those of all processes.
+
+  All processes have to call it alike; who reads the result waits for it.
+  """
+  largest = jax.jit(jnp.max, out_shardings=_everywhere(mesh))
+  sharding = batch_sharding(mesh)
+
+  def of_all(number):
+    own = np.full(len(sharding.addressable_devices), number, np.int32)
+    return largest(jax.make_array_from_process_local_data(sharding, own))
+
+  return of_all
+
+
 def jit_update(
   mesh: jax.sharding.Mesh,
   cfg: config_lib.Config,
@@ -166,10 +195,19 @@ def jit_update(
       cfg, functools.partial(spread, mesh), functools.partial(gather, mesh)
     )
   shardings = state_shardings(mesh, state, min_size)
-  everywhere = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
   return jax.jit(
     update,
-    in_shardings=(shardings, batch_sharding(mesh), everywhere),
-    out_shardings=(shardings, everywhere),
+    in_shardings=(shardings, batch_sharding(mesh), _everywhere(mesh)),
+    out_shardings=(shardings, _everywhere(mesh)),
     donate_argnums=0,
   )
+
+
+def _everywhere(mesh: jax.sharding.Mesh) -> jax.sharding.NamedSharding:
+  """A copy on every device."""
+  return jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
+
+
+@functools.cache
+def _replicate(mesh: jax.sharding.Mesh) -> Callable[[Any], Any]:
+  return jax.jit(lambda tree: tree, out_shardings=_everywhere(mesh))

@@ -190,6 +190,10 @@ def test_the_flags_of_the_published_script(data, tmp_path):
   assert "frames/s" in done.stdout
   assert list((tmp_path / "profile").rglob("*.xplane.pb"))
 
+  useless = run("--kl_alpha=0.5")
+  assert useless.returncode == 2
+  assert "--kl_alpha=0.5: family v3 does not take it" in useless.stderr
+
   other = run("--batch_size=4", "--lr=1e-3", "--epochs=2")
   assert other.returncode == 2
   said = other.stderr.splitlines()

@@ -223,7 +223,7 @@ def test_a_size_that_an_empty_array_tells_is_refused(size):
   name = "rssm_cell_state_dict.gru_cell.weight_hh"
   arrays = {**_ARRAYS, name: np.zeros((0, size), np.float32)}
   with pytest.raises(ValueError, match=f"{name}: axis 1 has size {size}, exp"):
-    published.world_model_config(arrays, reference.STOCH, reference.CLASSES)
+    published.world_model_sizes(arrays, reference.STOCH, reference.CLASSES)
 
 
 def test_another_number_of_classes_is_refused():

@@ -217,9 +217,15 @@ def process(data_dir, address, number, count):
   trainer = Trainer("data=-1,fsdp=2")
   batches = source(data_dir, int(number), int(count))
   losses = trainer.run(batches, 0, UPDATES)
+  params = meshes.local(trainer.mesh, trainer.state.params)
   return {
     "devices": trainer.mesh.size,
     "local_rows": len(batches[0]["action"]),
+    "largest": int(meshes.make_largest(trainer.mesh)(5 - int(number))),
+    "local": [
+      float(sum(np.abs(leaf).sum() for leaf in jax.tree.leaves(params))),
+      sorted({len(x.devices()) for x in jax.tree.leaves(params)}),
+    ],
     "losses": losses,
     **_layout(trainer),
   }

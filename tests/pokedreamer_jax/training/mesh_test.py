@@ -137,8 +137,12 @@ def test_two_processes_with_half_a_batch_each_give_the_losses_of_one(
     listener.bind(("localhost", 0))
     address = f"localhost:{listener.getsockname()[1]}"
   pair = [_start(4, "process", data, address, i, 2) for i in range(2)]
-  for found in map(_result, pair):
+  results = list(map(_result, pair))
+  for found in results:
     assert found["devices"] == 8
+    assert found["largest"] == 5  # of 5 and 4
+    assert found["local"] == results[0]["local"]
+    assert found["local"][1] == [1]
     assert found["local_rows"] == 4
     assert found["held"] < 0.6
     np.testing.assert_allclose(found["losses"], alone["losses"], rtol=1e-5)
