@@ -75,8 +75,10 @@ class Update:
     compile_s = time.perf_counter() - began
     self.updates(2)
     memory = self._update.memory_analysis()
-    rows = train.batch_size * train.seq_len
-    decoded = rows if cfg.family == "v2" else min(train.decode_rows, rows)
+    rows = train.batch_size * (train.seq_len - train.burn_in)
+    decoded = min(train.decode_rows or rows, rows)
+    if cfg.family == "v2":  # always all
+      decoded = rows
     untrained = ("tiles", world_model_v2.BATCH_STATS)
     weights = {
       name: part
