@@ -208,7 +208,7 @@ def _shown_lines(part: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
   """Line -> step -> metric -> mean."""
   return {
     line: {
-      step: {m: row[m] for m in _METRICS if row.get(m) is not None}
+      step: {m: round(row[m], 4) for m in _METRICS if row.get(m) is not None}
       for step, row in steps.items()
     }
     for line, steps in part["lines"].items()
