@@ -108,6 +108,8 @@ def _holds_of(process, workdir, step):
   return any((share / f"ocdbt.process_{process}" / "d").iterdir())
 
 
+# Two minutes; the update of two processes is in `mesh_test.py`.
+@pytest.mark.slow
 def test_two_processes_and_then_one_give_the_losses_of_one(data, tmp_path):
   whole, parts = tmp_path / "whole", tmp_path / "parts"
   codes, said = _ended(_start(data, whole))
@@ -216,6 +218,14 @@ def test_a_process_that_fails_ends_all_with_its_line(data, tmp_path):
   assert not (tmp_path / "checkpoints").exists()
 
 
+def test_where_jax_finds_no_cluster_it_says_so(data, tmp_path):
+  codes, said = _ended(_start(data, tmp_path, "--coordinator=auto"))
+  assert codes == [2], said
+  assert "--coordinator=auto: jax finds no cluster here" in said[0][1]
+  assert "--coordinator=HOST:PORT" in said[0][1]
+  assert len(said[0][1].strip().splitlines()) == 1
+
+
 @pytest.mark.parametrize(
   ("given", "message"),
   [
@@ -237,7 +247,6 @@ def test_a_process_that_fails_ends_all_with_its_line(data, tmp_path):
       {"coordinator": "a:1", "num_processes": 0, "process_id": 0},
       "--num_processes=0: expected at least 1",
     ),
-    ({"coordinator": "auto"}, "jax finds no cluster here"),
   ],
 )
 def test_flags_that_are_no_group_say_why(given, message):
