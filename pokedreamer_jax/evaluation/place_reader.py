@@ -19,9 +19,9 @@ from pokedreamer_jax.evaluation import modes
 from pokedreamer_jax.evaluation import scores
 
 # Share of tiles that the nearest frame must have in common, and how much less
-# others may have and still be asked. Measured on held-out frames: with 0.9 every
-# place that was read was right in chapter one and 99 % in the great vale; with
-# 0.8 a third of those read off new frames of chapter one were wrong.
+# others may have and still be asked. Measured on held-out frames: with 0.9 all
+# places that were read were right in chapter one and 99 % in the great vale;
+# with 0.8 a third of those read off new frames of chapter one were wrong.
 _NEAR = 0.9
 _ASKED = 0.01
 # Different training frames that are kept: 96 MB. With fewer than there are the
