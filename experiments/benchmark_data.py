@@ -25,9 +25,9 @@ import tempfile
 import time
 from typing import Any
 
-from experiments import cli
-from experiments import run_directory
-from pokedreamer_jax import presets
+from experiments.runs import cli
+from experiments.runs import run_directory
+from pokedreamer_jax.config import presets
 
 _WANTED = {"rival": " (10 wanted)", "torch": " (10 wanted)"}
 SECTIONS = ("collector", "scaling", "disk", "loader", "vector")
@@ -46,10 +46,10 @@ _JSON = cli.string("json", "", "Also write the results to this file.")
 
 def main() -> None:
   """Measures one section after the other and prints the table."""
-  from data_tools import policies
-  from data_tools import roms
-  from experiments import data_jobs
-  from experiments import data_speed
+  from data_tools.game import roms
+  from data_tools.players import policies
+  from experiments.speed import data_jobs
+  from experiments.speed import data_speed
 
   sections = _sections(_SECTIONS.value or "")
   seconds, repeats = _positive(_SECONDS.value or ""), _REPEATS.value or 0
@@ -180,7 +180,7 @@ def _write(
 ) -> None:
   import numpy as np
 
-  from data_tools import emulator
+  from data_tools.game import emulator
 
   run_directory.write_json(
     path,

@@ -16,9 +16,9 @@ import time
 
 import numpy as np
 
-from experiments import cli
-from experiments import inputs
-from experiments import run_directory
+from experiments.runs import cli
+from experiments.runs import inputs
+from experiments.runs import run_directory
 
 _HEADER = "batch  imagined steps/s  median ms  IQR ms  compile s"
 
@@ -76,8 +76,8 @@ def main() -> None:
 
 
 def _model(jax):
-  from pokedreamer_jax import tiles
-  from pokedreamer_jax import world_model
+  from pokedreamer_jax.frames import tiles
+  from pokedreamer_jax.world_model import model as world_model
 
   if _CHECKPOINT.value:
     directory = _CHECKPOINT.value
@@ -96,11 +96,11 @@ def _model(jax):
 def _measure(jax, config, params, size: int, repeats: int) -> dict:
   import jax.numpy as jnp
 
-  from pokedreamer_jax import imagination
-  from pokedreamer_jax import reward_heads
-  from pokedreamer_jax import world_model
   from pokedreamer_jax.behaviour import ppo
   from pokedreamer_jax.networks import actor_critic
+  from pokedreamer_jax.world_model import imagination
+  from pokedreamer_jax.world_model import model as world_model
+  from pokedreamer_jax.world_model import reward_heads
 
   cfg, length = config.world_model, config.policy.horizon
   actor_params = actor_critic.init_actor(

@@ -17,9 +17,9 @@ import os
 import pathlib
 from typing import Any
 
-from experiments import cli
-from experiments import run_directory
-from pokedreamer_jax import presets
+from experiments.runs import cli
+from experiments.runs import run_directory
+from pokedreamer_jax.config import presets
 
 _TORCH = "v2, PyTorch eager"
 _HEADER = (
@@ -39,9 +39,9 @@ _JSON = cli.string("json", "", "Also write the results to this file.")
 
 def main() -> None:
   """Times all models in turns and prints the table."""
-  from experiments import asked_process
-  from experiments import torch_rival
-  from experiments import training_speed
+  from experiments.runs import asked_process
+  from experiments.speed import torch_rival
+  from experiments.speed import training_speed
 
   names = (_PRESETS.value or "").split(",")
   for preset in names:
@@ -97,7 +97,7 @@ def _result(
 ) -> dict[str, Any]:
   import statistics
 
-  from experiments import training_speed
+  from experiments.speed import training_speed
 
   rows = {}
   for name, turns in seconds.items():

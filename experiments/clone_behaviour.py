@@ -12,11 +12,11 @@ The checkpoint holds all that acting needs, the world model included.
 import functools
 import json
 
-from experiments import cli
-from experiments import inputs
-from experiments import progress
-from experiments import run_directory
-from pokedreamer_jax import config as config_lib
+from experiments.runs import cli
+from experiments.runs import inputs
+from experiments.runs import progress
+from experiments.runs import run_directory
+from pokedreamer_jax.config import run as config_lib
 
 cli.define_run_flags()
 _DATA_DIR = cli.string("data_dir", None, "Directory of recorded experience.")
@@ -151,9 +151,9 @@ def _jitted(config: config_lib.Config):
   """Training and evaluation, compiled once a process and configuration."""
   import jax
 
-  from pokedreamer_jax import world_model
   from pokedreamer_jax.behaviour import cloning
   from pokedreamer_jax.behaviour import latents
+  from pokedreamer_jax.world_model import model as world_model
 
   def feat_fn(rows):
     return world_model.features(latents.unpack(config.world_model, rows))
@@ -168,8 +168,8 @@ def _demonstrations(config, generation, world_params, run, split):
   """Rows of `clone.sources`, on the device; none where there are none."""
   import jax
 
-  from data_tools import loader
-  from experiments import latents as encoding
+  from data_tools.records import loader
+  from experiments.training import latents as encoding
   from pokedreamer_jax.behaviour import latents
 
   index = loader.EpisodeIndex(generation, split)

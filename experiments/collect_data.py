@@ -40,14 +40,14 @@ from typing import Any
 
 from absl import flags
 
-from experiments import cli
-from experiments import collect_follow
-from experiments import collect_summary
-from experiments import learned_players
-from experiments import progress
-from experiments import run_directory
-from pokedreamer_jax import config as config_lib
-from pokedreamer_jax import presets
+from experiments.playing import collect_follow
+from experiments.playing import learned_players
+from experiments.reports import collect_summary
+from experiments.runs import cli
+from experiments.runs import progress
+from experiments.runs import run_directory
+from pokedreamer_jax.config import presets
+from pokedreamer_jax.config import run as config_lib
 
 cli.define_run_flags()
 cli.string("out_dir", None, "The same as --workdir.")
@@ -112,7 +112,7 @@ def main() -> None:
 
 def _follow(root: pathlib.Path, directory: str) -> None:
   """Collects rounds until it is stopped."""
-  from data_tools import roms
+  from data_tools.game import roms
 
   if _COUNT.value != 1:
     raise ValueError("--follow and --collector_count: expected one of them")
@@ -149,11 +149,11 @@ def _prepare(round_number: int | None = None) -> _Job:
     round_number: of a round of `--follow`, which has seeds and names of its
       own.
   """
-  from data_tools import collect
-  from data_tools import collect_files
-  from data_tools import emulator
-  from data_tools import roms
-  from data_tools import start_mix
+  from data_tools.collecting import collector
+  from data_tools.collecting import files as collect_files
+  from data_tools.game import emulator
+  from data_tools.game import roms
+  from data_tools.records import start_mix
 
   rom = roms.resolve(_ROM.value)
   save_state = emulator.read_save_state(_SAVE_STATE.value, rom)
@@ -172,7 +172,7 @@ def _prepare(round_number: int | None = None) -> _Job:
       raise ValueError("--save_state and --start_states: expected one of them")
     starts, states = start_mix.resolve(starts, rom)
   config = dataclasses.replace(config, policy_mix=mix, start_states=starts)
-  collection = collect.make_collection(
+  collection = collector.make_collection(
     rom,
     seed,
     config.episode_length,
@@ -203,7 +203,7 @@ def _recorded(job: _Job) -> dict[str, Any]:
 
 def _settings(rom: Any) -> tuple[config_lib.CollectConfig, int, list[str]]:
   """What to collect, the seed, and remarks on how that came about."""
-  from data_tools import policies
+  from data_tools.players import policies
 
   whole = cli.make_config()
   followed = f"policy={_FOLLOW.value}:eps=0.1" if _FOLLOW.value else None
@@ -233,17 +233,17 @@ def _collect(
   run: run_directory.Run, root: pathlib.Path, job: _Job
 ) -> dict[str, Any]:
   """Collects what is missing, freezes a generation and sums it up."""
-  from data_tools import collect
-  from data_tools import collect_files
-  from data_tools import generations
-  from data_tools import records
-  from data_tools import start_mix
+  from data_tools.collecting import collector
+  from data_tools.collecting import files as collect_files
+  from data_tools.records import generations
+  from data_tools.records import shards
+  from data_tools.records import start_mix
 
   config, share = job.config, job.share
   start_mix.keep(root, job.states, job.rom.sha1)
   total = len(share.numbers(config.episodes))
   with progress.Progress("collect", total, "episodes") as bar:
-    result = collect.collect(
+    result = collector.collect(
       root,
       job.rom,
       job.collection,
@@ -290,7 +290,7 @@ def _collect(
     run.log(collect_summary.owed(missing, share.index, config.episodes))
     summary["owed"] = missing
     if not missing:  # the folder is complete, whoever was the last
-      records.write_json(root / "result.json", summary)
+      shards.write_json(root / "result.json", summary)
   return summary
 
 

@@ -15,9 +15,9 @@ from collections.abc import Sequence
 import pathlib
 from typing import Any
 
-from experiments import cli
-from experiments import run_directory
-from experiments import text_tables
+from experiments.reports import text_tables
+from experiments.runs import cli
+from experiments.runs import run_directory
 
 Results = dict[str, list[dict[str, Any]]]  # name of a row -> one per seed
 

@@ -13,9 +13,9 @@ import shutil
 import sys
 import tempfile
 
-from experiments import cli
-from experiments import processes
-from experiments import run_directory
+from experiments.runs import cli
+from experiments.runs import processes
+from experiments.runs import run_directory
 
 _WORKDIR = cli.string("workdir", "runs/quickstart", "Where a run would write.")
 _ROM = cli.string("rom", None, "ROM file; default: the practice cartridge.")
@@ -206,7 +206,7 @@ def check_disk(workdir: pathlib.Path, needed_bytes: int) -> Finding:
 
 def check_rom(path: str | None) -> Finding:
   """Which game would be played."""
-  from data_tools import roms
+  from data_tools.game import roms
 
   try:
     rom = roms.resolve(path)
@@ -219,7 +219,7 @@ def check_rom(path: str | None) -> Finding:
 
 def check_video() -> Finding:
   """Whether clips can be MP4."""
-  from experiments import video
+  from experiments.reports import video
 
   if video.have_codec():
     return Finding("video", OK, "H.264")

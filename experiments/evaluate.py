@@ -16,16 +16,16 @@ from collections.abc import Sequence
 import pathlib
 from typing import Any
 
-from experiments import cli
-from experiments import dream_tables
-from experiments import inputs
-from experiments import progress
-from experiments import run_directory
-from experiments import summary
-from experiments import text_tables
-from pokedreamer_jax import config as config_lib
+from experiments.reports import dream_tables
+from experiments.reports import summary
+from experiments.reports import text_tables
+from experiments.runs import cli
+from experiments.runs import inputs
+from experiments.runs import progress
+from experiments.runs import run_directory
 from pokedreamer_jax import specs
-from pokedreamer_jax import world_model_config
+from pokedreamer_jax.config import run as config_lib
+from pokedreamer_jax.config import world_model as world_model_config
 
 WHAT = ("world_model", "play")
 
@@ -106,8 +106,8 @@ def _measure_dreams(
   params: Any,
   run: run_directory.Run,
 ) -> dict[str, Any]:
-  from experiments import dream_pictures
-  from experiments import world_model_report
+  from experiments.reports import dream_pictures
+  from experiments.reports import world_model_report
 
   pictures = 2
   parts = world_model_report.parts(config.evaluate.detail) + pictures
@@ -136,9 +136,9 @@ def _measure_dreams(
 
 def _training_episodes(directory: str, generation: Any, step: int | None):
   """The episodes that a checkpoint has seen, those adopted on the way too."""
-  from data_tools import generations
-  from data_tools import loader
-  from experiments import adoptions
+  from data_tools.records import generations
+  from data_tools.records import loader
+  from experiments.runs import adoptions
 
   index = loader.EpisodeIndex(generation, "train", cache_bytes=0)
   at = inputs.fingerprint(directory, step)["step"]
@@ -154,8 +154,8 @@ def _same_rom(
   headers: Any, data_dir: pathlib.Path, run: run_directory.Run
 ) -> Any:
   """The ROM of the recording, None where its episodes cannot be played."""
-  from data_tools import replay
-  from data_tools import roms
+  from data_tools.game import roms
+  from data_tools.records import replay
 
   rom = roms.resolve(_ROM.value)
   try:
@@ -168,8 +168,8 @@ def _same_rom(
 
 
 def _evaluate_play(config: config_lib.Config) -> None:
-  from data_tools import emulator
-  from data_tools import roms
+  from data_tools.game import emulator
+  from data_tools.game import roms
 
   rom = roms.resolve(_ROM.value)
   if not rom.has_ram_fields:
@@ -211,7 +211,7 @@ def _play(
   players: dict[str, str],
   save_state: bytes | None,
 ) -> dict[str, Any]:
-  from experiments import play_episodes
+  from experiments.playing import play_episodes
 
   setting = play_episodes.Setting(
     rom=rom,
@@ -261,7 +261,7 @@ def _parse_players(items: Sequence[str]) -> dict[str, str]:
   Raises:
     ValueError: none, the same name twice, or a name of neither kind.
   """
-  from data_tools import policies
+  from data_tools.players import policies
 
   players: dict[str, str] = {}
   for item in items:

@@ -6,8 +6,8 @@ Frames are RGB at full size. Memory fields are written where every episode has
 them; `rewards` has the published weights, received on arriving at a row.
 """
 
-from experiments import cli
-from experiments import progress
+from experiments.runs import cli
+from experiments.runs import progress
 
 _DATA_DIR = cli.string("data_dir", None, "Directory of recorded experience.")
 _OUT_DIR = cli.string("out_dir", None, "Where the files go; none may be there.")
@@ -16,9 +16,9 @@ _SAVE_INTERVAL = cli.integer("save_interval", 10_000, "Steps of one file.")
 
 def main() -> None:
   """Freezes what is recorded and writes it."""
-  from data_tools import generations
-  from data_tools import loader
-  from data_tools import npz_import
+  from data_tools.foreign import npz_import
+  from data_tools.records import generations
+  from data_tools.records import loader
 
   cli.required("data_dir")
   generation = generations.freeze(_DATA_DIR.value or "")

@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from experiments import cli
-from experiments import inputs
-from experiments import progress
-from experiments import run_directory
-from pokedreamer_jax import config as config_lib
+from experiments.runs import cli
+from experiments.runs import inputs
+from experiments.runs import progress
+from experiments.runs import run_directory
 from pokedreamer_jax import specs
+from pokedreamer_jax.config import run as config_lib
 
 _CHECKPOINT = cli.string(
   "checkpoint", None, "Run directory of a policy, a clone or a world model."
@@ -51,9 +51,9 @@ def main() -> None:
   steps, context = _STEPS.value, _CONTEXT.value
   if not 0 < context < steps:
     raise ValueError(f"--context={context}: expected 1 to steps - 1 ({steps})")
-  from data_tools import emulator
-  from data_tools import roms
-  from experiments import video
+  from data_tools.game import emulator
+  from data_tools.game import roms
+  from experiments.reports import video
 
   rom = roms.resolve(_ROM.value)
   save_state = emulator.read_save_state(_SAVE_STATE.value, rom)
@@ -117,9 +117,9 @@ def play(
   seed: int,
 ) -> dict[str, np.ndarray]:
   """Step fields `[T, ...]` of one real episode of at most `steps` rows."""
-  from data_tools import emulator as emulator_lib
-  from data_tools import episodes
-  from data_tools import policies
+  from data_tools.game import emulator as emulator_lib
+  from data_tools.players import policies
+  from data_tools.records import episodes
 
   with emulator_lib.Emulator(rom) as emulator:
     policy: policies.Policy
@@ -149,9 +149,9 @@ def dream(
   import jax
   import jax.numpy as jnp
 
-  from pokedreamer_jax import alignment
-  from pokedreamer_jax import imagination
-  from pokedreamer_jax import world_model
+  from pokedreamer_jax.world_model import alignment
+  from pokedreamer_jax.world_model import imagination
+  from pokedreamer_jax.world_model import model as world_model
 
   cfg = model.config.world_model
 
@@ -218,14 +218,14 @@ class _AgentPolicy:
   def __init__(self, agent: inputs.Agent, emulator: Any, seed: int):
     import jax
 
-    from data_tools import episodes
-    from pokedreamer_jax import policy
+    from data_tools.records import episodes
+    from pokedreamer_jax.behaviour import acting
 
-    self._act = policy.make_act(
+    self._act = acting.make_act(
       agent.config, agent.world_params, agent.actor_params
     )
-    self._ram_of = policy.ram_of
-    self._state = policy.init_state(agent.config.world_model, 1)
+    self._ram_of = acting.ram_of
+    self._state = acting.init_state(agent.config.world_model, 1)
     self._key = jax.random.key(seed)
     self._step = 0
     self._emulator = emulator

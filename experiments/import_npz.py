@@ -15,9 +15,9 @@ The way back: python -m experiments.export_npz.
 
 import dataclasses
 
-from experiments import cli
-from experiments import progress
-from experiments import run_directory
+from experiments.runs import cli
+from experiments.runs import progress
+from experiments.runs import run_directory
 
 cli.string("workdir", None, "Directory of the records; the same continues.")
 cli.string("out_dir", None, "The same as --workdir.")
@@ -31,10 +31,10 @@ _CHOSEN_BY = cli.string(
 
 def main() -> None:
   """Looks into all files, then imports them."""
-  from data_tools import generations
-  from data_tools import npz_files
-  from data_tools import npz_import
-  from data_tools import roms
+  from data_tools.foreign import npz_files
+  from data_tools.foreign import npz_import
+  from data_tools.game import roms
+  from data_tools.records import generations
 
   rom = roms.resolve(_ROM.value) if _ROM.value else None
   files = npz_files.find(cli.required("npz_dir"), _MAX_FILES.value)

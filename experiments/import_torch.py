@@ -17,10 +17,10 @@ import os
 import pathlib
 from typing import Any
 
-from experiments import cli
-from experiments import run_directory
-from pokedreamer_jax import config as config_lib
-from pokedreamer_jax import presets
+from experiments.runs import cli
+from experiments.runs import run_directory
+from pokedreamer_jax.config import presets
+from pokedreamer_jax.config import run as config_lib
 
 cli.string("workdir", None, "Directory of the imported run.")
 _WORLD_MODEL = cli.string("world_model_file", None, "The world model's .pt.")
@@ -34,7 +34,7 @@ _MOST_EPOCH = 1_000_000_000
 
 def main() -> None:
   """Reads and converts the files, then writes the run."""
-  from data_tools import torch_files
+  from data_tools.foreign import torch_files
   from pokedreamer_jax.interop import published
 
   path = cli.required("world_model_file")
@@ -115,7 +115,7 @@ def _named(path: str, convert: Any, *arguments: Any) -> Any:
 def _parameters(params: dict[str, Any]) -> int:
   import jax
 
-  from pokedreamer_jax import world_model_v2
+  from pokedreamer_jax.world_model import model_v2 as world_model_v2
 
   weights = {k: v for k, v in params.items() if k != world_model_v2.BATCH_STATS}
   return sum(leaf.size for leaf in jax.tree.leaves(weights))

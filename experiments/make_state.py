@@ -36,7 +36,7 @@ which line; copy it, mend it, and give the copy as --script.
 from collections.abc import Callable
 from typing import Any
 
-from experiments import cli
+from experiments.runs import cli
 
 _ROM = cli.string("rom", None, "ROM file; default: the practice cartridge.")
 _SAVE_STATE = cli.string("save_state", None, "Start; default: power-on.")
@@ -56,14 +56,14 @@ _SEED = cli.integer("seed", 0, "Of the chance of --policy.")
 
 def main() -> None:
   """Plays, and saves what was asked for."""
-  from data_tools import conditions
-  from data_tools import emulator as emulator_lib
-  from data_tools import episodes
-  from data_tools import input_scripts
-  from data_tools import policies
-  from data_tools import roms
-  from data_tools import save_states
-  from experiments import demo_store
+  from data_tools.game import conditions
+  from data_tools.game import emulator as emulator_lib
+  from data_tools.game import input_scripts
+  from data_tools.game import roms
+  from data_tools.game import save_states
+  from data_tools.players import policies
+  from data_tools.records import episodes
+  from experiments.playing import demo_store
 
   if sum(map(bool, (_SCRIPT.value, _POLICY.value, _INPUTS.value))) != 1:
     raise ValueError("give one of --script and --policy, or --inputs")
@@ -124,9 +124,9 @@ class _Saver:
     self.steps += 1
 
   def save(self, name: str) -> None:
-    from data_tools import emulator as emulator_lib
-    from data_tools import game_state
-    from data_tools import save_states
+    from data_tools.game import emulator as emulator_lib
+    from data_tools.game import game_state
+    from data_tools.game import save_states
 
     rom, state = self._game.rom, self._game.save_state()
     made_by = self._made_by | {"steps": self.steps, "rom": rom.name}

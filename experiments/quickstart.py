@@ -14,14 +14,14 @@ import pathlib
 import time
 from typing import Any
 
-from experiments import cli
-from experiments import processes
 from experiments import quickstart_plan
-from experiments import run_directory
-from experiments import stages
-from experiments import summary
-from experiments import text_tables
-from pokedreamer_jax import config as config_lib
+from experiments.reports import summary
+from experiments.reports import text_tables
+from experiments.runs import cli
+from experiments.runs import processes
+from experiments.runs import run_directory
+from experiments.runs import stages
+from pokedreamer_jax.config import run as config_lib
 
 cli.define_run_flags("runs/quickstart")
 _ROM = cli.string("rom", None, "ROM file; default: the practice cartridge.")
@@ -39,7 +39,7 @@ FREE = (
 
 def main() -> int | None:
   """Plans the stages, runs those that are pending, prints the panel."""
-  from data_tools import roms
+  from data_tools.game import roms
 
   workdir = cli.workdir()
   rom = roms.resolve(_ROM.value)

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import pathlib
 from typing import Any
 
-from experiments import stages
-from pokedreamer_jax import config as config_lib
-from pokedreamer_jax import world_model_config
+from experiments.runs import stages
+from pokedreamer_jax.config import run as config_lib
+from pokedreamer_jax.config import world_model as world_model_config
 
 # Where nobody can demonstrate, random play is all there is.
 _UNDEMONSTRATED_MIX = "sticky_random=0.8,random=0.2"
@@ -24,8 +24,8 @@ def check(config: config_lib.Config, rom: Any) -> None:
       demonstrates what is to be cloned, or episodes are shorter than the
       windows that are cut from them.
   """
-  from data_tools import policies
-  from pokedreamer_jax import tokens
+  from data_tools.players import policies
+  from pokedreamer_jax.world_model import tokens
 
   mix = policies.parse_mix(config.collect.policy_mix)
   for item in mix:
@@ -78,7 +78,7 @@ def make_plan(
 
   Args:
     workdir: of the quickstart.
-    kind: of the ROM, as `data_tools.roms` names it.
+    kind: of the ROM, as `data_tools.game.roms` names it.
     rom_path: the ROM to name in every command; None for the cartridge.
     config_arguments: `--preset --seed --set` for every stage.
     config: the configuration that they describe.

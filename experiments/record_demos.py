@@ -29,9 +29,9 @@ import pathlib
 import time
 from typing import Any
 
-from experiments import cli
-from experiments import demo_store
-from experiments import run_directory
+from experiments.playing import demo_store
+from experiments.runs import cli
+from experiments.runs import run_directory
 
 _WORKDIR = cli.string("workdir", None, "Directory of the demonstrations.")
 _ROM = cli.string("rom", None, "ROM file; default: the practice cartridge.")
@@ -54,9 +54,9 @@ _POLL_S = 0.2  # how soon a request to stop is seen
 
 def main() -> None:
   """Recovers, plays or replays, and sums up."""
-  from data_tools import emulator as emulator_lib
-  from data_tools import roms
-  from experiments import terminal
+  from data_tools.game import emulator as emulator_lib
+  from data_tools.game import roms
+  from experiments.runs import terminal
 
   rom = roms.resolve(_ROM.value)
   save_state = emulator_lib.read_save_state(_SAVE_STATE.value, rom)
@@ -102,10 +102,10 @@ def _play(
   """A person plays one episode to a log; returns why it ended."""
   import numpy as np
 
-  from data_tools import emulator as emulator_lib
-  from data_tools import input_logs
-  from data_tools import rewards
-  from experiments import terminal
+  from data_tools.game import emulator as emulator_lib
+  from data_tools.game import input_logs
+  from data_tools.game import rewards
+  from experiments.runs import terminal
   from pokedreamer_jax import specs
 
   number = int(path.stem)
@@ -149,7 +149,7 @@ class _Keys:
     self._waiting: list[str] = []
 
   def next(self) -> str:
-    from experiments import terminal
+    from experiments.runs import terminal
 
     if self._every_s is not None:
       self._waiting = []

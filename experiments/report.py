@@ -6,44 +6,13 @@ Verdicts, dreams, play, curves, costs, commands and configuration; whatever is
 not there yet is left out. Nothing in the file needs the network.
 """
 
-import json
 import pathlib
 
-from experiments import cli
-from experiments import dream_tables
-from experiments import html_page
-from experiments import metrics
-from experiments import pictures
-from experiments import run_directory
-from experiments import summary
-from experiments import text_tables
+from experiments.reports import report
+from experiments.runs import cli
+from experiments.runs import run_directory
 
 _WORKDIR = cli.string("workdir", "runs/quickstart", "Directory of the run.")
-
-# Stage -> its curves, in the order of the page; a stage may record more.
-_CURVES = {
-  "world_model": (
-    "World model",
-    (
-      *("loss/image", "loss/tokens", "loss/kl", "loss/reward"),
-      *("val/exact_15", "val/pixels_15", "val/tiles_15"),
-    ),
-  ),
-  "clone": ("Clone", ("loss/clone", "clone/accuracy", "val/clone/accuracy")),
-  "policy": (
-    "Policy in dreams",
-    (
-      *("imagined/reward", "imagined/return"),
-      *("policy/entropy", "policy/kl_to_clone"),
-    ),
-  ),
-  "policy_scratch": (
-    "Policy from scratch",
-    ("imagined/reward", "imagined/return", "policy/entropy"),
-  ),
-}
-_DREAMS = "evaluation/world_model"
-_MOST_CURVES = 6  # of a stage that records none of the above
 
 
 def main() -> None:
@@ -52,180 +21,9 @@ def main() -> None:
   run_directory.read_config(workdir)  # complains if it is none
   path = workdir / "report.html"
   temporary = path.with_suffix(".tmp")
-  temporary.write_text(render(workdir), encoding="utf-8")
+  temporary.write_text(report.render(workdir), encoding="utf-8")
   temporary.replace(path)
   print(f"Report: {path} ({path.stat().st_size / 2**20:.1f} MiB)")
-
-
-def render(workdir: pathlib.Path) -> str:
-  """The whole page."""
-  shown = summary.collect(workdir)
-  sections = [
-    html_page.section(
-      "What the numbers say",
-      html_page.verdicts([(v.holds, v.text) for v in shown.verdicts]),
-      *(html_page.paragraph(f"Note: {note}") for note in shown.notes),
-    ),
-    _dreams(workdir),
-    _clip(workdir),
-    *(_table(table) for table in shown.tables),
-    _dream_details(workdir),
-    _curves(workdir),
-    _costs(workdir, shown.costs),
-    _commands(workdir),
-    _setting(workdir),
-  ]
-  return html_page.page(
-    "An agent trained in its own dreams",
-    _lead(workdir),
-    [section for section in sections if section],
-  )
-
-
-def _lead(workdir: pathlib.Path) -> str:
-  config = run_directory.read_config(workdir)
-  start = _last_start(workdir)
-  return (
-    f"Preset {config.get('preset')}, seed {config.get('seed')}, ROM "
-    f"{str(config.get('rom'))[:12]}, code {start.get('commit', 'unknown')}, "
-    f"{start.get('time', '')[:16].replace('T', ' ')}"
-  )
-
-
-def _dreams(workdir: pathlib.Path) -> str:
-  """The contact sheet, and what it shows; strips by mode open on a click."""
-  for folder in (_DREAMS, "world_model"):
-    path = workdir / folder / "dreams.png"
-    if path.exists():
-      caption = (
-        "Held-out episodes. Real: what the game showed. Reconstruction: the "
-        "model sees every frame. Dream: the model saw the frames before the "
-        "first column, then nothing but the buttons. Green borders mark frames "
-        "that are right in every pixel."
-      )
-      parts = [_picture(path, caption)]
-      by_mode = path.with_name("modes.png")
-      if by_mode.exists():
-        caption = "The same, chosen by what the game is doing in real frames."
-        parts.append(html_page.details("By mode", _picture(by_mode, caption)))
-      return html_page.section("Dreams", *parts)
-  return ""
-
-
-def _picture(path: pathlib.Path, caption: str) -> str:
-  uri = pictures.data_uri(path.read_bytes(), "image/png")
-  return html_page.image(uri, caption)
-
-
-def _dream_details(workdir: pathlib.Path) -> str:
-  """How places drift, and every table of the evaluation, on a click."""
-  result = run_directory.read_result(workdir / _DREAMS)
-  parts = []
-  drift = workdir / _DREAMS / "drift.png"
-  if drift.exists():
-    caption = (
-      "Distance in tiles between the recorded place and that of each line. "
-      "The emulator with other luck is what chance allows."
-    )
-    parts.append(_picture(drift, caption))
-  parts += [
-    html_page.details(table.title, *_table_parts(table))
-    for table in dream_tables.details(result)
-  ]
-  return html_page.section("Dreams in detail", *parts) if parts else ""
-
-
-def _clip(workdir: pathlib.Path) -> str:
-  kinds = {".mp4": "video/mp4", ".webp": "image/webp"}
-  for suffix, kind in kinds.items():
-    path = workdir / "videos" / f"demo{suffix}"
-    if path.exists():
-      uri = pictures.data_uri(path.read_bytes(), kind)
-      caption = (
-        "Left: the emulator. Right: imagined from the prior alone, under the "
-        "same buttons, after the first frames."
-      )
-      return html_page.section(
-        "Emulator and dream", html_page.clip(uri, caption)
-      )
-  return ""
-
-
-def _table(table: text_tables.Table) -> str:
-  return html_page.section(table.title, *_table_parts(table))
-
-
-def _table_parts(table: text_tables.Table) -> list[str]:
-  rows = [
-    html_page.TableRow(cells, kind)
-    for cells, kind in zip(table.rows, table.kinds, strict=True)
-  ]
-  note = html_page.paragraph(table.note, note=True) if table.note else ""
-  return [html_page.table(table.header, rows), note]
-
-
-def _curves(workdir: pathlib.Path) -> str:
-  parts = []
-  for folder, (title, wanted) in _CURVES.items():
-    rows = metrics.read(workdir / folder / "metrics.jsonl")
-    recorded = {name for row in rows for name in row} - {"step", "time_s"}
-    names = [name for name in wanted if name in recorded]
-    names = names or sorted(recorded)[:_MOST_CURVES]
-    if names:
-      charts = [
-        html_page.chart(name, {name: metrics.curve(rows, name)}, "updates")
-        for name in names
-      ]
-      parts += [html_page.heading(title), html_page.charts(charts)]
-  return html_page.section("Curves", *parts) if parts else ""
-
-
-def _costs(workdir: pathlib.Path, table: text_tables.Table) -> str:
-  del workdir
-  return _table(table) if table.rows else ""
-
-
-def _commands(workdir: pathlib.Path) -> str:
-  """What was typed, and what it ran."""
-  start = _last_start(workdir)
-  stages = summary.read_costs(workdir).get("commands", {})
-  lines = [f"# {name}\n{command}" for name, command in stages.items()]
-  if not lines:
-    return ""
-  again = html_page.paragraph("The same command on the same directory resumes.")
-  return html_page.section(
-    "Commands",
-    html_page.code(start.get("command", "")),
-    again,
-    html_page.details("The stages", html_page.code("\n".join(lines))),
-  )
-
-
-def _setting(workdir: pathlib.Path) -> str:
-  """Environment and configuration."""
-  config = run_directory.read_config(workdir)
-  start = _last_start(workdir)
-  trained = _last_start(workdir / "world_model")
-  environment = {
-    "python": start.get("python"),
-    "platform": start.get("platform"),
-    "devices": trained.get("devices") or start.get("devices"),
-    **start.get("versions", {}),
-  }
-  return html_page.section(
-    "Setting",
-    html_page.details("Environment", html_page.code(_pretty(environment))),
-    html_page.details("Configuration", html_page.code(_pretty(config))),
-  )
-
-
-def _last_start(workdir: pathlib.Path) -> dict:
-  starts = run_directory.read_json(workdir / "meta.json").get("starts", [])
-  return starts[-1] if starts else {}
-
-
-def _pretty(value: object) -> str:
-  return json.dumps(value, indent=2)
 
 
 if __name__ == "__main__":

@@ -12,13 +12,13 @@ import dataclasses
 import functools
 import json
 
-from experiments import cli
-from experiments import inputs
-from experiments import metrics as metrics_lib
-from experiments import progress
-from experiments import run_directory
-from pokedreamer_jax import behaviour_config
-from pokedreamer_jax import config as config_lib
+from experiments.runs import cli
+from experiments.runs import inputs
+from experiments.runs import metrics as metrics_lib
+from experiments.runs import progress
+from experiments.runs import run_directory
+from pokedreamer_jax.config import behaviour as behaviour_config
+from pokedreamer_jax.config import run as config_lib
 
 cli.define_run_flags()
 _DATA_DIR = cli.string("data_dir", None, "Directory of recorded experience.")
@@ -180,8 +180,8 @@ def _starts(config, generation, world_params, run):
   """Recorded states that dreams may start from, on the device."""
   import jax
 
-  from data_tools import loader
-  from experiments import latents as encoding
+  from data_tools.records import loader
+  from experiments.training import latents as encoding
   from pokedreamer_jax.behaviour import latents
 
   index = loader.EpisodeIndex(generation, "train")

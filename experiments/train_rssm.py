@@ -22,11 +22,11 @@ Several processes train together where each is told so (`distributed.py`), with
 import json
 import pathlib
 
-from experiments import cli
-from experiments import distributed
-from experiments import inputs
-from experiments import shared_run
-from pokedreamer_jax import config as config_lib
+from experiments.runs import cli
+from experiments.runs import distributed
+from experiments.runs import inputs
+from experiments.runs import shared_run
+from pokedreamer_jax.config import run as config_lib
 
 cli.define_run_flags()
 distributed.define_flags()
@@ -77,9 +77,9 @@ def _train(group: distributed.Group) -> None:
       return
     for line in generation.report():
       run.log(line)
-    from experiments import world_model_training
+    from experiments.training import world_model_loop
 
-    trainer = world_model_training.Trainer(
+    trainer = world_model_loop.Trainer(
       config, generation, run, _PROFILE_STEPS.value, group
     )
     values = trainer.train()

@@ -45,7 +45,9 @@ def _below(modules, *roots):
 
 
 def test_the_contract_and_the_configuration_wake_no_jax():
-  modules = _imported_by(["pokedreamer_jax.specs", "pokedreamer_jax.presets"])
+  modules = _imported_by(
+    ["pokedreamer_jax.specs", "pokedreamer_jax.config.presets"]
+  )
   assert not _below(modules, *_HEAVY, "pyboy", "grain")
 
 

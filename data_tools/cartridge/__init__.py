@@ -14,6 +14,7 @@ import numpy as np
 
 CHAPTER_ONE = pathlib.Path(__file__).parent / "chapter_one.gb"
 GREAT_VALE = CHAPTER_ONE.with_name("great_vale.gb")
+STATES = CHAPTER_ONE.with_name("states")  # start states, by world
 
 
 @dataclasses.dataclass(frozen=True)

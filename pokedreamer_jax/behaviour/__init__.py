@@ -1,1 +1,1 @@
-"""Losses and updates of the policy."""
+"""How a policy learns in dreams and acts."""

@@ -13,9 +13,9 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from pokedreamer_jax import behaviour_config
-from pokedreamer_jax import config
 from pokedreamer_jax import specs
+from pokedreamer_jax.config import behaviour as behaviour_config
+from pokedreamer_jax.config import run as config_lib
 from pokedreamer_jax.networks import actor_critic
 
 Metrics = dict[str, jax.Array]
@@ -81,7 +81,9 @@ def make_optimiser(
   )
 
 
-def init_state(cfg: config.Config, key: jax.Array, feat_dim: int) -> CloneState:
+def init_state(
+  cfg: config_lib.Config, key: jax.Array, feat_dim: int
+) -> CloneState:
   """A fresh clone for features `[..., feat_dim]`."""
   params = actor_critic.init_actor(cfg.actor_critic, key, feat_dim)
   return CloneState(
@@ -92,7 +94,7 @@ def init_state(cfg: config.Config, key: jax.Array, feat_dim: int) -> CloneState:
 
 
 def make_update(
-  cfg: config.Config,
+  cfg: config_lib.Config,
 ) -> Callable[..., tuple[CloneState, Metrics]]:
   """Makes `(state, feat [M, F], action [M], weight [M]) -> (state, metrics)`.
 
@@ -119,7 +121,7 @@ def make_update(
 
 
 def make_train(
-  cfg: config.Config, feat_fn: FeatFn
+  cfg: config_lib.Config, feat_fn: FeatFn
 ) -> Callable[..., tuple[CloneState, Metrics]]:
   """Makes `(state, key, rows, action [M], count) -> (state, metrics)`.
 
@@ -169,7 +171,7 @@ def drop_features(key: jax.Array, feat: jax.Array, share: float) -> jax.Array:
 
 
 def make_evaluate(
-  cfg: config.Config, feat_fn: FeatFn, batch_size: int = 1024
+  cfg: config_lib.Config, feat_fn: FeatFn, batch_size: int = 1024
 ) -> Callable[[Any, Any, jax.Array], dict[str, float]]:
   """Makes `(params, rows, action [M]) -> metrics` over all rows, in batches.
 

@@ -4,14 +4,14 @@ from typing import Any
 
 import jax
 
-from pokedreamer_jax import config
-from pokedreamer_jax import imagination
-from pokedreamer_jax import reward_heads
 from pokedreamer_jax.behaviour import latents
 from pokedreamer_jax.behaviour import ppo
+from pokedreamer_jax.config import run as config_lib
+from pokedreamer_jax.world_model import imagination
+from pokedreamer_jax.world_model import reward_heads
 
 
-def make_dream_fn(cfg: config.Config) -> ppo.DreamFn:
+def make_dream_fn(cfg: config_lib.Config) -> ppo.DreamFn:
   """Makes the `DreamFn` of a world model.
 
   Its `world` is the model's parameters and its `starts` are `Latents` `[M]`

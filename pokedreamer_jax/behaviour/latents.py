@@ -2,8 +2,9 @@
 
 Acting carries its state from the first row of an episode for hundreds of
 steps; a training window starts from nothing. So states for behaviour come from
-whole episodes encoded once (`experiments/latents.py`), not from windows. They
-are many, so one-hot leaves travel and stay as bits and `deter` as float16.
+whole episodes encoded once (`experiments/training/latents.py`), not from
+windows. They are many, so one-hot leaves travel and stay as bits and `deter` as
+float16.
 """
 
 from collections.abc import Sequence
@@ -17,8 +18,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from pokedreamer_jax import specs
-from pokedreamer_jax import world_model
-from pokedreamer_jax import world_model_config
+from pokedreamer_jax.config import world_model as world_model_config
+from pokedreamer_jax.world_model import model as world_model
 
 
 @struct.dataclass

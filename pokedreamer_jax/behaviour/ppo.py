@@ -18,13 +18,13 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from pokedreamer_jax import behaviour_config
-from pokedreamer_jax import config
-from pokedreamer_jax import returns as returns_lib
-from pokedreamer_jax import sampling
 from pokedreamer_jax import specs
-from pokedreamer_jax import two_hot
+from pokedreamer_jax.behaviour import returns as returns_lib
+from pokedreamer_jax.config import behaviour as behaviour_config
+from pokedreamer_jax.config import run as config_lib
 from pokedreamer_jax.networks import actor_critic
+from pokedreamer_jax.networks import sampling
+from pokedreamer_jax.networks import two_hot
 
 Metrics = dict[str, jax.Array]
 # (key, features [N, F]) -> actions [N] int32
@@ -74,7 +74,7 @@ class Rows:
 
 
 def init_state(
-  cfg: config.Config, key: jax.Array, feat_dim: int, actor: Any = None
+  cfg: config_lib.Config, key: jax.Array, feat_dim: int, actor: Any = None
 ) -> PolicyState:
   """A policy before its first update.
 
@@ -114,7 +114,7 @@ def make_optimisers(
 
 
 def make_update(
-  cfg: config.Config, dream_fn: DreamFn
+  cfg: config_lib.Config, dream_fn: DreamFn
 ) -> Callable[..., tuple[PolicyState, Metrics]]:
   """Makes `(state, key, world, starts, clone) -> (state, metrics)`.
 
@@ -161,7 +161,7 @@ def make_policy_fn(
 
 
 def make_rows(
-  cfg: config.Config,
+  cfg: config_lib.Config,
   state: PolicyState,
   rollout: Rollout,
   reward_weights: jax.Array,
@@ -218,7 +218,7 @@ def make_rows(
 
 
 def actor_loss(
-  cfg: config.Config, params: Any, rows: Rows, kl_scale: jax.Array | float
+  cfg: config_lib.Config, params: Any, rows: Rows, kl_scale: jax.Array | float
 ) -> tuple[jax.Array, Metrics]:
   """Clipped surrogate, entropy bonus and divergence from the clone.
 
@@ -256,7 +256,7 @@ def actor_loss(
 
 
 def critic_loss(
-  cfg: config.Config, params: Any, rows: Rows
+  cfg: config_lib.Config, params: Any, rows: Rows
 ) -> tuple[jax.Array, Metrics]:
   """Cross-entropy to the two-hot returns, weighted by `rows.weight`."""
   chex.assert_rank([rows.feat, rows.returns], [2, 1])
@@ -268,7 +268,7 @@ def critic_loss(
   return loss, {"loss/critic": loss}
 
 
-def _make_train_rows(cfg: config.Config):
+def _make_train_rows(cfg: config_lib.Config):
   """Makes `(state, key, rows, kl_scale) -> (state, metrics)`: all epochs."""
   actor_optimiser, critic_optimiser = make_optimisers(cfg.policy)
 
@@ -314,7 +314,7 @@ def _make_train_rows(cfg: config.Config):
   return train_rows
 
 
-def _shuffle(cfg: config.Config, key: jax.Array, rows: Rows) -> jax.Array:
+def _shuffle(cfg: config_lib.Config, key: jax.Array, rows: Rows) -> jax.Array:
   """Row indices `[epochs * minibatches, M / minibatches]`."""
   count = len(rows.action)
   keys = jax.random.split(key, cfg.policy.epochs)

@@ -13,10 +13,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from pokedreamer_jax import imagination
-from pokedreamer_jax import tokens
-from pokedreamer_jax import world_model
-from pokedreamer_jax import world_model_config
+from pokedreamer_jax.config import world_model as world_model_config
+from pokedreamer_jax.world_model import imagination
+from pokedreamer_jax.world_model import model as world_model
+from pokedreamer_jax.world_model import tokens
 
 _BATCH = 50  # windows on the device at a time
 

@@ -12,11 +12,11 @@ import dataclasses
 import jax
 import numpy as np
 
-from pokedreamer_jax import alignment
 from pokedreamer_jax import specs
-from pokedreamer_jax import world_model
-from pokedreamer_jax import world_model_config
+from pokedreamer_jax.config import world_model as world_model_config
 from pokedreamer_jax.evaluation import device
+from pokedreamer_jax.world_model import alignment
+from pokedreamer_jax.world_model import model as world_model
 
 STEPS = (1, 5, 15, 50)  # open-loop steps that tables show
 

@@ -11,13 +11,13 @@ from typing import Any
 import jax
 import numpy as np
 
-from pokedreamer_jax import alignment
-from pokedreamer_jax import world_model
-from pokedreamer_jax import world_model_config
+from pokedreamer_jax.config import world_model as world_model_config
 from pokedreamer_jax.evaluation import dreams
 from pokedreamer_jax.evaluation import references
 from pokedreamer_jax.evaluation import scores
 from pokedreamer_jax.evaluation import tables
+from pokedreamer_jax.world_model import alignment
+from pokedreamer_jax.world_model import model as world_model
 
 _METRICS = ("pixels", "exact", "tiles")
 

@@ -15,9 +15,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from pokedreamer_jax import config as config_lib
-from pokedreamer_jax import world_model
-from pokedreamer_jax import world_model_config
+from pokedreamer_jax.config import run as config_lib
+from pokedreamer_jax.config import world_model as world_model_config
 from pokedreamer_jax.evaluation import device
 from pokedreamer_jax.evaluation import dreams
 from pokedreamer_jax.evaluation import modes
@@ -26,6 +25,7 @@ from pokedreamer_jax.evaluation import references
 from pokedreamer_jax.evaluation import rows as rows_lib
 from pokedreamer_jax.evaluation import scores as scores_lib
 from pokedreamer_jax.evaluation import tables
+from pokedreamer_jax.world_model import model as world_model
 
 _QUICK_WINDOWS = 50  # in quick detail, whose rows are imagined one step ahead
 # Lines that are told apart by mode, by map and by what training showed.

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from pokedreamer_jax import world_model_config
+from pokedreamer_jax.config import world_model as world_model_config
 from pokedreamer_jax.evaluation import device
 from pokedreamer_jax.evaluation import dreams
 from pokedreamer_jax.evaluation import modes

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from pokedreamer_jax import statistics
+from pokedreamer_jax.world_model import statistics
 
 Scores = Mapping[str, Mapping[str, np.ndarray]]
 

@@ -24,12 +24,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from pokedreamer_jax import behaviour_config
 from pokedreamer_jax import specs
-from pokedreamer_jax import world_model
-from pokedreamer_jax import world_model_config
-from pokedreamer_jax import world_model_v2
+from pokedreamer_jax.config import behaviour as behaviour_config
+from pokedreamer_jax.config import world_model as world_model_config
 from pokedreamer_jax.networks import v2
+from pokedreamer_jax.world_model import model as world_model
+from pokedreamer_jax.world_model import model_v2 as world_model_v2
 
 Arrays = Mapping[str, np.ndarray]  # by `part.name`
 

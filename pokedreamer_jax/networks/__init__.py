@@ -1,1 +1,1 @@
-"""Small Linen modules, one step deep."""
+"""Small Linen modules, one step deep, and what they sample with."""

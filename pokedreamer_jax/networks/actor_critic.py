@@ -19,10 +19,10 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from pokedreamer_jax import behaviour_config
 from pokedreamer_jax import specs
-from pokedreamer_jax import two_hot
+from pokedreamer_jax.config import behaviour as behaviour_config
 from pokedreamer_jax.networks import blocks
+from pokedreamer_jax.networks import two_hot
 from pokedreamer_jax.networks import v2
 
 Params = Any  # nested dictionary of arrays

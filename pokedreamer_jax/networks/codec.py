@@ -4,7 +4,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from pokedreamer_jax import frames
+from pokedreamer_jax.frames import packing
 from pokedreamer_jax.networks import blocks
 
 
@@ -31,15 +31,15 @@ class TileEncoder(nn.Module):
     lead = ids.shape[:-1]
     # A dense layer on four concatenated tile embeddings is a sum of four table
     # rows; the table holds that product directly, one part per corner.
-    rows = frames.TILES_PER_BLOCK * (self.vocab + 1)
+    rows = packing.TILES_PER_BLOCK * (self.vocab + 1)
     table = self.param(
       "table", nn.initializers.normal(0.5), (rows, self.block_units)
     )
-    corner = jnp.arange(frames.TILES_PER_BLOCK) * (self.vocab + 1)
-    blocks_of_ids = ids.reshape(*lead, frames.NUM_BLOCKS, -1)
+    corner = jnp.arange(packing.TILES_PER_BLOCK) * (self.vocab + 1)
+    blocks_of_ids = ids.reshape(*lead, packing.NUM_BLOCKS, -1)
     places = blocks_of_ids + jnp.broadcast_to(corner, blocks_of_ids.shape)
     block = nn.silu(jnp.sum(table[places], axis=-2))
-    flat = block.reshape(*lead, frames.NUM_BLOCKS * self.block_units)
+    flat = block.reshape(*lead, packing.NUM_BLOCKS * self.block_units)
     return nn.RMSNorm()(nn.Dense(self.outputs, use_bias=False)(flat))
 
 
@@ -75,8 +75,8 @@ def tile_features(
   needs no transpose.
   """
   lead = feat.shape[:-1]
-  x = nn.Dense(frames.NUM_BLOCKS * block_units, use_bias=False)(feat)
-  x = x.reshape(*lead, frames.NUM_BLOCKS, block_units)
+  x = nn.Dense(packing.NUM_BLOCKS * block_units, use_bias=False)(feat)
+  x = x.reshape(*lead, packing.NUM_BLOCKS, block_units)
   x = nn.silu(nn.RMSNorm()(x))
-  x = nn.silu(nn.Dense(frames.TILES_PER_BLOCK * tile_units)(x))
-  return x.reshape(*lead, frames.NUM_TILES, tile_units)
+  x = nn.silu(nn.Dense(packing.TILES_PER_BLOCK * tile_units)(x))
+  return x.reshape(*lead, packing.NUM_TILES, tile_units)

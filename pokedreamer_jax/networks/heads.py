@@ -9,7 +9,7 @@ from pokedreamer_jax.networks import blocks
 class RewardPredictor(nn.Module):
   """Raw outputs for every reward term, `[..., events + amounts * bins]`.
 
-  What they mean is in `pokedreamer_jax.reward_heads`.
+  What they mean is in `pokedreamer_jax.world_model.reward_heads`.
 
   Attributes:
     hidden: units of the hidden layer.
@@ -41,7 +41,7 @@ class ContinuePredictor(nn.Module):
 class RamPredictor(nn.Module):
   """Raw outputs of every RAM head, concatenated.
 
-  What they mean is in `pokedreamer_jax.ram_heads`.
+  What they mean is in `pokedreamer_jax.world_model.ram_heads`.
 
   Attributes:
     hidden: units of the hidden layer.

@@ -9,8 +9,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from pokedreamer_jax import frames
 from pokedreamer_jax import specs
+from pokedreamer_jax.frames import packing
 from pokedreamer_jax.networks import blocks
 from pokedreamer_jax.networks import codec
 
@@ -43,9 +43,9 @@ class PixelEncoder(nn.Module):
     bias = self.param("bias", nn.initializers.zeros_init(), (self.tile_units,))
     tile = _project_shades(words, kernel)
     tile = nn.silu(tile + jnp.broadcast_to(bias, tile.shape))
-    block = tile.reshape(*lead, frames.NUM_BLOCKS, -1)
+    block = tile.reshape(*lead, packing.NUM_BLOCKS, -1)
     block = nn.silu(nn.Dense(self.block_units)(block))
-    flat = block.reshape(*lead, frames.NUM_BLOCKS * self.block_units)
+    flat = block.reshape(*lead, packing.NUM_BLOCKS * self.block_units)
     return nn.RMSNorm()(nn.Dense(self.outputs, use_bias=False)(flat))
 
 
@@ -77,7 +77,7 @@ class PixelDecoder(nn.Module):
 @jax.checkpoint
 def _project_shades(words: jax.Array, kernel: jax.Array) -> jax.Array:
   """One-hot shades of tiles `[..., 4]` times a kernel `[256, U]`."""
-  shades = frames.tile_shades(words)[..., None, :]
+  shades = packing.tile_shades(words)[..., None, :]
   shape = (*shades.shape[:-2], specs.NUM_SHADES, _TILE_PIXELS)
   each = jax.lax.broadcasted_iota(shades.dtype, shape, len(shape) - 2)
   hot = (shades == each).astype(kernel.dtype)

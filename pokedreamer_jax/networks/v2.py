@@ -16,8 +16,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from pokedreamer_jax import sampling
 from pokedreamer_jax import specs
+from pokedreamer_jax.networks import sampling
 from pokedreamer_jax.networks import v2_layers as layers
 
 ResidualBlock = layers.ResidualBlock

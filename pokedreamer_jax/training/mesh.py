@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from pokedreamer_jax import config as config_lib
+from pokedreamer_jax.config import run as config_lib
 from pokedreamer_jax.training import world_model as training
 
 # Elements from which an array is cut along `fsdp`; cutting smaller ones costs

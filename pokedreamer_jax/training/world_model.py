@@ -9,11 +9,11 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from pokedreamer_jax import config as config_lib
-from pokedreamer_jax import losses
-from pokedreamer_jax import losses_v2
-from pokedreamer_jax import world_model
-from pokedreamer_jax import world_model_v2
+from pokedreamer_jax.config import run as config_lib
+from pokedreamer_jax.world_model import losses
+from pokedreamer_jax.world_model import losses_v2
+from pokedreamer_jax.world_model import model as world_model
+from pokedreamer_jax.world_model import model_v2 as world_model_v2
 
 # Parameters that no gradient moves: data, and running averages.
 FROZEN = ("tiles", world_model_v2.BATCH_STATS)

@@ -4,13 +4,13 @@ import pathlib
 
 import numpy as np
 
-from data_tools import generations
-from data_tools import records
+from data_tools.records import generations
+from data_tools.records import shards as shards_lib
 from pokedreamer_jax import specs
 
 
 def header(episode, behaviour="random", collection="made-up"):
-  return records.EpisodeHeader(
+  return shards_lib.EpisodeHeader(
     collection=collection,
     episode=episode,
     seed=1000 + episode,
@@ -43,15 +43,17 @@ def steps(length, episode=0):
 
 
 def chunks(rows):
-  for start in range(0, len(rows["frame"]), records.CHUNK_STEPS):
-    yield {k: v[start : start + records.CHUNK_STEPS] for k, v in rows.items()}
+  for start in range(0, len(rows["frame"]), shards_lib.CHUNK_STEPS):
+    yield {
+      k: v[start : start + shards_lib.CHUNK_STEPS] for k, v in rows.items()
+    }
 
 
 def write(directory, prefix, episodes, per_shard=2, collection="made-up"):
   """Writes (number, length, behaviour) episodes into shards."""
   shards = pathlib.Path(directory) / generations.SHARDS_DIR
   shards.mkdir(parents=True, exist_ok=True)
-  with records.ShardWriter(shards, prefix) as writer:
+  with shards_lib.ShardWriter(shards, prefix) as writer:
     for i, (number, length, behaviour) in enumerate(episodes):
       writer.begin(header(number, behaviour, collection))
       for chunk in chunks(steps(length, number)):

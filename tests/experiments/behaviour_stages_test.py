@@ -7,22 +7,22 @@ import jax
 import numpy as np
 import pytest
 
-from data_tools import generations
-from data_tools import loader
-from data_tools import records
-from data_tools import roms
+from data_tools.game import roms
+from data_tools.records import generations
+from data_tools.records import loader
+from data_tools.records import shards as shards_lib
 from experiments import clone_behaviour
-from experiments import inputs
-from experiments import latents as encoding
-from experiments import run_directory
 from experiments import train_policy
-from pokedreamer_jax import behaviour_config
+from experiments.runs import inputs
+from experiments.runs import run_directory
+from experiments.training import latents as encoding
 from pokedreamer_jax import checkpoints
-from pokedreamer_jax import config as config_lib
 from pokedreamer_jax import specs
-from pokedreamer_jax import world_model
 from pokedreamer_jax.behaviour import latents
+from pokedreamer_jax.config import behaviour as behaviour_config
+from pokedreamer_jax.config import run as config_lib
 from pokedreamer_jax.networks import actor_critic
+from pokedreamer_jax.world_model import model as world_model
 from tests.data_tools import fakes as data_fakes
 from tests.pokedreamer_jax import fakes
 
@@ -40,7 +40,7 @@ def made_up(tmp_path_factory):
   )
   shards = directory / "data" / generations.SHARDS_DIR
   shards.mkdir(parents=True)
-  with records.ShardWriter(shards, "made-up") as writer:
+  with shards_lib.ShardWriter(shards, "made-up") as writer:
     for number, length in enumerate(LENGTHS):
       name = "random" if number == 3 else "demonstrator:eps=0.1"
       writer.begin(data_fakes.header(number, name))
@@ -236,7 +236,7 @@ def test_what_people_played_is_cloned_too(made_up, tmp_path, sources):
   shards = tmp_path / "data" / generations.SHARDS_DIR
   shards.mkdir(parents=True)
   players = ["human"] * 4 + ["demonstrator:eps=0.1"] * 3 + ["random"]
-  with records.ShardWriter(shards, "made-up") as writer:
+  with shards_lib.ShardWriter(shards, "made-up") as writer:
     for number, name in enumerate(players):
       rows = _episode(30, 10 + number)
       chosen = rows["behaviour"] == specs.BEHAVIOURS.index("demonstrator")

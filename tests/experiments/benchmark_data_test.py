@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from data_tools import cartridge
-from data_tools import generations
-from data_tools import roms
+from data_tools.game import roms
+from data_tools.records import generations
 from experiments import benchmark_data
-from experiments import data_jobs
-from experiments import loader_rivals
+from experiments.speed import data_jobs
+from experiments.speed import loader_rivals
 from tests import conftest
 
 

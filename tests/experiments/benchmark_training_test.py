@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from experiments import benchmark_training
-from experiments import training_speed
+from experiments.speed import training_speed
 from pokedreamer_jax import specs
 
 

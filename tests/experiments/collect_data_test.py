@@ -6,10 +6,10 @@ import sys
 import time
 
 from data_tools import cartridge
-from data_tools import generations
-from data_tools import roms
-from data_tools import start_mix
-from data_tools import start_states
+from data_tools.game import roms
+from data_tools.game import start_states
+from data_tools.records import generations
+from data_tools.records import start_mix
 from tests import conftest
 
 _SMALL = (

@@ -9,8 +9,8 @@ import tempfile
 from absl.testing import absltest
 
 from experiments import compare
-from experiments import run_directory
-from experiments import text_tables
+from experiments.reports import text_tables
+from experiments.runs import run_directory
 
 
 def _evaluation(folder: pathlib.Path, exact: float, **changes) -> str:

@@ -10,9 +10,9 @@ from unittest import mock
 from absl.testing import absltest
 from absl.testing import parameterized
 
-from data_tools import roms
+from data_tools.game import roms
 from experiments import doctor
-from experiments import processes
+from experiments.runs import processes
 
 
 class DoctorTest(parameterized.TestCase):
@@ -68,7 +68,7 @@ class DoctorTest(parameterized.TestCase):
     self.assertIn("frames only", finding.text)
 
   def test_a_missing_codec_is_no_reason_to_stop(self):
-    with mock.patch("experiments.video.CODEC", "none"):
+    with mock.patch("experiments.reports.video.CODEC", "none"):
       finding = doctor.check_video()
     self.assertEqual(finding.status, doctor.NOTE)
     self.assertIn("WebP", finding.text)

@@ -10,8 +10,8 @@ import tempfile
 
 from absl.testing import absltest
 
-from data_tools import roms
-from experiments import video
+from data_tools.game import roms
+from experiments.reports import video
 
 _STAGES = ("data", "world_model", "clone", "policy", "policy_scratch")
 

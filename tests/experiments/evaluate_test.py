@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-from experiments import inputs
-from pokedreamer_jax import presets
+from experiments.runs import inputs
+from pokedreamer_jax.config import presets
 
 
 def _run(module, *arguments):

@@ -10,11 +10,11 @@ import time
 import chex
 import pytest
 
-from data_tools import loader
-from experiments import adoptions
+from data_tools.records import loader
 from experiments import evaluate
-from experiments import inputs
-from experiments import metrics
+from experiments.runs import adoptions
+from experiments.runs import inputs
+from experiments.runs import metrics
 from pokedreamer_jax import checkpoints
 from tests.data_tools import fakes as data_fakes
 
@@ -24,7 +24,7 @@ _EVERY = 6
 # killed by SIGKILL at a named place.
 _PROGRAM = """
 import json, os, signal, sys
-from data_tools import generations
+from data_tools.records import generations
 from experiments import adoptions, cli, train_rssm
 from pokedreamer_jax import checkpoints
 from tests.data_tools import fakes

@@ -5,9 +5,9 @@ import sys
 import numpy as np
 import pytest
 
-from data_tools import generations
+from data_tools.records import generations
 from tests import conftest
-from tests.data_tools import npz_files_test
+from tests.data_tools.foreign import npz_files_test
 
 
 def _run(module, *arguments):

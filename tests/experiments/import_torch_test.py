@@ -14,12 +14,12 @@ import numpy as np
 import pytest
 
 from experiments import import_torch
-from experiments import inputs
-from experiments import run_directory
+from experiments.runs import inputs
+from experiments.runs import run_directory
 from pokedreamer_jax.interop import published
 from tests import conftest
 from tests.data_tools import fakes as data_fakes
-from tests.data_tools import torch_fakes
+from tests.data_tools.foreign import torch_fakes
 from tests.pokedreamer_jax import published_reference as reference
 
 _SIZES = (

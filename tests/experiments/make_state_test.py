@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from data_tools import cartridge
-from data_tools import emulator as emulator_lib
-from data_tools import game_state
-from data_tools import generations
-from data_tools import input_logs
-from data_tools import roms
-from data_tools import save_states
+from data_tools.game import emulator as emulator_lib
+from data_tools.game import game_state
+from data_tools.game import input_logs
+from data_tools.game import roms
+from data_tools.game import save_states
+from data_tools.records import generations
 from pokedreamer_jax import specs
 from tests import conftest
 

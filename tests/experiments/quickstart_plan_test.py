@@ -5,10 +5,10 @@ import pathlib
 from absl.testing import absltest
 from absl.testing import parameterized
 
-from data_tools import roms
+from data_tools.game import roms
 from experiments import quickstart_plan
-from experiments import stages
-from pokedreamer_jax import presets
+from experiments.runs import stages
+from pokedreamer_jax.config import presets
 
 
 class PlanTest(parameterized.TestCase):
@@ -72,7 +72,7 @@ class PlanTest(parameterized.TestCase):
     for stage in self.plan("practice")[0].values():
       self.assertStartsWith(stage.command, "python -m experiments.")
       module = stage.module.rpartition(".")[2]
-      root = pathlib.Path(stages.__file__).parent
+      root = pathlib.Path(stages.__file__).parents[1]
       self.assertTrue((root / f"{module}.py").exists(), stage.module)
 
 

@@ -18,8 +18,8 @@ import pathlib
 import sys
 import time
 
-from experiments import cli
-from experiments import run_directory
+from experiments.runs import cli
+from experiments.runs import run_directory
 
 cli.define_run_flags()
 _NAME = cli.string("name", "", "Stage.")
@@ -59,10 +59,10 @@ import json
 import pathlib
 import sys
 
-from experiments import cli
+from experiments.runs import cli
 from experiments import quickstart
-from experiments import run_directory
-from experiments import stages
+from experiments.runs import run_directory
+from experiments.runs import stages
 
 cli.string("plan", "", "JSON.")
 cli.define_run_flags()

@@ -16,12 +16,12 @@ import numpy as np
 import pytest
 
 from data_tools import cartridge
-from data_tools import demonstrations
-from data_tools import emulator as emulator_lib
-from data_tools import generations
-from data_tools import policies
-from data_tools import ram_addresses as ram
-from data_tools import roms
+from data_tools.collecting import demonstrations
+from data_tools.game import emulator as emulator_lib
+from data_tools.game import ram_addresses as ram
+from data_tools.game import roms
+from data_tools.players import policies
+from data_tools.records import generations
 from pokedreamer_jax import specs
 from tests import conftest
 

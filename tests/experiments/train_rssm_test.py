@@ -14,12 +14,12 @@ import numpy as np
 from PIL import Image
 import pytest
 
-from data_tools import generations
-from data_tools import records
-from experiments import inputs
-from experiments import metrics
-from experiments import run_directory
-from experiments import validation
+from data_tools.records import generations
+from data_tools.records import shards as shards_lib
+from experiments.runs import inputs
+from experiments.runs import metrics
+from experiments.runs import run_directory
+from experiments.training import validation
 from pokedreamer_jax import checkpoints
 from tests.data_tools import fakes as data_fakes
 
@@ -209,7 +209,7 @@ def test_a_nan_in_the_data_is_named_by_its_loss(data, tmp_path):
   whole = data_fakes.steps(90, 7)
   whole["reward_terms"][40:50] = np.nan
   shards = folder / generations.SHARDS_DIR
-  with records.ShardWriter(shards, "nan") as writer:
+  with shards_lib.ShardWriter(shards, "nan") as writer:
     for number in (7, 8):  # the first of a behaviour is held out
       writer.begin(data_fakes.header(number, "human", "made-up"))
       steps = whole if number == 8 else data_fakes.steps(90, 7)

@@ -7,15 +7,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from pokedreamer_jax import config as config_lib
-from pokedreamer_jax import presets
-from pokedreamer_jax import sampling
 from pokedreamer_jax import specs
-from pokedreamer_jax import tiles
-from pokedreamer_jax import tokens
-from pokedreamer_jax import world_model
-from pokedreamer_jax import world_model_config
+from pokedreamer_jax.config import presets
+from pokedreamer_jax.config import run as config_lib
+from pokedreamer_jax.config import world_model as world_model_config
+from pokedreamer_jax.frames import tiles
+from pokedreamer_jax.networks import sampling
 from pokedreamer_jax.training import world_model as training
+from pokedreamer_jax.world_model import model as world_model
+from pokedreamer_jax.world_model import tokens
 
 # Compiling is most of what these tests take; this halves it.
 jit = functools.partial(

@@ -2,8 +2,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from pokedreamer_jax import behaviour_config
 from pokedreamer_jax import specs
+from pokedreamer_jax.config import behaviour as behaviour_config
 
 _WINS = specs.REWARD_TERMS.index("wild_wins")
 _XP = specs.REWARD_TERMS.index("xp")

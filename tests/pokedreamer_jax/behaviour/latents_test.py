@@ -5,10 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from pokedreamer_jax import specs
-from pokedreamer_jax import tokens
-from pokedreamer_jax import world_model
-from pokedreamer_jax import world_model_config
 from pokedreamer_jax.behaviour import latents
+from pokedreamer_jax.config import world_model as world_model_config
+from pokedreamer_jax.world_model import model as world_model
+from pokedreamer_jax.world_model import tokens
 
 # 12 and 15 bits: neither fills its last byte.
 CFG = world_model_config.WorldModelConfig(

@@ -10,10 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from pokedreamer_jax import behaviour_config
-from pokedreamer_jax import presets
 from pokedreamer_jax import specs
 from pokedreamer_jax.behaviour import ppo
+from pokedreamer_jax.config import behaviour as behaviour_config
+from pokedreamer_jax.config import presets
 from pokedreamer_jax.networks import actor_critic
 
 CELLS = 6

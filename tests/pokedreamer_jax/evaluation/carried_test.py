@@ -7,10 +7,10 @@ import jax
 import numpy as np
 import pytest
 
-from pokedreamer_jax import sampling
 from pokedreamer_jax.evaluation import carried
 from pokedreamer_jax.evaluation import device
 from pokedreamer_jax.evaluation import dreams
+from pokedreamer_jax.networks import sampling
 from tests.pokedreamer_jax import fakes
 
 _CFG = fakes.config().world_model

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from pokedreamer_jax import specs
-from pokedreamer_jax import world_model_config
+from pokedreamer_jax.config import world_model as world_model_config
 from pokedreamer_jax.evaluation import device
 from pokedreamer_jax.evaluation import dreams
 from pokedreamer_jax.evaluation import scores

@@ -8,12 +8,12 @@ import jax
 import numpy as np
 
 from pokedreamer_jax import specs
-from pokedreamer_jax import tokens
 from pokedreamer_jax.evaluation import device
 from pokedreamer_jax.evaluation import dreams
 from pokedreamer_jax.evaluation import place_reader
 from pokedreamer_jax.evaluation import report as report_lib
 from pokedreamer_jax.evaluation import scores
+from pokedreamer_jax.world_model import tokens
 from tests.pokedreamer_jax import fakes
 
 _CONFIG = fakes.config()

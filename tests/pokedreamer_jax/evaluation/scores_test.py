@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from data_tools import frame_codec
+from data_tools.game import frame_codec
 from pokedreamer_jax.evaluation import scores
 from tests.pokedreamer_jax import fakes
 

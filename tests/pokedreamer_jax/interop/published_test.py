@@ -8,11 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from pokedreamer_jax import world_model
-from pokedreamer_jax import world_model_v2
 from pokedreamer_jax.interop import published
 from pokedreamer_jax.networks import actor_critic
 from pokedreamer_jax.networks import v2
+from pokedreamer_jax.world_model import model as world_model
+from pokedreamer_jax.world_model import model_v2 as world_model_v2
 from tests.pokedreamer_jax import fakes
 from tests.pokedreamer_jax import published_reference as reference
 

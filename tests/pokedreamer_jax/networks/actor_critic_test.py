@@ -6,9 +6,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from pokedreamer_jax import behaviour_config
-from pokedreamer_jax import two_hot
+from pokedreamer_jax.config import behaviour as behaviour_config
 from pokedreamer_jax.networks import actor_critic
+from pokedreamer_jax.networks import two_hot
 
 CFG = behaviour_config.ActorCriticConfig(units=16, goal_dim=4, bins=21)
 

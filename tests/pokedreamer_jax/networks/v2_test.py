@@ -7,10 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from pokedreamer_jax import presets
-from pokedreamer_jax import world_model
+from pokedreamer_jax.config import presets
 from pokedreamer_jax.networks import v2
 from pokedreamer_jax.networks import v2_layers
+from pokedreamer_jax.world_model import model as world_model
 from tests.pokedreamer_jax import published_reference as reference
 
 _KEY = jax.random.key(0)

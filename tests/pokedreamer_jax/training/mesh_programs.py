@@ -15,13 +15,13 @@ import chex
 import jax
 import numpy as np
 
-from data_tools import generations
-from data_tools import loader
+from data_tools.records import generations
+from data_tools.records import loader
 from pokedreamer_jax import checkpoints
-from pokedreamer_jax import presets
-from pokedreamer_jax import world_model
+from pokedreamer_jax.config import presets
 from pokedreamer_jax.training import mesh as meshes
 from pokedreamer_jax.training import world_model as training
+from pokedreamer_jax.world_model import model as world_model
 from tests.pokedreamer_jax import fakes
 
 UPDATES = 4

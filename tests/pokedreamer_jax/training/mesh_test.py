@@ -13,11 +13,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from pokedreamer_jax import config
-from pokedreamer_jax import presets
-from pokedreamer_jax import world_model
+from pokedreamer_jax.config import presets
+from pokedreamer_jax.config import run as config_lib
 from pokedreamer_jax.training import mesh as meshes
 from pokedreamer_jax.training import world_model as training
+from pokedreamer_jax.world_model import model as world_model
 from tests.data_tools import fakes as data_fakes
 from tests.pokedreamer_jax import fakes
 
@@ -157,7 +157,7 @@ def test_the_update_of_a_mesh_lowers_for_an_accelerator():
 
 
 def _mesh(text, count, batch_size=24):
-  cfg = config.TrainConfig(mesh=text, batch_size=batch_size)
+  cfg = config_lib.TrainConfig(mesh=text, batch_size=batch_size)
   return meshes.make(cfg, jax.devices()[:1] * count)
 
 
@@ -177,7 +177,7 @@ def test_a_mesh_that_cannot_be_says_why(text, count, batch_size, message):
 
 
 def test_what_is_cut_by_hand():
-  devices = jax.sharding.AbstractMesh((2, 4), config.MESH_AXES)
+  devices = jax.sharding.AbstractMesh((2, 4), config_lib.MESH_AXES)
   state = {
     "matrix": jnp.zeros((64, 8)),
     "wide": jnp.zeros((8, 128)),
@@ -196,13 +196,13 @@ def test_what_is_cut_by_hand():
     "small": spec(None, None),
     "scalar": spec(),
   }
-  alone = jax.sharding.AbstractMesh((8, 1), config.MESH_AXES)
+  alone = jax.sharding.AbstractMesh((8, 1), config_lib.MESH_AXES)
   shardings = meshes.state_shardings(alone, state, min_size=1)
   assert all(s.is_fully_replicated for s in shardings.values())
 
 
 def test_one_device_is_the_default_however_many_there_are():
-  (device,) = _mesh(config.TrainConfig().mesh, 8, batch_size=5).devices.flat
+  (device,) = _mesh(config_lib.TrainConfig().mesh, 8, batch_size=5).devices.flat
   assert device == jax.devices()[0]
 
 

@@ -10,12 +10,12 @@ import numpy as np
 import optax
 import pytest
 
-from pokedreamer_jax import codecs
-from pokedreamer_jax import config
-from pokedreamer_jax import presets
-from pokedreamer_jax import world_model
-from pokedreamer_jax import world_model_config
+from pokedreamer_jax.config import presets
+from pokedreamer_jax.config import run as config_lib
+from pokedreamer_jax.config import world_model as world_model_config
+from pokedreamer_jax.networks import codecs
 from pokedreamer_jax.training import world_model as training
+from pokedreamer_jax.world_model import model as world_model
 from tests.pokedreamer_jax import fakes
 
 _CONFIG = fakes.config(
@@ -73,7 +73,7 @@ def _train(state, steps):
 )
 def test_the_learning_rate_by_hand(step, rate):
   # 100 steps: up until 10, level until 60, then 0.1 / 40 down a step.
-  cfg = config.TrainConfig(
+  cfg = config_lib.TrainConfig(
     steps=100, learning_rate=0.1, warmup_steps=10, decay_share=0.4
   )
   np.testing.assert_allclose(training.learning_rate(cfg)(step), rate, atol=1e-7)
@@ -81,7 +81,7 @@ def test_the_learning_rate_by_hand(step, rate):
 
 @pytest.mark.parametrize("steps", [1, 2, 20, 150])
 def test_a_short_run_rises_once_and_falls_once(steps):
-  cfg = config.TrainConfig(steps=steps, warmup_steps=100)
+  cfg = config_lib.TrainConfig(steps=steps, warmup_steps=100)
   schedule = training.learning_rate(cfg)
   rates = np.array([schedule(step) for step in range(steps + 1)])
   top = rates.argmax()
@@ -99,7 +99,7 @@ _WEIGHTS = {
 
 def _train_config(**fields):
   # No warm-up and a constant rate; at agc = 1e9 nothing is clipped by it.
-  return config.TrainConfig(
+  return config_lib.TrainConfig(
     steps=100,
     learning_rate=0.1,
     warmup_steps=0,
@@ -150,9 +150,11 @@ def test_the_whole_gradient_is_clipped_by_hand():
 
 
 def test_what_is_off_leaves_no_trace_in_a_checkpoint():
-  plain = training.optimiser(config.TrainConfig()).init(_WEIGHTS)
+  plain = training.optimiser(config_lib.TrainConfig()).init(_WEIGHTS)
   both = training.optimiser(
-    config.TrainConfig(clip_norm=1.0, weight_decay=0.1, decay_names="kernel")
+    config_lib.TrainConfig(
+      clip_norm=1.0, weight_decay=0.1, decay_names="kernel"
+    )
   ).init(_WEIGHTS)
   assert jax.tree.structure(plain) != jax.tree.structure(both)
   old = optax.chain(
@@ -172,7 +174,7 @@ def test_the_models_decay_kernels_and_tables_alone(preset):
   weights = {k: v for k, v in params.items() if k not in training.FROZEN}
   mask = training.decayed(cfg.train, weights)
   for path, is_decayed in jax.tree_util.tree_leaves_with_path(mask):
-    assert path[-1].key in config.PARAMETER_NAMES, path
+    assert path[-1].key in config_lib.PARAMETER_NAMES, path
     assert is_decayed == (path[-1].key in ("kernel", "table")), path
 
 

@@ -6,10 +6,10 @@ import numpy as np
 import optax
 import pytest
 
-from pokedreamer_jax import presets
-from pokedreamer_jax import world_model
-from pokedreamer_jax import world_model_v2
+from pokedreamer_jax.config import presets
 from pokedreamer_jax.training import world_model as training
+from pokedreamer_jax.world_model import model as world_model
+from pokedreamer_jax.world_model import model_v2 as world_model_v2
 from tests.pokedreamer_jax import fakes
 
 _CONFIG = fakes.config_v2()

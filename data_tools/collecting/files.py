@@ -1,0 +1,187 @@
+"""The folder that collectors write to: shares, names, and what is missing.
+
+Several collectors, on one machine or on many, may fill one folder. Each takes
+the episodes `number % count == index`, gives its shards names that nobody else
+has and touches no file of another; nothing they do needs a lock. The lock here
+only says early that the same share was started twice on one machine.
+"""
+
+from collections.abc import Collection
+import dataclasses
+import errno
+import fcntl
+import os
+import pathlib
+import re
+import secrets
+import shutil
+import time
+
+from data_tools.records import generations
+from data_tools.records import shards as shards_lib
+
+# Measured on practice-cartridge play, rounded up: for the space estimate.
+DISK_BYTES_PER_STEP = 1200
+# Collecting stops cleanly when less than this is free.
+FREE_DISK_FLOOR_BYTES = 64 << 20
+# Nobody keeps a shard open for so long: its collector is gone.
+ABANDONED_S = 6 * 3600.0
+# A manifest follows its shard at once.
+_ORPHAN_S = 60.0
+
+_SHARED = re.compile(r"c[0-9]+-")
+
+
+@dataclasses.dataclass(frozen=True)
+class Share:
+  """Which episodes of a collection one collector plays."""
+
+  index: int = 0
+  count: int = 1
+
+  def __post_init__(self):
+    if self.count < 1 or not 0 <= self.index < self.count:
+      raise ValueError(
+        f"collector_index {self.index}, collector_count {self.count}: "
+        "expected an index from 0 to count - 1"
+      )
+
+  @property
+  def prefix(self) -> str:
+    """What the shards of this share are called, and no others."""
+    return "w-" if self.count == 1 else f"c{self.index:03d}-"
+
+  def writer_prefix(self) -> str:
+    """A prefix of shard names for one writer.
+
+    It is drawn, so that a share that was started twice, or whose killed
+    processes live on for a moment, cannot write to another's files.
+    """
+    return f"{self.prefix}{secrets.token_hex(4)}"
+
+  def numbers(self, episodes: int) -> range:
+    """Numbers of the episodes of this share, of `episodes` in all.
+
+    Raises:
+      ValueError: there is nothing for some of the collectors.
+    """
+    if episodes < self.count:
+      raise ValueError(
+        f"episodes {episodes}, collector_count {self.count}: expected at "
+        "least one episode for each collector"
+      )
+    return range(self.index, episodes, self.count)
+
+
+ALONE = Share()
+
+
+class Lock:
+  """Tells of a second collector of the same share on this machine.
+
+  Freed when the process ends. A file system without locks does without.
+  """
+
+  def __init__(self, directory: pathlib.Path, share: Share = ALONE):
+    self._directory = directory
+    suffix = "" if share.count == 1 else f"-{share.index:03d}"
+    self._path = directory / f".lock{suffix}"
+
+  def __enter__(self) -> None:
+    self._file = open(self._path, "w")
+    try:
+      fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+      if error.errno in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP):
+        return
+      self._file.close()
+      raise ValueError(
+        f"another collector is writing to {self._directory}"
+      ) from None
+
+  def __exit__(self, *error: object) -> None:
+    self._file.close()
+
+
+def remove_unfinished(
+  directory: pathlib.Path, share: Share = ALONE
+) -> list[str]:
+  """Removes what killed writers left half-written; returns the names.
+
+  Files of another share are left alone until they are old: they may be open.
+  So is for a while a shard without a manifest, which a process of a killed
+  collector may be about to write.
+  """
+  patience_s = {
+    shards_lib.TEMPORARY_SUFFIX: 0.0,
+    shards_lib.SHARD_SUFFIX: _ORPHAN_S,
+  }
+  removed = []
+  for path in sorted(directory.iterdir()):
+    mine = path.name.startswith(share.prefix) or (
+      share.count == 1 and not _SHARED.match(path.name)
+    )
+    if path.suffix not in patience_s or (
+      path.suffix == shards_lib.SHARD_SUFFIX
+      and path.with_suffix(shards_lib.MANIFEST_SUFFIX).exists()
+    ):
+      continue
+    try:
+      age_s = time.time() - path.stat().st_mtime
+      if age_s > (patience_s[path.suffix] if mine else ABANDONED_S):
+        path.unlink()
+        removed.append(path.name)
+    except FileNotFoundError:
+      pass  # its writer was quicker
+  return removed
+
+
+def remove_unfinished_of(directory: pathlib.Path, prefix: str) -> None:
+  """Removes what one writer left half-written."""
+  for path in directory.glob(f"{prefix}*{shards_lib.TEMPORARY_SUFFIX}"):
+    path.unlink(missing_ok=True)
+
+
+def recorded(data_dir: str | os.PathLike, collection: str) -> set[int]:
+  """Numbers of a collection's episodes that are intact on disk.
+
+  Args:
+    data_dir: holds `shards`; every shard is read once.
+    collection: its digest.
+  """
+  shards, _ = generations.survey(data_dir)
+  return {
+    entry.header.episode
+    for shard in shards
+    for entry in shard.episodes
+    if entry.header.collection == collection
+  }
+
+
+def owed(there: Collection[int], episodes: int, count: int) -> dict[int, int]:
+  """How many episodes each of `count` collectors still has to play.
+
+  Args:
+    there: numbers of the episodes that are recorded.
+    episodes: how many there shall be in the end.
+    count: of collectors.
+
+  Returns:
+    Index -> episodes, for those that are not done.
+  """
+  missing: dict[int, int] = {}
+  for number in range(episodes):
+    if number not in there:
+      missing[number % count] = missing.get(number % count, 0) + 1
+  return dict(sorted(missing.items()))
+
+
+def check_space(directory: pathlib.Path, steps: int) -> None:
+  """Raises `ValueError` where `steps` more steps hardly fit on the disk."""
+  free = shutil.disk_usage(directory).free
+  needed = steps * DISK_BYTES_PER_STEP + FREE_DISK_FLOOR_BYTES
+  if steps and free < needed:
+    raise ValueError(
+      f"too little disk at {directory}: {steps} steps need about "
+      f"{needed / 2**20:.0f} MiB, {free / 2**20:.0f} MiB are free"
+    )

@@ -1,0 +1,124 @@
+"""What the Gymnasium environments share: rows to observations and infos.
+
+Knows nothing of Gymnasium, and works on `N` rows at once.
+"""
+
+from collections.abc import Mapping
+import dataclasses
+import os
+from typing import Any
+
+import numpy as np
+
+from data_tools.game import emulator as emulator_lib
+from data_tools.game import frame_codec
+from data_tools.game import game_state
+from data_tools.game import roms
+from pokedreamer_jax import specs
+
+FRAMES_PER_S = 59.7275  # of the Game Boy
+STEPS_PER_S = FRAMES_PER_S / specs.STEP_FRAMES
+
+# Shapes of one observation, all uint8.
+OBSERVATIONS = {
+  "rgb": (specs.FRAME_HEIGHT, specs.FRAME_WIDTH, 3),
+  "grey": (specs.FRAME_HEIGHT, specs.FRAME_WIDTH, 1),
+  "packed": (specs.FRAME_HEIGHT, specs.PACKED_WIDTH),
+}
+_DERIVED = ("badge_count", "facing_name", "total_hp", "total_max_hp")
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+  """What an environment is made of, checked."""
+
+  rom: roms.Rom
+  observation: str
+  reward: str
+  episode_length: int  # rows, the first one included
+  jitter_frames: int
+
+  def __post_init__(self):
+    for name, value, valid in (
+      ("observation", self.observation, OBSERVATIONS),
+      ("reward", self.reward, specs.REWARD_WEIGHTS),
+    ):
+      if value not in valid:
+        raise ValueError(f"{name}: {value!r}, expected one of {list(valid)}")
+    if self.episode_length < 2:
+      raise ValueError(
+        f"episode_length: {self.episode_length}, expected at least 2"
+      )
+    if self.jitter_frames < 0:
+      raise ValueError(
+        f"jitter_frames: {self.jitter_frames}, expected at least 0"
+      )
+
+
+def state_bytes(
+  save_state: str | os.PathLike | bytes | None, rom: roms.Rom
+) -> bytes | None:
+  """The start state that an argument names.
+
+  Raises:
+    ValueError: the file cannot be read or belongs to another ROM.
+  """
+  if save_state is None or isinstance(save_state, bytes):
+    return save_state
+  return emulator_lib.read_save_state(save_state, rom)
+
+
+def draw_seed(rng: np.random.Generator) -> int:
+  """The seed of an episode that was given none."""
+  return int(rng.integers(1 << 32))
+
+
+def observe(observation: str, frames: np.ndarray) -> np.ndarray:
+  """Observations `[N, ...]` of packed frames `[N, 144, 40]`; new arrays."""
+  if observation == "rgb":
+    return frame_codec.unpack_rgb(frames)
+  if observation == "grey":
+    return frame_codec.unpack_grey(frames)[..., None]
+  return frames.copy()
+
+
+class Rewards:
+  """Weighs the reward terms of `N` episodes, with caps where asked for."""
+
+  def __init__(self, reward: str, num_envs: int):
+    """`reward` is a name in `specs.REWARD_WEIGHTS`."""
+    self._reward = reward
+    self._weights = specs.REWARD_WEIGHTS[reward]
+    self._earned = np.zeros((num_envs, specs.NUM_REWARD_TERMS), np.float32)
+
+  def weigh(self, terms: np.ndarray) -> np.ndarray:
+    """Rewards `[N]` float32 of the next row's terms `[N, 8]`."""
+    counted = specs.cap_terms(terms[None], self._earned, self._reward)[0]
+    self._earned += terms
+    return specs.weighted_reward(counted, self._weights)
+
+  def restart(self, which: np.ndarray) -> None:
+    """Forgets what the episodes of the environments `which` have earned."""
+    self._earned[which] = 0
+
+
+def info(
+  row: Mapping[str, np.ndarray], map_names: Mapping[int, str], i: int = 0
+) -> dict[str, Any]:
+  """The info of environment `i` of a row `[N, ...]`, ready for JSON."""
+  fields = {
+    field.name: row[field.name][i].tolist() for field in specs.RAM_FIELDS
+  }
+  if fields["game_running"]:
+    map_id = fields["map_id"]
+    map_name = map_names.get(map_id, f"map 0x{map_id:02X}")
+  else:
+    map_name = "no game running"
+  state = game_state.GameState(map_name=map_name, **fields)
+  terms = row["reward_terms"][i].tolist()
+  return {
+    "state": fields
+    | {"map_name": map_name}
+    | {name: getattr(state, name) for name in _DERIVED},
+    "reward_terms": dict(zip(specs.REWARD_TERMS, terms, strict=True)),
+  }

@@ -1,0 +1,247 @@
+"""Many Game Boys in lock-step, over processes and shared memory.
+
+For policies that act in the parent on a whole batch of frames. Rows follow the
+step contract: what is seen on arriving, with the reward for arriving there.
+"""
+
+from collections.abc import Sequence
+import multiprocessing
+from multiprocessing import connection as connections
+import threading
+import time
+from typing import Any
+
+import numpy as np
+
+from data_tools.envs import vector_worker
+from data_tools.game import roms
+from pokedreamer_jax import specs
+
+HANG_S = 120.0  # a process that is silent for so long is ended
+
+
+class Died(RuntimeError):
+  """Emulator processes are gone; the others stand still."""
+
+  def __init__(self, text: str, processes: int):
+    """Says what happened to the first, and to how many it did."""
+    super().__init__(text)
+    self.processes = processes
+
+
+# One start state for all, or one for each environment; None is power-on.
+States = bytes | None | Sequence[bytes | None]
+
+
+class VectorEmulator:
+  """`N` emulators that step together.
+
+  An environment that has ended stays at its last row, without reward, until
+  the next `reset`. A process that died or hangs ends a call with `Died`; then
+  close this and make another. Use as a context manager, or `close` it.
+  """
+
+  def __init__(
+    self,
+    rom: roms.Rom,
+    num_envs: int,
+    num_workers: int = 1,
+    episode_length: int = 512,
+    jitter_frames: int = 60,
+  ):
+    """Starts the processes.
+
+    Args:
+      rom: the game.
+      num_envs: emulators `N`.
+      num_workers: processes to spread them over.
+      episode_length: env steps at most, the first row included.
+      jitter_frames: most frames without input after a reset.
+
+    Raises:
+      ValueError: a number is too small.
+    """
+    if num_envs < 1 or num_workers < 1 or episode_length < 2:
+      raise ValueError(
+        f"num_envs {num_envs}, num_workers {num_workers}, episode_length "
+        f"{episode_length}: expected at least 1, 1 and 2"
+      )
+    self.num_envs = num_envs
+    context = multiprocessing.get_context("spawn")
+    buffers = vector_worker.make_buffers(context, num_envs)
+    self._arrays = vector_worker.views(buffers, num_envs)
+    self._shares: list[list[int]] = [
+      share.tolist()
+      for share in np.array_split(
+        np.arange(num_envs), min(num_workers, num_envs)
+      )
+    ]
+    self._senders: dict[int, threading.Thread] = {}  # of the last command
+    self._connections: list[connections.Connection] = []
+    self._processes = []
+    for share in self._shares:
+      ours, theirs = context.Pipe()
+      process = context.Process(
+        target=vector_worker.work,
+        args=(
+          theirs,
+          rom,
+          buffers,
+          num_envs,
+          share,
+          episode_length,
+          jitter_frames,
+        ),
+        daemon=True,
+      )
+      process.start()
+      theirs.close()
+      self._connections.append(ours)
+      self._processes.append(process)
+
+  def reset(
+    self, seeds: Sequence[int | None], save_state: States = None
+  ) -> dict[str, np.ndarray]:
+    """Starts an episode in every environment.
+
+    Args:
+      seeds: one for each environment; equal seeds begin alike. None leaves
+        an environment where it is, at its last row.
+      save_state: where to start; None for power-on, a list has one for each.
+
+    Returns:
+      The first rows: every step field `[N, ...]`, copies.
+
+    Raises:
+      ValueError: not one seed and state for each, or a state does not fit.
+    """
+    return self._command("reset", self._resets(seeds, save_state))
+
+  def step(
+    self,
+    actions: Sequence[int] | np.ndarray,
+    reset_seeds: Sequence[int | None] | None = None,
+    save_state: States = None,
+  ) -> dict[str, np.ndarray]:
+    """Takes one agent step in every environment that has not ended.
+
+    Args:
+      actions: `[N]` indices into ACTIONS.
+      reset_seeds: environments with a seed start an episode instead of
+        stepping, beside the others; None for no environment.
+      save_state: where these start; None for power-on, a list has one for
+        each environment.
+
+    Returns:
+      The rows arrived at, every step field `[N, ...]`, copies. `action` and
+      `behaviour` are not chosen yet: `PASS` and nobody.
+
+    Raises:
+      ValueError: not one valid action, seed and state for each, a state does
+        not fit, or no reset came before.
+    """
+    chosen = np.asarray(actions)
+    if (
+      chosen.shape != (self.num_envs,)
+      or not ((chosen >= 0) & (chosen < specs.NUM_ACTIONS)).all()
+    ):
+      raise ValueError(
+        f"actions: {chosen.dtype}{list(chosen.shape)}, expected "
+        f"{self.num_envs} numbers in 0..{specs.NUM_ACTIONS - 1}"
+      )
+    seeds = [None] * self.num_envs if reset_seeds is None else reset_seeds
+    resets = self._resets(seeds, save_state)
+    self._arrays[vector_worker.ACTIONS][:] = chosen
+    return self._command("step", resets)
+
+  def close(self) -> None:
+    """Ends the processes."""
+    for i in range(len(self._connections)):
+      # The last call was interrupted, and its command may never be taken.
+      if i in self._senders and self._senders[i].is_alive():
+        self._processes[i].kill()
+        self._senders[i].join()
+      self._send(i, ("close",))
+      self._connections[i].close()
+    for process in self._processes:
+      process.join(5)
+      if process.is_alive():
+        process.kill()
+        process.join()
+    self._connections, self._processes = [], []
+
+  def __enter__(self) -> "VectorEmulator":
+    return self
+
+  def __exit__(self, *error: object) -> None:
+    self.close()
+
+  def _resets(
+    self, seeds: Sequence[int | None], save_state: States
+  ) -> vector_worker.Resets:
+    """Seed and start state of every environment that is to begin."""
+    if len(seeds) != self.num_envs:
+      raise ValueError(f"{len(seeds)} seeds for {self.num_envs} environments")
+    if save_state is None or isinstance(save_state, bytes):
+      save_state = [save_state] * self.num_envs
+    if len(save_state) != self.num_envs:
+      raise ValueError(
+        f"{len(save_state)} start states for {self.num_envs} environments"
+      )
+    # Equal states become one object, which a message carries once.
+    same: dict[bytes | None, bytes | None] = {}
+    return {
+      i: (int(seed), same.setdefault(state, state))
+      for i, (seed, state) in enumerate(zip(seeds, save_state, strict=True))
+      if seed is not None
+    }
+
+  def _command(
+    self, command: str, resets: vector_worker.Resets
+  ) -> dict[str, np.ndarray]:
+    deadline_s = time.monotonic() + HANG_S
+    self._senders = {}
+    for i, share in enumerate(self._shares):
+      mine = {env: resets[env] for env in share if env in resets}
+      message = (command, mine)
+      if not mine:
+        # Every command was answered, so the socket has room for this one.
+        self._send(i, message)
+        continue
+      # States may not fit in it; a process that hangs would block the call.
+      self._senders[i] = threading.Thread(
+        target=self._send, args=(i, message), daemon=True
+      )
+      self._senders[i].start()
+    # Every answer is taken before one is raised, so that none is left behind.
+    answers = [
+      self._answer(i, deadline_s) for i in range(len(self._connections))
+    ]
+    for sender in self._senders.values():
+      sender.join()  # its message was taken, or its process is gone
+    died = [text for kind, text in answers if kind == "Died"]
+    if died:
+      raise Died(died[0], len(died))
+    for kind, text in answers:
+      if kind != "ok":
+        raise (ValueError if kind == "ValueError" else RuntimeError)(text)
+    return {name: self._arrays[name].copy() for name in specs.STEP_FIELD_NAMES}
+
+  def _send(self, i: int, message: tuple[Any, ...]) -> None:
+    try:
+      self._connections[i].send(message)
+    except OSError:
+      pass  # receiving says why
+
+  def _answer(self, i: int, deadline_s: float) -> tuple[str, str]:
+    connection, process = self._connections[i], self._processes[i]
+    try:
+      if connection.poll(max(0.0, deadline_s - time.monotonic())):
+        return connection.recv()
+      what = f"was silent for {HANG_S:.0f} s and was ended"
+      process.kill()
+      process.join()
+    except (EOFError, OSError):
+      process.join()
+      what = f"died with exit code {process.exitcode}"
+    return "Died", f"emulator process {i} {what}"

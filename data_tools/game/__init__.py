@@ -1,0 +1,1 @@
+"""One Game Boy and its memory."""

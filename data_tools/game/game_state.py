@@ -1,0 +1,252 @@
+"""Memory of the game, decoded to the RAM fields of the step contract.
+
+Workers copy the raw ranges of `ram_addresses` on every step; `decode` turns
+`T` copied rows into arrays at once. Battle and dialog signals are the verified
+ones: the last text box id and single screen tiles are not signals. While no
+game runs (title screen, unknown game) every field is zero.
+"""
+
+from collections.abc import Mapping
+import dataclasses
+import functools
+from typing import Any
+
+import numpy as np
+
+from data_tools.game import ram_addresses as ram
+from pokedreamer_jax import specs
+
+WILD, TRAINER, BLACKOUT = 1, 2, 255  # values of `in_battle`
+
+_SCREEN = slice(
+  ram.column(ram.SCREEN_TILES),
+  ram.column(ram.SCREEN_TILES) + ram.SCREEN_COLUMNS * ram.SCREEN_ROWS,
+)
+_PARTY = slice(
+  ram.column(ram.PARTY),
+  ram.column(ram.PARTY) + ram.PARTY_SLOTS * ram.PARTY_STRIDE,
+)
+
+
+def copy_ranges(memory: Any, row: np.ndarray) -> None:
+  """Copies the ranges of one step from memory into `row` `[RAM_BYTES]`.
+
+  Args:
+    memory: anything that slices like the 64 KiB address space.
+    row: uint8, overwritten.
+  """
+  copied = b"".join([bytes(memory[start:stop]) for start, stop in _SPANS])
+  row[:] = np.frombuffer(copied, np.uint8)
+
+
+_SPANS = tuple((start, start + length) for start, length in ram.RANGES)
+
+
+def decode(rows: np.ndarray) -> dict[str, np.ndarray]:
+  """RAM fields `[T, ...]` of copied rows `[T, RAM_BYTES]` uint8."""
+  byte = functools.partial(_byte, rows)
+  running = (byte(ram.STATUS_FLAGS_6) & 1).astype(bool)
+  in_battle = byte(ram.IN_BATTLE)
+  fighting = (in_battle == WILD) | (in_battle == TRAINER)
+  font_loaded = (byte(ram.FONT_LOADED) & 1).astype(bool)
+  message_box = np.logical_and.reduce(
+    [byte(address) == tile for address, tile in ram.MESSAGE_BOX]
+  )
+  menu_open = (rows[:, _SCREEN] == ram.CURSOR_TILE).any(axis=1)
+  size = np.minimum(byte(ram.PARTY_SIZE), ram.PARTY_SLOTS)
+  member = np.arange(ram.PARTY_SLOTS) < size[:, None]  # [T, 6]
+  first = ram.column(ram.PARTY_SPECIES)
+  party = party_structures(rows)
+  fields = {
+    "map_id": byte(ram.MAP_ID),
+    "x": byte(ram.PLAYER_X),
+    "y": byte(ram.PLAYER_Y),
+    # 0 down, 4 up, 8 left, 12 right -> index into FACINGS
+    "facing": (byte(ram.PLAYER_FACING) >> 2) & 3,
+    "in_battle": in_battle,
+    "dialog_open": (in_battle == 0) & (font_loaded | message_box),
+    "menu_open": menu_open,
+    "menu_item": np.where(menu_open, byte(ram.MENU_ITEM), 0),
+    "badges": byte(ram.BADGE_FLAGS),
+    "party_size": size,
+    "party_species": rows[:, first : first + ram.PARTY_SLOTS] * member,
+    "party_hp": _u16(party, ram.HP_OFFSET) * member,
+    "party_max_hp": _u16(party, ram.MAX_HP_OFFSET) * member,
+    "party_level": party[:, :, ram.LEVEL_OFFSET] * member,
+    "party_xp": _u24(party, ram.XP_OFFSET) * member,
+    "dex_owned": _bits(rows, ram.DEX_OWNED, ram.DEX_BYTES),
+    "dex_seen": _bits(rows, ram.DEX_SEEN, ram.DEX_BYTES),
+    "money": _money(rows),
+    "capture_items": _capture_items(rows),
+    "enemy_species": byte(ram.ENEMY_SPECIES) * fighting,
+    "enemy_hp": enemy_hp(rows) * fighting,
+    "enemy_level": byte(ram.ENEMY_LEVEL) * fighting,
+    "event_flags": _event_flags(rows),
+    "hall_of_fame": byte(ram.HALL_OF_FAME),
+    "has_control": (
+      (in_battle == 0)
+      & ~font_loaded
+      & (byte(ram.JOY_IGNORE) == 0)
+      & ((byte(ram.STATUS_FLAGS_5) & ram.SCRIPTED_BITS) == 0)
+      & (byte(ram.WALK_COUNTER) == 0)
+    ),
+    "game_running": running,
+  }
+  return {
+    field.name: _where_running(fields[field.name], running, field.dtype)
+    for field in specs.RAM_FIELDS
+  }
+
+
+def party_structures(rows: np.ndarray) -> np.ndarray:
+  """The six party structures `[T, 6, PARTY_STRIDE]`, stale slots included."""
+  return rows[:, _PARTY].reshape(-1, ram.PARTY_SLOTS, ram.PARTY_STRIDE)
+
+
+def enemy_hp(rows: np.ndarray) -> np.ndarray:
+  """HP of the enemy `[T]` as it stands in memory, stale outside battle."""
+  high = ram.column(ram.ENEMY_HP)
+  return rows[:, high].astype(np.uint16) << 8 | rows[:, high + 1]
+
+
+@dataclasses.dataclass(frozen=True)
+class GameState:
+  """The state of the game at one moment; names beside the numbers."""
+
+  map_id: int
+  map_name: str
+  x: int
+  y: int
+  facing: int
+  in_battle: int
+  dialog_open: bool
+  menu_open: bool
+  menu_item: int
+  badges: int
+  party_size: int
+  party_species: tuple[int, ...]
+  party_hp: tuple[int, ...]
+  party_max_hp: tuple[int, ...]
+  party_level: tuple[int, ...]
+  party_xp: tuple[int, ...]
+  dex_owned: int
+  dex_seen: int
+  money: int
+  capture_items: int
+  enemy_species: int
+  enemy_hp: int
+  enemy_level: int
+  event_flags: int
+  hall_of_fame: int
+  has_control: bool
+  game_running: bool
+
+  @property
+  def badge_count(self) -> int:
+    """Badges earned, 0 to 8."""
+    return self.badges.bit_count()
+
+  @property
+  def facing_name(self) -> str:
+    """One of `specs.FACINGS`."""
+    return specs.FACINGS[self.facing]
+
+  @property
+  def total_hp(self) -> int:
+    """HP of the whole party."""
+    return sum(self.party_hp)
+
+  @property
+  def total_max_hp(self) -> int:
+    """HP of the whole party when healed."""
+    return sum(self.party_max_hp)
+
+
+def from_memory(
+  memory: Any, map_names: Mapping[int, str] = ram.MAP_NAMES
+) -> GameState:
+  """Reads the state from anything that slices like the 64 KiB address space."""
+  row = np.zeros((1, ram.RAM_BYTES), np.uint8)
+  copy_ranges(memory, row[0])
+  fields: dict[str, Any] = {}
+  for name, array in decode(row).items():
+    value = array[0].tolist()
+    fields[name] = tuple(value) if isinstance(value, list) else value
+  if fields["game_running"]:
+    map_id = fields["map_id"]
+    map_name = map_names.get(map_id, f"map 0x{map_id:02X}")
+  else:
+    map_name = "no game running"
+  return GameState(map_name=map_name, **fields)
+
+
+def extract_game_state(pyboy: Any) -> GameState:
+  """The state of a running emulator with a `memory`."""
+  return from_memory(pyboy.memory)
+
+
+def screen_capture(pyboy: Any) -> np.ndarray:
+  """The screen of a running emulator: a new `[144, 160, 3]` uint8, RGB.
+
+  Raises:
+    ValueError: nothing has been drawn yet.
+  """
+  rgba = pyboy.screen.ndarray
+  # Before its first rendered tick the emulator's screen is all zeros, alpha
+  # too; any drawn frame is opaque.
+  if not rgba[..., 3].any():
+    raise ValueError("screen: nothing drawn yet, tick the emulator first")
+  return rgba[..., :3].copy()
+
+
+def _byte(rows: np.ndarray, address: int) -> np.ndarray:
+  return rows[:, ram.column(address)]
+
+
+def _u16(party: np.ndarray, offset: int) -> np.ndarray:
+  return party[:, :, offset].astype(np.uint16) << 8 | party[:, :, offset + 1]
+
+
+def _u24(party: np.ndarray, offset: int) -> np.ndarray:
+  parts = party[:, :, offset : offset + 3].astype(np.uint32)
+  return parts[..., 0] << 16 | parts[..., 1] << 8 | parts[..., 2]
+
+
+def _bits(rows: np.ndarray, address: int, length: int) -> np.ndarray:
+  """Set bits `[T]` in `length` bytes."""
+  first = ram.column(address)
+  return np.bitwise_count(rows[:, first : first + length]).sum(axis=1)
+
+
+def _event_flags(rows: np.ndarray) -> np.ndarray:
+  """Story flags set, without those that go on and off."""
+  first = ram.column(ram.EVENT_FLAGS)
+  count = _bits(rows, ram.EVENT_FLAGS, ram.EVENT_FLAG_BYTES)
+  for flag in ram.TOGGLING_EVENT_FLAGS:
+    count = count - ((rows[:, first + flag // 8] >> (flag % 8)) & 1)
+  return count
+
+
+def _money(rows: np.ndarray) -> np.ndarray:
+  """Money `[T]` from three bytes of two decimal digits each."""
+  first = ram.column(ram.MONEY)
+  digits = rows[:, first : first + 3].astype(np.uint32)
+  pairs = 10 * (digits >> 4) + (digits & 15)
+  return 10_000 * pairs[:, 0] + 100 * pairs[:, 1] + pairs[:, 2]
+
+
+def _capture_items(rows: np.ndarray) -> np.ndarray:
+  """Items `[T]` in the bag that catch creatures, at most 255."""
+  first = ram.column(ram.BAG_ITEMS)
+  bag = rows[:, first : first + 2 * ram.BAG_SLOTS].reshape(-1, ram.BAG_SLOTS, 2)
+  carried = np.arange(ram.BAG_SLOTS) < _byte(rows, ram.BAG_COUNT)[:, None]
+  counted = carried & np.isin(bag[..., 0], ram.CAPTURE_ITEMS)
+  return np.minimum((bag[..., 1] * counted).sum(axis=1, dtype=np.int64), 255)
+
+
+def _where_running(
+  array: np.ndarray, running: np.ndarray, dtype: str
+) -> np.ndarray:
+  """Casts to the contract's dtype; zero in rows without a running game."""
+  mask = running.reshape(running.shape + (1,) * (array.ndim - 1))
+  return np.where(mask, array, 0).astype(dtype)

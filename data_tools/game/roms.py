@@ -1,0 +1,155 @@
+"""Which ROM to play: where it is looked for, and what it is.
+
+Search order: the argument, the environment variable `POKEDREAMER_ROM`, the
+practice cartridge of this repository. Known games give frames, memory and
+rewards; any other game for the four-shade Game Boy gives frames only.
+"""
+
+from collections.abc import Mapping
+import dataclasses
+import hashlib
+import os
+import pathlib
+
+from data_tools import cartridge
+from data_tools.game import ram_addresses
+
+ROM_VARIABLE = "POKEDREAMER_ROM"
+
+PRACTICE, POKEMON_RED, UNKNOWN = "practice", "pokemon_red", "unknown"
+
+# Red and Blue (USA, Europe) keep their state at the same addresses.
+POKEMON_RED_SHA1S = {
+  "ea9bcae617fdf159b045185467ae58b2e4a48b9a": "Pokemon Red (USA, Europe)",
+  "d7037c83e1ae5b39bde3c30787637ba1d4c48ce2": "Pokemon Blue (USA, Europe)",
+}
+_POKEMON_TITLES = ("POKEMON RED", "POKEMON BLUE")
+
+_TITLE = slice(0x134, 0x143)
+_CGB_FLAG, _CGB_ONLY = 0x143, 0xC0
+_HEADER, _HEADER_CHECKSUM = slice(0x134, 0x14D), 0x14D
+_BANK_BYTES = 0x4000
+_MOST_ROM_BYTES = 8 << 20  # the largest cartridge there is
+
+
+@dataclasses.dataclass(frozen=True)
+class Rom:
+  """A checked ROM file."""
+
+  path: pathlib.Path
+  sha1: str
+  kind: str  # PRACTICE, POKEMON_RED or UNKNOWN
+  name: str
+
+  @property
+  def has_ram_fields(self) -> bool:
+    """Whether the game's memory can be read."""
+    return self.kind != UNKNOWN
+
+  @property
+  def map_names(self) -> Mapping[int, str]:
+    """Names of the maps by id; empty for an unknown game."""
+    if self.kind == POKEMON_RED:
+      return ram_addresses.MAP_NAMES
+    world = cartridge.world(self.sha1)
+    return {} if world is None else {m.id: m.name for m in world.maps.values()}
+
+  def describe(self) -> str:
+    """One line for a person."""
+    line = f"{self.name} ({self.path.name}, SHA-1 {self.sha1})"
+    if not self.has_ram_fields:
+      line += ": unknown game, frames only, no game state and no rewards"
+    return line
+
+  def read(self) -> bytes:
+    """The file's bytes.
+
+    Raises:
+      ValueError: the file is not the one that was checked.
+    """
+    data = self.path.read_bytes()
+    found = hashlib.sha1(data).hexdigest()
+    if found != self.sha1:
+      raise ValueError(
+        f"ROM {self.path} changed: SHA-1 found {found}, expected {self.sha1}"
+      )
+    return data
+
+
+def resolve(path: str | os.PathLike | None = None) -> Rom:
+  """Finds, checks and names the ROM to play.
+
+  Args:
+    path: a ROM file; None or "" for the environment's or the practice one.
+
+  Raises:
+    ValueError: the file is missing, damaged, no Game Boy ROM, for the colour
+      model only, or a Pokemon Red or Blue other than the known ones. The one
+      line names the SHA-1 found and the ones expected.
+  """
+  chosen = pathlib.Path(
+    path or os.environ.get(ROM_VARIABLE) or cartridge.CHAPTER_ONE
+  )
+  try:
+    with open(chosen, "rb") as file:
+      data = file.read(_MOST_ROM_BYTES + 1)
+  except OSError as error:
+    raise ValueError(
+      f"ROM {chosen}: {error.strerror}; SHA-1 expected {_expected()}; give "
+      f"--rom=FILE, set {ROM_VARIABLE}, or neither for the practice cartridge"
+    ) from None
+  if len(data) > _MOST_ROM_BYTES:
+    raise ValueError(
+      f"ROM {chosen}: larger than {_MOST_ROM_BYTES >> 20} MiB, no Game Boy ROM"
+    )
+  sha1 = hashlib.sha1(data).hexdigest()
+  _check_header(chosen, data, sha1)
+  if cartridge.world(sha1) is not None:
+    return Rom(chosen, sha1, PRACTICE, "practice cartridge")
+  if sha1 in POKEMON_RED_SHA1S:
+    return Rom(chosen, sha1, POKEMON_RED, POKEMON_RED_SHA1S[sha1])
+  title = data[_TITLE].split(b"\0")[0].decode("ascii", "replace").strip()
+  # It goes to terminals and logs: no control characters.
+  title = "".join(c if c.isprintable() else "?" for c in title)
+  if title in _POKEMON_TITLES:
+    _refuse(chosen, f"titled {title} but not the known release", sha1)
+  return Rom(chosen, sha1, UNKNOWN, title or chosen.stem)
+
+
+def header_checksum(data: bytes) -> int:
+  """The checksum byte that belongs at 0x14D."""
+  total = 0
+  for byte in data[_HEADER]:
+    total = (total - byte - 1) & 0xFF
+  return total
+
+
+def _check_header(path: pathlib.Path, data: bytes, sha1: str) -> None:
+  if len(data) < 2 * _BANK_BYTES or len(data) % _BANK_BYTES:
+    _refuse(path, f"{len(data)} bytes is no whole Game Boy ROM", sha1)
+  expected = header_checksum(data)
+  if data[_HEADER_CHECKSUM] != expected:
+    _refuse(
+      path,
+      f"header checksum 0x{data[_HEADER_CHECKSUM]:02X}, expected "
+      f"0x{expected:02X}: damaged or no Game Boy ROM",
+      sha1,
+    )
+  if data[_CGB_FLAG] == _CGB_ONLY:
+    _refuse(path, "for the Game Boy Color only, four shades needed", sha1)
+
+
+def _refuse(path: pathlib.Path, reason: str, sha1: str) -> None:
+  raise ValueError(
+    f"ROM {path}: {reason}; SHA-1 found {sha1}, expected {_expected()}"
+  )
+
+
+def _expected() -> str:
+  known = " or ".join(
+    f"{sha1} ({name})" for sha1, name in POKEMON_RED_SHA1S.items()
+  )
+  return (
+    f"{known}, the practice cartridge's, or any intact four-shade game "
+    "(frames only)"
+  )

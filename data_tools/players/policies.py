@@ -1,0 +1,250 @@
+"""Players that run inside emulator workers, and how they are written.
+
+A policy specification is `name[:eps=probability]`; with `eps` each action is
+random with that probability. Learned policies, which act on frames in the
+parent, are named by their weights: `policy:HEX@STEP` and `sb3:HEX`, with
+`:deterministic` for the most likely actions. What plays in rounds beside its
+learner is `policy:HEX:round=N@STEP`.
+
+A mix is a list of `specification[=share]` with commas between, as in
+`demonstrator:eps=0.2=0.5,random=0.5`: which share of the episodes each plays.
+"""
+
+from collections.abc import Sequence
+import dataclasses
+import math
+import re
+from typing import Any
+from typing import Protocol
+
+import numpy as np
+
+from data_tools.game import roms
+from pokedreamer_jax import specs
+
+NAMES = ("random", "sticky_random", "demonstrator")
+STICKINESS = 0.75  # probability that `sticky_random` repeats its last action
+
+_LEARNED = r"(policy|sb3):[0-9a-f]+(:round=[0-9]+)?(@[0-9]+)?(:deterministic)?"
+_ROUND = re.compile(r":round=[0-9]+@[0-9]+")
+_ITEM = re.compile(
+  rf"(?P<name>[a-z_]+|{_LEARNED})(:eps=(?P<eps>[0-9.eE+-]+))?"
+  r"(=(?P<share>[0-9.eE+-]+))?"
+)
+# Fractional parts of its multiples fill the unit interval evenly.
+_GOLDEN = (math.sqrt(5) - 1) / 2
+
+
+class Policy(Protocol):
+  """Chooses actions from memory; not thread-safe."""
+
+  chosen_by: int  # index into BEHAVIOURS: who chose the last action
+
+  def reset(self, rng: np.random.Generator) -> None:
+    """Forgets the last episode; all chance comes from `rng`."""
+
+  def act(self, memory: Any, row: Any = None) -> int:
+    """The next action; `memory` slices like the 64 KiB address space."""
+
+
+@dataclasses.dataclass(frozen=True)
+class MixItem:
+  """One policy of a mix and its share of the episodes."""
+
+  behaviour: str  # "name[:eps=probability]"
+  share: float  # of all, the shares of a mix sum to 1
+
+
+class Random:
+  """Every action with the same probability."""
+
+  chosen_by = specs.BEHAVIOURS.index("random")
+
+  def reset(self, rng: np.random.Generator) -> None:
+    self._rng = rng
+
+  def act(self, memory: Any, row: Any = None) -> int:
+    return int(self._rng.integers(specs.NUM_ACTIONS))
+
+
+class StickyRandom:
+  """Random, but keeps its action for a while: it gets further."""
+
+  chosen_by = specs.BEHAVIOURS.index("sticky_random")
+
+  def reset(self, rng: np.random.Generator) -> None:
+    self._rng = rng
+    self._action = specs.PASS
+
+  def act(self, memory: Any, row: Any = None) -> int:
+    if self._rng.random() >= STICKINESS:
+      self._action = int(self._rng.integers(specs.NUM_ACTIONS))
+    return self._action
+
+
+class Scripted:
+  """The demonstrator, which wins the practice cartridge by reading memory."""
+
+  chosen_by = specs.BEHAVIOURS.index("demonstrator")
+
+  def __init__(self, rom: roms.Rom):
+    """Makes a player for one world.
+
+    Raises:
+      ValueError: the ROM is not a practice cartridge.
+    """
+    from data_tools.players import demonstrator_small
+
+    self._player = demonstrator_small.make(rom.sha1)
+    if self._player is None:
+      raise ValueError(
+        f"policy demonstrator: it plays practice cartridges only, not "
+        f"{rom.name}; use random or sticky_random"
+      )
+
+  def reset(self, rng: np.random.Generator) -> None:
+    self._player.reset(rng)
+
+  def act(self, memory: Any, row: Any = None) -> int:
+    return int(self._player.act(memory))
+
+
+class Epsilon:
+  """Another policy, whose actions are random with probability `eps`."""
+
+  def __init__(self, policy: Policy, eps: float):
+    self._policy = policy
+    self._eps = eps
+    self._random = Random()
+    self.chosen_by = policy.chosen_by
+
+  def reset(self, rng: np.random.Generator) -> None:
+    self._rng, policy_rng = rng.spawn(2)
+    self._policy.reset(policy_rng)
+    self._random.reset(self._rng)
+
+  def act(self, memory: Any, row: Any = None) -> int:
+    # The policy is always asked: it follows what happens.
+    action = self._policy.act(memory, row)
+    self.chosen_by = self._policy.chosen_by
+    if self._rng.random() < self._eps:
+      action = self._random.act(memory, row)
+      self.chosen_by = self._random.chosen_by
+    return action
+
+
+def make_policy(behaviour: str, rom: roms.Rom) -> Policy:
+  """The policy of a specification `name[:eps=probability]`.
+
+  Raises:
+    ValueError: malformed, unknown, or not for this ROM.
+  """
+  name, eps, share = _parse(behaviour)
+  if share is not None:
+    raise ValueError(f"policy {behaviour!r}: a single policy has no share")
+  if is_learned(behaviour):
+    raise ValueError(f"policy {behaviour!r}: a learned policy, not played here")
+  policy: Policy
+  if name == "random":
+    policy = Random()
+  elif name == "sticky_random":
+    policy = StickyRandom()
+  else:
+    policy = Scripted(rom)
+  return policy if eps == 0 else Epsilon(policy, eps)
+
+
+def is_learned(behaviour: str) -> bool:
+  """Whether a behaviour is a learned policy, named by its weights."""
+  return re.match(_LEARNED, behaviour) is not None
+
+
+def over_rounds(behaviour: str) -> str:
+  """The behaviour without checkpoint and round, where it has a round.
+
+  What plays beside its learner is another checkpoint in every round, and yet
+  one player for whoever counts.
+  """
+  return _ROUND.sub("", behaviour)
+
+
+def eps_of(behaviour: str) -> float:
+  """The probability of a random action in a behaviour."""
+  return _parse(behaviour)[1]
+
+
+def parse_mix(text: str) -> tuple[MixItem, ...]:
+  """The policies of a mix with shares that sum to 1; a missing share is 1.
+
+  Raises:
+    ValueError: an item is malformed or unknown, or all shares are 0.
+  """
+  items = []
+  for item in text.split(","):
+    name, eps, share = _parse(item.strip())
+    behaviour = name if eps == 0 else f"{name}:eps={eps:g}"
+    items.append(MixItem(behaviour, 1.0 if share is None else share))
+  total = sum(item.share for item in items)
+  if total <= 0:
+    raise ValueError(f"policy mix {text!r}: the shares sum to {total}")
+  return tuple(MixItem(item.behaviour, item.share / total) for item in items)
+
+
+def playable_mix(text: str, rom: roms.Rom) -> str:
+  """A mix without the policies that cannot play this ROM.
+
+  Where none is left it is sticky-random and random play.
+  """
+  playable = [
+    item
+    for item in parse_mix(text)
+    if rom.kind == roms.PRACTICE
+    or not item.behaviour.startswith("demonstrator")
+  ]
+  if len(playable) == len(parse_mix(text)):
+    return text
+  if not playable:
+    return "sticky_random=0.7,random=0.3"
+  return ",".join(f"{item.behaviour}={item.share:g}" for item in playable)
+
+
+def behaviour_of(mix: tuple[MixItem, ...], seed: int, episode: int) -> str:
+  """Which policy plays an episode: a function of mix, seed and number.
+
+  Any run of consecutive episodes holds the shares closely, so that a few
+  episodes already show every policy.
+  """
+  offset = np.random.default_rng(seed).random()
+  shares = [item.share for item in mix]
+  return mix[pick(shares, offset + episode * _GOLDEN)].behaviour
+
+
+def pick(shares: Sequence[float], place: float) -> int:
+  """Index of the share that holds the fractional part of `place`."""
+  place %= 1.0
+  for i, share in enumerate(shares):
+    place -= share
+    if place < 0:
+      return i
+  return len(shares) - 1
+
+
+def _parse(item: str) -> tuple[str, float, float | None]:
+  match = _ITEM.fullmatch(item)
+  if match is None or not (
+    match["name"] in NAMES or re.fullmatch(_LEARNED, match["name"])
+  ):
+    raise ValueError(
+      f"policy {item!r}: expected name[:eps=probability][=share], "
+      f"valid names are {list(NAMES)}"
+    )
+  try:
+    eps = float(match["eps"] or 0)
+    share = None if match["share"] is None else float(match["share"])
+  except ValueError:
+    raise ValueError(f"policy {item!r}: not a number") from None
+  if not 0 <= eps <= 1 or (share is not None and not 0 <= share < math.inf):
+    raise ValueError(
+      f"policy {item!r}: eps must lie in 0..1, a share must not be negative"
+    )
+  return match["name"], eps, share

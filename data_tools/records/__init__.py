@@ -1,0 +1,1 @@
+"""Steps on disk, and back as batches."""

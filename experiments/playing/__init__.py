@@ -1,0 +1,1 @@
+"""Learned players in the emulator."""

@@ -1,0 +1,136 @@
+"""What the emulator itself says about recorded windows, and longer episodes.
+
+Played again with other luck, a window shows what chance alone changes: the
+ceiling of every dream, and the calm windows in which chance changes nothing.
+"""
+
+from collections.abc import Sequence
+import pathlib
+
+import numpy as np
+
+from data_tools.game import emulator as emulator_lib
+from data_tools.game import roms
+from data_tools.players import policies
+from data_tools.records import episodes
+from data_tools.records import loader
+from data_tools.records import replay
+from pokedreamer_jax.evaluation import dreams
+from pokedreamer_jax.evaluation import scores
+
+# Frames waited at the last seen row: each gives the game other random numbers.
+WAITS_FRAMES = (1, 2, 3)
+# Who plays where recorded episodes are too short: it has to last for long.
+LONG_MIX = "demonstrator:eps=0.9=0.5,sticky_random=0.5"
+_TRIES = 3  # episodes played for each one that lasts long enough
+
+
+def other_luck(
+  rom: roms.Rom,
+  index: loader.EpisodeIndex,
+  data_dir: pathlib.Path,
+  places: Sequence[tuple[int, int]],
+  context: int,
+  steps: Sequence[int],
+  wait_frames: int = WAITS_FRAMES[0],
+) -> dreams.Dreams:
+  """Recorded windows played by the emulator with other luck.
+
+  Args:
+    rom: of the recording.
+    index: the recorded episodes.
+    data_dir: where they were recorded.
+    places: episode and first row of each window, in order.
+    context: rows of a window before luck changes.
+    steps: steps after them to return, ascending from 1.
+    wait_frames: how the luck is changed.
+  """
+  rows: dict[int, list[int]] = {}
+  for episode, start in places:
+    rows.setdefault(episode, []).append(start + context - 1)
+  frames, found = [], []
+  for episode, at in rows.items():
+    header = index.headers[episode]
+    total = int(index.lengths[episode])
+    actions = index.read(episode, 0, total, ["action"])["action"]
+    save_state = replay.find_start(header, data_dir)
+    for frame, place in replay.branches(
+      rom, header, actions, at, steps, wait_frames, save_state
+    ):
+      frames.append(frame)
+      found.append(place)
+  return dreams.Dreams(np.stack(frames), np.stack(found))
+
+
+def calm(
+  lucks: Sequence[dreams.Dreams], truth: np.ndarray, steps: Sequence[int]
+) -> np.ndarray:
+  """Where no luck has changed a pixel, up to each of some steps.
+
+  Args:
+    lucks: the windows with other luck, at every step `1..H`.
+    truth: recorded frames `[W, H, 144, 40]`.
+    steps: which ones to report.
+
+  Returns:
+    `[W, len(steps)]` bool.
+  """
+  same = np.ones(truth.shape[:2], bool)
+  for luck in lucks:
+    same &= scores.exact(luck.frame, truth) == 1
+  so_far = np.logical_and.accumulate(same, axis=1)
+  return so_far[:, [k - 1 for k in steps]]
+
+
+def long_episodes(
+  rom: roms.Rom, count: int, length: int, seed: int, jitter_frames: int
+) -> tuple[dict[str, np.ndarray], str]:
+  """New episodes of `length` rows from power-on, and who played them.
+
+  An episode that ends before is played again with another seed.
+
+  Returns:
+    Step fields `[E, length, ...]`, `E` at most `count` and perhaps 0, and the
+    behaviours in words.
+  """
+  mix = policies.parse_mix(policies.playable_mix(LONG_MIX, rom))
+  played: list[dict[str, np.ndarray]] = []
+  with emulator_lib.Emulator(rom) as game:
+    for number in range(_TRIES * count):
+      if len(played) == count:
+        break
+      behaviour = mix[number % len(mix)].behaviour
+      rng = np.random.default_rng([seed, 11, number])  # no collection's stream
+      chance = int(rng.integers(1 << 32))
+      policy = policies.make_policy(behaviour, rom)
+      game.reset(chance, None, jitter_frames)
+      chunks = list(episodes.play(game, policy, chance, length))
+      steps = {
+        name: np.concatenate([chunk[name] for chunk in chunks])
+        for name in chunks[0]
+      }
+      if len(steps["action"]) == length:
+        played.append(steps)
+  names = " and ".join(item.behaviour for item in mix)
+  if not played:
+    return {}, names
+  return {name: np.stack([s[name] for s in played]) for name in played[0]}, (
+    names
+  )
+
+
+def recorded_long(
+  index: loader.EpisodeIndex, count: int, fields: Sequence[str], length: int
+) -> dict[str, np.ndarray]:
+  """The beginnings `[E, length, ...]` of recorded episodes that last so long.
+
+  At most `count`, spread evenly; empty where fewer than two do.
+  """
+  able = np.flatnonzero(index.lengths >= length)
+  if len(able) < 2:
+    return {}
+  chosen = able[
+    np.linspace(0, len(able) - 1, min(count, len(able))).astype(int)
+  ]
+  rows = [index.read(int(place), 0, length, fields) for place in chosen]
+  return {name: np.stack([row[name] for row in rows]) for name in rows[0]}

@@ -1,0 +1,162 @@
+"""Learned players of `collect_data --policy`: checkpoints and frozen files.
+
+    policy=DIR[:eps=P][:deterministic][=share]     a run of ours
+    sb3=PATH.zip[:eps=P][:deterministic][=share]   Stable-Baselines3 PPO
+
+In a collection they are named by their weights, not by where these lie.
+"""
+
+from collections.abc import Callable
+from collections.abc import Mapping
+import re
+from typing import Any
+
+import numpy as np
+
+from experiments.runs import inputs
+
+Players = dict[str, Callable[[int], Any]]
+
+_ITEM = re.compile(
+  r"(?P<kind>sb3|policy)=(?P<path>.+?)"
+  r"(?P<options>(:eps=[0-9.eE+-]+|:deterministic)*)(?P<share>=[0-9.eE+-]+)?"
+)
+
+
+def resolve(
+  mix: str, rom: Any, round_number: int | None = None
+) -> tuple[str, Players, list[str]]:
+  """Reads the learned players of a mix.
+
+  Args:
+    mix: behaviours with their shares; those of other kinds stay as they are.
+    rom: a `data_tools.game.roms.Rom`.
+    round_number: of a round beside the learner, in which runs play their
+      newest checkpoint; None where there are no rounds.
+
+  Returns:
+    The mix with weights instead of paths; behaviour -> what makes the player
+    for a number of streams; remarks for a person.
+
+  Raises:
+    ValueError: malformed, or nothing that can be read or play this ROM.
+  """
+  from data_tools.players import policies
+
+  items, players, notes = [], Players(), list[str]()
+  for item in mix.split(","):
+    text = item.strip()
+    if text.startswith(("sb3=", "policy=")):
+      path, eps, most, share, kind = _parse(text)
+      read = _sb3 if kind == "sb3" else _agent
+      name, make, note = read(path, most, rom, round_number)
+      name += ":deterministic" if most else ""
+      text = f"{name}:eps={eps:g}" if eps else name
+      players[policies.parse_mix(text)[0].behaviour] = make
+      text += share
+      notes += [note] if note else []
+    items.append(text)
+  return ",".join(items), players, notes
+
+
+def _parse(item: str) -> tuple[str, float, bool, str, str]:
+  """Path, eps, whether deterministic, `=share` or nothing, and kind."""
+  match = _ITEM.fullmatch(item)
+  eps = 0.0
+  try:
+    for option in match["options"].split(":") if match else ():
+      if option.startswith("eps="):
+        eps = float(option.removeprefix("eps="))
+  except ValueError:
+    eps = -1.0
+  if match is None or not 0 <= eps <= 1:
+    kind, _, _ = item.partition("=")
+    where = "PATH" if kind == "sb3" else "DIR"
+    raise ValueError(
+      f"policy {item!r}: expected {kind}={where}[:eps=probability]"
+      "[:deterministic][=share]"
+    )
+  most = ":deterministic" in match["options"]
+  return match["path"], eps, most, match["share"] or "", match["kind"]
+
+
+def _sb3(path: str, most: bool, rom: Any, round_number: int | None):
+  from data_tools.foreign import sb3_policy
+
+  # It gets its chance with each step, knows pixels alone and never learns.
+  del most, rom, round_number
+  weights = sb3_policy.read(path)
+
+  def make(count: int) -> FramePlayer:
+    return FramePlayer(sb3_policy.Player(weights, count))
+
+  return f"sb3:{weights.sha256[:12]}", make, ""
+
+
+def _agent(directory: str, most: bool, rom: Any, round_number: int | None):
+  note = inputs.check_rom(directory, rom)
+  name = inputs.fingerprint(directory)
+  agent = inputs.load_player(directory, name["step"])
+
+  def make(count: int) -> AgentPlayer:
+    return AgentPlayer(agent, count, most)
+
+  played = "" if round_number is None else f":round={round_number}"
+  return f"policy:{name['config']}{played}@{name['step']}", make, note
+
+
+class FramePlayer:
+  """A player that sees frames alone, for `data_tools.collecting.lockstep`."""
+
+  def __init__(self, player: Any):
+    self._player = player
+
+  def act(
+    self,
+    rows: Mapping[str, np.ndarray],
+    action_tm1: np.ndarray,
+    uniforms: np.ndarray | None = None,
+  ) -> np.ndarray:
+    """See `lockstep.BatchPolicy`."""
+    del action_tm1
+    return self._player.act(rows["frame"], rows["is_first"], uniforms)
+
+
+class AgentPlayer:
+  """An agent of ours on `N` streams, each with its own chance."""
+
+  def __init__(self, agent: inputs.Agent, count: int, greedy: bool):
+    from pokedreamer_jax.behaviour import acting
+
+    self._act = acting.make_act(
+      agent.config, agent.world_params, agent.actor_params, greedy, True
+    )
+    self._state = acting.init_state(agent.config.world_model, count)
+
+  def act(
+    self,
+    rows: Mapping[str, np.ndarray],
+    action_tm1: np.ndarray,
+    uniforms: np.ndarray | None = None,
+  ) -> np.ndarray:
+    """See `lockstep.BatchPolicy`."""
+    import jax
+    import jax.numpy as jnp
+
+    from pokedreamer_jax.behaviour import acting
+
+    if uniforms is None:
+      uniforms = np.zeros(len(action_tm1))
+    seeds = (uniforms * (1 << 32)).astype(np.uint32)
+    # What was played, which a random action may have replaced.
+    state = acting.ActState(
+      model=self._state.model, action_tm1=jnp.asarray(action_tm1, jnp.int32)
+    )
+    self._state, actions = self._act(
+      state,
+      rows["frame"],
+      acting.ram_of(rows),
+      rows["is_first"],
+      jax.vmap(jax.random.key)(seeds),
+    )
+    return np.asarray(actions, np.uint8)

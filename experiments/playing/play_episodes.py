@@ -1,0 +1,267 @@
+"""Seeded episodes in the emulator, paired across policies, and their measure.
+
+Every policy plays the same seeds from the same start, so that differences are
+paired. Scripted players act inside worker processes, where they can read
+memory; learned ones act here, batched, in lock-step with the workers.
+"""
+
+from collections.abc import Callable
+from collections.abc import Mapping
+from collections.abc import Sequence
+import dataclasses
+import multiprocessing
+import signal
+from typing import Any
+
+import numpy as np
+
+from data_tools.game import roms
+from pokedreamer_jax import specs
+from pokedreamer_jax.world_model import statistics
+
+# First step at which each of these was gained.
+MILESTONES = ("new_maps", "wild_wins", "species", "trainer_wins", "badges")
+_SEED_STREAM = 0xE7A1  # keeps played seeds apart from collected ones
+
+# Called with the episodes or steps done and their total.
+Told = Callable[[int, int], None]
+
+
+@dataclasses.dataclass(frozen=True)
+class Setting:
+  """What all policies share."""
+
+  rom: roms.Rom
+  seeds: tuple[int, ...]  # one per episode
+  length: int  # env steps at most, the first row included
+  jitter_frames: int = 0
+  save_state: bytes | None = None  # None: power-on
+  workers: int = 2
+
+
+@dataclasses.dataclass(frozen=True)
+class Played:
+  """What one policy did in `N` episodes of at most `T` steps."""
+
+  reward_terms: np.ndarray  # [N, T, 8] float32, zero after the end
+  steps: np.ndarray  # [N] int64, rows played
+  beaten: np.ndarray  # [N] bool, whether the game was beaten
+
+
+def make_seeds(seed: int, episodes: int) -> tuple[int, ...]:
+  """Seeds of `episodes` evaluation episodes."""
+  rng = np.random.default_rng([seed, _SEED_STREAM])
+  return tuple(int(value) for value in rng.integers(1 << 32, size=episodes))
+
+
+def play_scripted(
+  behaviour: str, setting: Setting, told: Told = lambda done, total: None
+) -> Played:
+  """Plays a policy of `data_tools.players.policies`, such as "sticky_random".
+
+  Raises:
+    ValueError: unknown policy, or not for this ROM.
+  """
+  from data_tools.players import policies
+
+  policies.make_policy(behaviour, setting.rom)  # complains here, not there
+  context = multiprocessing.get_context("spawn")
+  tasks = [(behaviour, setting, seed) for seed in setting.seeds]
+  played = []
+  workers = min(setting.workers, len(tasks))
+  with context.Pool(workers, initializer=_ignore_interrupts) as pool:
+    for number, episode in enumerate(pool.imap(_play_one, tasks)):
+      played.append(episode)
+      told(number + 1, len(tasks))
+  return _stack(played, setting.length)
+
+
+def play_learned(
+  agent: Any,
+  setting: Setting,
+  seed: int = 0,
+  greedy: bool = False,
+  told: Told = lambda done, total: None,
+) -> Played:
+  """Plays an `experiments.runs.inputs.Agent`.
+
+  Args:
+    agent: parameters and configuration.
+    setting: as for all policies.
+    seed: of the agent's chance.
+    greedy: take the most likely action.
+    told: called after every step of all episodes.
+  """
+  import jax
+
+  from data_tools.envs import vector
+  from pokedreamer_jax.behaviour import acting
+
+  act = acting.make_act(
+    agent.config, agent.world_params, agent.actor_params, greedy
+  )
+  count = len(setting.seeds)
+  state = acting.init_state(agent.config.world_model, count)
+  act_key = jax.random.key(seed)
+  terms = np.zeros((count, setting.length, specs.NUM_REWARD_TERMS), np.float32)
+  steps = np.zeros(count, np.int64)
+  beaten = np.zeros(count, bool)
+  with vector.VectorEmulator(
+    setting.rom,
+    num_envs=count,
+    num_workers=min(setting.workers, count),
+    episode_length=setting.length,
+    jitter_frames=setting.jitter_frames,
+  ) as emulators:
+    row = emulators.reset(setting.seeds, setting.save_state)
+    running = np.ones(count, bool)
+    for t in range(setting.length):
+      terms[running, t] = row["reward_terms"][running]
+      steps += running
+      beaten |= running & row["is_terminal"]
+      running = running & ~row["is_last"]
+      if not running.any():
+        break
+      state, action = act(
+        state,
+        row["frame"],
+        acting.ram_of(row),
+        row["is_first"],
+        jax.random.fold_in(act_key, t),
+      )
+      row = emulators.step(np.asarray(action, np.uint8))
+      told(t + 1, setting.length)
+  told(setting.length, setting.length)
+  return Played(terms, steps, beaten)
+
+
+def measure(played: Played, weights: Sequence[float]) -> dict[str, np.ndarray]:
+  """Numbers per episode, each `[N]` float64.
+
+  Args:
+    played: the episodes.
+    weights: of the reward terms.
+  """
+  weights_array = np.asarray(weights, np.float64)
+  without_wild = np.array(
+    [
+      0.0 if name in specs.WILD_BATTLE_TERMS else weight
+      for name, weight in zip(specs.REWARD_TERMS, weights_array, strict=True)
+    ]
+  )
+  total = played.reward_terms.astype(np.float64).sum(axis=1)  # [N, 8]
+  by_name = dict(zip(specs.REWARD_TERMS, total.T, strict=True))
+  return {
+    "return": total @ weights_array,
+    "return_without_wild": total @ without_wild,
+    "badges": by_name["badges"],
+    "species": by_name["species"],
+    "maps": by_name["new_maps"],
+    "wins": by_name["wild_wins"] + by_name["trainer_wins"],
+    "trainer_wins": by_name["trainer_wins"],
+    "hp_lost": by_name["hp_lost"],
+    "steps": played.steps.astype(np.float64),
+    "beaten": played.beaten.astype(np.float64),
+  }
+
+
+def milestones(played: Played) -> dict[str, dict[str, float | None]]:
+  """Share of episodes that reached each milestone, and when.
+
+  Returns:
+    Name -> `share` of the episodes and the `median` step among those, None
+    where nobody got there.
+  """
+  reached = {}
+  for name in MILESTONES:
+    gained = played.reward_terms[..., specs.REWARD_TERMS.index(name)] > 0
+    there = gained.any(axis=1)
+    first = gained.argmax(axis=1)[there]
+    reached[name] = {
+      "share": float(there.mean()),
+      "median": float(np.median(first)) if len(first) else None,
+    }
+  return reached
+
+
+def report(
+  played: Mapping[str, Played],
+  weights: Sequence[float],
+  resamples: int,
+) -> dict[str, Any]:
+  """Means with intervals per policy, and every pair of policies compared.
+
+  Args:
+    played: name -> its episodes, the same seeds in the same order.
+    weights: of the reward terms.
+    resamples: bootstrap draws.
+
+  Returns:
+    JSON-ready: `policies[name][measure]` with `mean low high n`, its
+    `milestones`; `comparisons` rows with `policy`, `than` and the paired
+    difference of returns; `per_episode` returns.
+  """
+  measured = {name: measure(p, weights) for name, p in played.items()}
+  policies = {
+    name: {
+      **{
+        key: statistics.bootstrap_mean(values, resamples)
+        for key, values in measures.items()
+      },
+      "milestones": milestones(played[name]),
+    }
+    for name, measures in measured.items()
+  }
+  comparisons = [
+    {
+      "policy": ours,
+      "than": theirs,
+      **statistics.bootstrap_mean(
+        measured[ours]["return"] - measured[theirs]["return"], resamples
+      ),
+    }
+    for ours in measured
+    for theirs in measured
+    if ours != theirs
+  ]
+  return {
+    "policies": policies,
+    "comparisons": comparisons,
+    "per_episode": {
+      name: measures["return"].tolist() for name, measures in measured.items()
+    },
+  }
+
+
+def _play_one(task: tuple[str, Setting, int]) -> dict[str, np.ndarray]:
+  """One episode of a scripted policy, in a worker."""
+  behaviour, setting, seed = task
+  from data_tools.game import emulator as emulator_lib
+  from data_tools.players import policies
+  from data_tools.records import episodes
+
+  with emulator_lib.Emulator(setting.rom) as emulator:
+    emulator.reset(seed, setting.save_state, setting.jitter_frames)
+    policy = policies.make_policy(behaviour, setting.rom)
+    chunks = list(episodes.play(emulator, policy, seed, setting.length))
+  return {
+    name: np.concatenate([chunk[name] for chunk in chunks])
+    for name in ("reward_terms", "is_terminal")
+  }
+
+
+def _stack(episodes: Sequence[dict[str, np.ndarray]], length: int) -> Played:
+  shape = (len(episodes), length, specs.NUM_REWARD_TERMS)
+  terms = np.zeros(shape, np.float32)
+  for number, episode in enumerate(episodes):
+    terms[number, : len(episode["reward_terms"])] = episode["reward_terms"]
+  return Played(
+    reward_terms=terms,
+    steps=np.array([len(e["reward_terms"]) for e in episodes], np.int64),
+    beaten=np.array([e["is_terminal"].any() for e in episodes]),
+  )
+
+
+def _ignore_interrupts() -> None:
+  # Ctrl-C reaches the whole terminal; the parent ends the workers.
+  signal.signal(signal.SIGINT, signal.SIG_IGN)

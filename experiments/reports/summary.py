@@ -1,0 +1,301 @@
+"""What a quickstart has shown: tables with reference lines, plain verdicts.
+
+Read from the results of its stages; the closing panel and the report show the
+same. A verdict is a statement and whether the measured intervals bear it out:
+True, False, or None where it was not measured.
+"""
+
+from collections.abc import Mapping
+from collections.abc import Sequence
+import dataclasses
+import pathlib
+from typing import Any
+
+from experiments.reports import text_tables
+from experiments.runs import run_directory
+
+# "Not worse than the clone": the lower bound of the paired difference is above
+# minus this share of what the clone gains over random play.
+NOT_WORSE_SHARE = 0.1
+STEPS = (5, 15, 50)  # open-loop steps that verdicts speak of
+MIN_EPISODES = 10  # held-out ones, below which intervals say too little
+
+_LINES = (
+  "dream (sampled)",
+  "dream (most likely)",
+  "shuffled actions",
+  "emulator, other luck",
+  "frozen frame",
+  "random walk",
+  "floor (posterior)",
+)
+_METRICS = {
+  "pixels": ("pixels", "{:.3f}"),
+  "exact": ("exact frames", "{:.2f}"),
+  "tiles": ("tiles", "{:.2f}"),
+  "read_tiles": ("tiles read", "{:.2f}"),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Summary:
+  """Everything that the panel and the report show in words and numbers."""
+
+  verdicts: list[text_tables.Verdict]
+  tables: list[text_tables.Table]
+  costs: text_tables.Table
+  notes: list[str]
+
+
+def collect(workdir: pathlib.Path) -> Summary:
+  """Reads the results below a quickstart's work directory.
+
+  Raises:
+    ValueError: a result file is damaged.
+  """
+  dreams = run_directory.read_result(workdir / "evaluation" / "world_model")
+  play = run_directory.read_result(workdir / "evaluation" / "play")
+  costs = read_costs(workdir)
+  verdicts = [
+    *dream_verdicts(dreams),
+    *latent_verdicts(dreams),
+    *play_verdicts(play),
+  ]
+  tables = []
+  if dreams:
+    tables.append(dream_table(dreams))
+  if play:
+    tables.append(play_table(play))
+  return Summary(verdicts, tables, costs_table(costs), costs.get("notes", []))
+
+
+def read_costs(workdir: pathlib.Path) -> dict[str, Any]:
+  """Wall time and memory per stage, as the quickstart noted them."""
+  return run_directory.read_json(workdir / "costs.json")
+
+
+def dream_table(report: Mapping[str, Any]) -> text_tables.Table:
+  """Open-loop error against its reference lines."""
+  lines = report["lines"]
+  steps = [s for s in STEPS if str(s) in lines["dream (sampled)"]]
+  metrics = [
+    m for m in _METRICS if m in lines["dream (sampled)"][str(steps[0])]
+  ]
+  if "tiles" in metrics:  # what is read stands in where tokens are silent
+    metrics = [m for m in metrics if m != "read_tiles"]
+  names = [_METRICS[metric][0].removesuffix(" frames") for metric in metrics]
+  header = ["open loop"] + [f"{name} @{s}" for name in names for s in steps]
+  rows, kinds = [], []
+  known = [name for name in _LINES if name in lines]
+  for name in [*known, *(name for name in lines if name not in known)]:
+    row = [name]
+    for metric in metrics:
+      for step in steps:
+        value = lines[name].get(str(step), {}).get(metric)
+        row.append("-" if value is None else _METRICS[metric][1].format(value))
+    if set(row[1:]) == {"-"}:
+      continue  # a line of other metrics
+    rows.append(row)
+    kinds.append("strong" if name.startswith("dream") else "faint")
+  source = (
+    f"of {report.get('episodes', '?')} held-out episodes"
+    if report.get("held_out", True)
+    else "of the TRAINING episode (with one episode nothing is held out)"
+  )
+  note = (
+    f"{report['windows']} windows {source}: {report['context']} "
+    "frames seen, then the recorded actions alone. Pixels and exact: share of "
+    "right pixels and of frames right in every pixel. Tiles: distance of the "
+    "imagined position, as tokens name it; a wrong map counts 20."
+  )
+  ahead = report.get("one_step")
+  if ahead:
+    note += (
+      f" One step ahead {ahead['exact']:.2f} of the frames are exact, "
+      f"{ahead['moved_exact']:.2f} of those that moved; a frozen frame: "
+      f"{ahead['frozen_exact']:.2f} and 0."
+    )
+  if "read_tiles" in metrics:
+    note += (
+      " Tiles read: the same distance, as training frames that look like the "
+      "dreamed ones show it, where they agree on a place."
+    )
+  if report.get("chosen_on_held_out"):
+    note += " The checkpoint was chosen by its loss on these episodes."
+  if "ram" in report:
+    note += f" Memory variables of seen frames: {report['ram']}."
+  if "map_majority" in report:
+    note += f" Most frequent map: {report['map_majority']:.2f} of the rows."
+  title = "Dreams against the game"
+  return text_tables.Table(title, header, rows, kinds, note, group=len(steps))
+
+
+def dream_verdicts(report: Mapping[str, Any]) -> list[text_tables.Verdict]:
+  """Whether dreams beat a frozen frame, and fail with wrong actions."""
+  statements = (
+    ("frozen frame", "Dreams beat a frozen frame"),
+    ("shuffled actions", "Dreams fall apart under another window's actions"),
+  )
+  if not report:
+    return [
+      text_tables.Verdict(None, f"{text}: not measured.")
+      for _, text in statements
+    ]
+  episodes = report.get("episodes", 0) if report.get("held_out") else 0
+  if episodes < MIN_EPISODES:
+    few = f"{episodes} held-out episodes, {MIN_EPISODES} needed for a verdict"
+    return [
+      text_tables.Verdict(None, f"{text}: {few}.") for _, text in statements
+    ]
+  verdicts = []
+  for than, text in statements:
+    rows = [
+      row
+      for row in report["comparisons"]
+      if row["than"] == than and row["step"] in STEPS
+    ]
+    if any(row["metric"] == "tiles" for row in rows):  # as in the table
+      rows = [row for row in rows if row["metric"] != "read_tiles"]
+    steps = sorted({row["step"] for row in rows})
+    metrics = [m for m in _METRICS if any(r["metric"] == m for r in rows)]
+    what = _listed([_METRICS[metric][0] for metric in metrics])
+    where = _listed([str(step) for step in steps])
+    failing = [row for row in rows if row["low"] <= 0]
+    # What failed, or else how much was gained where it is hardest.
+    shown = failing or [row for row in rows if row["step"] == steps[-1]]
+    detail = "; ".join(
+      f"{_METRICS[row['metric']][0]} @{row['step']} {_gain(row)}"
+      for row in shown
+    )
+    detail = f"NOT in {detail}" if failing else f"gain [95 %] {detail}"
+    verdicts.append(
+      text_tables.Verdict(
+        bool(rows) and not failing,
+        f"{text} in {what} at {where} steps: {detail}.",
+      )
+    )
+  return verdicts
+
+
+def latent_verdicts(report: Mapping[str, Any]) -> list[text_tables.Verdict]:
+  """Whether the stochastic state is used; nothing where it is not measured."""
+  use = report.get("latent_use")
+  if not use or not report["held_out"] or report["episodes"] < MIN_EPISODES:
+    return []
+  losses = {
+    "of reconstructions": use["posterior"]["exact"]["loss"],
+    "one step on": use["dream"]["1"]["exact"]["loss"],
+  }
+  details = "; ".join(f"{_gain(row)} {what}" for what, row in losses.items())
+  return [
+    text_tables.Verdict(
+      all(row["low"] > 0 for row in losses.values()),
+      "The model needs its latents: those of another episode cost, in exact "
+      f"frames [95 %], {details}.",
+    )
+  ]
+
+
+def play_table(play: Mapping[str, Any]) -> text_tables.Table:
+  """Play in the emulator, one row per policy."""
+  header = ["policy", "return [95 %]", "without wild", "badges"]
+  header += ["species", "maps", "wins", "badge at"]
+  rows, kinds = [], []
+  for name, measured in play["policies"].items():
+    badge = measured["milestones"]["badges"]
+    rows.append(
+      [
+        name,
+        _interval(measured["return"]),
+        _interval(measured["return_without_wild"]),
+        f"{measured['badges']['mean']:.2f}",
+        f"{measured['species']['mean']:.2f}",
+        f"{measured['maps']['mean']:.1f}",
+        f"{measured['wins']['mean']:.1f}",
+        f"{badge['median']:.0f} ({badge['share']:.0%})"
+        if badge["share"]
+        else "-",
+      ]
+    )
+    kinds.append("strong" if name == "policy" else "faint")
+  note = (
+    f"{play['episodes']} paired episodes of at most {play['episode_length']} "
+    f"steps. Without wild: battles won and XP gained in the grass do not "
+    "count. Badge at: median step, over the share of episodes that got it. "
+    f"Assists in force: {'; '.join(play['assists']) or 'none'}."
+  )
+  return text_tables.Table("Play in the emulator", header, rows, kinds, note)
+
+
+def play_verdicts(play: Mapping[str, Any]) -> list[text_tables.Verdict]:
+  """Policy against clone and random play, scratch against random play."""
+  if not play:
+    return [text_tables.Verdict(None, "Play in the emulator: not measured.")]
+  pairs = {(row["policy"], row["than"]): row for row in play["comparisons"]}
+  names = play["policies"]
+  verdicts = []
+  if "policy" in names and "clone" in names:
+    difference = pairs["policy", "clone"]
+    gain = names["clone"]["return"]["mean"] - names["random"]["return"]["mean"]
+    margin = NOT_WORSE_SHARE * max(gain, 0.0)
+    verdicts.append(
+      text_tables.Verdict(
+        difference["low"] > -margin,
+        "The policy trained in dreams is not worse than its clone: difference "
+        f"{_interval(difference)}, margin -{margin:.2f} "
+        f"({NOT_WORSE_SHARE:.0%} of the clone's gain over random play).",
+      )
+    )
+  for name, subject in (
+    ("policy", "The policy trained in dreams"),
+    ("policy_scratch", "Trained in dreams from scratch, without cloning, it"),
+  ):
+    if name in names and "random" in names:
+      difference = pairs[name, "random"]
+      verdicts.append(
+        text_tables.Verdict(
+          difference["low"] > 0,
+          f"{subject} is better than random play: difference "
+          f"{_interval(difference)}.",
+        )
+      )
+  return verdicts
+
+
+def costs_table(costs: Mapping[str, Any]) -> text_tables.Table:
+  """Wall time and memory of each stage."""
+  stages = costs.get("stages", {})
+  rows = [
+    [name, _duration(cost["wall_s"]), f"{cost['peak_bytes'] / 2**30:.2f} GiB"]
+    for name, cost in stages.items()
+  ]
+  kinds = [""] * len(rows)
+  if rows:
+    total_s = sum(cost["wall_s"] for cost in stages.values())
+    peak = max(cost["peak_bytes"] for cost in stages.values())
+    rows.append(["in all", _duration(total_s), f"{peak / 2**30:.2f} GiB"])
+    kinds.append("strong")
+  disk = costs.get("disk_bytes")
+  note = "" if disk is None else f"Disk used: {disk / 2**20:.0f} MiB."
+  return text_tables.Table(
+    "Cost", ["stage", "wall time", "peak memory"], rows, kinds, note
+  )
+
+
+def _listed(words: Sequence[str]) -> str:
+  """As `a, b and c`."""
+  *first, last = words or [""]
+  return f"{', '.join(first)} and {last}" if first else last
+
+
+def _gain(row: Mapping[str, float]) -> str:
+  return f"{row['mean']:.3f} [{row['low']:.3f}, {row['high']:.3f}]"
+
+
+def _interval(value: Mapping[str, float]) -> str:
+  return f"{value['mean']:.2f} [{value['low']:.2f}, {value['high']:.2f}]"
+
+
+def _duration(seconds: float) -> str:
+  minutes, rest = divmod(round(seconds), 60)
+  return f"{minutes}:{rest:02d}"

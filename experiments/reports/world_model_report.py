@@ -1,0 +1,257 @@
+"""Evaluates a world model on held-out windows, for trainer and evaluation."""
+
+from collections.abc import Callable
+import pathlib
+from typing import Any
+
+import jax
+import numpy as np
+
+from data_tools.game import roms
+from data_tools.records import generations
+from data_tools.records import loader
+from data_tools.records import shards
+from experiments.playing import emulator_lines
+from experiments.reports import dream_pictures
+from pokedreamer_jax import specs
+from pokedreamer_jax.config import run as config_lib
+from pokedreamer_jax.evaluation import carried
+from pokedreamer_jax.evaluation import dreams
+from pokedreamer_jax.evaluation import latent_use
+from pokedreamer_jax.evaluation import place_reader
+from pokedreamer_jax.evaluation import report as report_lib
+from pokedreamer_jax.evaluation import scores
+from pokedreamer_jax.world_model import model as world_model
+
+# What the model reads of a record.
+FIELDS = (
+  *("frame", "action", "reward_terms", "is_first", "is_terminal"),
+  *(field.name for field in specs.RAM_FIELDS),
+)
+
+
+def parts(detail: str) -> int:
+  """How often at most `Evaluator.report` tells what is next."""
+  return 5 if detail == "full" else 4
+
+
+class Evaluator:
+  """Held-out windows of one generation, read once."""
+
+  def __init__(
+    self,
+    config: config_lib.Config,
+    generation: generations.Generation,
+    training: loader.EpisodeIndex | None = None,
+  ):
+    """Reads nothing yet.
+
+    Args:
+      config: of the model.
+      generation: the one whose held-out episodes are looked at.
+      training: what the model was trained on, where it adopted more data.
+    """
+    self._config = config
+    self._data_dir = generation.data_dir
+    if training is None:
+      training = loader.EpisodeIndex(generation, "train", cache_bytes=0)
+    self._training = training
+    self._index = loader.EpisodeIndex(generation, "val")
+    self.held_out = bool(len(self._index))
+    if not self.held_out:  # one recorded episode, or copies of it
+      self._index = loader.EpisodeIndex(generation, "train")
+    self._windows: dict[int, dict[str, np.ndarray]] = {}
+    self._infer = config.world_model.ram == "inferred"
+
+  @property
+  def headers(self) -> list[shards.EpisodeHeader]:
+    """How the held-out episodes came about."""
+    return self._index.headers
+
+  @property
+  def index(self) -> loader.EpisodeIndex:
+    """The held-out episodes."""
+    return self._index
+
+  def windows(self, count: int) -> dict[str, np.ndarray]:
+    """`count` fixed windows of context and horizon, fewer if none is left."""
+    if count not in self._windows:
+      self._windows[count] = loader.fixed_windows(
+        self._index, self._window_rows, count, fields=FIELDS
+      )
+    return self._windows[count]
+
+  def quick(self, params: world_model.Params) -> dict[str, float]:
+    """A few numbers to watch while training."""
+    config = self._config
+    windows = self.windows(config.train.eval_windows)
+    context = config.evaluate.context
+    cfg, key = config.world_model, jax.random.key(0)
+    steps = dreams.reported_steps(config.evaluate.horizon)
+    dream = dreams.open_loop(
+      cfg, params, key, windows, context, infer=self._infer, steps=steps
+    )
+    rows = [context + step - 1 for step in steps]
+    truth = windows["frame"][:, rows]
+    places = scores.recorded_places(windows)[:, rows]
+    values: dict[str, Any] = {}
+    for i, step in enumerate(steps):
+      at = slice(i, i + 1)
+      values |= {
+        f"val/exact_{step}": scores.exact(dream.frame[:, at], truth[:, at]),
+        f"val/pixels_{step}": scores.pixel_accuracy(
+          dream.frame[:, at], truth[:, at]
+        ),
+      }
+      if dream.place is not None:
+        values[f"val/tiles_{step}"] = scores.tile_error(
+          dream.place[:, at], places[:, at]
+        )
+    return {name: float(value.mean()) for name, value in values.items()}
+
+  def report(
+    self,
+    params: world_model.Params,
+    rom: roms.Rom | None = None,
+    told: Callable[[str], None] = lambda part: None,
+  ) -> dict[str, Any]:
+    """The full tables of `evaluation.report`, and what `detail` asks for.
+
+    Args:
+      params: of the world model.
+      rom: of the recording, for the lines of the emulator.
+      told: called with what is done next.
+    """
+    config = self._config
+    evaluate, cfg = config.evaluate, config.world_model
+    windows = self.windows(evaluate.windows)
+    episodes = np.array([episode for episode, _ in self._places()])
+    # One episode alone has no spread between episodes.
+    several = len(set(episodes.tolist())) > 1
+    groups = episodes if several else np.arange(len(episodes))
+    told("reading the training frames")
+    training = self._training_frames()
+    ceiling = calm = None
+    if rom is not None:
+      told("playing the windows with other luck")
+      ceiling, calm = self._other_luck(rom)
+    told("dreaming through held-out windows")
+    result = report_lib.report(
+      cfg,
+      params,
+      jax.random.key(0),
+      windows,
+      evaluate,
+      infer=self._infer,
+      ceiling=ceiling,
+      groups=groups,
+      training=training,
+      calm=calm,
+    )
+    told("exchanging latents")
+    result["latent_use"] = latent_use.latent_use(
+      *(cfg, params, jax.random.key(2), windows),
+      *(evaluate.context, groups, evaluate.bootstrap, self._infer),
+    )
+    if evaluate.detail == "full":
+      told("carrying states over long episodes")
+      result["carried"] = self._carried(params, rom)
+    return result | {
+      "held_out": self.held_out,
+      "episodes": len(set(episodes.tolist())),
+      "horizon": evaluate.horizon,
+      "ram": cfg.ram,
+      "detail": evaluate.detail,
+    }
+
+  @property
+  def _window_rows(self) -> int:
+    return self._config.evaluate.context + self._config.evaluate.horizon
+
+  def _places(self) -> list[tuple[int, int]]:
+    """Episode and first row of each window of `report`."""
+    count = self._config.evaluate.windows
+    return loader.fixed_places(self._index, self._window_rows, count)
+
+  def _training_frames(self) -> place_reader.TrainingFrames:
+    frames = place_reader.TrainingFrames()
+    fields = ("frame", *(field.name for field in specs.RAM_FIELDS))
+    for _, steps in self._training.episodes(fields):
+      frames.add(steps)
+    return frames
+
+  def _other_luck(
+    self, rom: roms.Rom
+  ) -> tuple[dreams.Dreams, np.ndarray | None]:
+    """The ceiling at the reported steps, and in full detail the calm mask."""
+    evaluate = self._config.evaluate
+    steps = dreams.reported_steps(evaluate.horizon)
+    play = lambda at, wait: emulator_lines.other_luck(
+      *(rom, self._index, self._data_dir, self._places()),
+      *(evaluate.context, at, wait),
+    )
+    if evaluate.detail != "full":
+      return play(steps, emulator_lines.WAITS_FRAMES[0]), None
+    every = range(1, evaluate.horizon + 1)
+    lucks = [play(every, wait) for wait in emulator_lines.WAITS_FRAMES]
+    truth = self.windows(evaluate.windows)["frame"][:, evaluate.context :]
+    ceiling = dreams.at_steps(lucks[0], steps)
+    return ceiling, emulator_lines.calm(lucks, truth, steps)
+
+  def _carried(
+    self, params: world_model.Params, rom: roms.Rom | None
+  ) -> dict[str, Any]:
+    """States carried over recorded episodes, or over new ones if too short."""
+    config = self._config
+    evaluate = config.evaluate
+    count, rows = evaluate.long_episodes, evaluate.carried_rows
+    length = carried.rows_needed(rows)
+    recorded = lambda length: emulator_lines.recorded_long(
+      self._index, count, FIELDS, length
+    )
+    episodes, source = recorded(length), "held-out episodes"
+    if not episodes and rom is not None:
+      episodes, names = emulator_lines.long_episodes(
+        rom, count, length, config.seed, config.collect.jitter_frames
+      )
+      source = f"new episodes from power-on, played by {names}"
+    if not episodes and len(self._index) > 1:
+      rows = carried.most_carried(int(np.sort(self._index.lengths)[-2]))
+      if rows >= evaluate.context:
+        episodes = recorded(carried.rows_needed(rows))
+        source += ", none of which lasts longer"
+    if len(episodes.get("action", ())) < 2:
+      return {"source": "no episodes that last long enough"}
+    found = carried.compare(
+      *(config.world_model, params, jax.random.key(3), episodes, rows),
+      *(evaluate.context, evaluate.bootstrap, self._infer),
+    )
+    return {"source": source, **found}
+
+  def contact_sheet(
+    self, params: world_model.Params, path: str | pathlib.Path, count: int = 6
+  ) -> None:
+    """Draws real, reconstructed and dreamed frames of some windows."""
+    windows = self.windows(self._config.train.eval_windows)
+    total = len(windows["action"])
+    chosen = np.linspace(0, total - 1, min(count, total)).astype(int)
+    dream_pictures.sheet(
+      *(self._config, params, windows, chosen),
+      path,
+      "Held-out windows; green border: every pixel right",
+    )
+
+  def strips_by_mode(
+    self, params: world_model.Params, path: str | pathlib.Path, count: int = 2
+  ) -> None:
+    """Draws `count` windows of each mode: walking, talking, fighting, ..."""
+    windows = self.windows(self._config.evaluate.windows)
+    chosen, labels = dream_pictures.windows_by_mode(
+      windows, self._config.evaluate.context, count
+    )
+    dream_pictures.sheet(
+      *(self._config, params, windows, chosen),
+      path,
+      "Held-out windows by what the game is doing",
+      labels,
+    )

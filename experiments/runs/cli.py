@@ -1,0 +1,349 @@
+"""Shared flags, and how every entry point starts and ends.
+
+An entry point defines its flags with the functions below, and ends in
+`cli.run_main(main)`. Exit codes: 0 done; 1 something failed; 2 bad input (one
+line on stderr, nothing lost); 130 stopped by Ctrl-C and 143 by SIGTERM, both
+after saving.
+
+Environment: POKEDREAMER_ROM names the ROM, POKEDREAMER_TRACEBACK=1 shows the
+traceback of an input error, JAX_COMPILATION_CACHE_DIR moves the cache of
+compiled programs.
+"""
+
+from collections.abc import Callable
+from collections.abc import Sequence
+import errno
+import os
+import pathlib
+import shlex
+import signal
+import stat
+import sys
+import threading
+import time
+import traceback
+from typing import Any
+
+from absl import flags
+from absl import logging
+
+from experiments.runs import allocator
+from experiments.runs import run_directory
+from pokedreamer_jax.config import run as config_lib
+from pokedreamer_jax.config import presets
+
+# Flags belong to the entry point that asks for them, not to this module.
+flags.disclaim_key_flags()
+
+EXIT_FAILED = 1
+EXIT_BAD_INPUT = 2
+EXIT_INTERRUPTED = 130  # 128 + SIGINT
+
+_PACKAGES = ("pokedreamer_jax", "data_tools", "experiments")
+_ROOT = pathlib.Path(__file__).resolve().parents[2]
+_DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+_COMPILE_CACHE_BYTES = 512 * 2**20
+
+
+# Flags. Entry points share names (`--data_dir`), and a test may import many
+# of them into one process, so a second definition of a name joins the first.
+
+
+def string(name: str, default: str | None, help_text: str) -> flags.FlagHolder:
+  """Defines `--name=TEXT`."""
+  return _define(flags.DEFINE_string, name, default, help_text)
+
+
+def integer(name: str, default: int | None, help_text: str) -> flags.FlagHolder:
+  """Defines `--name=NUMBER`."""
+  return _define(flags.DEFINE_integer, name, default, help_text)
+
+
+def boolean(name: str, default: bool, help_text: str) -> flags.FlagHolder:
+  """Defines `--name` and `--noname`."""
+  return _define(flags.DEFINE_boolean, name, default, help_text)
+
+
+def choice(
+  name: str, default: str | None, values: Sequence[str], help_text: str
+) -> flags.FlagHolder:
+  """Defines `--name=ONE_OF_VALUES`."""
+  return _define(flags.DEFINE_enum, name, default, list(values), help_text)
+
+
+def repeated(name: str, help_text: str) -> flags.FlagHolder:
+  """Defines `--name=TEXT`, which may be given several times."""
+  return _define(flags.DEFINE_multi_string, name, [], help_text)
+
+
+def define_run_flags(workdir: str | None = None) -> None:
+  """Defines `--workdir --preset --set --seed`.
+
+  Args:
+    workdir: the default work directory; None makes the flag required.
+  """
+  string("workdir", workdir, "Directory of this run; the same resumes.")
+  define_config_flags()
+
+
+def define_config_flags() -> None:
+  """Defines `--preset --set --seed`, for `make_config`."""
+  string("preset", "tiny", f"One of {', '.join(sorted(presets.PRESETS))}.")
+  repeated("set", "Overrides a field: --set train.steps=100 (repeatable).")
+  integer("seed", 0, "Seed of everything random in this run.")
+
+
+def define_checkpoint_step(whose: str) -> flags.FlagHolder:
+  """Defines `--checkpoint_step`, for `inputs.choose_step`."""
+  return string(
+    "checkpoint_step",
+    "latest",
+    f"Checkpoint of {whose} to take: latest, best (of a world model, by its "
+    "loss on held-out episodes) or a number.",
+  )
+
+
+def make_config(defaults: Sequence[str] = ()) -> config_lib.Config:
+  """The configuration that `--preset --set --seed` describe.
+
+  Args:
+    defaults: overrides applied before those of `--set`.
+
+  Raises:
+    ValueError: an unknown preset or field (the valid names are listed), or a
+      seed that not every generator takes.
+  """
+  values = flags.FLAGS
+  if not 0 <= values.seed < 1 << 32:
+    raise ValueError(f"--seed={values.seed}: expected 0 to {(1 << 32) - 1}")
+  overrides = [*defaults, *(values["set"].value or ())]
+  return presets.make(values.preset, overrides, values.seed)
+
+
+def workdir(other_name: str = "workdir") -> pathlib.Path:
+  """`--workdir`, or what is given by the other name that a command has for it.
+
+  Raises:
+    ValueError: it is missing, or both are given and differ.
+  """
+  one, other = flags.FLAGS.workdir, flags.FLAGS[other_name].value
+  if one and other and one != other:
+    raise ValueError(
+      f"--workdir={one}, --{other_name}={other}: two names of one directory, "
+      "expected one"
+    )
+  return pathlib.Path(other or required("workdir"))
+
+
+def required(name: str) -> str:
+  """The value of a flag that must be given.
+
+  Raises:
+    ValueError: it is missing or empty.
+  """
+  value = flags.FLAGS[name].value
+  if not value:
+    raise ValueError(f"--{name} is required")
+  return value
+
+
+def config_arguments(defaults: Sequence[str] = ()) -> list[str]:
+  """`--preset --seed --set` for the command of another stage.
+
+  Args:
+    defaults: overrides that come before those given to this process.
+  """
+  values = flags.FLAGS
+  overrides = [*defaults, *(values["set"].value or ())]
+  arguments = [f"--preset={values.preset}", f"--seed={values.seed}"]
+  return arguments + [f"--set={item}" for item in overrides]
+
+
+def command_line(
+  module: str | None = None, arguments: Sequence[str] | None = None
+) -> str:
+  """The shell command of an entry point; by default, of this process."""
+  if module is None:
+    spec = getattr(sys.modules["__main__"], "__spec__", None)
+    module = spec.name if spec else pathlib.Path(sys.argv[0]).stem
+  if arguments is None:
+    arguments = sys.argv[1:]
+  return shlex.join(["python", "-m", module, *arguments])
+
+
+def run_main(main: Callable[[], int | None]) -> None:
+  """Parses the flags, calls `main()` and leaves the process.
+
+  Errors in the input end in one line on stderr and exit code 2: bad flags,
+  `ValueError`s raised by this project, and files that cannot be opened. A full
+  disk and losses that are not finite end in exit code 1 without a traceback.
+  Anything else is a fault of the program and shows its traceback.
+  """
+  _parse_flags()
+  _quiet_libraries()
+  _set_compile_cache()
+  _hurry_debug_runs()
+  allocator.keep_freed_memory()
+  _follow_parent()
+  try:
+    code = main() or 0
+  except (Exception, KeyboardInterrupt) as error:
+    code = report(error)
+  sys.stdout.flush()
+  sys.exit(code)
+
+
+def report(error: BaseException) -> int:
+  """Says on stderr how a command ended.
+
+  Returns:
+    The exit code.
+  """
+  if isinstance(error, run_directory.Stopped):
+    say(str(error))
+    if not os.environ.get(run_directory.PARENT_VARIABLE):
+      say(f"To continue: {command_line()}")
+    return error.exit_code
+  if isinstance(error, run_directory.Failed):
+    say(f"Error: {error}")
+    return EXIT_FAILED
+  if isinstance(error, KeyboardInterrupt):
+    say("Interrupted.")
+    return EXIT_INTERRUPTED
+  disk_full = _is_disk_full(error)
+  if not disk_full and not _is_input_error(error):
+    traceback.print_exception(error)
+    return EXIT_FAILED
+  if os.environ.get("POKEDREAMER_TRACEBACK"):
+    traceback.print_exception(error)
+  if disk_full:
+    say(f"Error: {_one_line(error)}")
+    say("What was saved before is kept. Free some disk, then continue with:")
+    say(command_line())
+    return EXIT_FAILED
+  say(f"Error: {error}")
+  return EXIT_BAD_INPUT
+
+
+def say(text: str) -> None:
+  """One line on stderr."""
+  print(text, file=sys.stderr, flush=True)
+
+
+def _define(definer: Callable[..., flags.FlagHolder], name: str, *rest: Any):
+  if name in flags.FLAGS:
+    return flags.FlagHolder(flags.FLAGS, flags.FLAGS[name])
+  return definer(name, *rest)
+
+
+def _parse_flags() -> None:
+  if any(argument in ("--help", "-h", "-help") for argument in sys.argv[1:]):
+    document = (sys.modules["__main__"].__doc__ or "").strip()
+    own = flags.FLAGS.main_module_help()
+    text = f"{document}\n\nUsage: {command_line(None, [])} [flags]\n{own}"
+    try:
+      print(text, flush=True)
+    except BrokenPipeError:  # `--help | head`; what is left goes nowhere
+      os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(0)
+  try:
+    rest = flags.FLAGS(sys.argv)[1:]
+    if rest:
+      raise flags.Error(f"unexpected argument {rest[0]!r}")
+  except flags.Error as error:
+    own_flags = flags.FLAGS.get_key_flags_for_module(sys.argv[0])
+    names = " ".join(sorted(f"--{flag.name}" for flag in own_flags))
+    say(f"Error: {str(error).strip().rstrip('.')}. Valid flags: {names}")
+    sys.exit(EXIT_BAD_INPUT)
+
+
+def _quiet_libraries() -> None:
+  # Orbax and grain tell their progress as absl warnings.
+  if not flags.FLAGS["verbosity"].present:
+    logging.set_verbosity(logging.ERROR)
+
+
+def _set_compile_cache() -> None:
+  """Keeps compiled programs between processes, through the environment.
+
+  Read by jax when it is imported, which is later, if at all. Small programs
+  are kept as well: a process compiles hundreds, 50 ms each.
+  """
+  os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+  home = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache")
+  directory = home.expanduser() / "pokedreamer_jax" / "compiled"
+  if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+    _prune(directory, _COMPILE_CACHE_BYTES)
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = str(directory)
+
+
+def _hurry_debug_runs() -> None:
+  """Compiles without optimising where nothing but the wiring is tried."""
+  if "preset" in flags.FLAGS and flags.FLAGS.preset == "debug":
+    os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
+
+
+def _prune(directory: pathlib.Path, most_bytes: int) -> None:
+  """Deletes the oldest files until the others fit."""
+  files = []
+  for path in directory.glob("*"):
+    try:
+      status = path.stat()
+      if not stat.S_ISREG(status.st_mode):
+        continue
+      files.append((max(status.st_atime, status.st_mtime), status, path))
+    except OSError:  # another process was first
+      continue
+  total = sum(status.st_size for _, status, _ in files)
+  for _, status, path in sorted(files, key=lambda item: item[0]):
+    if total <= most_bytes:
+      return
+    try:
+      path.unlink(missing_ok=True)
+    except OSError:  # not ours to delete
+      continue
+    total -= status.st_size
+
+
+def _follow_parent() -> None:
+  """Asks this process to stop when the one that started it has died."""
+  parent = os.environ.get(run_directory.PARENT_VARIABLE)
+  if parent != str(os.getppid()):
+    return  # started by hand, or by another stage
+
+  def watch():
+    while os.getppid() == int(parent):
+      time.sleep(1.0)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+  threading.Thread(target=watch, daemon=True).start()
+
+
+def _one_line(error: BaseException) -> str:
+  """What happened and where, without an errno or a library's paragraphs."""
+  if isinstance(error, OSError) and error.strerror:
+    place = f"{error.filename}: " if error.filename else ""
+    return f"{place}{error.strerror}"
+  return os.strerror(errno.ENOSPC)
+
+
+def _is_disk_full(error: BaseException | None) -> bool:
+  """Whether the disk ran full somewhere below, in a library's words too."""
+  while error is not None:
+    if getattr(error, "errno", None) in _DISK_FULL:
+      return True
+    if any(os.strerror(number) in str(error) for number in _DISK_FULL):
+      return True
+    error = error.__cause__ or error.__context__
+  return False
+
+
+def _is_input_error(error: BaseException) -> bool:
+  """Whether it was raised by this project's own lines, not in a library."""
+  if isinstance(error, OSError):
+    return error.filename is not None
+  if not isinstance(error, ValueError):
+    return False
+  frames = traceback.extract_tb(error.__traceback__)
+  raised_in = pathlib.Path(frames[-1].filename).resolve()
+  return any(_ROOT / name in raised_in.parents for name in _PACKAGES)

@@ -1,0 +1,281 @@
+"""What a stage reads of the stages before it: generations, models, agents."""
+
+import dataclasses
+import hashlib
+import pathlib
+from typing import Any
+
+from experiments.runs import adoptions
+from experiments.runs import run_directory
+from pokedreamer_jax.config import run as config_lib
+
+# By which the checkpoints of a world model are compared; lower is better.
+VALIDATION_LOSS = "val/loss/total"
+
+
+@dataclasses.dataclass(frozen=True)
+class Agent:
+  """An actor and the world model it acts on, read from one run directory."""
+
+  config: config_lib.Config
+  world_params: Any  # whole, or `policy.acting_params` of a player
+  actor_params: Any
+
+
+def open_generation(data_dir: str, workdir: pathlib.Path, max_files: int = 0):
+  """The generation that this run started with, or a new one of all data.
+
+  Args:
+    data_dir: directory of the records.
+    workdir: run directory, which may not be there yet.
+    max_files: shards that a new one holds at most; 0 is all.
+
+  Raises:
+    ValueError: no data.
+  """
+  from data_tools.records import generations
+
+  if (workdir / "config.json").exists():
+    digest = run_directory.read_config(workdir).get("generation")
+    if digest:
+      folder = pathlib.Path(data_dir) / generations.GENERATIONS_DIR
+      return generations.load(folder / f"{digest}.json")
+  return generations.freeze(data_dir, max_shards=max_files)
+
+
+def with_epochs(config: config_lib.Config, generation: Any):
+  """`config` with the steps that `train.epochs` comes to, where it is given.
+
+  Raises:
+    ValueError: no training episode is as long as a window.
+  """
+  from data_tools.records import loader
+
+  train = config.train
+  if not train.epochs:
+    return config
+  index = loader.EpisodeIndex(generation, "train", cache_bytes=0)
+  source = loader.BatchSource(
+    index, train.batch_size, train.seq_len, config.seed
+  )
+  steps = train.epochs * source.batches_per_epoch
+  return dataclasses.replace(
+    config, train=dataclasses.replace(train, steps=steps)
+  )
+
+
+def describe(generation: Any) -> dict[str, Any]:
+  """What a run directory records of its data: digest and ROMs (SHA-1)."""
+  sha1s = {entry.header.rom_sha1 for _, entry in generation.episodes()}
+  return {"generation": generation.digest, "roms": sorted(sha1s)}
+
+
+def check_rom(directory: str, rom: Any) -> str:
+  """Compares a ROM with those that a checkpoint was trained on.
+
+  Args:
+    directory: run directory of a world model, clone or policy.
+    rom: a `data_tools.game.roms.Rom`.
+
+  Returns:
+    A remark where the ROM is another one, else "".
+
+  Raises:
+    ValueError: the checkpoint reads the game's memory, and of this ROM nobody
+      knows where it lies.
+  """
+  if load_config(directory).world_model.ram == "given":
+    if not rom.has_ram_fields:
+      raise ValueError(
+        f"{directory}: trained with memory variables, which cannot be read in "
+        f"{rom.describe()}"
+      )
+  trained = run_directory.read_config(directory).get("roms", [])
+  if not trained or rom.sha1 in trained:
+    return ""
+  return (
+    f"{directory} was trained on the ROM with SHA-1 {' and '.join(trained)}, "
+    f"this is {rom.describe()}"
+  )
+
+
+def choose_step(directory: str, text: str) -> int | None:
+  """The step that `--checkpoint_step` names; None is the latest.
+
+  Args:
+    directory: run directory.
+    text: a number, "latest", or "best" by the validation of a world model.
+
+  Raises:
+    ValueError: there is no such step, or `text` is something else.
+  """
+  steps = _steps(directory)
+  if text == "latest":
+    return None
+  if text == "best":
+    from pokedreamer_jax import checkpoints
+
+    best = checkpoints.best_step(directory, VALIDATION_LOSS, best_is_high=False)
+    if best is None:
+      raise ValueError(
+        f"{directory}: no checkpoint was validated, expected latest or one of "
+        f"{steps}"
+      )
+    return best
+  if not text.isdigit() or int(text) not in steps:
+    raise ValueError(
+      f"--checkpoint_step={text}: expected latest, best or, of {directory}, "
+      f"one of {steps}"
+    )
+  return int(text)
+
+
+def _steps(directory: str) -> list[int]:
+  path = pathlib.Path(directory) / "checkpoints"
+  return sorted(int(p.name) for p in path.glob("*") if p.name.isdigit())
+
+
+def fingerprint(directory: str, step: int | None = None) -> dict[str, Any]:
+  """Names the checkpoint a stage starts from, without reading it.
+
+  The same configuration, data and step give the same parameters, wherever the
+  directory lies.
+
+  Args:
+    directory: run directory.
+    step: which checkpoint; None is the latest.
+
+  Raises:
+    ValueError: not a run directory, or no checkpoint in it.
+  """
+  run_directory.read_config(directory)  # complains if it is none
+  path = pathlib.Path(directory)
+  steps = _steps(directory)
+  if not steps:
+    raise ValueError(f"{directory}: no checkpoint yet")
+  step = steps[-1] if step is None else step
+  digest = hashlib.sha256((path / "config.json").read_bytes())
+  for adoption in adoptions.read(path).before(step):
+    digest.update(f"{adoption.update} {adoption.source}".encode())
+  return {"config": digest.hexdigest()[:16], "step": step}
+
+
+def load_config(directory: str) -> config_lib.Config:
+  """The configuration that a run directory records.
+
+  Raises:
+    ValueError: it is not the run directory of a model.
+  """
+  values = run_directory.read_config(directory)
+  if "world_model" not in values:
+    raise ValueError(f"{directory}: its config.json has no 'world_model'")
+  names = {field.name for field in dataclasses.fields(config_lib.Config)}
+  known = {name: value for name, value in values.items() if name in names}
+  return config_lib.from_dict(known)
+
+
+def with_world_model(
+  config: config_lib.Config, directory: str
+) -> config_lib.Config:
+  """`config` with the sizes that the world model in `directory` has."""
+  return _with_part(config, directory, "world_model")
+
+
+def with_ram(config: config_lib.Config, ram: str | None) -> config_lib.Config:
+  """`config` with the tokens of observed frames given or inferred.
+
+  Args:
+    config: with the sizes of a trained world model.
+    ram: one of `world_model_config.RAM_MODES`; None leaves it as trained.
+
+  Raises:
+    ValueError: the state holds tokens and `ram` is off, or the reverse.
+  """
+  trained = config.world_model.ram
+  if ram is None:
+    return config
+  if (ram == "off") != (trained == "off"):
+    allowed = "off" if trained == "off" else "given or inferred"
+    raise ValueError(
+      f"--ram={ram}: the world model was trained with {trained}, expected "
+      f"{allowed}"
+    )
+  return dataclasses.replace(
+    config, world_model=dataclasses.replace(config.world_model, ram=ram)
+  )
+
+
+def load_world_model(directory: str, step: int | None = None) -> Any:
+  """Parameters of a run directory's world model; None is the latest."""
+  from pokedreamer_jax import checkpoints
+
+  return checkpoints.load_item(directory, "params", step)
+
+
+def load_actor(directory: str, config: config_lib.Config) -> Any:
+  """Parameters of a run directory's latest actor.
+
+  Raises:
+    ValueError: its sizes are not those of `config`.
+  """
+  from pokedreamer_jax import checkpoints
+
+  trained = _with_part(config, directory, "actor_critic").actor_critic
+  if trained != config.actor_critic:
+    raise ValueError(
+      f"{directory}: actor_critic {dataclasses.asdict(trained)}, expected "
+      f"{dataclasses.asdict(config.actor_critic)}"
+    )
+  return checkpoints.load_item(directory, "actor")
+
+
+def load_agent(directory: str, step: int | None = None) -> Agent:
+  """The agent of a clone's or a policy's run directory; None is the latest.
+
+  With its whole world model, for dreams; `load_player` reads what acts.
+
+  Raises:
+    ValueError: the directory holds no checkpoint of an agent.
+  """
+  return _load_agent(directory, step, load_config(directory), None)
+
+
+def load_player(directory: str, step: int | None = None) -> Agent:
+  """`load_agent` with the part of the world model alone that acting needs.
+
+  Decoder and heads are not read.
+
+  Raises:
+    ValueError: the directory holds no checkpoint of an agent, or one whose
+      sizes are not those of its configuration.
+  """
+  from pokedreamer_jax.behaviour import acting
+  from pokedreamer_jax.world_model import model as world_model
+
+  config = load_config(directory)
+  cfg = config.world_model
+  needed = acting.acting_params(cfg, world_model.shapes(cfg))
+  return _load_agent(directory, step, config, needed)
+
+
+def _load_agent(directory, step, config, template):
+  from pokedreamer_jax import checkpoints
+
+  return Agent(
+    config=config,
+    world_params=checkpoints.load_item(
+      directory, "world_model", step, template
+    ),
+    actor_params=checkpoints.load_item(directory, "actor", step),
+  )
+
+
+def _with_part(
+  config: config_lib.Config, directory: str, part: str
+) -> config_lib.Config:
+  """`config` with one part as recorded, whatever became of the others."""
+  recorded = run_directory.read_config(directory)
+  if part not in recorded:
+    raise ValueError(f"{directory}: its config.json has no {part!r}")
+  values = config_lib.to_dict(config) | {part: recorded[part]}
+  return config_lib.from_dict(values)

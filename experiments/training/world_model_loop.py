@@ -1,0 +1,253 @@
+"""The training run of a world model: state, checkpoints, and the loop."""
+
+from collections.abc import Callable
+import contextlib
+import functools
+from typing import Any
+
+import jax
+import numpy as np
+
+from data_tools.records import generations
+from data_tools.records import loader
+from experiments.runs import distributed
+from experiments.runs import inputs
+from experiments.runs import progress
+from experiments.runs import run_directory
+from experiments.runs import shared_run
+from experiments.training import loss_guard
+from experiments.training import validation
+from experiments.training import world_model_data
+from pokedreamer_jax.config import run as config_lib
+from pokedreamer_jax.frames import tiles
+from pokedreamer_jax.training import mesh as meshes
+from pokedreamer_jax.training import world_model as training
+from pokedreamer_jax.world_model import model as world_model
+
+PROFILE_DIR = "profile"  # of `--profile_steps`, in the run directory
+
+_COMPILE_S = 25  # on two CPU cores
+_EVALUATE_S = 20
+_PROFILE_AFTER = 5  # updates: the first ones compile and fill buffers
+
+
+class Trainer:
+  """One run, from its last checkpoint to `config.train.steps`."""
+
+  def __init__(
+    self,
+    config: config_lib.Config,
+    generation: generations.Generation,
+    run: run_directory.Run,
+    profile_steps: int = 0,
+    group: distributed.Group | None = None,
+  ):
+    """Builds the parts and restores the last checkpoint.
+
+    Args:
+      config: of the run.
+      generation: the one that the run directory records.
+      run: directory of the run.
+      profile_steps: updates of which a profiler trace is written.
+      group: the processes that train together; None for this one alone.
+
+    Raises:
+      ValueError: the recorded data has changed, or holds no window.
+    """
+    self._config = config
+    self._run = run
+    self._group = group or distributed.Group()
+    self._profile_steps = profile_steps if self._group.first else 0
+    self._data = world_model_data.Experience(config, generation, run)
+    self._epoch = self._data.source.batches_per_epoch
+    self._validator = validation.Validator(config, generation)
+    self._mesh = meshes.make(config.train)
+    state = training.init_state(config.train, _init_params(config, generation))
+    # Read while it is on the host: the parameters are donated to the update.
+    self._table = _table(state.params)
+    self._state = meshes.place_state(self._mesh, state)
+    self._store = run.checkpoints(
+      keep=2,
+      best=inputs.VALIDATION_LOSS,
+      best_is_high=False,
+      keep_every=self._epoch if config.train.keep_every_epoch else 0,
+    )
+    self._step = self._restore()
+    run.truncate_metrics(self._step)
+
+  def train(self) -> dict[str, float]:
+    """Trains to the end; what is saved last is validated.
+
+    Returns:
+      The last validation.
+
+    Raises:
+      run_directory.Stopped: asked to stop, after saving.
+      run_directory.Failed: a loss is not finite.
+    """
+    train, run = self._config.train, self._run
+    total = train.steps
+    frames = train.batch_size * train.seq_len
+    update = meshes.jit_update(self._mesh, self._config, self._state)
+    run_key = jax.random.key(self._config.seed)
+    batches = self._data.batches(self._step, self._table)
+    alone = self._group.count == 1
+    stop = shared_run.Stop(
+      run, None if alone else meshes.make_largest(self._mesh)
+    )
+    guard = loss_guard.LossGuard(run)
+    validated: dict[str, float] = {}
+    with contextlib.ExitStack() as stack:
+      bar = stack.enter_context(
+        progress.Progress(
+          "world model", total, "updates", self._step, stream=run.screen
+        )
+      )
+      profile = stack.enter_context(
+        _Profile(run, self._step, self._profile_steps)
+      )
+      bar.compiling(about_s=_COMPILE_S)
+      while self._step < total:
+        batch = meshes.place_batch(self._mesh, next(batches))
+        self._state, metrics = update(self._state, batch, run_key)
+        self._step += 1
+        step, last = self._step, self._step == total
+        profile.after(step, metrics)
+        guard.add(step, metrics)
+        asked = stop.signal()
+        stopping = bool(asked) and not last
+        # Also where it stops: a validation left out is not made up for.
+        evaluating = last or step % self._eval_every == 0
+        logging = step % train.log_every == 0 or last
+        saving = self._is_kept(step) or evaluating or stopping
+        if logging or saving:
+          values = guard.look()
+        if logging:
+          run.metrics(step, values)
+          shown: dict[str, Any] = {
+            "loss": values["loss/total"],
+            "image": values["loss/image"],
+            "kl": values["loss/kl"],
+          }
+          if bar.rate():
+            shown["frames/s"] = bar.rate() * frames
+          bar.update(step, **shown)
+        if evaluating:
+          validated = self._validate(bar)
+          bar.update(step)
+        if saving:
+          self._save(validated if evaluating else None)
+        if stopping:
+          self._store.wait()
+          raise run.stopped(f"update {step} of {total}", asked)
+    self._store.close()
+    return validated or self._measure(self._validator.measure)
+
+  @functools.cached_property
+  def _eval_every(self) -> int:
+    return self._config.train.eval_every or self._epoch
+
+  def _is_kept(self, step: int) -> bool:
+    train = self._config.train
+    epoch = train.keep_every_epoch and step % self._epoch == 0
+    return step % train.save_every == 0 or epoch
+
+  def _validate(self, bar: progress.Progress) -> dict[str, float]:
+    bar.phase("evaluating", about_s=_EVALUATE_S)
+
+    def validate(params):
+      values = self._validator.measure(params)
+      self._run.metrics(self._step, values)
+      self._validator.draw(params, self._step, self._run)
+      return values
+
+    values = self._measure(validate)
+    self._run.check_finite(self._step, values)
+    return values
+
+  def _measure(
+    self, function: Callable[[world_model.Params], dict[str, float]]
+  ) -> dict[str, float]:
+    """What `function` finds in process 0, where it alone is called."""
+    params = meshes.local(self._mesh, self._state.params)
+    return self._group.share(f"measured/{self._step}", lambda: function(params))
+
+  def _save(self, validated: dict[str, float] | None) -> None:
+    self._store.save(
+      self._step,
+      {"params": self._state.params, "opt": _opt(self._state)},
+      {"step": self._step, "source": self._data.fingerprint(self._step)},
+      validated,
+    )
+
+  def _restore(self) -> int:
+    """The update that the last checkpoint was saved at, 0 if there is none."""
+    latest = self._group.share("latest", self._store.latest_step)
+    if latest is None:
+      return 0
+    items, loop = self._store.restore(
+      {"params": self._state.params, "opt": _opt(self._state)}, latest
+    )
+    self._state = training.TrainState(
+      items["params"], items["opt"]["opt_state"], items["opt"]["step"]
+    )
+    step = int(loop["step"])
+    self._data.resume(step)
+    if loop["source"] != self._data.fingerprint(step):
+      raise ValueError(f"{self._run.path}: the recorded data has changed")
+    self._run.log(f"world model: continuing at update {step}")
+    return step
+
+
+class _Profile:
+  """Traces some updates with the profiler of jax, after the first few."""
+
+  def __init__(self, run: run_directory.Run, start: int, count: int):
+    self._run = run
+    self._begin = start + _PROFILE_AFTER if count else None
+    self._end = start + _PROFILE_AFTER + count
+    self._tracing = False
+
+  def __enter__(self) -> "_Profile":
+    return self
+
+  def after(self, step: int, metrics: Any) -> None:
+    """Tells that an update has been started; `metrics` are its results."""
+    if step == self._begin:
+      jax.block_until_ready(metrics)
+      jax.profiler.start_trace(str(self._run.path / PROFILE_DIR))
+      self._tracing = True
+    elif self._tracing and step == self._end:
+      jax.block_until_ready(metrics)
+      self._stop()
+
+  def __exit__(self, *error: object) -> None:
+    if self._tracing:  # the run was shorter
+      self._stop()
+
+  def _stop(self) -> None:
+    jax.profiler.stop_trace()
+    self._tracing = False
+    self._run.log(f"profile: {self._run.path / PROFILE_DIR}")
+
+
+def _opt(state: training.TrainState) -> dict[str, Any]:
+  return {"opt_state": state.opt_state, "step": state.step}
+
+
+def _table(params: world_model.Params) -> tiles.TileTable | None:
+  """A copy of the dictionary: the parameters are donated to the update."""
+  table = world_model.tile_table(params)
+  return None if table is None else jax.tree.map(np.array, table)
+
+
+def _init_params(
+  config: config_lib.Config, generation: generations.Generation
+) -> world_model.Params:
+  table = None
+  if config.world_model.has_dictionary:
+    index = loader.EpisodeIndex(generation, "train", cache_bytes=0)
+    frames = (steps["frame"] for _, steps in index.episodes(["frame"]))
+    table = tiles.build(frames, config.world_model.tile_vocab)
+  key = jax.random.fold_in(jax.random.key(config.seed), 1)
+  return world_model.init(config.world_model, key, table)

@@ -1,0 +1,147 @@
+"""Acting: encode the frame, update the state, choose; one jitted function.
+
+The state is carried from the first frame of an episode on, for as long as it
+lasts, and holds the agent's own last action.
+"""
+
+from collections.abc import Callable
+from collections.abc import Mapping
+from typing import Any
+
+from flax import struct
+import jax
+import jax.numpy as jnp
+
+from pokedreamer_jax import specs
+from pokedreamer_jax.config import run as config_lib
+from pokedreamer_jax.config import world_model as world_model_config
+from pokedreamer_jax.networks import actor_critic
+from pokedreamer_jax.networks import sampling
+from pokedreamer_jax.world_model import model as world_model
+from pokedreamer_jax.world_model import model_v2 as world_model_v2
+
+
+@struct.dataclass
+class ActState:
+  """What `B` players remember between frames."""
+
+  model: world_model.State  # leaves [B, ...]
+  action_tm1: jax.Array  # [B] int32, ignored where a row is first
+
+
+# Of a world model, what observing takes; decoder and heads are for dreams.
+_ACTING = ("encoder", "rssm", "chain")
+
+# (state, frame [B, 144, 40], ram {name: [B, ...]}, is_first [B], key)
+# -> (state, actions [B] int32)
+ActFn = Callable[..., tuple[ActState, jax.Array]]
+
+
+def init_state(
+  cfg: world_model_config.WorldModelConfig, players: int
+) -> ActState:
+  """The state of `players` before their first frame."""
+  return ActState(
+    model=world_model.initial_state(cfg, (players,)),
+    action_tm1=jnp.zeros((players,), jnp.int32),
+  )
+
+
+def ram_of(row: Mapping[str, Any]) -> dict[str, Any]:
+  """The RAM fields of a row of step fields `[B, ...]`."""
+  return {field.name: row[field.name] for field in specs.RAM_FIELDS}
+
+
+def acting_params(
+  cfg: world_model_config.WorldModelConfig, world_params: Any
+) -> Any:
+  """The part of a world model that `make_act` reads.
+
+  Args:
+    cfg: the configuration of the world model.
+    world_params: its parameters, or their shapes.
+  """
+  kept = {name: world_params[name] for name in _ACTING if name in world_params}
+  if cfg.has_dictionary and cfg.encoder == "dictionary":
+    kept["tiles"] = world_params["tiles"]
+  averages = world_params.get(world_model_v2.BATCH_STATS)
+  if averages is not None:
+    kept[world_model_v2.BATCH_STATS] = {"encoder": averages["encoder"]}
+  return kept
+
+
+def make_act(
+  cfg: config_lib.Config,
+  world_params: Any,
+  actor_params: Any,
+  greedy: bool = False,
+  own_keys: bool = False,
+) -> ActFn:
+  """Makes the jitted acting step of one agent.
+
+  Args:
+    cfg: the configuration; `cfg.world_model.ram` decides whether tokens are
+      read from the RAM, guessed from the frame, or absent. Under the
+      published action alignment a frame's step takes the action chosen at the
+      frame, which is so chosen before the frame is seen.
+    world_params: parameters of the world model, at least `acting_params`.
+    actor_params: parameters of the actor.
+    greedy: take the most likely action instead of a sample.
+    own_keys: every player has a key of its own, so that its chance does not
+      depend on who plays beside it.
+
+  Returns:
+    `(state, frame, ram, is_first, key) -> (state, actions [B] int32)`; the
+    key, or the keys `[B]` with `own_keys`, is consumed, and `state` must not
+    be used again.
+  """
+
+  def choose(actor_params, model, key):
+    logits = actor_critic.actor_logits(
+      cfg.actor_critic, actor_params, world_model.features(model)
+    )
+    if greedy:
+      return jnp.argmax(logits, axis=-1).astype(jnp.int32)
+    return sampling.categorical(key, logits)
+
+  # Parameters are arguments: constants would be folded into the program.
+  def act(world_params, actor_params, state, frame, ram, is_first, key):
+    model_key, action_key = jax.random.split(key)
+    ahead = cfg.world_model.action_alignment == "published"
+    taken = state.action_tm1
+    if ahead:
+      before = world_model.restart(cfg.world_model, state.model, is_first)
+      taken = choose(actor_params, before, action_key)
+    model = world_model.act_step(
+      cfg.world_model,
+      world_params,
+      model_key,
+      state.model,
+      frame,
+      ram,
+      taken,
+      is_first,
+      infer=cfg.world_model.ram == "inferred",
+    )
+    action = taken if ahead else choose(actor_params, model, action_key)
+    return ActState(model=model, action_tm1=action), action
+
+  def act_apart(world_params, actor_params, state, frame, ram, is_first, keys):
+    state, frame, ram, is_first = jax.tree.map(  # [B, 1, ...]
+      lambda leaf: leaf[:, None], (state, frame, ram, is_first)
+    )
+    state, action = jax.vmap(act, (None, None, 0, 0, 0, 0, 0))(
+      world_params, actor_params, state, frame, ram, is_first, keys
+    )
+    return jax.tree.map(lambda leaf: leaf[:, 0], (state, action))
+
+  jitted = jax.jit(act_apart if own_keys else act, donate_argnums=2)
+  device = jax.devices()[0]
+
+  def act_fn(state, frame, ram, is_first, key):
+    # Bound to the device from the first call on, as restored parameters are;
+    # otherwise the second call would compile again.
+    state = jax.device_put(state, device)
+    return jitted(world_params, actor_params, state, frame, ram, is_first, key)
+
+  return act_fn

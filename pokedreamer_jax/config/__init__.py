@@ -1,0 +1,1 @@
+"""What decides a run; standard library only."""

@@ -1,0 +1,215 @@
+"""Presets: whole configurations, each with what to expect of it."""
+
+from collections.abc import Sequence
+import dataclasses
+
+from pokedreamer_jax.config import behaviour as behaviour_config
+from pokedreamer_jax.config import overrides as overrides_lib
+from pokedreamer_jax.config import run as config_lib
+from pokedreamer_jax.config import world_model as world_model_config
+
+
+def _tiny() -> config_lib.Config:
+  """The quickstart on a laptop: `make quickstart`, 2 CPU cores, 2 GiB.
+
+  Expect, over seeds 0 to 2: dreams with 0.53 to 0.56 of the frames exact and
+  2.7 to 3.5 tiles off at 50 steps (the emulator with other luck: 0.59 to 0.65
+  and 1.7 to 2.2), a clone with a return of 24 to 25 and a policy with 24.5 to
+  26, both with the badge in every episode.
+  """
+  return config_lib.Config(preset="tiny")
+
+
+def _debug() -> config_lib.Config:
+  """Wiring only, does not learn: `--preset=debug`, under 2 minutes."""
+  return config_lib.Config(
+    preset="debug",
+    collect=config_lib.CollectConfig(
+      episodes=8,
+      episode_length=96,
+      policy_mix="demonstrator:eps=0.2=0.5,sticky_random=0.25,random=0.25",
+    ),
+    world_model=world_model_config.WorldModelConfig(
+      deter=32, stoch=4, classes=4, hidden=32, tile_units=8, block_units=8
+    ),
+    train=config_lib.TrainConfig(
+      steps=20,
+      batch_size=4,
+      seq_len=8,
+      decode_rows=8,
+      log_every=5,
+      eval_every=20,
+      save_every=10,
+      eval_windows=4,
+    ),
+    latents=behaviour_config.LatentsConfig(streams=4, chunk=32),
+    actor_critic=behaviour_config.ActorCriticConfig(
+      units=32, goal_dim=8, bins=21
+    ),
+    clone=behaviour_config.CloneConfig(
+      steps=20, batch_size=32, log_every=5, save_every=10
+    ),
+    policy=behaviour_config.PolicyConfig(
+      updates=4,
+      scratch_updates=4,
+      critic_warmup=1,
+      starts=16,
+      horizon=5,
+      epochs=1,
+      minibatches=2,
+      log_every=1,
+      save_every=2,
+    ),
+    evaluate=config_lib.EvaluateConfig(
+      episodes=4,
+      windows=8,
+      context=4,
+      horizon=16,
+      bootstrap=200,
+      carried_rows=40,
+      long_episodes=2,
+    ),
+  )
+
+
+def _small() -> config_lib.Config:
+  """The great vale on one GPU, or on a patient CPU. Not measured yet.
+
+      python -m experiments.quickstart --preset=small \\
+        --rom=data_tools/cartridge/great_vale.gb --workdir=runs/small
+
+  With a dictionary of 2,400 tiles 0.7 % of the held-out frames have a tile that
+  is missing, with 1,200 10 %.
+  """
+  return config_lib.Config(
+    preset="small",
+    collect=config_lib.CollectConfig(episodes=400, episode_length=1024),
+    world_model=world_model_config.WorldModelConfig(
+      deter=512,
+      stoch=32,
+      classes=32,
+      hidden=512,
+      tile_vocab=2400,
+      tile_units=48,
+      block_units=48,
+      ram_heads=world_model_config.PRACTICE_RAM_HEADS,
+    ),
+    train=config_lib.TrainConfig(
+      steps=20_000,
+      mesh="data=-1,fsdp=1",
+      batch_size=16,
+      seq_len=32,
+      burn_in=8,
+      decode_rows=64,
+      learning_rate=1e-3,
+      warmup_steps=500,
+      save_every=1000,
+      eval_every=5000,
+    ),
+    actor_critic=behaviour_config.ActorCriticConfig(units=512),
+  )
+
+
+def _v3() -> config_lib.Config:
+  """Whole games, pixel by pixel, on one or more accelerators. Not measured yet.
+
+      python -m experiments.train_rssm --preset=v3 \\
+        --data_dir=runs/red/data --workdir=runs/red/world_model
+
+  Sized for the memory of Pokemon Red, and for accelerators: several share the
+  work by `train.mesh`. Its parameters take 184 MB.
+  """
+  return config_lib.Config(
+    preset="v3",
+    collect=config_lib.CollectConfig(episodes=1000, episode_length=2048),
+    world_model=world_model_config.WorldModelConfig(
+      deter=1024,
+      stoch=32,
+      classes=64,
+      tokens=world_model_config.POKEMON_RED_TOKENS,
+      hidden=640,
+      encoder="pixels",
+      decoder="pixels",
+      tile_units=64,
+      block_units=40,
+      ram_heads=world_model_config.POKEMON_RED_RAM_HEADS,
+      compute_dtype="bfloat16",
+      image_scale=0.01,  # a frame is 23,040 pixels here, not 360 tiles
+    ),
+    train=config_lib.TrainConfig(
+      steps=100_000,
+      mesh="data=-1,fsdp=1",
+      batch_size=32,
+      seq_len=64,
+      burn_in=8,
+      decode_rows=512,
+      learning_rate=4e-4,
+      warmup_steps=1000,
+      clip_norm=100.0,
+      weight_decay=0.01,
+      save_every=1000,
+      eval_every=10_000,
+    ),
+    actor_critic=behaviour_config.ActorCriticConfig(units=512),
+  )
+
+
+def _v2() -> config_lib.Config:
+  """The published networks and losses: `train_rssm --preset=v2`.
+
+  For comparison and for imported checkpoints; 56.7 million parameters. Made
+  for an accelerator: on 2 CPU cores an update of 2 windows takes 1.4 s, and
+  after the 40 that were tried (of 1 window) the frames were still worse than
+  one grey picture. Policies are not trained on it: it predicts one scalar
+  reward, not the reward terms.
+  """
+  return config_lib.Config(
+    preset="v2",
+    world_model=world_model_config.WorldModelConfig(
+      family="v2",
+      ram="off",
+      deter=512,
+      stoch=32,
+      classes=32,
+      hidden=512,
+      temperature_start=1.0,
+      temperature_end=0.5,
+      temperature_steps=5000,
+    ),
+    train=config_lib.TrainConfig(
+      batch_size=4,
+      seq_len=15,
+      decode_rows=0,
+      learning_rate=3e-4,
+      warmup_steps=0,
+      decay_share=0.0,
+      agc=0.0,
+      clip_norm=10.0,
+      adam_b2=0.999,
+      eval_windows=8,
+    ),
+  )
+
+
+PRESETS = {
+  "tiny": _tiny,
+  "debug": _debug,
+  "small": _small,
+  "v3": _v3,
+  "v2": _v2,
+}
+
+
+def make(
+  preset: str, overrides: Sequence[str] = (), seed: int = 0
+) -> config_lib.Config:
+  """The configuration of a preset with `part.field=value` overrides.
+
+  Raises:
+    ValueError: an unknown preset or field (the valid names are listed), or a
+      value of the wrong type.
+  """
+  if preset not in PRESETS:
+    raise ValueError(f"preset: {preset!r}, expected one of {sorted(PRESETS)}")
+  config = dataclasses.replace(PRESETS[preset](), seed=seed)
+  return overrides_lib.apply(config, overrides)

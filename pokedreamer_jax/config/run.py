@@ -1,0 +1,216 @@
+"""Frozen configuration of a run, and its way through JSON.
+
+Standard library only: reading a configuration wakes no jax. One dataclass per
+part; `Config` holds them all and is what a run directory records. Those of the
+world model and of the agent stand in `world_model_config` and
+`behaviour_config`, whole configurations in `presets`.
+"""
+
+import dataclasses
+from typing import Any
+
+from pokedreamer_jax.config import behaviour as behaviour_config
+from pokedreamer_jax.config import bounds
+from pokedreamer_jax.config import world_model as world_model_config
+
+MESH_AXES = ("data", "fsdp")  # see `training/mesh.py`
+PARAMETER_NAMES = ("kernel", "table", "bias", "scale")  # of the networks
+DETAILS = ("quick", "full")
+
+
+@dataclasses.dataclass(frozen=True)
+class CollectConfig:
+  """What is recorded from the emulator."""
+
+  episodes: int = 160
+  episode_length: int = 512  # env steps at most, the first row included
+  # Share of episodes per behaviour: `name[:eps=probability]=share`.
+  # Noise in a demonstrator's episode shows how it recovers, and what the
+  # world does when it is not led; random players stay near the start.
+  policy_mix: str = (
+    "demonstrator:eps=0.1=0.3,demonstrator:eps=0.3=0.3,"
+    "demonstrator:eps=0.6=0.2,sticky_random=0.1,random=0.1"
+  )
+  # Share of episodes per start state: `power_on`, `<world>/<name>` or a file,
+  # as in `power_on=0.5,great_vale/first_badge=0.5`; empty is power-on.
+  start_states: str = ""
+  workers: int = 2  # processes
+  jitter_frames: int = 60  # no-op frames before an episode, uniform in 0..this
+  shard_mib: int = 64  # a shard is closed at this size ...
+  shard_s: int = 60  # ... or at this age
+
+  def __post_init__(self):
+    bounds.at_least(self, 1, "episodes", "workers", "shard_mib", "shard_s")
+    bounds.at_least(self, 2, "episode_length")
+    bounds.at_least(self, 0, "jitter_frames")
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainConfig:
+  """Optimisation of the world model."""
+
+  steps: int = 6000
+  # Passes over as many windows as there are in the training episodes of the
+  # first generation; sets `steps`, where it is not 0.
+  epochs: int = 0
+  max_files: int = 0  # shards that a run begins with, by name; 0: all
+  batch_size: int = 8  # windows
+  seq_len: int = 16  # rows of a window
+  burn_in: int = 0  # first rows that carry no loss
+  # Rows decoded per update, 0 for all; the rest only steer h. Family v2 always
+  # decodes all: BatchNorm takes its statistics of what is decoded.
+  decode_rows: int = 32
+  learning_rate: float = 3e-3
+  warmup_steps: int = 100
+  decay_share: float = 0.4  # last share of the steps decays linearly to 0
+  agc: float = 0.3  # adaptive gradient clipping; 0 is off
+  clip_norm: float = 0.0  # largest norm of the whole gradient; 0 is off
+  # Decoupled weight decay (AdamW) of the parameters with these names, a share
+  # per update times the learning rate. Norms and biases are left out.
+  weight_decay: float = 0.0
+  decay_names: str = "kernel,table"
+  adam_b2: float = 0.99
+  # Devices that share a batch (data), and those that share the parameters as
+  # well (fsdp); -1 stands for all that are left. One by default: small models
+  # gain nothing from more, and their batches might not be shared evenly.
+  mesh: str = "data=1,fsdp=1"
+  log_every: int = 50  # train steps
+  eval_every: int = 2000  # train steps; 0: every epoch
+  save_every: int = 500  # train steps
+  keep_every_epoch: bool = False  # beside the best and the latest checkpoints
+  eval_windows: int = 64
+  cache_mib: int = 1024  # recorded steps kept unpacked, 5.9 kB each
+  refresh_every: int = 0  # train steps between looks at new data; 0: never
+
+  def __post_init__(self):
+    bounds.at_least(self, 0, "cache_mib", "decode_rows")
+    bounds.at_least(self, 1, "steps", "batch_size", "eval_windows")
+    bounds.at_least(self, 1, "log_every", "save_every")
+    bounds.at_least(self, 0, "warmup_steps", "learning_rate", "refresh_every")
+    bounds.at_least(self, 0, "epochs", "max_files", "eval_every")
+    if self.max_files and self.refresh_every:
+      raise ValueError(
+        f"train.max_files: {self.max_files}, expected 0 where new data is "
+        f"adopted (train.refresh_every: {self.refresh_every})"
+      )
+    bounds.at_least(self, 0, "agc", "clip_norm", "weight_decay")
+    bounds.at_least(self, 2, "seq_len")
+    if not set(self.decay_name_set) <= set(PARAMETER_NAMES):
+      raise ValueError(
+        f"train.decay_names: {self.decay_names!r}, expected some of "
+        + ", ".join(PARAMETER_NAMES)
+      )
+    if not 0 <= self.burn_in < self.seq_len:
+      raise ValueError(
+        f"train.burn_in: {self.burn_in}, expected 0..seq_len-1, with "
+        f"train.seq_len {self.seq_len}"
+      )
+    if not 0.0 <= self.decay_share <= 1.0:
+      raise ValueError(f"train.decay_share: {self.decay_share}, expected 0..1")
+
+    _ = self.mesh_sizes  # raises where it cannot be read
+
+  @property
+  def mesh_sizes(self) -> dict[str, int]:
+    """Devices along each of `MESH_AXES`; at most one is -1, all others."""
+    sizes = dict.fromkeys(MESH_AXES, 1)
+    try:
+      given = [item.split("=") for item in self.mesh.split(",")]
+      read = {name.strip(): int(size) for name, size in given}
+      good = set(read) <= set(sizes) and len(read) == len(given)
+      sizes |= read
+    except ValueError:
+      good = False
+    values = sorted(sizes.values())
+    if not good or values[0] < -1 or values[0] == 0 or values[1] < 1:
+      raise ValueError(
+        f"train.mesh: {self.mesh!r}, expected data=N,fsdp=N with devices from "
+        "1, at most one of them -1"
+      )
+    return sizes
+
+  @property
+  def decay_name_set(self) -> frozenset[str]:
+    """The names in `decay_names`."""
+    return frozenset(name.strip() for name in self.decay_names.split(","))
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluateConfig:
+  """What is measured at the end."""
+
+  episodes: int = 24  # paired emulator episodes per policy
+  windows: int = 200  # held-out open-loop windows
+  context: int = 8  # posterior rows before the open loop
+  horizon: int = 50  # open-loop rows
+  bootstrap: int = 2000  # resamples of a paired interval
+  # Of a world model: `full` adds calm windows and long carried states.
+  detail: str = "full"
+  carried_rows: int = 1000  # that a carried state has seen
+  long_episodes: int = 12  # in which it is carried
+  greedy: bool = False  # take the most likely action instead of sampling
+
+  def __post_init__(self):
+    bounds.at_least(self, 2, "episodes", "windows")
+    bounds.at_least(self, 1, "context", "bootstrap")
+    bounds.at_least(self, 5, "horizon")  # the first step that tables speak of
+    bounds.one_of(self, "detail", DETAILS)
+    bounds.at_least(self, self.context, "carried_rows")
+    bounds.at_least(self, 2, "long_episodes")
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+  """Everything that decides a run."""
+
+  preset: str = "tiny"
+  seed: int = 0
+  collect: CollectConfig = CollectConfig()
+  world_model: world_model_config.WorldModelConfig = dataclasses.field(
+    default=world_model_config.WorldModelConfig()
+  )
+  train: TrainConfig = TrainConfig()
+  latents: behaviour_config.LatentsConfig = dataclasses.field(
+    default=behaviour_config.LatentsConfig()
+  )
+  actor_critic: behaviour_config.ActorCriticConfig = dataclasses.field(
+    default=behaviour_config.ActorCriticConfig()
+  )
+  clone: behaviour_config.CloneConfig = dataclasses.field(
+    default=behaviour_config.CloneConfig()
+  )
+  policy: behaviour_config.PolicyConfig = dataclasses.field(
+    default=behaviour_config.PolicyConfig()
+  )
+  evaluate: EvaluateConfig = EvaluateConfig()
+
+
+def to_dict(config: Any) -> dict[str, Any]:
+  """Nested plain dictionary, ready for JSON."""
+  return dataclasses.asdict(config)
+
+
+def from_dict(values: dict[str, Any]) -> Config:
+  """The inverse of `to_dict`.
+
+  A field that is missing was added after the file was written: it takes its
+  default, which does what was done before there was such a field.
+
+  Raises:
+    ValueError: unknown fields (a file of a newer version).
+  """
+  return _from_dict(Config, values, "config")
+
+
+def _from_dict(cls: type, values: dict[str, Any], path: str):
+  names = {field.name: field for field in dataclasses.fields(cls)}
+  unknown = sorted(set(values) - set(names))
+  if unknown:
+    raise ValueError(f"{path}: unknown {unknown}, valid are {sorted(names)}")
+  parts = {
+    name: _from_dict(type(names[name].default), value, f"{path}.{name}")
+    if dataclasses.is_dataclass(names[name].default)
+    else value
+    for name, value in values.items()
+  }
+  return cls(**parts)

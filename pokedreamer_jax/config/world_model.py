@@ -1,0 +1,194 @@
+"""Configuration of the world model: what its state holds, networks, losses.
+
+Standard library only, as all configuration (`config.py`).
+"""
+
+import dataclasses
+
+from pokedreamer_jax import specs
+from pokedreamer_jax.config import bounds
+
+# RAM tokens and their number of values; larger values are clipped to the last.
+# Order matters: a token may depend on those before it (see `tokens.py`).
+PRACTICE_TOKENS = (
+  "battle:4 dialog:2 menu:2 menu_item:8 map:32 y:64 x:64 facing:4 control:2 "
+  "badges:9 capture_items:8 party_size:7 dex_owned:32 level:32 "
+  "enemy_species:32 enemy_hp:64 hp:64"
+)
+POKEMON_RED_TOKENS = (
+  "battle:4 dialog:2 menu:2 menu_item:8 map:256 y:160 x:96 facing:4 control:2 "
+  "badges:9 capture_items:32 party_size:7 dex_owned:152 level:101 "
+  "enemy_species:256 enemy_hp:128 hp:128"
+)
+# RAM heads and their number of bins (see `ram_heads.py`).
+PRACTICE_RAM_HEADS = (
+  "hp_share:17 xp:33 badges:9 dex_owned:32 dex_seen:32 enemy_species:32 "
+  "enemy_hp:64 enemy_level:32 money:33 event_flags:33"
+)
+POKEMON_RED_RAM_HEADS = (
+  "hp_share:33 xp:65 badges:9 dex_owned:152 dex_seen:152 enemy_species:256 "
+  "enemy_hp:128 enemy_level:101 money:65 event_flags:65"
+)
+# To be added where RAM tokens are off and nothing else says where one is.
+PRACTICE_PLACE_HEADS = "map:32 y:64 x:64 facing:4 battle:4 dialog:2"
+POKEMON_RED_PLACE_HEADS = "map:256 y:160 x:96 facing:4 battle:4 dialog:2"
+RAM_MODES = ("given", "inferred", "off")
+CODECS = ("dictionary", "pixels")  # see `codecs.py`
+COMPUTE_DTYPES = ("float32", "bfloat16")
+FAMILIES = ("v3", "v2")  # our networks, and the published ones
+ACTION_ALIGNMENTS = ("previous", "published")
+ANNEALED = ("gumbel", "sampled", "most_likely")
+
+
+@dataclasses.dataclass(frozen=True)
+class WorldModelConfig:
+  """Sizes and loss weights of the world model."""
+
+  # State.
+  deter: int = 256  # GRU units
+  stoch: int = 16  # categorical variables
+  classes: int = 16  # classes of each
+  tokens: str = PRACTICE_TOKENS  # RAM variables in the state, `name:size`
+  ram: str = "given"  # tokens of observed frames: given, inferred or off
+  # Memory variables read off the features, `name:size` (see `ram_heads.py`).
+  ram_heads: str = ""
+  ram_heads_gradient: bool = True  # whether their loss shapes the features
+  # Networks.
+  hidden: int = 256  # units of every hidden layer
+  encoder: str = "dictionary"  # frames come in as tile numbers or as pixels
+  decoder: str = "dictionary"  # and go out so
+  tile_vocab: int = 400  # tiles in the dictionary, the escape not counted
+  tile_units: int = 32  # embedding of an 8x8 tile
+  block_units: int = 32  # embedding of a 16x16 block of 2x2 tiles
+  unimix: float = 0.01  # uniform share of every categorical (DreamerV3)
+  # What the networks calculate in; parameters, losses and what leaves a network
+  # are float32. bfloat16 pays on accelerators, and on a CPU costs time.
+  compute_dtype: str = "float32"
+  # Loss weights; image and token losses are sums of nats per frame.
+  image_scale: float = 0.2
+  token_scale: float = 2.0
+  infer_scale: float = 0.5  # tokens guessed from pixels
+  dyn_scale: float = 1.0
+  rep_scale: float = 0.1
+  free_nats: float = 0.1
+  reward_scale: float = 1.0
+  cont_scale: float = 1.0
+  ram_scale: float = 1.0  # of the sum over all RAM heads
+  family: str = "v3"
+  # Which action a row's step takes: that of the row before, or the row's own,
+  # chosen after its frame, as the published weights were trained.
+  action_alignment: str = "previous"
+  # Family v2 alone; it takes no tokens, tiles, unimix and loss weights.
+  channels: int = 32  # of the first halving; doubled by each of three more
+  head_units: int = 256  # hidden units of the reward and continue heads
+  # Of the KL, in nats, beside the mean squared error of a pixel, which is 0.13
+  # for one grey picture: as published, 1, latents soon hold next to nothing.
+  kl_scale: float = 1.0
+  kl_alpha: float = 0.8  # share of the KL that trains the prior
+  # Gumbel-softmax in training, linear from start to end over so many updates;
+  # a start of 0 is the plain straight-through gradient from the first one on.
+  temperature_start: float = 1.0
+  temperature_end: float = 1.0
+  temperature_steps: int = 0
+  # After these updates: Gumbel-softmax at the last temperature, or the plain
+  # straight-through gradient (that of the probabilities) on samples or, as the
+  # published fall-back, on the most likely classes.
+  annealed: str = "gumbel"
+
+  def __post_init__(self):
+    bounds.at_least(self, 1, "deter", "stoch", "hidden", "tile_vocab")
+    bounds.at_least(self, 1, "tile_units", "block_units")
+    self._check_family()
+    bounds.at_least(self, 2, "classes")
+    bounds.one_of(self, "ram", RAM_MODES)
+    bounds.one_of(self, "encoder", CODECS)
+    bounds.one_of(self, "decoder", CODECS)
+    bounds.one_of(self, "compute_dtype", COMPUTE_DTYPES)
+    # Without a uniform share a probability of 0 makes the KL infinite.
+    if not 0.0 < self.unimix < 1.0:
+      raise ValueError(
+        f"world_model.unimix: {self.unimix}, expected between 0 and 1"
+      )
+    _sizes("world_model.tokens", self.tokens)  # raises where unreadable
+    _ = self.ram_head_sizes
+
+  def _check_family(self) -> None:
+    bounds.one_of(self, "family", FAMILIES)
+    bounds.one_of(self, "action_alignment", ACTION_ALIGNMENTS)
+    bounds.at_least(self, 1, "channels", "head_units")
+    bounds.at_least(self, 0, "temperature_steps", "kl_scale")
+    if self.family == "v2" and self.ram != "off":
+      raise ValueError(
+        f"world_model.ram: {self.ram!r}, family v2 has no RAM tokens, "
+        "expected 'off'"
+      )
+    if self.family == "v2" and self.compute_dtype != "float32":
+      raise ValueError(
+        f"world_model.compute_dtype: {self.compute_dtype!r}, family v2 "
+        "calculates as published, expected 'float32'"
+      )
+    if not 0.0 <= self.kl_alpha <= 1.0:
+      raise ValueError(f"world_model.kl_alpha: {self.kl_alpha}, expected 0..1")
+    bounds.at_least(self, 0, "temperature_start")
+    bounds.one_of(self, "annealed", ANNEALED)
+    if self.temperature_end <= 0.0:
+      # The gradient of a softmax this cold has no bound.
+      raise ValueError(
+        f"world_model.temperature_end: {self.temperature_end}, expected above "
+        "0 (world_model.annealed says what follows)"
+      )
+
+  def check_reward_terms(self) -> None:
+    """Raises ValueError where dreams cannot be judged by reward terms."""
+    if self.family == "v2":
+      raise ValueError(
+        "world_model.family: 'v2' predicts one scalar reward, not the "
+        f"{specs.NUM_REWARD_TERMS} reward terms that policies are trained on, "
+        "expected 'v3'"
+      )
+
+  @property
+  def token_sizes(self) -> dict[str, int]:
+    """Name -> number of values, in order; empty where RAM is off."""
+    if self.ram == "off":
+      return {}
+    return _sizes("world_model.tokens", self.tokens)
+
+  @property
+  def ram_head_sizes(self) -> dict[str, int]:
+    """Name -> number of bins of every RAM head, in order."""
+    return _sizes("world_model.ram_heads", self.ram_heads)
+
+  @property
+  def has_dictionary(self) -> bool:
+    """Whether frames go through the tile dictionary, in or out."""
+    tiled = "dictionary" in (self.encoder, self.decoder)
+    return tiled and self.family == "v3"
+
+  @property
+  def token_dim(self) -> int:
+    """Length `R` of the concatenated one-hot tokens."""
+    return sum(self.token_sizes.values())
+
+  @property
+  def stoch_dim(self) -> int:
+    """Length of the flattened categorical state."""
+    return self.stoch * self.classes
+
+  @property
+  def feat_dim(self) -> int:
+    """Length `F` of the features that heads and policies read."""
+    return self.deter + self.stoch_dim + self.token_dim
+
+
+def _sizes(field: str, text: str) -> dict[str, int]:
+  """Name -> size of `name:size ...`, in order."""
+  sizes: dict[str, int] = {}
+  for item in text.split():
+    name, _, size = item.partition(":")
+    if not size.isdigit() or int(size) < 2:
+      raise ValueError(f"{field}: {item!r}, expected name:size with size >= 2")
+    if name in sizes:
+      raise ValueError(f"{field}: {name!r} is there twice")
+    sizes[name] = int(size)
+  return sizes

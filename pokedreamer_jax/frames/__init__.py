@@ -1,0 +1,1 @@
+"""Pixels, two bits each, and the tiles they make."""

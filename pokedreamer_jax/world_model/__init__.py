@@ -1,0 +1,1 @@
+"""State, observing, losses, dreaming."""

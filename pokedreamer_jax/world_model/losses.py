@@ -1,0 +1,181 @@
+"""The world model's training loss."""
+
+from collections.abc import Callable
+from typing import Any
+
+import chex
+import jax
+import jax.numpy as jnp
+
+from pokedreamer_jax.config import world_model as world_model_config
+from pokedreamer_jax.networks import codecs
+from pokedreamer_jax.networks import sampling
+from pokedreamer_jax.world_model import model as world_model
+from pokedreamer_jax.world_model import ram_heads
+from pokedreamer_jax.world_model import reward_heads
+from pokedreamer_jax.world_model import tokens as tokens_lib
+
+Metrics = dict[str, jax.Array]
+# A pytree of rows or windows `[N, ...]` -> the same, shared out over devices.
+SpreadFn = Callable[[Any], Any]
+
+
+def world_model_loss(
+  cfg: world_model_config.WorldModelConfig,
+  params: world_model.Params,
+  key: jax.Array,
+  batch: world_model.Batch,
+  decode_rows: int,
+  burn_in: int = 0,
+  draw: world_model.DrawFn = sampling.straight_through,
+  spread: SpreadFn = lambda rows: rows,
+) -> tuple[jax.Array, Metrics]:
+  """Mean nats per row of everything the model predicts.
+
+  image + tokens + KL (balanced, with free nats; DreamerV3 eq. 3 to 5) + reward
+  terms + continue + RAM heads. Only `decode_rows` random rows are decoded: the
+  decoder is the dearest part, and the other rows still train the dynamics.
+
+  Args:
+    cfg: sizes and loss weights.
+    params: parameters.
+    key: typed PRNG key; consumed.
+    batch: fields `[B, T, ...]` and `first_action_tm1` `[B]`.
+    decode_rows: rows decoded, at most `B * (T - burn_in)`.
+    burn_in: first rows of each window that carry no loss.
+    draw: how latents are drawn from the posterior.
+    spread: shares the rows to decode out over devices (`mesh.spread`). They
+      come from anywhere in the batch, so that every device would decode all.
+
+  Returns:
+    Scalar loss and scalar metrics.
+  """
+  observe_key, rows_key = jax.random.split(key)
+  seen = world_model.observe(cfg, params, observe_key, batch, draw=draw)
+  batch, seen = after_burn_in(batch, seen, burn_in)
+  feat = world_model.features(seen.state)
+  lead = batch["is_first"].shape
+
+  image, exact = _image_loss(
+    cfg, params, rows_key, batch, feat, decode_rows, spread
+  )
+  per_token = tokens_lib.cross_entropy(
+    cfg.token_sizes, seen.token_logits, seen.state.tokens
+  )
+  guessed = tokens_lib.cross_entropy(
+    cfg.token_sizes, seen.infer_logits, seen.state.tokens
+  )
+  stop = jax.lax.stop_gradient
+  dyn = world_model.divergence(stop(seen.post), seen.prior)
+  rep = world_model.divergence(seen.post, stop(seen.prior))
+  reward = reward_heads.loss(
+    world_model.apply(cfg, params, "reward", feat), batch["reward_terms"]
+  )
+  cont_logit = world_model.apply(cfg, params, "continue", feat)
+  cont = -jnp.where(
+    batch["is_terminal"],
+    jax.nn.log_sigmoid(-cont_logit),
+    jax.nn.log_sigmoid(cont_logit),
+  )
+  # What an episode or a window begins with is not predicted from anything.
+  begins = batch["is_first"]
+  if burn_in == 0:
+    begins = begins.at[:, 0].set(True)
+  follows = 1.0 - begins.astype(jnp.float32)
+  zeros = jnp.zeros(lead)
+  parts = {
+    "tokens": (cfg.token_scale, follows * sum(per_token.values(), zeros)),
+    "infer": (cfg.infer_scale, sum(guessed.values(), zeros)),
+    "dyn": (cfg.dyn_scale, follows * jnp.maximum(dyn, cfg.free_nats)),
+    "rep": (cfg.rep_scale, follows * jnp.maximum(rep, cfg.free_nats)),
+    "reward": (cfg.reward_scale, reward),
+    "cont": (cfg.cont_scale, cont),
+  }
+  chex.assert_shape([value for _, value in parts.values()], lead)
+  total = cfg.image_scale * image
+  total += sum(scale * jnp.mean(value) for scale, value in parts.values())
+  metrics = {f"loss/{name}": jnp.mean(v) for name, (_, v) in parts.items()}
+  metrics |= {
+    f"token/{name}": jnp.mean(follows * value)
+    for name, value in per_token.items()
+  }
+  if cfg.ram_head_sizes:
+    nats, ram_metrics = _ram_loss(cfg, params, batch, feat)
+    total += cfg.ram_scale * nats
+    metrics |= ram_metrics
+  metrics |= {
+    "loss/total": total,
+    "loss/image": image,
+    "loss/kl": jnp.mean(follows * dyn),
+    "posterior/exact_frames": exact,
+  }
+  return total, metrics
+
+
+def validation_loss(
+  cfg: world_model_config.WorldModelConfig,
+  params: world_model.Params,
+  batch: world_model.Batch,
+  burn_in: int = 0,
+) -> Metrics:
+  """The metrics of `world_model_loss`, without chance.
+
+  Latents are the most likely ones and every row is decoded: pass few rows.
+
+  Args:
+    cfg: sizes and loss weights.
+    params: parameters.
+    batch: held-out windows `[B, T, ...]` and `first_action_tm1` `[B]`.
+    burn_in: first rows of each window that carry no loss.
+
+  Returns:
+    Scalar metrics.
+  """
+  windows, rows = batch["is_first"].shape
+  return world_model_loss(
+    cfg,
+    params,
+    jax.random.key(0),  # nothing is drawn but the order of the rows
+    batch,
+    windows * (rows - burn_in),
+    burn_in,
+    draw=lambda _, log_probs: sampling.most_likely_straight_through(log_probs),
+  )[1]
+
+
+def after_burn_in(
+  batch: world_model.Batch, seen: world_model.Posterior, burn_in: int
+) -> tuple[world_model.Batch, world_model.Posterior]:
+  """The rows of windows `[B, T, ...]` that carry a loss."""
+  batch = {
+    name: jnp.asarray(value)[:, burn_in:] if value.ndim > 1 else value
+    for name, value in batch.items()
+  }
+  return batch, jax.tree.map(lambda leaf: leaf[:, burn_in:], seen)
+
+
+def _image_loss(cfg, params, key, batch, feat, decode_rows, spread):
+  """Mean nats a frame over sampled rows, and the share decoded exactly."""
+  rows = batch["is_first"].size
+  chosen = jax.random.permutation(key, rows)[:decode_rows]
+  frame = batch["frame"].reshape(rows, *batch["frame"].shape[2:])[chosen]
+  frame, chosen_feat = spread((frame, feat.reshape(rows, -1)[chosen]))
+  outputs = world_model.apply(cfg, params, "decoder", chosen_feat)
+  nats, exact = codecs.score(
+    cfg, world_model.tile_table(params), outputs, frame
+  )
+  return jnp.mean(nats), jnp.mean(exact.astype(jnp.float32))
+
+
+def _ram_loss(cfg, params, batch, feat):
+  """Mean nats a row over all RAM heads, and how well each of them reads."""
+  if not cfg.ram_heads_gradient:
+    feat = jax.lax.stop_gradient(feat)
+  sizes = cfg.ram_head_sizes
+  outputs = world_model.apply(cfg, params, "ram", feat)
+  nats = ram_heads.cross_entropy(sizes, outputs, batch)
+  errors = ram_heads.errors(sizes, outputs, batch)
+  metrics = {f"ram/{name}": jnp.mean(value) for name, value in nats.items()}
+  total = sum(metrics.values(), jnp.zeros(()))
+  metrics |= {f"ram_error/{name}": jnp.mean(v) for name, v in errors.items()}
+  return total, metrics | {"loss/ram": total}

@@ -1,0 +1,407 @@
+"""The world model: parameters, observing and decoding.
+
+Shape letters: `B` streams, `T` rows, `D` deter, `S` categorical variables of
+`K` classes, `R` concatenated one-hot tokens, `E` embedding, `F` features,
+`V` dictionary tiles. Sequence functions see one stream `[T, ...]`; `observe`
+is where they are mapped over `[B, T, ...]`.
+"""
+
+from collections.abc import Callable
+from collections.abc import Mapping
+import functools
+from typing import Any
+
+import chex
+import flax.struct
+import jax
+import jax.numpy as jnp
+
+from pokedreamer_jax import specs
+from pokedreamer_jax.config import world_model as world_model_config
+from pokedreamer_jax.frames import tiles
+from pokedreamer_jax.networks import codecs
+from pokedreamer_jax.networks import heads
+from pokedreamer_jax.networks import rssm
+from pokedreamer_jax.networks import sampling
+from pokedreamer_jax.world_model import alignment
+from pokedreamer_jax.world_model import model_v2 as world_model_v2
+from pokedreamer_jax.world_model import ram_heads
+from pokedreamer_jax.world_model import reward_heads
+from pokedreamer_jax.world_model import tokens as tokens_lib
+
+Params = dict[str, Any]
+Batch = Mapping[str, jax.Array]
+# `(key, log-probabilities [S, K]) -> one-hots [S, K]`.
+DrawFn = Callable[[jax.Array, jax.Array], jax.Array]
+
+
+@flax.struct.dataclass
+class State:
+  """Latent state; leaves share leading axes."""
+
+  deter: jax.Array  # [..., D] float32
+  stoch: jax.Array  # [..., S * K] float32, S one-hots
+  tokens: jax.Array  # [..., R] float32, concatenated one-hots; R may be 0
+
+
+@flax.struct.dataclass
+class Posterior:
+  """What observing `[B, T]` rows gives."""
+
+  state: State  # leaves [B, T, ...]
+  prior: jax.Array  # log-probabilities [B, T, S, K] before the frame
+  post: jax.Array  # log-probabilities [B, T, S, K] after it
+  token_logits: jax.Array  # [B, T, R], predicted before the frame
+  infer_logits: jax.Array  # [B, T, R], guessed from the frame
+
+
+def modules(cfg: world_model_config.WorldModelConfig) -> dict[str, Any]:
+  """The Linen modules of a configuration, by their name in the parameters."""
+  if cfg.family == "v2":
+    return world_model_v2.modules(cfg)
+  parts = {
+    "encoder": codecs.make_encoder(cfg),
+    "rssm": rssm.RSSMCell(
+      deter=cfg.deter,
+      stoch=cfg.stoch,
+      classes=cfg.classes,
+      hidden=cfg.hidden,
+      token_dim=cfg.token_dim,
+      unimix=cfg.unimix,
+    ),
+    "decoder": codecs.make_decoder(cfg),
+    "reward": heads.RewardPredictor(cfg.hidden, reward_heads.NUM_OUTPUTS),
+    "continue": heads.ContinuePredictor(cfg.hidden),
+  }
+  if cfg.token_sizes:
+    parts["chain"] = rssm.TokenChain(tuple(cfg.token_sizes.values()))
+  if cfg.ram_head_sizes:
+    outputs = sum(cfg.ram_head_sizes.values())
+    parts["ram"] = heads.RamPredictor(cfg.hidden, outputs)
+  return parts
+
+
+def init(
+  cfg: world_model_config.WorldModelConfig,
+  key: jax.Array,
+  table: tiles.TileTable | None,
+) -> Params:
+  """Fresh parameters; dictionary and running averages are part of them.
+
+  Args:
+    cfg: sizes.
+    key: typed PRNG key; consumed.
+    table: dictionary of `cfg.tile_vocab` tiles; unused, and None will do,
+      where both codecs are `pixels` and in family v2.
+
+  Raises:
+    ValueError: a token or a RAM head without a reader, or a table of another
+      size.
+  """
+  tokens_lib.check(cfg.token_sizes)
+  ram_heads.check(cfg.ram_head_sizes)
+  if not cfg.has_dictionary:
+    table = None
+  elif table is None or table.vocab != cfg.tile_vocab:
+    vocab = None if table is None else table.vocab
+    raise ValueError(f"tile_vocab: table {vocab}, {cfg.tile_vocab=}")
+  return _init(cfg, key, table)
+
+
+# As one program: one by one, the initialisers compile 200 small ones.
+@functools.partial(jax.jit, static_argnums=0)
+def _init(
+  cfg: world_model_config.WorldModelConfig,
+  key: jax.Array,
+  table: tiles.TileTable | None,
+) -> Params:
+  feat = jnp.zeros((1, cfg.feat_dim))
+  state = initial_state(cfg, (1,))
+  if cfg.family == "v2":
+    frame = jnp.zeros((1, specs.FRAME_HEIGHT, specs.FRAME_WIDTH, 3))
+  else:
+    frame = codecs.encoder_input(cfg, table, _blank_frames((1,)))
+  examples = {
+    "encoder": (frame,),
+    "rssm": (
+      state.deter,
+      state.stoch,
+      state.tokens,
+      jnp.zeros((1, specs.NUM_ACTIONS)),
+      jnp.zeros((1, cfg.hidden)),
+    ),
+    "chain": (state.tokens,),
+  }
+  params: Params = {}
+  averages: Params = {}
+  for name, module in modules(cfg).items():
+    key, init_key = jax.random.split(key)
+    variables = module.init(init_key, *examples.get(name, (feat,)))
+    params[name] = variables["params"]
+    if world_model_v2.BATCH_STATS in variables:
+      averages[name] = variables[world_model_v2.BATCH_STATS]
+  if averages:
+    params[world_model_v2.BATCH_STATS] = averages
+  if table is not None:
+    params["tiles"] = {"words": table.words, "hashes": table.hashes}
+  return params
+
+
+def shapes(cfg: world_model_config.WorldModelConfig) -> Params:
+  """Shapes and dtypes of all that `init` makes, without making it."""
+  table = tiles.shapes(cfg.tile_vocab) if cfg.has_dictionary else None
+  return jax.eval_shape(functools.partial(init, cfg), jax.random.key(0), table)
+
+
+def tile_table(params: Params) -> tiles.TileTable | None:
+  """The dictionary that the parameters carry, if they need one."""
+  return tiles.TileTable(**params["tiles"]) if "tiles" in params else None
+
+
+def apply(
+  cfg: world_model_config.WorldModelConfig,
+  params: Params,
+  name: str,
+  *args,
+  **kwargs,
+):
+  """Applies the module called `name`; `method=` as in Linen.
+
+  The one place of `compute_dtype`: parameters and inputs are rounded to it
+  here, and outputs come back as float32. So the recurrent state is rounded
+  once a step, as in DreamerV3.
+  """
+  module, weights = modules(cfg)[name], params[name]
+  if cfg.compute_dtype == "float32":
+    return module.apply({"params": weights}, *args, **kwargs)
+  weights, args = _rounded((weights, args), jnp.dtype(cfg.compute_dtype))
+  outputs = module.apply({"params": weights}, *args, **kwargs)
+  return _rounded(outputs, jnp.float32)
+
+
+def _rounded(tree: Any, dtype: Any) -> Any:
+  """`tree` with its floating leaves as `dtype`."""
+  return jax.tree.map(
+    lambda leaf: (
+      leaf.astype(dtype) if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf
+    ),
+    tree,
+  )
+
+
+def embed_frames(
+  cfg: world_model_config.WorldModelConfig, params: Params, frame: jax.Array
+) -> jax.Array:
+  """Embeddings `[..., E]` of packed frames `[..., 144, 40]`."""
+  if cfg.family == "v2":
+    return world_model_v2.embed(cfg, params, frame)
+  seen = codecs.encoder_input(cfg, tile_table(params), frame)
+  return apply(cfg, params, "encoder", seen)
+
+
+def initial_state(
+  cfg: world_model_config.WorldModelConfig, lead: tuple[int, ...]
+) -> State:
+  """The state before the first frame, with leading axes `lead`.
+
+  Zeros; in family v2 the categorical variables are uniform.
+  """
+  deter = jnp.zeros((*lead, cfg.deter))
+  stoch = jnp.zeros((*lead, cfg.stoch_dim))
+  if cfg.family == "v2":
+    deter, stoch = world_model_v2.cell(cfg).get_initial_state(lead)
+  return State(
+    deter=deter, stoch=stoch, tokens=jnp.zeros((*lead, cfg.token_dim))
+  )
+
+
+def restart(
+  cfg: world_model_config.WorldModelConfig, state: State, is_first: jax.Array
+) -> State:
+  """`state`, but the initial one in the rows `[...]` that are first."""
+  return jax.tree.map(
+    lambda leaf, first: jnp.where(is_first[..., None], first, leaf),
+    state,
+    initial_state(cfg, is_first.shape),
+  )
+
+
+def features(state: State) -> jax.Array:
+  """Features `[..., F]` that decoder, heads and policies read."""
+  return jnp.concatenate([state.deter, state.stoch, state.tokens], axis=-1)
+
+
+def observe(
+  cfg: world_model_config.WorldModelConfig,
+  params: Params,
+  key: jax.Array,
+  batch: Batch,
+  start: State | None = None,
+  infer: bool = False,
+  draw: DrawFn = sampling.straight_through,
+  embed: jax.Array | None = None,
+) -> Posterior:
+  """Posterior states of recorded rows.
+
+  Args:
+    cfg: sizes.
+    params: parameters.
+    key: typed PRNG key; consumed.
+    batch: fields `[B, T, ...]` as in `specs`, and `first_action_tm1` `[B]`.
+    start: state before the first row, leaves `[B, ...]`; initial if None.
+    infer: guess the tokens from the frames instead of reading the RAM.
+    draw: how latents are drawn from the posterior; carries the gradient.
+    embed: embeddings `[B, T, E]` of the frames, where they are known.
+
+  Returns:
+    `Posterior` with leaves `[B, T, ...]`.
+  """
+  lead = batch["is_first"].shape
+  chex.assert_rank(batch["is_first"], 2)
+  if start is None:
+    start = initial_state(cfg, lead[:1])
+  if embed is None:
+    embed = embed_frames(cfg, params, batch["frame"])
+  if infer or not cfg.token_sizes:  # the batch may hold no RAM fields
+    hot = jnp.zeros((*lead, cfg.token_dim))
+  else:
+    numbers = tokens_lib.read(cfg.token_sizes, batch)
+    hot = tokens_lib.one_hot(cfg.token_sizes, numbers)
+  rows = {
+    "embed": embed,
+    "tokens": hot,
+    "action_tm1": alignment.previous_actions(batch, cfg.action_alignment),
+    "is_first": batch["is_first"],
+  }
+  keys = jax.random.split(key, lead[0])
+  stream = functools.partial(_observe_stream, cfg, params, infer, draw)
+  state, post, infer_logits = jax.vmap(stream)(keys, start, rows)
+  prior = apply(cfg, params, "rssm", state.deter, state.tokens, method="prior")
+  return Posterior(
+    state=state,
+    prior=prior,
+    post=post,
+    token_logits=token_logits(cfg, params, state.deter, state.tokens),
+    infer_logits=infer_logits,
+  )
+
+
+def divergence(log_p: jax.Array, log_q: jax.Array) -> jax.Array:
+  """KL(p || q) `[...]` in nats, over all variables of `[..., S, K]`."""
+  return jnp.sum(jnp.exp(log_p) * (log_p - log_q), axis=(-2, -1))
+
+
+def token_logits(
+  cfg: world_model_config.WorldModelConfig,
+  params: Params,
+  deter: jax.Array,
+  hot: jax.Array,
+) -> jax.Array:
+  """Logits `[..., R]` of every token given `deter` and the tokens before it."""
+  if not cfg.token_sizes:
+    return jnp.zeros((*deter.shape[:-1], 0))
+  logits = apply(cfg, params, "rssm", deter, method="predict_tokens")
+  return logits + apply(cfg, params, "chain", hot)
+
+
+def act_step(
+  cfg: world_model_config.WorldModelConfig,
+  params: Params,
+  key: jax.Array,
+  state: State,
+  frame: jax.Array,
+  ram: Batch,
+  action_tm1: jax.Array,
+  is_first: jax.Array,
+  infer: bool = False,
+) -> State:
+  """One posterior step for acting.
+
+  Args:
+    cfg: sizes.
+    params: parameters.
+    key: typed PRNG key; consumed.
+    state: state before this frame, leaves `[B, ...]`.
+    frame: `[B, 144, 40]` uint8.
+    ram: RAM fields `[B, ...]`; read only where tokens are given.
+    action_tm1: `[B]` integer, the last action; under the published alignment
+      the one chosen for this frame, before it is seen.
+    is_first: `[B]` bool.
+    infer: guess the tokens from the frame.
+
+  Returns:
+    `State` with leaves `[B, ...]`.
+  """
+  batch = {name: jnp.asarray(value)[:, None] for name, value in ram.items()}
+  batch |= {
+    "frame": frame[:, None],
+    "action": action_tm1[:, None],
+    "first_action_tm1": action_tm1,
+    "is_first": is_first[:, None],
+  }
+  seen = observe(cfg, params, key, batch, state, infer)
+  return jax.tree.map(lambda leaf: leaf[:, 0], seen.state)
+
+
+def decode(
+  cfg: world_model_config.WorldModelConfig, params: Params, state: State
+) -> jax.Array:
+  """The most likely packed frames `[..., 144, 40]` uint8 of states."""
+  if cfg.family == "v2":
+    return world_model_v2.decode(cfg, params, features(state))
+  outputs = apply(cfg, params, "decoder", features(state))
+  return codecs.most_likely_frames(cfg, tile_table(params), outputs)
+
+
+def read_ram(
+  cfg: world_model_config.WorldModelConfig, params: Params, state: State
+) -> dict[str, ram_heads.Reading]:
+  """What the RAM heads read off states `[...]`; empty without heads."""
+  if not cfg.ram_head_sizes:
+    return {}
+  outputs = apply(cfg, params, "ram", features(state))
+  return ram_heads.read(cfg.ram_head_sizes, outputs)
+
+
+def _blank_frames(lead: tuple[int, ...]) -> jax.Array:
+  size = (specs.FRAME_HEIGHT, specs.PACKED_WIDTH)
+  return jnp.zeros((*lead, *size), jnp.uint8)
+
+
+def _observe_stream(cfg, params, infer, draw, key, start, rows):
+  """One stream `[T, ...]`: states, posteriors and guessed tokens."""
+  cell = functools.partial(apply, cfg, params, "rssm")
+  sizes = cfg.token_sizes
+  keep = 1.0 - rows["is_first"].astype(jnp.float32)
+  if not infer:  # everything but the recurrence is batched over time
+    tokens_tm1 = jnp.concatenate([start.tokens[None], rows["tokens"][:-1]])
+    known = cell(
+      tokens_tm1 * keep[:, None], rows["action_tm1"], method="project_known"
+    )
+    seen = cell(rows["embed"], rows["tokens"], method="project_seen")
+  else:
+    known = seen = jnp.zeros((len(keep), 0))
+
+  def step(carry, row):
+    known_t, seen_t, now, row_key = row
+    carry = restart(cfg, carry, now["is_first"])
+    hot = now["tokens"]
+    guess = jnp.zeros_like(hot)
+    if infer:
+      known_t = cell(carry.tokens, now["action_tm1"], method="project_known")
+    deter = cell(carry.deter, carry.stoch, known_t, method="step")
+    if infer and sizes:
+      guess = cell(deter, now["embed"], method="infer_tokens")
+      hot = tokens_lib.one_hot(sizes, tokens_lib.numbers(sizes, guess))
+    if infer:
+      seen_t = cell(now["embed"], hot, method="project_seen")
+    post = cell(deter, seen_t, method="posterior")
+    stoch = draw(row_key, post)
+    state = State(deter=deter, stoch=stoch.reshape(-1), tokens=hot)
+    return state, (state, post, guess)
+
+  keys = jax.random.split(key, len(keep))
+  _, (state, post, guess) = jax.lax.scan(step, start, (known, seen, rows, keys))
+  if not infer and sizes:
+    guess = cell(state.deter, rows["embed"], method="infer_tokens")
+  return state, post, guess

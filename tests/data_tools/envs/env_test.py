@@ -1,0 +1,261 @@
+import hashlib
+import json
+import os
+import subprocess
+import sys
+
+import gymnasium
+from gymnasium.utils import env_checker
+import numpy as np
+import pytest
+
+from data_tools import cartridge
+from data_tools.envs import env as env_lib
+from data_tools.game import emulator as emulator_lib
+from data_tools.game import frame_codec
+from data_tools.game import ram_addresses as ram
+from data_tools.game import roms
+from data_tools.game import save_states
+from data_tools.players import policies
+from data_tools.records import episodes
+from pokedreamer_jax import specs
+
+_SMALL = "PokeDreamer/PracticeSmall-v0"
+_START, _A = (specs.ACTIONS.index(name) for name in ("start", "a"))
+
+
+@pytest.fixture(scope="module")
+def rom():
+  return roms.resolve(cartridge.CHAPTER_ONE)
+
+
+@pytest.fixture(scope="module")
+def env():
+  made = gymnasium.make(_SMALL, render_mode="rgb_array").unwrapped
+  yield made
+  made.close()
+
+
+def _fresh(code, **environment):
+  clean = {k: v for k, v in os.environ.items() if k != "POKEDREAMER_ROM"}
+  return subprocess.run(
+    [sys.executable, "-c", code],
+    capture_output=True,
+    text=True,
+    env=clean | environment,
+  )
+
+
+@pytest.mark.parametrize("observation", ["rgb", "grey"])
+def test_check_env_has_nothing_to_say(observation):
+  # Warnings are errors in this test run.
+  env = gymnasium.make(_SMALL, observation=observation)
+  env_checker.check_env(env.unwrapped)
+
+
+def test_importing_the_package_wakes_no_gymnasium_and_the_module_no_jax():
+  seen = "print(sorted({'gymnasium', 'jax', 'pyboy'} & set(sys.modules)))"
+  for module, expected in (
+    ("data_tools", "[]"),
+    ("data_tools.envs.env_rows", "[]"),
+    ("data_tools.env", "['gymnasium']"),
+  ):
+    done = _fresh(f"import sys, {module}; {seen}")
+    assert done.stdout.strip() == expected, (module, done.stderr)
+
+
+def test_an_id_with_its_module_needs_no_import():
+  done = _fresh(
+    "import gymnasium; print(gymnasium.make('data_tools.env:"
+    "PokeDreamer/PracticeSmall-v0').unwrapped.settings.rom.path.name)"
+  )
+  assert done.stdout.split() == ["chapter_one.gb"], done.stderr
+
+
+@pytest.mark.parametrize("reward", ["published", "capped"])
+def test_an_episode_is_the_recorded_one(rom, reward):
+  policy = policies.make_policy("demonstrator", rom)
+  with emulator_lib.Emulator(rom) as game:
+    game.reset(11, None, 60)
+    chunks = list(episodes.play(game, policy, 11, 900))
+  steps = {k: np.concatenate([c[k] for c in chunks]) for k in chunks[0]}
+  assert steps["is_terminal"][-1]  # it wins, and so must the replay
+  terms = steps["reward_terms"]
+  env = env_lib.PokeDreamerEnv(
+    reward=reward, observation="packed", episode_length=len(terms)
+  )
+  weights = specs.REWARD_WEIGHTS[reward]
+  expected = specs.cap_terms(terms, np.zeros(8, np.float32), reward) @ weights
+  frame, info = env.reset(seed=11)
+  for t, action in enumerate(steps["action"]):
+    np.testing.assert_array_equal(frame, steps["frame"][t])
+    for field in specs.RAM_FIELDS:
+      assert info["state"][field.name] == steps[field.name][t].tolist()
+    assert list(info["reward_terms"].values()) == terms[t].tolist()
+    if t == len(terms) - 1:
+      break
+    frame, got, terminated, truncated, info = env.step(action)
+    assert got == pytest.approx(expected[t + 1], abs=1e-4)
+    assert terminated == (t + 1 == len(terms) - 1) and not truncated
+  # The time was over too, but an episode ends for one reason.
+  with pytest.raises(ValueError, match="call reset"):
+    env.step(0)
+  env.close()
+
+
+def test_the_caps_lower_what_grinding_pays():
+  env = env_lib.PokeDreamerEnv(reward="capped", episode_length=5)
+  env.reset(seed=0)
+  terms = np.zeros((1, 8), np.float32)
+  terms[0, specs.REWARD_TERMS.index("wild_wins")] = 1
+  paid = [float(env._rewards.weigh(terms)[0]) for _ in range(8)]
+  assert paid == [1.0] * 5 + [0.0] * 3  # 5 wild wins count
+  env.reset(seed=0)
+  assert float(env._rewards.weigh(terms)[0]) == 1.0
+  env.close()
+
+
+def test_time_is_truncation_and_the_state_is_json(rom):
+  env = env_lib.PokeDreamerEnv(episode_length=40)
+  env.reset(seed=1)
+  for t in range(1, 40):
+    _, _, terminated, truncated, info = env.step([_START, _A][t % 2])
+    assert not terminated and truncated == (t == 39)
+  state = json.loads(json.dumps(info))["state"]
+  assert state["game_running"] and state["party_size"] == 1
+  assert state["total_hp"] == sum(state["party_hp"]) > 0
+  assert state["map_name"] == rom.map_names[state["map_id"]]
+  assert state["facing_name"] in specs.FACINGS and state["badge_count"] == 0
+  env.close()
+
+
+def test_the_picture_is_the_screen_whatever_is_observed(env):
+  frame, _ = env.reset(seed=3)
+  np.testing.assert_array_equal(env.render(), frame)
+  for observation in ("grey", "packed"):
+    other = env_lib.PokeDreamerEnv(
+      observation=observation, render_mode="rgb_array"
+    )
+    seen, _ = other.reset(seed=3)
+    np.testing.assert_array_equal(other.render(), frame)
+    assert other.observation_space.contains(seen)
+    if observation == "packed":
+      seen = frame_codec.unpack_grey(seen)[..., None]
+    np.testing.assert_array_equal(seen[..., 0], frame[..., 0])
+    other.close()
+  assert len(np.unique(frame)) > 1
+
+
+def test_without_a_seed_the_episodes_follow_the_first_seed(env):
+  def starts(seed):
+    first, _ = env.reset(seed=seed)
+    frames = [first]
+    for _ in range(3):
+      env.reset()
+      for _ in range(20):
+        frame, *_ = env.step(_START)
+      frames.append(frame)
+    return np.stack(frames)
+
+  once, again = starts(5), starts(5)
+  np.testing.assert_array_equal(once, again)
+
+
+def test_a_start_state_is_where_episodes_begin(env, rom, tmp_path):
+  env.reset(seed=0)
+  for t in range(60):
+    env.step([_START, _A][t % 2])
+  state = env._emulator.save_state()
+  stamp = save_states.Stamp(
+    "there", rom.sha1, emulator_lib.pyboy_version(), save_states.sha1(state), {}
+  )
+  path = save_states.write(tmp_path, stamp, state)
+  _, info = env.reset(seed=0, options={"save_state": path})
+  assert info["state"]["game_running"]
+  _, info = env.reset(seed=0)  # the option was for one episode
+  assert not info["state"]["game_running"]
+  other = env_lib.PokeDreamerEnv(save_state=str(path))
+  _, info = other.reset(seed=0)
+  assert info["state"]["game_running"]
+  other.close()
+  with pytest.raises(ValueError, match=r"\['start'\]: expected"):
+    env.reset(options={"start": 1})
+  with pytest.raises(ValueError, match="does not fit"):
+    env.reset(options={"save_state": b"no state"})
+
+
+def test_bad_arguments_name_what_is_allowed(env):
+  for arguments, words in (
+    ({"game": "practise"}, "'practise'.*practice_small"),
+    ({"observation": "rgba"}, "'rgba'.*packed"),
+    ({"reward": "mine"}, "'mine'.*capped"),
+    ({"episode_length": 1}, "episode_length: 1"),
+    ({"jitter_frames": -1}, "jitter_frames: -1"),
+    ({"render_mode": "human"}, "'human'.*rgb_array"),
+    ({"rom": "my.gb"}, r"my\.gb.*chapter_one\.gb"),
+    ({"save_state": "/absent.state"}, "absent.*No such file"),
+  ):
+    with pytest.raises(ValueError, match=words):
+      env_lib.PokeDreamerEnv(**arguments)
+  env.reset(seed=0)
+  for action in (8, -1, 0.5, "a"):
+    with pytest.raises(ValueError, match="expected 0 to 7"):
+      env.step(action)
+
+
+def test_the_commercial_game_needs_its_own_rom(monkeypatch):
+  monkeypatch.delenv("POKEDREAMER_ROM", raising=False)
+  name = "PokeDreamer/PokemonRed-v0"
+  with pytest.raises(ValueError, match=r"PokemonRed-v0: give rom="):
+    gymnasium.make(name)
+  with pytest.raises(ValueError, match=r"Pokemon Red or Blue, practice cart"):
+    gymnasium.make(name, rom=str(cartridge.CHAPTER_ONE))
+
+
+@pytest.mark.parametrize("by_variable", [False, True])
+def test_the_commercial_game_is_played_with_its_own_names(
+  monkeypatch, tmp_path, by_variable
+):
+  # No such ROM here: a copy of ours, one byte changed, is declared to be it.
+  data = bytearray(cartridge.CHAPTER_ONE.read_bytes())
+  data[0x7FF0] ^= 1
+  path = tmp_path / "mine.gb"
+  path.write_bytes(data)
+  sha1 = hashlib.sha1(data).hexdigest()
+  monkeypatch.setattr(roms, "POKEMON_RED_SHA1S", {sha1: "stand-in"})
+  if by_variable:
+    monkeypatch.setenv("POKEDREAMER_ROM", str(path))
+  env = gymnasium.make(
+    "PokeDreamer/PokemonRed-v0", rom=None if by_variable else path
+  )
+  env.reset(seed=0)
+  for t in range(30):
+    *_, info = env.step([_START, _A][t % 2])
+  state = info["state"]
+  assert state["game_running"] and state["map_id"] in ram.MAP_NAMES
+  assert state["map_name"] == ram.MAP_NAMES[state["map_id"]]
+  env.close()
+
+
+def test_the_larger_cartridge_is_found_or_said_to_be_missing(
+  monkeypatch, tmp_path
+):
+  name = "PokeDreamer/Practice-v0"
+  absent = tmp_path / "absent.gb"
+  monkeypatch.setattr(cartridge, "GREAT_VALE", absent, raising=False)
+  with pytest.raises(ValueError, match=r"Practice-v0: .*not built yet"):
+    gymnasium.make(name)
+  absent.write_bytes(cartridge.CHAPTER_ONE.read_bytes())
+  env = gymnasium.make(name)
+  assert env.unwrapped.settings.rom.path == absent
+  env.close()
+
+
+def test_a_closed_environment_says_so():
+  env = env_lib.PokeDreamerEnv(render_mode="rgb_array")
+  with pytest.raises(ValueError, match="before the first reset"):
+    env.render()
+  env.close()
+  env.close()
+  with pytest.raises(ValueError, match="closed"):
+    env.reset()

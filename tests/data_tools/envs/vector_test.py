@@ -1,0 +1,189 @@
+import os
+import signal
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from data_tools import cartridge
+from data_tools.envs import vector
+from data_tools.game import emulator as emulator_lib
+from data_tools.game import roms
+from data_tools.records import episodes
+from pokedreamer_jax import specs
+
+_N, _LENGTH = 3, 40
+
+
+@pytest.fixture(scope="module")
+def rom():
+  return roms.resolve(cartridge.CHAPTER_ONE)
+
+
+@pytest.fixture(scope="module")
+def emulators(rom):
+  with vector.VectorEmulator(
+    rom, _N, num_workers=2, episode_length=_LENGTH, jitter_frames=30
+  ) as emulators:
+    yield emulators
+
+
+class _Tape:
+  """Plays a list of actions."""
+
+  chosen_by = 0
+
+  def __init__(self, actions):
+    self._actions = iter(actions)
+
+  def reset(self, rng):
+    pass
+
+  def act(self, memory, row=None):
+    return next(self._actions)
+
+
+def test_each_environment_plays_as_if_it_were_alone(rom, emulators):
+  actions = np.random.default_rng(0).integers(0, 8, (_LENGTH, _N))
+  seeds = [4, 5, 6]
+  rows = [emulators.reset(seeds)]
+  rows += [emulators.step(actions[t]) for t in range(_LENGTH - 1)]
+  together = {k: np.stack([row[k] for row in rows]) for k in rows[0]}
+  with emulator_lib.Emulator(rom) as game:
+    for i, seed in enumerate(seeds):
+      game.reset(seed, jitter_frames=30)
+      (alone,) = episodes.play(game, _Tape(actions[:, i]), seed, _LENGTH)
+      for name in specs.STEP_FIELD_NAMES:
+        if name not in ("action", "behaviour"):
+          np.testing.assert_array_equal(
+            together[name][:, i], alone[name], err_msg=name
+          )
+
+
+def test_rows_keep_the_contract_and_are_copies(emulators):
+  first = emulators.reset([0, 0, 1])
+  assert specs.check_steps(first) == _N
+  before = first["frame"].copy()
+  for _ in range(20):
+    emulators.step([0, 1, 2])
+  np.testing.assert_array_equal(first["frame"], before)
+  np.testing.assert_array_equal(first["frame"][0], first["frame"][1])
+
+
+def test_an_ended_environment_stays_until_the_reset(emulators):
+  emulators.reset([0, 1, 2])
+  begin = [specs.ACTIONS.index(name) for name in ("start", "a")]
+  for t in range(1, _LENGTH):
+    row = emulators.step([begin[t % 2]] * _N)
+    assert (row["is_last"] == (t == _LENGTH - 1)).all()
+    assert not row["is_first"].any()
+  assert row["reward_terms"].any(axis=1).all()  # stuck, at least
+  for _ in range(3):
+    after = emulators.step([0, 1, 2])
+    assert after["is_last"].all()
+    assert not after["reward_terms"].any()
+    np.testing.assert_array_equal(after["frame"], row["frame"])
+  assert emulators.reset([0, 1, 2])["is_first"].all()
+
+
+def test_bad_calls_are_refused_and_the_processes_go_on(rom, emulators):
+  with pytest.raises(ValueError, match="2 seeds for 3"):
+    emulators.reset([0, 1])
+  emulators.reset([0, 1, 2])
+  for actions in ([0, 1], [0, 1, 8], [[0, 1, 2]]):
+    with pytest.raises(ValueError, match=r"numbers in 0\.\.7"):
+      emulators.step(actions)
+  with pytest.raises(ValueError, match="does not fit"):
+    emulators.reset([0, 1, 2], b"no state")
+  assert emulators.reset([0, 1, 2])["is_first"].all()
+  with pytest.raises(ValueError, match="2 start states for 3"):
+    emulators.reset([0, 1, 2], [None, None])
+  with pytest.raises(ValueError, match="num_envs 0"):
+    vector.VectorEmulator(rom, 0)
+
+
+def test_a_process_that_dies_is_an_error_not_a_hang(rom):
+  with vector.VectorEmulator(rom, 1) as emulators:
+    with pytest.raises(ValueError, match="step: environment 0 was never reset"):
+      emulators.step([0])
+    emulators._processes[0].kill()
+    with pytest.raises(RuntimeError, match="died with exit code -9"):
+      emulators.reset([0])
+
+
+def _large_states(rom, count):
+  """Distinct states of one moment; they differ where no state is read."""
+  with emulator_lib.Emulator(rom) as game:
+    game.reset(0)
+    state = game.save_state()
+  return [state + bytes([i]) for i in range(count)]
+
+
+def test_a_process_that_hangs_before_large_states_is_an_error_in_time(
+  rom, monkeypatch
+):
+  monkeypatch.setattr(vector, "HANG_S", 5.0)
+  states = _large_states(rom, 4)
+  with vector.VectorEmulator(rom, 4) as emulators:
+    (process,) = emulators._processes
+    assert emulators.reset([0] * 4, states)["is_first"].all()
+    # So that a call that blocks fails here instead of for ever.
+    rescue = threading.Timer(20, process.kill)
+    rescue.start()
+    try:
+      os.kill(process.pid, signal.SIGSTOP)
+      start_s = time.monotonic()
+      with pytest.raises(vector.Died, match="silent for 5 s and was ended"):
+        emulators.reset([0] * 4, states)
+    finally:
+      rescue.cancel()
+      rescue.join()
+    assert 5 <= time.monotonic() - start_s < 10
+    assert not process.is_alive()
+    with pytest.raises(vector.Died, match="died with exit code -9"):
+      emulators.reset([0] * 4, states)
+
+
+def test_an_interrupted_call_is_closed_though_its_states_are_not_taken(
+  rom, monkeypatch
+):
+  def interrupt(i, deadline_s):
+    time.sleep(1)  # what fits in the socket is in it
+    raise KeyboardInterrupt
+
+  with pytest.raises(KeyboardInterrupt):
+    with vector.VectorEmulator(rom, 4) as emulators:
+      (process,) = emulators._processes
+      emulators.reset([0] * 4)
+      rescue = threading.Timer(20, process.kill)
+      rescue.start()
+      os.kill(process.pid, signal.SIGSTOP)
+      monkeypatch.setattr(emulators, "_answer", interrupt)
+      start_s = time.monotonic()
+      emulators.reset([0] * 4, _large_states(rom, 4))
+  rescue.cancel()
+  assert time.monotonic() - start_s < 10
+  assert emulators._processes == []
+
+
+def test_a_process_gets_its_own_start_states_each_once(rom, monkeypatch):
+  sent = []
+  states = _large_states(rom, 3)
+  with vector.VectorEmulator(rom, 4, 2) as emulators:
+    for connection in emulators._connections:
+      write = connection._send
+      monkeypatch.setattr(
+        connection,
+        "_send",
+        lambda data, write=write: sent.append(len(data)) or write(data),
+      )
+    one, other, third = states
+    again = bytes(bytearray(one))  # equal, another object
+    rows = emulators.reset([0] * 4, (one, again, other, third))
+    assert rows["is_first"].all()
+    large = [length / len(one) for length in sent if length > 1000]
+    np.testing.assert_allclose(sorted(large), [1, 2], rtol=0.01)
+    sent.clear()
+    emulators.step([0] * 4, [None] * 4, states[0])
+    assert max(sent) < 200

@@ -1,0 +1,478 @@
+import contextlib
+import io
+import os
+import pickle
+import signal
+import struct
+import tracemalloc
+import zipfile
+
+import numpy as np
+import pytest
+
+from data_tools.foreign import torch_files
+from data_tools.foreign import zip_files
+from tests.data_tools.foreign import torch_fakes as fakes
+
+
+def test_what_was_saved_is_read():
+  rng = np.random.default_rng(0)
+  arrays = {
+    "a.weight": rng.normal(size=(3, 2, 4)).astype(np.float32),
+    "a.bias": rng.normal(size=3),
+    "count": np.array(7, np.int64),
+  }
+  read = torch_files.read_state_dict(fakes.save(arrays))
+  assert list(read) == list(arrays)
+  for key, array in arrays.items():
+    np.testing.assert_array_equal(read[key], array)
+    assert read[key].dtype == array.dtype
+
+
+def test_views_of_one_storage_are_told_apart():
+  raw = np.arange(10, dtype=np.float32)
+  stored = fakes.storage("0", "float32", 10)
+  items = {
+    "turned": fakes.tensor(stored, 1, (3, 2), (1, 3)),
+    "repeated": fakes.tensor(stored, 9, (4,), (0,)),
+    "empty": fakes.tensor(stored, 0, (0, 3), (3, 1)),
+  }
+  data = fakes.torch_file(fakes.state_dict(items), {"0": raw.tobytes()})
+  read = torch_files.read_state_dict(data)
+  np.testing.assert_array_equal(read["turned"], [[1, 4], [2, 5], [3, 6]])
+  np.testing.assert_array_equal(read["repeated"], [9, 9, 9, 9])
+  assert read["empty"].shape == (0, 3)
+
+
+class _Hostile:
+  def __init__(self, path):
+    self._path = path
+
+  def __reduce__(self):
+    return os.mkdir, (str(self._path),)
+
+
+@pytest.mark.parametrize("protocol", range(6))
+def test_a_pickle_that_calls_something_is_refused_unexecuted(
+  tmp_path, protocol
+):
+  mark = tmp_path / "executed"
+  data = pickle.dumps({"a": _Hostile(mark)}, protocol)
+  with pytest.raises(ValueError, match="refused"):
+    torch_files.read_state_dict(fakes.torch_file(data, {}), "evil.pth")
+  assert not mark.exists()
+  pickle.loads(data)  # the very same bytes do run where nobody looks
+  assert mark.exists()
+
+
+def _reduce(function, *arguments):
+  body = pickle.MARK + b"".join(arguments) + pickle.TUPLE
+  return function + body + pickle.REDUCE
+
+
+@pytest.mark.parametrize(
+  "value, message",
+  [
+    (_reduce(fakes.name("os", "system"), fakes.text("true")), "'os.system'"),
+    (fakes.name("builtins", "eval"), "'builtins.eval'"),
+    (fakes.name("torch.storage", "_load_from_bytes"), "_load_from_bytes"),
+    # Allowed names, but called otherwise, or changed.
+    (_reduce(fakes.name("collections", "OrderedDict"), pickle.EMPTY_DICT),
+     "call"),
+    (_reduce(fakes.name("torch", "FloatStorage"), fakes.number(9)), "call"),
+    (fakes.name("torch._utils", "_rebuild_tensor_v2") + pickle.EMPTY_DICT
+     + pickle.BUILD, "attributes"),
+    (fakes.text("x") + pickle.BINPERSID, "storage"),
+    (fakes.storage("../../etc/passwd", "float32", 1), "storage"),
+    (fakes.text("text"), "no tensor"),
+    (pickle.EMPTY_LIST, "EMPTY_LIST"),
+  ],
+)  # fmt: skip
+def test_what_no_state_dictionary_needs_is_refused(value, message):
+  data = fakes.state_dict({"a": value})
+  with pytest.raises(ValueError, match=f"evil.pth: refused: .*{message}"):
+    torch_files.read_state_dict(fakes.torch_file(data, {}), "evil.pth")
+
+
+@pytest.mark.parametrize(
+  "offset, shape, stride",
+  [(0, (5,), (1,)), (3, (2,), (1,)), (0, (2, 2), (3, 1)), (4, (), ())],
+)
+def test_a_tensor_beyond_its_storage_is_refused(offset, shape, stride):
+  stored = fakes.storage("0", "float32", 4)
+  items = {"a": fakes.tensor(stored, offset, shape, stride)}
+  data = fakes.torch_file(fakes.state_dict(items), {"0": bytes(16)})
+  with pytest.raises(ValueError, match="'a' passes its storage's end"):
+    torch_files.read_state_dict(data)
+
+
+@pytest.mark.parametrize(
+  "shape, stride, message",
+  [
+    ((1 << 40,), (0,), "MiB"),
+    ((2,), (-1,), "shape"),
+    ((1,) * 9, (1,) * 9, "shape"),
+    ((2, 2), (1,), "shape"),
+    # Without elements, but numpy makes no array of such a shape.
+    ((0, 1 << 40, 1 << 40), (1, 1, 1), "evil.pt: .*shape"),
+    ((1 << 40, 1 << 40), (0, 0), "shape"),
+  ],
+)
+def test_odd_shapes_are_refused_without_the_memory(shape, stride, message):
+  stored = fakes.storage("0", "float32", 4)
+  items = {"a": fakes.tensor(stored, 0, shape, stride)}
+  data = fakes.torch_file(fakes.state_dict(items), {"0": bytes(16)})
+  with pytest.raises(ValueError, match=message):
+    torch_files.read_state_dict(data, "evil.pt")
+
+
+def test_steps_over_the_end_of_memory_are_refused():
+  stored = fakes.storage("0", "float32", 4)
+  for shape, stride in (
+    ((1, 2), ((1 << 48) - 1, (1 << 48) - 1)),
+    ((2,) * 8, ((1 << 48) - 1,) * 8),
+  ):
+    items = {"a": fakes.tensor(stored, 0, shape, stride)}
+    data = fakes.torch_file(fakes.state_dict(items), {"0": bytes(16)})
+    with pytest.raises(ValueError, match=r"evil\.pt: 'a' passes"):
+      torch_files.read_state_dict(data, "evil.pt")
+  # Along an axis of one element no step is taken.
+  items = {"a": fakes.tensor(stored, 2, (1, 2), ((1 << 48) - 1, 1))}
+  data = fakes.torch_file(fakes.state_dict(items), {"0": bytes(16)})
+  assert torch_files.read_state_dict(data)["a"].shape == (1, 2)
+
+
+def test_a_storage_that_unpacks_to_too_much_is_refused(monkeypatch):
+  monkeypatch.setattr(torch_files, "MOST_BYTES", 1 << 16)
+  stored = fakes.storage("0", "float32", 1 << 20)
+  items = {"a": fakes.tensor(stored, 0, (1,), (1,))}
+  data = fakes.torch_file(
+    fakes.state_dict(items), {"0": bytes(4 << 20)}, zipfile.ZIP_DEFLATED
+  )
+  assert len(data) < 1 << 16  # small before it is unpacked
+  with pytest.raises(ValueError, match="more than 0 MiB"):
+    torch_files.read_state_dict(data)
+
+
+def _checkpoint(**others):
+  arrays = {
+    "first.a.weight": np.arange(6, dtype=np.float32).reshape(2, 3),
+    "first.count": np.array(7, np.int64),
+    "second.b": np.ones(2),
+  }
+  return arrays, fakes.save_checkpoint(arrays, **others)
+
+
+def test_parts_of_a_checkpoint_are_read_and_nothing_else():
+  lost = fakes.tensor(fakes.storage("99", "float32", 9), 0, (9,), (1,))
+  numbered = pickle.EMPTY_DICT + pickle.BININT1 + b"\3" + lost + pickle.SETITEM
+  listed = pickle.EMPTY_LIST + pickle.MARK + numbered + pickle.NONE
+  fraction = pickle.BINFLOAT + struct.pack(">d", 0.25)
+  arrays, data = _checkpoint(
+    optimiser=listed + pickle.APPENDS,  # its tensors' bytes are not there
+    groups=pickle.EMPTY_LIST + fraction + pickle.APPEND,
+    epoch=fakes.number(3),
+    loss=fraction,
+    odd=pickle.BINFLOAT + struct.pack(">d", np.inf),
+  )
+  read, numbers = torch_files.read_checkpoint(data, ("first", "second"))
+  assert numbers == {"epoch": 3, "loss": 0.25}
+  assert read.keys() == arrays.keys()
+  for key, array in arrays.items():
+    np.testing.assert_array_equal(read[key], array)
+  read, _ = torch_files.read_checkpoint(data, ("second",))
+  assert list(read) == ["second.b"]
+  with pytest.raises(ValueError, match=r"no state dictionary 'third' in \["):
+    torch_files.read_checkpoint(data, ("third",))
+  with pytest.raises(ValueError, match="no state dictionary 'epoch'"):
+    torch_files.read_checkpoint(data, ("epoch",))
+
+
+@pytest.mark.parametrize(
+  "value, message",
+  [
+    (_reduce(fakes.name("os", "system"), fakes.text("true")), "'os.system'"),
+    (fakes.name("builtins", "eval"), "'builtins.eval'"),
+    (fakes.text("x") + pickle.NONE + pickle.APPEND, "no list"),
+    (fakes.text("x") + pickle.MARK + pickle.APPENDS, "no list"),
+    (pickle.EMPTY_LIST + pickle.EMPTY_DICT + pickle.BUILD, "attributes"),
+    (pickle.EMPTY_DICT + pickle.NONE + pickle.NONE + pickle.SETITEM, "keys"),
+    (pickle.EMPTY_SET, "EMPTY_SET"),
+  ],
+)
+def test_what_no_checkpoint_needs_is_refused(value, message):
+  _, data = _checkpoint(other=value)
+  with pytest.raises(ValueError, match=f"evil.pt: refused: .*{message}"):
+    torch_files.read_checkpoint(data, ("first",), "evil.pt")
+
+
+@pytest.mark.parametrize("protocol", range(6))
+def test_a_checkpoint_that_calls_something_is_refused_unexecuted(
+  tmp_path, protocol
+):
+  mark = tmp_path / "executed"
+  data = pickle.dumps({"first": {}, "x": [_Hostile(mark)]}, protocol)
+  with pytest.raises(ValueError, match="refused"):
+    torch_files.read_checkpoint(fakes.torch_file(data, {}), ("first",))
+  assert not mark.exists()
+
+
+def test_all_parts_together_are_limited(monkeypatch):
+  _, data = _checkpoint()
+  monkeypatch.setattr(torch_files, "MOST_BYTES", 2 * (6 * 4 + 8 + 2 * 8))
+  torch_files.read_checkpoint(data, ("first", "second"))
+  monkeypatch.setattr(torch_files, "MOST_BYTES", torch_files.MOST_BYTES - 1)
+  torch_files.read_checkpoint(data, ("first",))
+  with pytest.raises(ValueError, match="MiB"):
+    torch_files.read_checkpoint(data, ("first", "second"))
+
+
+def test_a_pickle_that_unpacks_to_too_much_is_refused(monkeypatch):
+  monkeypatch.setattr(torch_files, "MOST_PICKLE_BYTES", 1000)
+  data = fakes.state_dict({"a": fakes.text("x" * 2000)})
+  with pytest.raises(ValueError, match="at most 1000 allowed"):
+    torch_files.read_state_dict(fakes.torch_file(data, {}))
+
+
+@pytest.mark.parametrize(
+  "method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA]
+)
+def test_storages_and_pickles_that_are_packed_are_refused_unread(method):
+  stored = fakes.storage("0", "float32", 4 << 20)
+  items = {"a": fakes.tensor(stored, 0, (1,), (1,))}
+  state = fakes.state_dict(items)
+  packed = [fakes.torch_file(state, {"0": bytes(16 << 20)}, method)]
+  buffer = io.BytesIO()
+  with zipfile.ZipFile(buffer, "w", method) as file:
+    file.writestr("archive/data.pkl", bytes(16 << 20))
+  # The pickle says that it is small.
+  small = bytearray(buffer.getvalue())
+  struct.pack_into("<I", small, small.rindex(b"PK\1\2") + 24, 100)
+  packed.append(bytes(small))
+  tracemalloc.start()
+  try:
+    for data in packed:
+      with pytest.raises(ValueError, match=r"evil\.pt: entry .* is packed"):
+        torch_files.read_state_dict(data, "evil.pt")
+    assert tracemalloc.get_traced_memory()[1] < 4 << 20
+  finally:
+    tracemalloc.stop()
+
+
+@contextlib.contextmanager
+def _within(seconds):
+  """Fails after so many seconds of this process, however slow the machine."""
+
+  def fail(signal_number, frame):
+    pytest.fail(f"not done after {seconds} s")  # no `Exception`: not caught
+
+  before = signal.signal(signal.SIGVTALRM, fail)
+  signal.setitimer(signal.ITIMER_VIRTUAL, seconds)
+  try:
+    yield
+  finally:
+    signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+    signal.signal(signal.SIGVTALRM, before)
+
+
+_MANY = 100_000
+_ENTRY = fakes.text("a") + pickle.NONE + pickle.SETITEM
+_KEPT = (
+  pickle.MARK
+  + fakes.text("storage")
+  + fakes.name("torch", "FloatStorage")
+  + fakes.text("1" * (1 << 20))
+  + fakes.text("cpu")
+  + fakes.number(1)
+  + pickle.TUPLE
+  + pickle.BINPUT
+  + b"\0"
+)
+
+
+@pytest.mark.parametrize(
+  "body, message",
+  [
+    # Every mark above a high stack.
+    (pickle.NONE * _MANY + (pickle.MARK + pickle.TUPLE) * _MANY, "damaged"),
+    (pickle.MARK * _MANY + pickle.TUPLE * _MANY, "no dictionary"),
+    (pickle.NONE + pickle.TUPLE1 * _MANY, "no dictionary"),
+    # A name of a million digits, looked at again and again.
+    (_KEPT + (pickle.BINPERSID + pickle.BINGET + b"\0") * _MANY, "storage"),
+    (pickle.NONE * (1 << 20), "instructions"),
+    (pickle.EMPTY_DICT + fakes.text("a" * 257) + _ENTRY[-2:], "a key of 257"),
+    (
+      pickle.EMPTY_DICT
+      + b"".join(fakes.text(f"{n}") + _ENTRY[-2:] for n in range(10_001)),
+      "more than 10000 entries",
+    ),
+  ],
+)
+def test_no_pickle_takes_long(body, message):
+  data = fakes.torch_file(b"\x80\x02" + body + pickle.STOP, {})
+  with _within(20), pytest.raises(ValueError, match=f"evil.pt: .*{message}"):
+    torch_files.read_checkpoint(data, ("first",), "evil.pt")
+
+
+@pytest.mark.parametrize(
+  "body, message",
+  [
+    (pickle.BINGET + b"\7", "recalls 7, which it never kept"),
+    (pickle.LONG_BINGET + b"\7\0\0\1", "recalls 16777223"),
+    (pickle.LONG1 + b"\x09" + b"\xff" * 8 + b"\x7f", "a number of more than 8"),
+    (pickle.LONG4 + struct.pack("<i", 1 << 10) + b"\x7f" * 1024, "LONG4"),
+    (pickle.MARK + pickle.EMPTY_DICT, "within a mark"),
+    (pickle.NONE + pickle.TUPLE3, "a tuple of more than there is"),
+    (pickle.TUPLE, "damaged"),
+    (pickle.SETITEM, "damaged"),
+    (pickle.BINPUT + b"\0", "damaged"),
+    (pickle.EMPTY_LIST + pickle.NONE + pickle.NONE + pickle.SETITEM, "keys"),
+    (b"Pname\n", "opcode PERSID"),
+    (fakes.text("x") + pickle.BINPERSID, "storage"),
+    (pickle.MEMOIZE, "opcode MEMOIZE"),
+    (pickle.FRAME + bytes(8), "opcode FRAME"),
+    (pickle.SHORT_BINUNICODE + b"\1a", "opcode SHORT_BINUNICODE"),
+    (pickle.NEXT_BUFFER, "opcode NEXT_BUFFER"),
+    (pickle.BINUNICODE8 + struct.pack("<Q", 1 << 62) + b"a", "damaged"),
+    (pickle.BYTEARRAY8 + struct.pack("<Q", 1 << 62) + b"a", "damaged"),
+    (pickle.INT + b"9" * 100_000 + b"\n", "damaged"),
+    (b"\xff", "damaged"),
+    (fakes.name("\x1b[2J" + "long" * 1000, "name"), "the pickle names"),
+  ],
+)
+def test_odd_instructions_end_in_one_line_that_names_the_file(body, message):
+  data = fakes.torch_file(b"\x80\x02" + body + pickle.STOP, {})
+  with pytest.raises(ValueError, match=f"^evil.pt: .*{message}") as error:
+    torch_files.read_checkpoint(data, ("first",), "evil.pt")
+  assert str(error.value).isprintable() and len(str(error.value)) < 400
+
+
+def test_a_dictionary_that_holds_itself_is_refused():
+  kept = pickle.BINPUT + b"\0"
+  itself = fakes.text("a") + pickle.BINGET + b"\0" + pickle.SETITEM
+  body = b"\x80\x02" + pickle.EMPTY_DICT + kept + itself + pickle.STOP
+  data = fakes.torch_file(body, {})
+  for read in (
+    lambda: torch_files.read_state_dict(data, "evil.pt"),
+    lambda: torch_files.read_checkpoint(data, ("a",), "evil.pt"),
+  ):
+    with pytest.raises(ValueError, match=r"evil\.pt: refused: .* is no tensor"):
+      read()
+
+
+def test_only_finite_numbers_of_a_checkpoint_that_have_a_name_are_told():
+  most = pickle.LONG1 + b"\x08" + b"\xff" * 7 + b"\x7f"
+  _, data = _checkpoint(most=most, true=pickle.NEWTRUE, text=fakes.text("x"))
+  _, numbers = torch_files.read_checkpoint(data, ("first",))
+  assert numbers == {"most": (1 << 63) - 1}
+
+
+def test_damaged_files_end_in_one_line_that_names_them():
+  whole = fakes.save({"a": np.arange(4, dtype=np.float32)})
+  for data in (b"", b"text", whole[:-30], whole[: len(whole) // 2]):
+    with pytest.raises(ValueError, match=r"^p\.pth: ") as error:
+      torch_files.read_state_dict(data, "p.pth")
+    assert "\n" not in str(error.value)
+  # A flipped bit in the raw tensor is found by the zip's checksum.
+  stored = io.BytesIO()
+  with zipfile.ZipFile(io.BytesIO(whole)) as old:
+    with zipfile.ZipFile(stored, "w") as new:
+      for entry in old.namelist():
+        new.writestr(entry, old.read(entry))
+  raw = bytearray(stored.getvalue())
+  at = raw.index(np.arange(4, dtype=np.float32).tobytes())
+  raw[at + 5] ^= 1
+  with pytest.raises(ValueError, match="CRC"):
+    torch_files.read_state_dict(bytes(raw))
+
+
+def test_no_changed_byte_raises_anything_else():
+  _, data = _checkpoint(epoch=fakes.number(3))
+  rng = np.random.default_rng(0)
+  read = 0
+  for _ in range(400):
+    changed = bytearray(data)
+    for at in rng.integers(len(changed), size=rng.integers(1, 4)):
+      changed[at] = rng.choice([0, 1, 0x7F, 0xFF, rng.integers(256)])
+    try:
+      torch_files.read_checkpoint(bytes(changed), ("first",), "evil.pt")
+      read += 1
+    except ValueError as error:
+      assert str(error).startswith("evil.pt: ") and "\n" not in str(error)
+  assert 0 < read < 400
+
+
+@pytest.mark.parametrize("cut", [3, 20, 60, 90])
+def test_a_damaged_pickle_is_refused(cut):
+  data = fakes.state_dict({"a": fakes.numbers([1, 2])})[:-cut]
+  with pytest.raises(ValueError, match="damaged pickle"):
+    torch_files.read_state_dict(fakes.torch_file(data, {}))
+
+
+def test_big_endian_tensors_are_refused():
+  data = fakes.torch_file(fakes.state_dict({}), {}, byteorder="big")
+  with pytest.raises(ValueError, match="little-endian"):
+    torch_files.read_state_dict(data)
+
+
+def test_a_name_that_occurs_twice_is_refused():
+  buffer = io.BytesIO()
+  with zipfile.ZipFile(buffer, "w") as file:
+    file.writestr("a", b"1")
+    with pytest.warns(UserWarning, match="Duplicate"):
+      file.writestr("a", b"2")
+  with pytest.raises(ValueError, match="twice"):
+    zip_files.Archive(buffer.getvalue(), "x")
+
+
+def test_checkpoints_of_the_real_library_are_read():
+  torch = pytest.importorskip("torch", reason="torch is not installed")
+  module = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.BatchNorm1d(4))
+  adam = torch.optim.Adam(module.parameters(), 3e-4)
+  module(torch.ones(2, 3)).sum().backward()
+  adam.step()
+  buffer = io.BytesIO()
+  state = {
+    "epoch": 4,
+    "net": module.state_dict(),
+    "optimizer_state_dict": adam.state_dict(),
+    "history": [{"loss": 0.5, "steps": [1, 2]}],
+    "val_loss": 0.5,
+  }
+  torch.save(state, buffer)
+  read, numbers = torch_files.read_checkpoint(buffer.getvalue(), ("net",))
+  assert numbers == {"epoch": 4, "val_loss": 0.5}
+  assert list(read) == [f"net.{name}" for name in module.state_dict()]
+  for name, tensor in module.state_dict().items():
+    np.testing.assert_array_equal(read[f"net.{name}"], tensor.numpy())
+
+
+def test_files_of_the_real_library_are_read():
+  torch = pytest.importorskip("torch", reason="torch is not installed")
+  with torch.no_grad():
+    base = torch.arange(24.0).reshape(4, 6)
+    tensors = {
+      "turned": base.t(),
+      "part": base[1:3, 2:5],
+      "double": base.double(),
+      "half": base.half(),
+      "scalar": torch.tensor(3),
+      "flag": torch.tensor([True, False]),
+      "parameter": torch.nn.Parameter(torch.ones(2, 3)),
+      "empty": torch.zeros(0, 3),
+    }
+    buffer = io.BytesIO()
+    torch.save(tensors, buffer)
+    module = torch.nn.Sequential(
+      torch.nn.Conv2d(3, 4, 3), torch.nn.BatchNorm2d(4)
+    )
+    state = io.BytesIO()
+    torch.save(module.state_dict(), state)
+  for saved, expected in (
+    (buffer, tensors),
+    (state, module.state_dict()),
+  ):
+    read = torch_files.read_state_dict(saved.getvalue())
+    assert list(read) == list(expected)
+    for key, array in read.items():
+      np.testing.assert_array_equal(array, expected[key].detach().numpy())

@@ -1,0 +1,263 @@
+"""Verdicts follow the intervals; the report is one self-contained file."""
+
+from html import parser
+import json
+import pathlib
+import tempfile
+
+from absl.testing import absltest
+from absl.testing import parameterized
+import numpy as np
+
+from experiments.reports import html_page
+from experiments.reports import pictures
+from experiments.reports import report
+from experiments.reports import summary
+from experiments.reports import text_tables
+from experiments.reports import video
+
+
+def _interval(mean, spread=0.5):
+  return {"mean": mean, "low": mean - spread, "high": mean + spread, "n": 20}
+
+
+def dream_result(gain=0.2, tiles_gain=2.0, shuffled_gain=0.3):
+  """A synthetic result of `evaluate --what=world_model`."""
+  values = {"pixels": 0.9, "exact": 0.5, "tiles": 1.5}
+  lines = {
+    name: {str(step): dict(values) for step in (1, 5, 15, 50)}
+    for name in ("dream (sampled)", "frozen frame", "shuffled actions")
+  }
+  comparisons = [
+    {"metric": metric, "step": step, "than": than, **_interval(mean, 0.1)}
+    for than, gains in (
+      ("frozen frame", (gain, gain, tiles_gain)),
+      ("shuffled actions", (shuffled_gain,) * 3),
+    )
+    for metric, mean in zip(values, gains, strict=True)
+    for step in (1, 5, 15, 50)
+  ]
+  return {
+    "windows": 200,
+    "episodes": 20,
+    "held_out": True,
+    "context": 8,
+    "lines": lines,
+    "comparisons": comparisons,
+  }
+
+
+def play_result(policy_minus_clone=0.0, policy=12.0, scratch=0.2):
+  """A synthetic result of `evaluate --what=play`."""
+  means = {
+    "random": 2.0,
+    "clone": 12.0,
+    "policy": policy,
+    "policy_scratch": 2.0 + scratch,
+  }
+  keys = ("return_without_wild", "badges", "species", "maps", "wins")
+  milestone = {"share": 0.5, "median": 100.0}
+  policies = {
+    name: {
+      "return": _interval(mean),
+      **{key: _interval(1.0) for key in keys},
+      "milestones": {"badges": milestone},
+    }
+    for name, mean in means.items()
+  }
+  comparisons = [
+    {"policy": a, "than": b, **_interval(means[a] - means[b])}
+    for a in means
+    for b in means
+    if a != b
+  ]
+  for row in comparisons:
+    if (row["policy"], row["than"]) == ("policy", "clone"):
+      row.update(_interval(policy_minus_clone))
+  return {
+    "policies": policies,
+    "comparisons": comparisons,
+    "episodes": 24,
+    "episode_length": 512,
+    "assists": ["learned policies read the RAM tokens"],
+  }
+
+
+class VerdictsTest(parameterized.TestCase):
+  def test_all_gains_above_zero_hold(self):
+    verdicts = summary.dream_verdicts(dream_result())
+    self.assertEqual([v.holds for v in verdicts], [True, True])
+
+  def test_one_gain_that_reaches_zero_fails_and_is_named(self):
+    result = dream_result()
+    for row in result["comparisons"]:
+      if row["than"] == "frozen frame" and row["metric"] == "tiles":
+        if row["step"] == 50:
+          row.update(_interval(0.1, 0.2))
+    frozen, shuffled = summary.dream_verdicts(result)
+    self.assertFalse(frozen.holds)
+    self.assertIn("NOT in tiles @50 0.100 [-0.100, 0.300]", frozen.text)
+    self.assertTrue(shuffled.holds)
+
+  def test_few_episodes_bear_no_verdict(self):
+    for few in ({"episodes": 9}, {"held_out": False}):
+      verdicts = summary.dream_verdicts(dream_result() | few)
+      self.assertEqual([v.holds for v in verdicts], [None, None])
+      self.assertIn("10 needed", verdicts[0].text)
+
+  def test_a_checkpoint_chosen_on_these_episodes_says_so(self):
+    for chosen in (True, False):
+      result = dream_result() | {"chosen_on_held_out": chosen}
+      note = summary.dream_table(result).note
+      self.assertEqual("was chosen by its loss" in note, chosen)
+
+  def test_one_step_is_not_part_of_the_claim(self):
+    result = dream_result()
+    for row in result["comparisons"]:
+      if row["step"] == 1:
+        row.update(_interval(-1.0, 0.1))
+    self.assertTrue(all(v.holds for v in summary.dream_verdicts(result)))
+
+  def test_latents_are_needed_where_both_losses_are_above_zero(self):
+    def verdicts(posterior, ahead, **more):
+      part = lambda mean: {"exact": {"loss": _interval(mean, 0.1)}}
+      use = {"posterior": part(posterior), "dream": {"1": part(ahead)}}
+      return summary.latent_verdicts(
+        dream_result() | {"latent_use": use} | more
+      )
+
+    (needed,) = verdicts(0.7, 0.2)
+    self.assertTrue(needed.holds)
+    self.assertIn("0.200 [0.100, 0.300] one step on", needed.text)
+    self.assertFalse(verdicts(0.7, 0.05)[0].holds)
+    self.assertFalse(verdicts(0.05, 0.7)[0].holds)
+    self.assertEmpty(verdicts(0.7, 0.2, episodes=9))
+    self.assertEmpty(summary.latent_verdicts(dream_result()))
+    self.assertEmpty(summary.latent_verdicts({}))
+
+  @parameterized.parameters(
+    # The margin is 10 % of the clone's gain over random play: 1.0.
+    (0.0, True),  # lower bound -0.5
+    (-0.4, True),  # -0.9
+    (-0.6, False),  # -1.1
+  )
+  def test_not_worse_than_the_clone_by_the_margin(self, difference, holds):
+    verdicts = summary.play_verdicts(play_result(difference))
+    self.assertEqual(verdicts[0].holds, holds)
+    self.assertIn("margin -1.00", verdicts[0].text)
+
+  def test_better_than_random_needs_the_lower_bound(self):
+    verdicts = summary.play_verdicts(play_result(policy=12.0, scratch=0.2))
+    self.assertEqual([v.holds for v in verdicts], [True, True, False])
+    verdicts = summary.play_verdicts(play_result(policy=2.4, scratch=0.6))
+    self.assertEqual([v.holds for v in verdicts[1:]], [False, True])
+
+  def test_what_was_not_measured_is_said(self):
+    for verdict in [*summary.dream_verdicts({}), *summary.play_verdicts({})]:
+      self.assertIsNone(verdict.holds)
+      self.assertIn("not measured", verdict.text)
+
+  def test_plain_tables_fit_a_terminal_and_lose_no_cell(self):
+    table = summary.dream_table(dream_result())
+    lines = text_tables.plain_table(table)
+    self.assertLessEqual(max(map(len, lines)), 100)
+    for cell in [*table.header, *(c for row in table.rows for c in row)]:
+      self.assertIn(cell, "\n".join(lines))
+
+
+class _Page(parser.HTMLParser):
+  """Collects addresses and checks that tags are closed."""
+
+  def __init__(self):
+    super().__init__()
+    self.addresses, self.open_tags, self.scripts = [], [], 0
+
+  def handle_starttag(self, tag, attrs):
+    self.addresses += [v for k, v in attrs if k in ("src", "href")]
+    self.scripts += tag == "script"
+    if tag not in ("meta", "img", "line", "circle", "polyline"):
+      self.open_tags.append(tag)
+
+  def handle_startendtag(self, tag, attrs):
+    self.addresses += [v for k, v in attrs if k in ("src", "href")]
+
+  def handle_endtag(self, tag):
+    assert self.open_tags.pop() == tag, tag
+
+
+class ReportTest(parameterized.TestCase):
+  def setUp(self):
+    super().setUp()
+    self.workdir = pathlib.Path(
+      self.enterContext(tempfile.TemporaryDirectory())
+    )
+    self.write("config.json", {"stage": "quickstart", "preset": "tiny<&>"})
+
+  def write(self, name, value):
+    path = self.workdir / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(value))
+
+  def test_is_self_contained(self):
+    frames = np.zeros((3, 144, 40), np.uint8)
+    sheet = pictures.contact_sheet(
+      [[pictures.Row("real", frames)]], ["1", "2", "3"]
+    )
+    pictures.save_png(sheet, self.workdir / "evaluation/world_model/dreams.png")
+    video.write(
+      self.workdir / "videos/demo.webp",
+      video.side_by_side([frames, frames], ["a", "b"]),
+    )
+    self.write("evaluation/world_model/result.json", dream_result())
+    self.write("evaluation/play/result.json", play_result())
+    self.write("world_model/metrics.jsonl", {"step": 1, "loss/image": 2.0})
+    self.write(
+      "costs.json",
+      {
+        "stages": {"collect": {"wall_s": 75.0, "peak_bytes": 2**30}},
+        "commands": {"collect": "python -m experiments.collect_data"},
+        "disk_bytes": 2**20,
+        "notes": ["expect little"],
+      },
+    )
+    text = report.render(self.workdir)
+    page = _Page()
+    page.feed(text)
+    self.assertEmpty(page.open_tags)
+    self.assertEqual(page.scripts, 0)
+    self.assertNotEmpty(page.addresses)
+    for address in page.addresses:
+      self.assertStartsWith(address, "data:")
+    self.assertNotIn("url(", text)
+    self.assertNotIn("tiny<&>", text)  # escaped
+    for word in (
+      "policy_scratch",
+      "frozen frame",
+      "python -m experiments.collect_data",
+      "loss/image",
+      "1:15",
+      "expect little",
+      "tiny&lt;&amp;&gt;",
+    ):
+      self.assertIn(word, text)
+
+  def test_leaves_out_what_is_not_there(self):
+    page = _Page()
+    page.feed(report.render(self.workdir))
+    self.assertEmpty(page.open_tags)
+
+  @parameterized.parameters(
+    ([1], [7.0]),
+    ([0, 1, 2], [float("nan"), float("inf"), 1.0]),
+    ([0, 1], [5.0, 5.0]),
+    ([0, 10**6], [-1e-9, 1e9]),
+    ([], []),
+  )
+  def test_charts_take_any_values(self, xs, ys):
+    page = _Page()
+    page.feed(html_page.chart("loss", {"loss": (xs, ys)}))
+    self.assertEmpty(page.open_tags)
+
+
+if __name__ == "__main__":
+  absltest.main()

@@ -1,0 +1,118 @@
+"""Overrides: they reach their field, and bounds are named on one line."""
+
+import dataclasses
+
+import pytest
+
+from pokedreamer_jax.config import presets
+
+
+def test_overrides_reach_their_field_alone():
+  base = presets.make("debug")
+  made = presets.make(
+    "debug",
+    [
+      "train.steps=7",
+      "world_model.unimix = 0.05",
+      "evaluate.greedy=TRUE",
+      "collect.policy_mix=random=1.0",  # only the first = separates
+      "seed=4",
+    ],
+  )
+  expected = dataclasses.replace(
+    base,
+    seed=4,
+    train=dataclasses.replace(base.train, steps=7),
+    world_model=dataclasses.replace(base.world_model, unimix=0.05),
+    evaluate=dataclasses.replace(base.evaluate, greedy=True),
+    collect=dataclasses.replace(base.collect, policy_mix="random=1.0"),
+  )
+  assert made == expected
+  assert made != base
+
+
+@pytest.mark.parametrize(
+  ("preset", "overrides"),
+  [
+    ("v3", ["train.seq_len=8", "train.burn_in=0"]),
+    ("tiny", ["world_model.family=v2", "world_model.ram=off"]),
+    ("tiny", ["policy.starts=7", "policy.horizon=3", "policy.minibatches=3"]),
+  ],
+)
+def test_fields_that_bound_one_another_come_in_any_order(preset, overrides):
+  made = presets.make(preset, overrides)
+  assert made == presets.make(preset, overrides[::-1])
+  for path, _, text in (item.partition("=") for item in overrides):
+    part, _, name = path.partition(".")
+    assert str(getattr(getattr(made, part), name)) == text
+
+
+def test_of_two_values_for_a_field_the_later_holds():
+  made = presets.make("debug", ["train.steps=0", "seed=2", "train.steps=9"])
+  assert (made.train.steps, made.seed) == (9, 2)
+
+
+def test_what_does_not_fit_together_is_named():
+  with pytest.raises(ValueError, match=r"burn_in: 8, .*seq_len 8") as caught:
+    presets.make("v3", ["train.steps=5", "train.seq_len=8"])
+  assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+  ("override", "message"),
+  [
+    ("train.stepz=3", r"unknown 'stepz'.*'batch_size'"),
+    ("trian.steps=3", r"unknown 'trian'.*'world_model'"),
+    ("train.steps", r"expected part\.field=value"),
+    ("train=3", r"name a field of it.*'steps'"),
+    ("train.steps.more=3", r"'steps' has no fields"),
+    ("train.steps=many", r"train\.steps: 'many', expected int"),
+    ("train.steps=1.5", r"'1\.5', expected int"),
+    ("train.learning_rate=fast", r"'fast', expected float"),
+    ("train.learning_rate=nan", r"'nan', expected a finite number"),
+    ("evaluate.greedy=1", r"'1', expected true or false"),
+    ("train.steps=0", r"steps: 0, expected at least 1"),
+    ("train.log_every=0", r"log_every: 0, expected at least 1"),
+    ("train.save_every=-1", r"save_every: -1, expected at least 1"),
+    ("train.learning_rate=-1", r"learning_rate: -1\.0, expected at least 0"),
+    ("train.cache_mib=-1", r"cache_mib: -1, expected at least 0"),
+    ("train.refresh_every=-1", r"refresh_every: -1, expected at least 0"),
+    ("train.seq_len=1", r"seq_len: 1, expected at least 2"),
+    ("train.burn_in=8", r"burn_in: 8, expected 0\.\.seq_len-1"),
+    ("train.burn_in=-1", r"burn_in: -1"),
+    ("train.decay_share=1.5", r"decay_share: 1\.5, expected 0\.\.1"),
+    ("train.clip_norm=-1", r"clip_norm: -1\.0, expected at least 0"),
+    ("train.weight_decay=-1", r"weight_decay: -1\.0, expected at least 0"),
+    ("train.decay_names=tabel", r"'tabel', expected some of kernel, table"),
+    ("train.decay_names=kernel,", r"'kernel,', expected some of"),
+    ("world_model.compute_dtype=half", r"'half', expected one of .*bfloat16"),
+    *(
+      (f"train.mesh={wrong}", r"train\.mesh: '.*', expected data=N,fsdp=N")
+      for wrong in (
+        *("data", "data=x", "model=2", "data=2,data=2", "data=0", "data=-2"),
+        *("data=-1,fsdp=-1", "data=1;fsdp=1", ""),
+      )
+    ),
+    ("world_model.classes=1", r"classes: 1, expected at least 2"),
+    ("world_model.block_units=0", r"block_units: 0, expected at least 1"),
+    ("world_model.unimix=0", r"unimix: 0\.0, expected between 0 and 1"),
+    ("world_model.unimix=1", r"unimix: 1\.0"),
+    ("world_model.temperature_end=0", r"above 0 \(world_model\.annealed"),
+    ("world_model.annealed=cold", r"'cold', expected one of .*'most_likely'"),
+    ("world_model.ram=maybe", r"'maybe', expected one of .*'inferred'"),
+    ("world_model.encoder=conv", r"'conv', expected one of .*'pixels'"),
+    ("world_model.decoder=tiles", r"'tiles', expected one of .*'dictionary'"),
+    ("world_model.tokens=map", r"'map', expected name:size"),
+    ("world_model.tokens=map:1", r"'map:1', expected name:size"),
+    ("world_model.ram_heads=xp", r"ram_heads: 'xp', expected name:size"),
+    ("world_model.ram_heads=xp:9 xp:5", r"ram_heads: 'xp' is there twice"),
+    ("world_model.tokens=map:4 map:8", r"'map' is there twice"),
+    ("evaluate.windows=1", r"windows: 1, expected at least 2"),
+    ("collect.episode_length=1", r"episode_length: 1"),
+    ("policy.minibatches=7", r"minibatches: 7, expected a divisor"),
+  ],
+)
+def test_bad_overrides_say_what_is_allowed_on_one_line(override, message):
+  with pytest.raises(ValueError, match=message) as caught:
+    presets.make("debug", [override])
+  assert "\n" not in str(caught.value)

@@ -1,0 +1,51 @@
+"""Configuration: the way through JSON, and what its import wakes."""
+
+import dataclasses
+import subprocess
+import sys
+
+import pytest
+
+from pokedreamer_jax.config import presets
+from pokedreamer_jax.config import run as config_lib
+
+
+def test_a_file_of_a_newer_version_is_refused():
+  values = config_lib.to_dict(presets.make("tiny"))
+  values["train"]["momentum"] = 0.9
+  with pytest.raises(ValueError, match=r"config\.train: unknown \['momentum'"):
+    config_lib.from_dict(values)
+  del values["train"]["momentum"]
+  values["sleep"] = {"hours": 8}
+  with pytest.raises(ValueError, match=r"config: unknown \['sleep'"):
+    config_lib.from_dict(values)
+
+
+def test_what_an_older_file_lacks_has_its_default():
+  made = presets.make("debug", ["train.agc=0.5", "train.seq_len=9"])
+  values = config_lib.to_dict(made)
+  del values["train"]["agc"], values["evaluate"]
+  expected = dataclasses.replace(
+    made,
+    train=dataclasses.replace(made.train, agc=config_lib.TrainConfig().agc),
+    evaluate=config_lib.EvaluateConfig(),
+  )
+  assert config_lib.from_dict(values) == expected != made
+
+
+def test_mesh_sizes_by_hand():
+  assert config_lib.TrainConfig().mesh_sizes == {"data": 1, "fsdp": 1}
+  sizes = config_lib.TrainConfig(mesh="data=-1").mesh_sizes
+  assert sizes == {"data": -1, "fsdp": 1}
+  sizes = config_lib.TrainConfig(mesh=" fsdp = 4").mesh_sizes
+  assert list(sizes.items()) == [("data", 1), ("fsdp", 4)]
+
+
+def test_reading_a_configuration_wakes_no_jax():
+  program = (
+    "import sys; from pokedreamer_jax.config import presets; "
+    "presets.make('tiny'); "
+    "sys.exit('jax' in sys.modules)"
+  )
+  root = str(config_lib.__file__).rsplit("/", 3)[0]
+  subprocess.run([sys.executable, "-c", program], check=True, cwd=root)
