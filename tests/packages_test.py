@@ -64,7 +64,9 @@ def test_data_tools_never_wake_jax_and_know_the_contract_only():
 def test_a_collecting_worker_wakes_no_jax():
   code = (
     "import sys\n"
-    "from data_tools import emulator, episodes, policies, roms\n"
+    "from data_tools.game import emulator, roms\n"
+    "from data_tools.players import policies\n"
+    "from data_tools.records import episodes\n"
     "rom = roms.resolve()\n"
     "with emulator.Emulator(rom) as game:\n"
     "  game.reset(0)\n"

@@ -6,12 +6,12 @@ and counted, and what it had not made permanent is handed out again.
 
 from collections.abc import Callable
 import dataclasses
-import multiprocessing
 from multiprocessing import connection as connections
 import shutil
 import time
 from typing import Any
 
+from data_tools import children
 from data_tools.collecting import files as collect_files
 from data_tools.collecting import progress as collect_progress
 from data_tools.collecting import worker as collect_worker
@@ -26,17 +26,11 @@ class _Worker:
   """A worker process as the parent sees it."""
 
   def __init__(self, task: collect_worker.Task):
-    context = multiprocessing.get_context("spawn")
     self.prefix = task.prefix
-    self.connection, child = context.Pipe()
-    self.process = context.Process(
-      target=collect_worker.work,
-      args=(child, task),
-      daemon=True,
-      name=task.prefix,
+    self.process = children.Child(
+      collect_worker.work, task, name=f"collector process {task.prefix}"
     )
-    self.process.start()
-    child.close()
+    self.connection = self.process.connection
     self.episode: int | None = None
     self.uncommitted: dict[int, int] = {}  # ended episode -> its steps
     self.steps = 0  # of the episode in progress
@@ -51,8 +45,8 @@ class _Worker:
 
   def kill(self) -> None:
     self.process.kill()
-    self.process.join()
-    self.connection.close()
+    self.how_it_ended = self.process.how_it_ended()
+    self.process.close()
 
 
 class Pool:
@@ -170,8 +164,7 @@ class Pool:
       self._failure = (
         "RuntimeError",
         f"{self._fruitless_deaths} collector processes died in a row, the "
-        f"last with exit code {worker.process.exitcode}, at episodes "
-        f"{sorted(lost)}",
+        f"last {worker.how_it_ended}, at episodes {sorted(lost)}",
       )
       return
     self._queue.extend(sorted(lost, reverse=True))

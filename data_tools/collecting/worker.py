@@ -6,7 +6,6 @@ import errno
 from multiprocessing import connection as connections
 import pathlib
 import shutil
-import signal
 
 from data_tools.collecting import progress as collect_progress
 from data_tools.game import emulator as emulator_lib
@@ -40,8 +39,6 @@ class Task:
 
 def work(connection: connections.Connection, task: Task) -> None:
   """Plays and writes episodes until told to stop; runs in its own process."""
-  # Ctrl-C reaches the whole process group; the parent decides what it means.
-  signal.signal(signal.SIGINT, signal.SIG_IGN)
 
   def committed(shard: str, entries: list[shards.EpisodeEntry]) -> None:
     numbers = [entry.header.episode for entry in entries]

@@ -5,19 +5,21 @@ step contract: what is seen on arriving, with the reward for arriving there.
 """
 
 from collections.abc import Sequence
-import multiprocessing
-from multiprocessing import connection as connections
+import contextlib
 import threading
 import time
 from typing import Any
+import weakref
 
 import numpy as np
 
+from data_tools import children
 from data_tools.envs import vector_worker
 from data_tools.game import roms
 from pokedreamer_jax import specs
 
 HANG_S = 120.0  # a process that is silent for so long is ended
+_END_S = 5.0  # to leave in an orderly way
 
 
 class Died(RuntimeError):
@@ -67,9 +69,8 @@ class VectorEmulator:
         f"{episode_length}: expected at least 1, 1 and 2"
       )
     self.num_envs = num_envs
-    context = multiprocessing.get_context("spawn")
-    buffers = vector_worker.make_buffers(context, num_envs)
-    self._arrays = vector_worker.views(buffers, num_envs)
+    memory = vector_worker.make_memory(num_envs)
+    self._arrays = vector_worker.views(memory, num_envs)
     self._shares: list[list[int]] = [
       share.tolist()
       for share in np.array_split(
@@ -77,27 +78,17 @@ class VectorEmulator:
       )
     ]
     self._senders: dict[int, threading.Thread] = {}  # of the last command
-    self._connections: list[connections.Connection] = []
-    self._processes = []
+    self._processes: list[children.Child] = []
+    self._closing = weakref.finalize(self, _end, self._processes)
     for share in self._shares:
-      ours, theirs = context.Pipe()
-      process = context.Process(
-        target=vector_worker.work,
-        args=(
-          theirs,
-          rom,
-          buffers,
-          num_envs,
-          share,
-          episode_length,
-          jitter_frames,
-        ),
-        daemon=True,
+      self._processes.append(
+        children.Child(
+          vector_worker.work,
+          *(rom, memory, num_envs, share, episode_length, jitter_frames),
+          name="emulator process",
+          memory=[memory],
+        )
       )
-      process.start()
-      theirs.close()
-      self._connections.append(ours)
-      self._processes.append(process)
 
   def reset(
     self, seeds: Sequence[int | None], save_state: States = None
@@ -156,19 +147,12 @@ class VectorEmulator:
 
   def close(self) -> None:
     """Ends the processes."""
-    for i in range(len(self._connections)):
+    for i in range(len(self._processes)):
       # The last call was interrupted, and its command may never be taken.
       if i in self._senders and self._senders[i].is_alive():
         self._processes[i].kill()
         self._senders[i].join()
-      self._send(i, ("close",))
-      self._connections[i].close()
-    for process in self._processes:
-      process.join(5)
-      if process.is_alive():
-        process.kill()
-        process.join()
-    self._connections, self._processes = [], []
+    self._closing()
 
   def __enter__(self) -> "VectorEmulator":
     return self
@@ -214,9 +198,7 @@ class VectorEmulator:
       )
       self._senders[i].start()
     # Every answer is taken before one is raised, so that none is left behind.
-    answers = [
-      self._answer(i, deadline_s) for i in range(len(self._connections))
-    ]
+    answers = [self._answer(i, deadline_s) for i in range(len(self._processes))]
     for sender in self._senders.values():
       sender.join()  # its message was taken, or its process is gone
     died = [text for kind, text in answers if kind == "Died"]
@@ -229,12 +211,13 @@ class VectorEmulator:
 
   def _send(self, i: int, message: tuple[Any, ...]) -> None:
     try:
-      self._connections[i].send(message)
+      self._processes[i].connection.send(message)
     except OSError:
       pass  # receiving says why
 
   def _answer(self, i: int, deadline_s: float) -> tuple[str, str]:
-    connection, process = self._connections[i], self._processes[i]
+    process = self._processes[i]
+    connection = process.connection
     try:
       if connection.poll(max(0.0, deadline_s - time.monotonic())):
         return connection.recv()
@@ -242,6 +225,14 @@ class VectorEmulator:
       process.kill()
       process.join()
     except (EOFError, OSError):
-      process.join()
-      what = f"died with exit code {process.exitcode}"
+      what = process.how_it_ended()
     return "Died", f"emulator process {i} {what}"
+
+
+def _end(processes: list[children.Child]) -> None:
+  """Tells all processes, then waits for each."""
+  for process in processes:
+    with contextlib.suppress(OSError):
+      process.connection.send(("close",))
+  while processes:
+    processes.pop().close(_END_S)

@@ -6,37 +6,43 @@ all processes share, so that nothing of a step is pickled.
 
 import math
 from multiprocessing import connection as connections
-from multiprocessing import context as contexts
-import signal
-from typing import Any
 
 import numpy as np
 
+from data_tools import children
 from data_tools.game import emulator as emulator_lib
 from data_tools.game import roms
 from data_tools.records import episodes
 from pokedreamer_jax import specs
 
+_ALIGNED = 64  # bytes, a cache line
 ACTIONS = "_actions"  # what the parent has chosen, beside the step fields
 
 # By environment: seed and start state.
 Resets = dict[int, tuple[int, bytes | None]]
 
 
-def make_buffers(
-  context: contexts.BaseContext, num_envs: int
-) -> dict[str, Any]:
+def make_memory(num_envs: int) -> children.Memory:
   """Memory for the rows and actions of `N` environments."""
-  return {
-    name: context.RawArray("B", math.prod(shape) * np.dtype(dtype).itemsize)
-    for name, (shape, dtype) in _layout(num_envs).items()
-  }
+  return children.Memory(sum(_places(num_envs).values()))
 
 
-def views(buffers: dict[str, Any], num_envs: int) -> dict[str, np.ndarray]:
-  """The step fields `[N, ...]` and `ACTIONS` `[N]` in buffers, not copied."""
+def views(memory: children.Memory, num_envs: int) -> dict[str, np.ndarray]:
+  """The step fields `[N, ...]` and `ACTIONS` `[N]` in memory, not copied."""
+  arrays, start = {}, 0
+  for name, size in _places(num_envs).items():
+    shape, dtype = _layout(num_envs)[name]
+    arrays[name] = np.frombuffer(
+      memory.view, dtype, math.prod(shape), start
+    ).reshape(shape)
+    start += size
+  return arrays
+
+
+def _places(num_envs: int) -> dict[str, int]:
+  """Bytes of each array, rounded up so that all of them are aligned."""
   return {
-    name: np.frombuffer(buffers[name], dtype).reshape(shape)
+    name: -(-math.prod(shape) * np.dtype(dtype).itemsize // _ALIGNED) * _ALIGNED
     for name, (shape, dtype) in _layout(num_envs).items()
   }
 
@@ -52,16 +58,14 @@ def _layout(num_envs: int) -> dict[str, tuple[tuple[int, ...], str]]:
 def work(
   connection: connections.Connection,
   rom: roms.Rom,
-  buffers: dict[str, Any],
+  memory: children.Memory,
   num_envs: int,
   share: list[int],
   episode_length: int,
   jitter_frames: int,
 ) -> None:
   """Answers commands for the environments `share`, in its own process."""
-  # Ctrl-C reaches the whole process group; the parent decides what it means.
-  signal.signal(signal.SIGINT, signal.SIG_IGN)
-  arrays = views(buffers, num_envs)
+  arrays = views(memory, num_envs)
   actions = arrays.pop(ACTIONS)
   envs: dict[int, _Env] = {}
 
@@ -88,9 +92,7 @@ def work(
         answer(*message)
         connection.send(("ok", ""))
       except Exception as error:
-        text = " ".join(str(error).split())
-        kind = "ValueError" if isinstance(error, ValueError) else "RuntimeError"
-        connection.send((kind, text or type(error).__name__))
+        connection.send(children.explain(error))
   except (EOFError, OSError):
     pass  # the parent is gone
   for env in envs.values():

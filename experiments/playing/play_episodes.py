@@ -9,12 +9,11 @@ from collections.abc import Callable
 from collections.abc import Mapping
 from collections.abc import Sequence
 import dataclasses
-import multiprocessing
-import signal
 from typing import Any
 
 import numpy as np
 
+from data_tools import children
 from data_tools.game import roms
 from pokedreamer_jax import specs
 from pokedreamer_jax.world_model import statistics
@@ -65,14 +64,12 @@ def play_scripted(
   from data_tools.players import policies
 
   policies.make_policy(behaviour, setting.rom)  # complains here, not there
-  context = multiprocessing.get_context("spawn")
   tasks = [(behaviour, setting, seed) for seed in setting.seeds]
   played = []
   workers = min(setting.workers, len(tasks))
-  with context.Pool(workers, initializer=_ignore_interrupts) as pool:
-    for number, episode in enumerate(pool.imap(_play_one, tasks)):
-      played.append(episode)
-      told(number + 1, len(tasks))
+  for episode in children.imap(_play_one, tasks, workers):
+    played.append(episode)
+    told(len(played), len(tasks))
   return _stack(played, setting.length)
 
 
@@ -260,8 +257,3 @@ def _stack(episodes: Sequence[dict[str, np.ndarray]], length: int) -> Played:
     steps=np.array([len(e["reward_terms"]) for e in episodes], np.int64),
     beaten=np.array([e["is_terminal"].any() for e in episodes]),
   )
-
-
-def _ignore_interrupts() -> None:
-  # Ctrl-C reaches the whole terminal; the parent ends the workers.
-  signal.signal(signal.SIGINT, signal.SIG_IGN)

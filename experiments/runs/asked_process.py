@@ -6,10 +6,12 @@ threads that would disturb each other.
 
 from collections.abc import Callable
 import contextlib
-import multiprocessing
 from multiprocessing import connection as connections
 from typing import Any
 
+from data_tools import children
+
+_NAME = "measuring process"
 _END_S = 20.0  # to leave in an orderly way
 
 
@@ -24,13 +26,8 @@ class AskedProcess:
         object has `close`, it is called at the end.
       *args: of `make`.
     """
-    context = multiprocessing.get_context("spawn")
-    self._connection, child = context.Pipe()
-    # No daemon: what is measured may start processes of its own. It ends when
-    # the parent does, whose end of the pipe is then closed.
-    self._process = context.Process(target=_answer, args=(child, make, args))
-    self._process.start()
-    child.close()
+    self._process = children.Child(_answer, make, args, name=_NAME)
+    self._connection = self._process.connection
 
   def send(self, method: str, *args: Any) -> None:
     """Asks without waiting; `answer` has to follow."""
@@ -45,12 +42,9 @@ class AskedProcess:
     try:
       kind, value = self._connection.recv()
     except EOFError:
-      self._process.join()
-      raise RuntimeError(
-        f"measuring process died, exit code {self._process.exitcode}"
-      ) from None
+      raise RuntimeError(f"{_NAME} {self._process.how_it_ended()}") from None
     if kind != "ok":
-      raise RuntimeError(f"measuring process: {value}")
+      raise RuntimeError(f"{_NAME}: {value}")
     return value
 
   def ask(self, method: str, *args: Any) -> Any:
@@ -64,9 +58,7 @@ class AskedProcess:
   def __exit__(self, *error: object) -> None:
     with contextlib.suppress(OSError):
       self._connection.send(None)
-    self._process.join(_END_S)
-    self._process.kill()
-    self._connection.close()
+    self._process.close(_END_S)
 
 
 def _answer(

@@ -25,7 +25,8 @@ _EVERY = 6
 _PROGRAM = """
 import json, os, signal, sys
 from data_tools.records import generations
-from experiments import adoptions, cli, train_rssm
+from experiments import train_rssm
+from experiments.runs import adoptions, cli
 from pokedreamer_jax import checkpoints
 from tests.data_tools import fakes
 

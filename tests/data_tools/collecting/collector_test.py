@@ -1,6 +1,5 @@
 import collections
 import dataclasses
-import multiprocessing
 import os
 import resource
 import shutil
@@ -13,6 +12,7 @@ import numpy as np
 import pytest
 
 from data_tools import cartridge
+from data_tools import children
 from data_tools.collecting import collector
 from data_tools.collecting import files as collect_files
 from data_tools.collecting import pool as collect_pool
@@ -49,7 +49,7 @@ def _kill_a_worker(after_steps):
 
   def callback(progress):
     if not killed and progress.steps >= after_steps:
-      killed.append(multiprocessing.active_children()[0])
+      killed.append(children.living()[0])
       os.kill(killed[0].pid, signal.SIGKILL)
 
   return callback
@@ -100,7 +100,7 @@ def test_a_killed_worker_is_replaced_and_counted(
 
 def test_workers_that_keep_dying_end_the_collection(tmp_path, rom, collection):
   def kill_all(progress):
-    for process in multiprocessing.active_children():
+    for process in children.living():
       os.kill(process.pid, signal.SIGKILL)
 
   with pytest.raises(RuntimeError, match="3 collector processes died in a row"):
@@ -115,7 +115,7 @@ def test_a_silent_worker_is_replaced(
 
   def stop_one(progress):
     if not stopped and progress.steps:
-      stopped.append(multiprocessing.active_children()[0])
+      stopped.append(children.living()[0])
       os.kill(stopped[0].pid, signal.SIGSTOP)
 
   result = collector.collect(
@@ -128,11 +128,12 @@ def test_a_silent_worker_is_replaced(
 
 _COLLECT = """
 import sys
-from data_tools import collect, roms
+from data_tools.collecting import collector
+from data_tools.game import roms
 if __name__ == "__main__":
   rom = roms.resolve(sys.argv[2])
-  collection = collect.make_collection(rom, 3, int(sys.argv[4]), {mix!r}, 30)
-  collect.collect(sys.argv[1], rom, collection, int(sys.argv[3]), 2,
+  collection = collector.make_collection(rom, 3, int(sys.argv[4]), {mix!r}, 30)
+  collector.collect(sys.argv[1], rom, collection, int(sys.argv[3]), 2,
                   shard_s=0.2, progress=lambda p: print(p.steps, flush=True))
 """
 
@@ -185,7 +186,7 @@ def test_a_stop_keeps_what_is_complete(tmp_path, rom, collection, reference):
   generation = generations.freeze(tmp_path)
   assert generation.num_episodes == result.new_episodes
   assert generation.skipped == ()
-  assert multiprocessing.active_children() == []
+  assert children.living() == []
 
 
 def test_damaged_shards_are_collected_again(

@@ -17,13 +17,14 @@ _EPISODES, _LENGTH = 24, 150
 _MIX = "sticky_random=0.5,random=0.5"
 _COLLECT = f"""
 import sys
-from data_tools import collect, collect_files, roms
+from data_tools.collecting import collector, files
+from data_tools.game import roms
 if __name__ == "__main__":
   rom = roms.resolve(sys.argv[2])
-  collection = collect.make_collection(rom, 3, {_LENGTH}, {_MIX!r}, 30)
-  collect.collect(sys.argv[1], rom, collection, {_EPISODES}, 1, shard_s=0.2,
+  collection = collector.make_collection(rom, 3, {_LENGTH}, {_MIX!r}, 30)
+  collector.collect(sys.argv[1], rom, collection, {_EPISODES}, 1, shard_s=0.2,
                   progress=lambda p: print(p.steps, flush=True),
-                  share=collect_files.Share(int(sys.argv[3]), 2))
+                  share=files.Share(int(sys.argv[3]), 2))
 """
 
 

@@ -1,4 +1,3 @@
-import multiprocessing
 import os
 import shutil
 import signal
@@ -7,6 +6,7 @@ import numpy as np
 import pytest
 
 from data_tools import cartridge
+from data_tools import children
 from data_tools.collecting import collector
 from data_tools.collecting import lockstep
 from data_tools.collecting import progress as collect_progress
@@ -157,7 +157,7 @@ def test_a_killed_emulator_process_is_replaced_and_counted(
 
   def kill(progress):
     if not killed and progress.steps > after_steps:
-      killed.append(multiprocessing.active_children()[0])
+      killed.append(children.living()[0])
       os.kill(killed[0].pid, signal.SIGKILL)
 
   result = _collect(tmp_path, rom, make_policy, progress=kill)
@@ -173,7 +173,7 @@ def test_processes_that_keep_dying_end_the_collection(
   tmp_path, rom, make_policy
 ):
   def kill_all(progress):
-    for process in multiprocessing.active_children():
+    for process in children.living():
       os.kill(process.pid, signal.SIGKILL)
 
   with pytest.raises(RuntimeError, match="3 times in a row"):
@@ -185,7 +185,7 @@ def test_processes_that_keep_dying_in_the_last_episode_cost_only_that(
 ):
   def kill_all(progress):
     if progress.steps > 80:
-      for process in multiprocessing.active_children():
+      for process in children.living():
         os.kill(process.pid, signal.SIGKILL)
 
   with pytest.raises(RuntimeError, match="3 times in a row"):
@@ -203,7 +203,7 @@ def test_processes_that_hang_are_replaced_and_counted(
 
   def stop_some(progress):
     if not stopped and progress.steps > after_steps:
-      stopped.extend(multiprocessing.active_children()[:hung])
+      stopped.extend(children.living()[:hung])
       for process in stopped:
         os.kill(process.pid, signal.SIGSTOP)
 

@@ -2,7 +2,7 @@ import gymnasium
 import numpy as np
 import pytest
 
-from data_tools.envs import env as env_lib
+from data_tools import env as env_lib
 from data_tools.envs import vector_env
 
 _N, _LENGTH = 3, 25

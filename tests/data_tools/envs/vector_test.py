@@ -171,7 +171,7 @@ def test_a_process_gets_its_own_start_states_each_once(rom, monkeypatch):
   sent = []
   states = _large_states(rom, 3)
   with vector.VectorEmulator(rom, 4, 2) as emulators:
-    for connection in emulators._connections:
+    for connection in [p.connection for p in emulators._processes]:
       write = connection._send
       monkeypatch.setattr(
         connection,

@@ -27,7 +27,7 @@ _EPISODES, _PER_SHARD, _LENGTH = 6, 2, 130
 # are as they are; only what they call at the point is wrapped.
 _VICTIM = """
 import errno, os, pathlib, signal, sys
-from data_tools import generations, records
+from data_tools.records import generations, shards
 from tests.data_tools import fakes
 
 directory, point, fault, skip = sys.argv[1:5]
@@ -64,29 +64,29 @@ def to(suffix, folder):
     pathlib.Path(final).parent.name == folder
   )
 
-shard = to(records.SHARD_SUFFIX, generations.SHARDS_DIR)
-manifest = to(records.MANIFEST_SUFFIX, generations.SHARDS_DIR)
-listed = to(records.MANIFEST_SUFFIX, generations.GENERATIONS_DIR)
+shard = to(shards.SHARD_SUFFIX, generations.SHARDS_DIR)
+manifest = to(shards.MANIFEST_SUFFIX, generations.SHARDS_DIR)
+listed = to(shards.MANIFEST_SUFFIX, generations.GENERATIONS_DIR)
 if point == "amid an episode":
-  after(records.ShardWriter, "write")
+  after(shards.ShardWriter, "write")
 elif point == "before close":
-  before(records.ShardWriter, "commit")
+  before(shards.ShardWriter, "commit")
 elif point == "after close":
-  before(records, "count_records")
+  before(shards, "count_records")
 elif point == "before rename":
-  before(records.os, "replace", shard)
+  before(shards.os, "replace", shard)
 elif point == "after rename":
-  after(records.os, "replace", shard)
+  after(shards.os, "replace", shard)
 elif point == "manifest half-written":
-  before(records.os, "replace", manifest)
+  before(shards.os, "replace", manifest)
 elif point == "after manifest":
-  after(records.os, "replace", manifest)
+  after(shards.os, "replace", manifest)
 elif point == "before the generation":
   before(generations, "_digest")
 elif point == "generation half-written":
-  before(records.os, "replace", listed)
+  before(shards.os, "replace", listed)
 elif point == "after the generation":
-  after(records.os, "replace", listed)
+  after(shards.os, "replace", listed)
 elif point == "amid a refresh":
   after(generations, "_read_shard")
 else:
@@ -230,12 +230,13 @@ def test_kill_matrix_of_a_writer_beside_a_reader(tmp_path):
 _STEPS, _MIX = 60, "sticky_random=0.5,random=0.5"
 _COLLECT = f"""
 import sys
-from data_tools import collect, collect_files, roms
+from data_tools.collecting import collector, files
+from data_tools.game import roms
 if __name__ == "__main__":
   rom = roms.resolve(sys.argv[2])
-  collection = collect.make_collection(rom, 3, {_STEPS}, {_MIX!r}, 30)
-  collect.collect(sys.argv[1], rom, collection, int(sys.argv[3]), 2,
-                  shard_s=0.0, share=collect_files.Share(int(sys.argv[4]), 2),
+  collection = collector.make_collection(rom, 3, {_STEPS}, {_MIX!r}, 30)
+  collector.collect(sys.argv[1], rom, collection, int(sys.argv[3]), 2,
+                  shard_s=0.0, share=files.Share(int(sys.argv[4]), 2),
                   progress=lambda p: print(p.episodes, flush=True))
 """
 
@@ -255,7 +256,7 @@ def _start(script, data, index):
 def _children(pid):
   with open(f"/proc/{pid}/task/{pid}/children") as file:
     found = [int(child) for child in file.read().split()]
-  return [child for child in found if "spawn_main" in _command(child)]
+  return [child for child in found if "children._run" in _command(child)]
 
 
 def _command(pid):

@@ -169,7 +169,7 @@ class CliTest(parameterized.TestCase):
     )
     parent = (
       "import os, subprocess, sys, time\n"
-      "from experiments import run_directory\n"
+      "from experiments.runs import run_directory\n"
       "os.environ[run_directory.PARENT_VARIABLE] = str(os.getpid())\n"
       "child = subprocess.Popen([sys.executable, sys.argv[1]],"
       " stdout=subprocess.PIPE, text=True)\n"
