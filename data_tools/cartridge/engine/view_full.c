@@ -4,7 +4,6 @@
 
 #include "view.h"
 
-#include "field.h"
 #include "hardware.h"
 #include "map_full.h"
 #include "memory.h"
@@ -21,7 +20,8 @@
 #define PLAYER_UP 2
 #define PLAYER_LEFT 4
 
-uint8_t game_won;  // of `field.h`; here for its address in the committed ROM
+// Of `field.h`; here for its address in the committed ROM.
+uint8_t game_won;
 
 uint8_t camera_x, camera_y;
 uint8_t ring_x, ring_y;
