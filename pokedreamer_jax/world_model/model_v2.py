@@ -85,7 +85,7 @@ def cell_step(
     raise ValueError(f"world_model.family: {cfg.family!r}, expected 'v2'")
   _check_shapes(cfg, deter, stoch, action, embed)
   module = cell(cfg)
-  following, prior, post = module.apply(
+  stepped: Any = module.apply(
     {"params": params["rssm"]},
     deter,
     stoch.reshape(*deter.shape[:-1], cfg.stoch_dim),
@@ -93,6 +93,7 @@ def cell_step(
     embed,
     method="single_step",
   )
+  following, prior, post = stepped
   log_probs = jax.nn.log_softmax(prior if post is None else post, axis=-1)
   if key is None:
     drawn = sampling.most_likely_straight_through(log_probs)
