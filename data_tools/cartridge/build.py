@@ -44,6 +44,7 @@ FULL_MODULES = (
   "text_full",
   "party_full",
   "map_full",
+  "view_full",
   "field_full",
   "people_full",
   "battle_full",

@@ -18,7 +18,7 @@ BANK_BYTES = 0x4000
 WINDOW = 0x4000
 FIRST_BANK = 2
 NONE = 0xFF
-# The map in memory, with what lies around it (see engine/field_full.c).
+# The map in memory, with what lies around it (see engine/map_full.c).
 PAD_LEFT, PAD_RIGHT, PAD_ROWS = 5, 6, 5
 FIELD, FIELD_END = 0xD9B0, 0xDF00
 MAX_CELLS = 48

@@ -176,8 +176,34 @@ class RSSMCell(nn.Module):
 
   def posterior(self, deter: jax.Array, seen: jax.Array) -> jax.Array:
     """Log-probabilities `[..., S, K]` of `stoch` given `project_seen`."""
-    x = nn.elu(deter @ self.post_in[: self.deter] + seen)
-    return self._categorical(self.post_out(x))
+    return self._categorical(self._post_logits(deter, seen))
+
+  def single_step(
+    self,
+    deter: jax.Array,
+    stoch: jax.Array,
+    action: jax.Array,
+    embed: jax.Array | None = None,
+  ) -> tuple[jax.Array, jax.Array, jax.Array | None]:
+    """The published step in one piece, without its draw.
+
+    Args:
+      deter: `[..., D]`.
+      stoch: `[..., S * K]`.
+      action: one-hot `[..., A]`.
+      embed: `[..., E]`, or None where no frame is seen.
+
+    Returns:
+      The next `deter`; the logits `[..., S, K]` of prior and posterior, as the
+      networks give them, not normalised. No posterior without `embed`.
+    """
+    none = jnp.zeros((*deter.shape[:-1], 0))
+    deter = self.step(deter, stoch, self.project_known(none, action))
+    prior = self._split(self.prior_net(deter))
+    if embed is None:
+      return deter, prior, None
+    post = self._post_logits(deter, self.project_seen(embed, none))
+    return deter, prior, self._split(post)
 
   def __call__(self, deter, stoch, tokens, action, embed):
     """Touches every parameter; used to initialise."""
@@ -185,9 +211,17 @@ class RSSMCell(nn.Module):
     seen = self.project_seen(embed, tokens)
     return deter, self.prior(deter, tokens), self.posterior(deter, seen)
 
+  def _post_logits(self, deter: jax.Array, seen: jax.Array) -> jax.Array:
+    x = nn.elu(deter @ self.post_in[: self.deter] + seen)
+    return self.post_out(x)
+
+  def _split(self, logits: jax.Array) -> jax.Array:
+    """`[..., S, K]` of `[..., S * K]`."""
+    return logits.reshape(*logits.shape[:-1], self.stoch, self.classes)
+
   def _categorical(self, logits: jax.Array) -> jax.Array:
-    logits = logits.reshape(*logits.shape[:-1], self.stoch, self.classes)
-    return jax.nn.log_softmax(logits.astype(jnp.float32), axis=-1)
+    logits = self._split(logits).astype(jnp.float32)
+    return jax.nn.log_softmax(logits, axis=-1)
 
 
 class RewardPredictor(nn.Module):

@@ -11,8 +11,10 @@ from typing import Any
 
 import jax
 
+from pokedreamer_jax import specs
 from pokedreamer_jax.config import world_model as world_model_config
 from pokedreamer_jax.frames import packing
+from pokedreamer_jax.networks import sampling
 from pokedreamer_jax.networks import v2
 from pokedreamer_jax.networks import v2_layers
 
@@ -42,6 +44,79 @@ def cell(cfg: world_model_config.WorldModelConfig) -> v2.RSSMCell:
     hidden=cfg.hidden,
     embed=cfg.hidden,
   )
+
+
+def cell_step(
+  cfg: world_model_config.WorldModelConfig,
+  params: Params,
+  key: jax.Array | None,
+  deter: jax.Array,
+  stoch: jax.Array,
+  action: jax.Array,
+  embed: jax.Array | None = None,
+  temperature: float | jax.Array = 1.0,
+) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array | None]:
+  """The published single step of the cell: `h, s, action, embed` and on.
+
+  For code written against the published `RSSMCell`; sequences are faster
+  through `model.observe` and `imagination`. `stoch` comes from the posterior
+  where there is an embedding, else from the prior.
+
+  Args:
+    cfg: sizes, of family v2.
+    params: parameters of the whole world model.
+    key: typed PRNG key of a hard Gumbel-softmax sample, consumed; None takes
+      the most likely classes.
+    deter: `h` `[..., D]`.
+    stoch: `s` `[..., S * K]` or `[..., S, K]`.
+    action: one-hot `[..., A]` that this step takes.
+    embed: embedding `[..., E]` of the frame, or None to imagine.
+    temperature: of the sample's gradient, above 0.
+
+  Returns:
+    The next `h`; the next `s`, one-hots in the shape that `stoch` has, with
+    the gradient of the soft values; `prior_logits` and `post_logits`
+    `[..., S, K]`, not normalised, `post_logits` None without `embed`.
+
+  Raises:
+    ValueError: another family, or shapes that do not fit each other.
+  """
+  if cfg.family != "v2":
+    raise ValueError(f"world_model.family: {cfg.family!r}, expected 'v2'")
+  _check_shapes(cfg, deter, stoch, action, embed)
+  module = cell(cfg)
+  stepped: Any = module.apply(
+    {"params": params["rssm"]},
+    deter,
+    stoch.reshape(*deter.shape[:-1], cfg.stoch_dim),
+    action,
+    embed,
+    method="single_step",
+  )
+  following, prior, post = stepped
+  log_probs = jax.nn.log_softmax(prior if post is None else post, axis=-1)
+  if key is None:
+    drawn = sampling.most_likely_straight_through(log_probs)
+  else:
+    drawn = module.sample_stochastic(key, log_probs, temperature)
+  return following, drawn.reshape(stoch.shape), prior, post
+
+
+def _check_shapes(cfg, deter, stoch, action, embed) -> None:
+  lead = deter.shape[:-1]
+  flat = (*lead, cfg.stoch_dim)
+  allowed = {
+    "deter": (deter, [(*lead, cfg.deter)]),
+    "stoch": (stoch, [flat, (*lead, cfg.stoch, cfg.classes)]),
+    "action": (action, [(*lead, specs.NUM_ACTIONS)]),
+  }
+  if embed is not None:
+    allowed["embed"] = (embed, [(*lead, cfg.hidden)])
+  for name, (array, shapes) in allowed.items():
+    if array.shape not in shapes:
+      raise ValueError(
+        f"{name}: shape {array.shape}, expected {' or '.join(map(str, shapes))}"
+      )
 
 
 def embed(

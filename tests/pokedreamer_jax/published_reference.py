@@ -168,6 +168,19 @@ def gru(part, x, h):
   return (1 - update) * new + update * h
 
 
+def cell_step(part, h, s, action, embed=None):
+  """The published step with the most likely classes: `h`, `s` `[N, S * K]`,
+  and the logits `[N, S, K]` of prior and posterior."""
+  h = gru(part, np.concatenate([s, action], axis=1), h)
+  prior = part.mlp("prior_net", h, 2).reshape(len(h), STOCH, CLASSES)
+  post = None
+  if embed is not None:
+    post = part.mlp("post_net", np.concatenate([h, embed], axis=1), 2)
+    post = post.reshape(len(h), STOCH, CLASSES)
+  likely = (prior if post is None else post).argmax(-1)
+  return h, np.eye(CLASSES)[likely].reshape(len(h), -1), prior, post
+
+
 def log_probs(logits):
   """Log-probabilities `[N, S, K]` of logits `[N, S * K]`."""
   x = logits.reshape(len(logits), STOCH, CLASSES)

@@ -12,6 +12,7 @@
 #include "party.h"
 #include "text.h"
 #include "video.h"
+#include "view.h"
 #include "world.h"
 #include "world_data.h"
 

@@ -15,6 +15,7 @@
 #include "text.h"
 #include "text_full.h"
 #include "video.h"
+#include "view.h"
 #include "world_data.h"
 
 // A message goes on by itself: after one agent step, before two are over.

@@ -6,6 +6,7 @@
 #include "party.h"
 #include "text.h"
 #include "video.h"
+#include "view.h"
 #include "world_data.h"
 #ifdef FULL_WORLD
 #include "world_full.h"

@@ -1,10 +1,10 @@
 // People of a full world: talk, gifts and errands, shops, trainers who see the
 // player; and the player's own menu.
 
+#include "people_full.h"
+
 #include "battle.h"
 #include "battle_full.h"
-#include "field.h"
-#include "field_full.h"
 #include "hardware.h"
 #include "map_full.h"
 #include "memory.h"
@@ -13,6 +13,8 @@
 #include "text.h"
 #include "text_full.h"
 #include "video.h"
+#include "view.h"
+#include "view_full.h"
 #include "world_data.h"
 
 #define SHOP_FRAMES 240  // an idle customer leaves

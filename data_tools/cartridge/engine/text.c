@@ -2,10 +2,10 @@
 
 #include "text.h"
 
-#include "field.h"
 #include "hardware.h"
 #include "memory.h"
 #include "video.h"
+#include "view.h"
 
 // Waits for a fresh press of one of `keys`; returns it, or 0 at the time-out.
 uint8_t wait_keys(uint8_t keys, uint16_t frames) {

@@ -3,12 +3,12 @@
 
 #include "text.h"
 
-#include "field.h"
 #include "hardware.h"
 #include "memory.h"
 #include "party_full.h"
 #include "text_full.h"
 #include "video.h"
+#include "view.h"
 #include "world_data.h"
 
 #define LETTER_FRAMES 2

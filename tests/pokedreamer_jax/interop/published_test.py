@@ -119,6 +119,34 @@ def test_the_cell_agrees(params):
   )
 
 
+@pytest.mark.parametrize("seen", [True, False], ids=["seen", "imagined"])
+@pytest.mark.parametrize("split", [True, False], ids=["S,K", "SK"])
+def test_single_steps_agree_with_the_published_ones(params, seen, split):
+  part = reference.Part(_ARRAYS, "rssm_cell_state_dict")
+  rng = np.random.default_rng(2)
+  shape = (5, _CFG.stoch, _CFG.classes) if split else (5, _CFG.stoch_dim)
+  expected = (np.zeros((5, _CFG.deter)), np.full(shape, 1 / _CFG.classes))
+  h, s = map(jnp.asarray, expected)
+  step = fakes.jit(
+    lambda *arrays: world_model_v2.cell_step(_CFG, params, None, *arrays)
+  )
+  for _ in range(3):
+    action = np.eye(8)[rng.integers(8, size=5)]
+    embed = rng.normal(size=(5, _CFG.hidden)) if seen else None
+    h_tm1, s_tm1 = expected[:2]
+    expected = reference.cell_step(
+      part, h_tm1, s_tm1.reshape(5, -1), action, embed
+    )
+    h, s, prior, post = step(h, s, action, embed)
+    _close(h, expected[0])
+    assert s.shape == shape
+    _close(s.reshape(5, -1), expected[1])
+    _close(prior, expected[2])
+    assert (post is None) == (not seen)
+    if seen:
+      _close(post, expected[3])
+
+
 def test_heads_agree(params):
   feat = _features(6)
   reward = reference.Part(_ARRAYS, "reward_predictor_state_dict")

@@ -222,3 +222,100 @@ def test_what_v2_cannot_do_is_refused_in_one_line():
     presets.make("tiny", ["world_model.family=v2"])
   with pytest.raises(ValueError, match="table None"):
     world_model.init(fakes.config().world_model, _KEY, None)
+
+
+def _step_arguments(lead, embed=True):
+  rng = np.random.default_rng(3)
+  made = {
+    "deter": rng.normal(size=(*lead, _CFG.deter)),
+    "stoch": rng.random((*lead, _CFG.stoch_dim)),
+    "action": np.eye(8)[rng.integers(8, size=lead)],
+  }
+  if embed:
+    made["embed"] = rng.normal(size=(*lead, _CFG.hidden))
+  return {name: jnp.asarray(x, jnp.float32) for name, x in made.items()}
+
+
+def test_a_single_step_is_that_of_the_scans():
+  arrays = _step_arguments((2, 3), embed=False)  # any leading axes
+  params = _params()
+  deter, stoch, prior, post = world_model_v2.cell_step(
+    _CFG, params, None, **arrays
+  )
+  state = world_model.State(
+    deter=arrays["deter"], stoch=arrays["stoch"], tokens=jnp.zeros((2, 3, 0))
+  )
+  dreamt = imagination.prior_step(
+    _CFG, params, _KEY, state, arrays["action"].argmax(-1), most_likely=True
+  )
+  assert post is None
+  np.testing.assert_allclose(deter, dreamt.deter, rtol=1e-6, atol=1e-6)
+  np.testing.assert_array_equal(stoch, dreamt.stoch)
+  log_probs = world_model.apply(
+    _CFG, params, "rssm", deter, dreamt.tokens, method="prior"
+  )
+  np.testing.assert_allclose(
+    jax.nn.log_softmax(prior), log_probs, rtol=1e-5, atol=1e-5
+  )
+
+
+@pytest.mark.parametrize("embed", [True, False], ids=["seen", "imagined"])
+def test_a_single_step_draws_by_its_key_from_the_logits_it_returns(embed):
+  one = _step_arguments((), embed)
+  params = _params()
+  step = jax.jit(
+    jax.vmap(lambda key: world_model_v2.cell_step(_CFG, params, key, **one))
+  )
+  keys = jax.random.split(_KEY, 4000)
+  _, stoch, prior, post = step(keys)
+  np.testing.assert_array_equal(stoch, step(keys)[1])
+  logits = (post if embed else prior)[0]
+  share = stoch.reshape(-1, _CFG.stoch, _CFG.classes).mean(0)
+  # Five standard deviations of a share of 4,000 draws are at most 0.04.
+  np.testing.assert_allclose(share, jax.nn.softmax(logits), atol=0.04)
+  spread = jax.nn.softmax(logits).max(-1)
+  assert (spread < 0.9).all()  # there is something to draw
+
+
+@pytest.mark.parametrize("key", [None, _KEY], ids=["most likely", "drawn"])
+@pytest.mark.parametrize("embed", [True, False], ids=["seen", "imagined"])
+def test_gradients_of_a_single_step_are_finite_and_reach_every_input(
+  key, embed
+):
+  arrays = _step_arguments((2,), embed)
+  weight = jnp.asarray(np.random.default_rng(4).normal(size=(2, 12)), "f4")
+
+  def loss(params, arrays):
+    _, stoch, _, _ = world_model_v2.cell_step(_CFG, params, key, **arrays)
+    return jnp.sum(stoch * weight)
+
+  gradients = jax.jit(jax.grad(loss, (0, 1)))(_params(), arrays)
+  for leaf in jax.tree.leaves(gradients):
+    assert np.isfinite(leaf).all()
+  for leaf in jax.tree.leaves(gradients[1]):
+    assert np.abs(leaf).max() > 0
+
+
+@pytest.mark.parametrize(
+  ("changed", "message"),
+  [
+    (
+      {"stoch": jnp.zeros((2, 3))},
+      r"stoch: shape \(2, 3\), expected \(2, 12\)",
+    ),
+    ({"action": jnp.zeros(2, jnp.int32)}, r"action: shape \(2,\), expected"),
+    ({"embed": jnp.zeros((1, 12))}, r"embed: shape \(1, 12\), expected"),
+    ({"deter": jnp.zeros((2, 9))}, r"deter: shape \(2, 9\), expected"),
+  ],
+)
+def test_a_single_step_names_what_does_not_fit(changed, message):
+  arrays = _step_arguments((2,)) | changed
+  with pytest.raises(ValueError, match=message):
+    world_model_v2.cell_step(_CFG, _params(), None, **arrays)
+
+
+def test_a_single_step_is_of_family_v2():
+  with pytest.raises(ValueError, match="family: 'v3', expected 'v2'"):
+    world_model_v2.cell_step(
+      fakes.config().world_model, {}, None, **_step_arguments((2,))
+    )
