@@ -1,0 +1,1 @@
+"""A run directory, its flags, its progress, its processes."""
