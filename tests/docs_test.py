@@ -1,7 +1,6 @@
 """What the papers name is there: files, modules, links."""
 
 import ast
-import pathlib
 import re
 import tomllib
 
@@ -103,4 +102,15 @@ def test_the_version_is_said_once_and_cited_alike():
   cited = (conftest.ROOT / "CITATION.cff").read_text(encoding="utf-8")
   assert re.search(rf"^version: {re.escape(version)}$", cited, re.MULTILINE)
   changes = (conftest.ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
-  assert f"## [{version}]" in changes
+  assert f"\n## {version} - " in changes
+
+
+@pytest.mark.parametrize(
+  "package", ["pokedreamer_jax", "data_tools", "experiments"]
+)
+def test_every_room_has_its_row(package):
+  workspace = _text("WORKSPACE.md").partition(f"### {package}:")[2]
+  table = workspace.partition("\n#")[0]
+  for room in (conftest.ROOT / package).iterdir():
+    if any(room.glob("*.py")):
+      assert f"| `{room.name}/` |" in table
