@@ -10,12 +10,11 @@ The checkpoint holds all that acting needs, the world model included.
 """
 
 import functools
-import json
 
 from experiments.runs import cli
 from experiments.runs import inputs
-from experiments.runs import progress
 from experiments.runs import run_directory
+from experiments.training import stage_loop
 from pokedreamer_jax.config import run as config_lib
 
 cli.define_run_flags()
@@ -28,6 +27,7 @@ FREE = (
   *("clone.steps", "clone.log_every", "clone.save_every", "preset"),
   *("collect", "train", "policy", "evaluate"),
 )
+_COMPILE_S = 5  # on two CPU cores
 
 
 def main() -> None:
@@ -51,21 +51,25 @@ def main() -> None:
     },
     FREE,
   )
-  with run:
-    if run.finished:
-      run.log(f"clone: done already, {json.dumps(run.result)}")
-      return
-    for line in generation.report():
-      run.log(line)
-    train(
+  stage_loop.carry_out(
+    run,
+    "clone",
+    generation,
+    lambda: train(
       config, generation, inputs.load_world_model(world_model_dir, step), run
-    )
+    ),
+    lambda result: ", ".join(f"{n} {value:.4g}" for n, value in result.items()),
+  )
 
 
 def train(
   config: config_lib.Config, generation, world_params, run: run_directory.Run
-) -> None:
-  """Encodes, then trains to `config.clone.steps` from the last checkpoint."""
+) -> dict[str, float]:
+  """Encodes, then trains to `config.clone.steps` from the last checkpoint.
+
+  Returns:
+    How well the actor does what was demonstrated, there and on held-out rows.
+  """
   import jax
 
   from pokedreamer_jax.behaviour import cloning
@@ -88,62 +92,48 @@ def train(
   state = cloning.init_state(config, init_key, config.world_model.feat_dim)
   state = jax.device_put(state, jax.devices()[0])  # as a restored one lies
   store = run.checkpoints(keep=2)
-  if store.latest_step() is not None:
-    items, _ = store.restore({"actor": state.params, "opt": _opt(state)})
-    state = cloning.CloneState(params=items["actor"], **items["opt"])
-    run.log(f"clone: continuing at step {int(state.step)}")
-  step = int(state.step)
-  run.truncate_metrics(step)
-
-  def save() -> None:
-    store.save(
-      step,
-      {
-        "actor": state.params,
-        "opt": _opt(state),
-        "world_model": world_params,
-      },
-      {"step": step},
-    )
-
-  total = config.clone.steps
-  with progress.Progress("clone", total, "updates", step) as bar:
-    bar.compiling(about_s=5)
-    while step < total:
-      until = min(
-        _next(step, config.clone.log_every),
-        _next(step, config.clone.save_every),
-        total,
-      )
-      state, metrics = train_fn(
-        state, draw_key, rows, rows.action, until - step
-      )
-      step = until
+  found = stage_loop.restore(
+    run, store, "clone", {"actor": state.params, "opt": _opt(state)}
+  )
+  if found:
+    state = cloning.CloneState(params=found[0]["actor"], **found[0]["opt"])
+  with stage_loop.Loop(
+    run,
+    store,
+    "clone",
+    config.clone.steps,
+    int(state.step),
+    config.clone.log_every,
+    config.clone.save_every,
+    _COMPILE_S,
+  ) as loop:
+    while loop.going:
+      count = loop.until_due
+      state, metrics = train_fn(state, draw_key, rows, rows.action, count)
+      due = loop.after(count)
       values = {name: float(value) for name, value in metrics.items()}
-      run.check_finite(step, values)
-      if step % config.clone.save_every == 0 or step == total:
-        values |= _held_out_values(evaluate, state.params, held_out)
-        save()
-      run.metrics(step, values)
-      bar.update(
-        step, loss=values["loss/clone"], accuracy=values["clone/accuracy"]
+      run.check_finite(loop.step, values)
+      if due.save:
+        if not due.stop:
+          values |= _held_out_values(evaluate, state.params, held_out)
+        parts = {"actor": state.params, "opt": _opt(state)}
+        store.save(
+          loop.step,
+          {**parts, "world_model": world_params},
+          {"step": loop.step},
+        )
+      loop.tell(
+        values, loss=values["loss/clone"], accuracy=values["clone/accuracy"]
       )
-      if run.stop_requested and step < total:
-        save()
-        store.wait()
-        raise run.stopped(f"update {step} of {total}")
+      loop.leave_if(due)
   result: dict[str, float] = {
-    "steps": total,
+    "steps": config.clone.steps,
     "demonstrated_steps": len(rows.action),
   }
   result |= evaluate(state.params, rows, rows.action)
   result |= _held_out_values(evaluate, state.params, held_out)
   store.close()
-  run.finish(result)
-  run.log(
-    "clone: "
-    + ", ".join(f"{name} {value:.4g}" for name, value in result.items())
-  )
+  return result
 
 
 @functools.cache
@@ -195,10 +185,6 @@ def _held_out_values(evaluate, params, held_out) -> dict[str, float]:
 
 def _opt(state) -> dict:
   return {"opt_state": state.opt_state, "step": state.step}
-
-
-def _next(step: int, every: int) -> int:
-  return (step // every + 1) * every
 
 
 if __name__ == "__main__":

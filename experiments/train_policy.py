@@ -8,15 +8,15 @@ nothing behind it trains from scratch. The same command on the same directory
 resumes. The checkpoint holds all that acting needs, the world model included.
 """
 
+from collections.abc import Mapping
 import dataclasses
 import functools
-import json
 
 from experiments.runs import cli
 from experiments.runs import inputs
 from experiments.runs import metrics as metrics_lib
-from experiments.runs import progress
 from experiments.runs import run_directory
+from experiments.training import stage_loop
 from pokedreamer_jax.config import behaviour as behaviour_config
 from pokedreamer_jax.config import run as config_lib
 
@@ -66,15 +66,13 @@ def main() -> None:
     },
     FREE,
   )
-  with run:
-    if run.finished:
-      run.log(f"policy: done already, {json.dumps(run.result)}")
-      return
-    for line in generation.report():
-      run.log(line)
+
+  def carry_out() -> dict[str, float]:
     world_params = inputs.load_world_model(world_model_dir, step)
     clone = inputs.load_actor(clone_dir, config) if clone_dir else None
-    train(config, generation, world_params, clone, run)
+    return train(config, generation, world_params, clone, run)
+
+  stage_loop.carry_out(run, "policy", generation, carry_out, _summary)
 
 
 def train(
@@ -83,8 +81,12 @@ def train(
   world_params,
   clone,
   run: run_directory.Run,
-) -> None:
-  """Trains for `config.policy.updates` dream batches."""
+) -> dict[str, float]:
+  """Trains for `config.policy.updates` dream batches.
+
+  Returns:
+    The metrics of the last one.
+  """
   import jax
 
   from pokedreamer_jax.behaviour import ppo
@@ -98,54 +100,51 @@ def train(
   state = jax.device_put(state, jax.devices()[0])
   update = _jitted_update(config)
   store = run.checkpoints(keep=2)
-  if store.latest_step() is not None:
-    items, _ = store.restore(_items(state))
+  found = stage_loop.restore(run, store, "policy", _items(state))
+  if found:
+    items, _ = found
     state = ppo.PolicyState(
       actor=items["actor"], critic=items["critic"], **items["opt"]
     )
-    run.log(f"policy: continuing at update {int(state.update)}")
-  step = int(state.update)
-  run.truncate_metrics(step)
-
-  def save() -> None:
-    store.save(
-      step, _items(state) | {"world_model": world_params}, {"step": step}
-    )
-
-  total = config.policy.updates
   values = _last_values(run)
-  with progress.Progress("policy", total, "updates", step) as bar:
-    bar.compiling(about_s=_COMPILE_S)
-    while step < total:
+  with stage_loop.Loop(
+    run,
+    store,
+    "policy",
+    config.policy.updates,
+    int(state.update),
+    config.policy.log_every,
+    config.policy.save_every,
+    _COMPILE_S,
+  ) as loop:
+    while loop.going:
       state, metrics = update(state, run_key, world_params, starts, clone)
-      step += 1
-      stopping = run.stop_requested and step < total
-      logging = step % config.policy.log_every == 0 or step == total
-      saving = step % config.policy.save_every == 0 or step == total
-      if logging or saving or stopping:
+      due = loop.after()
+      if due.look:
         values = {k: float(v) for k, v in jax.device_get(metrics).items()}
-        run.check_finite(step, values)
-      if logging:
-        run.metrics(step, values)
-        bar.update(
-          step,
+        run.check_finite(loop.step, values)
+      if due.log:
+        loop.tell(
+          values,
           reward=values["imagined/reward"],
           entropy=values["policy/entropy"],
         )
-      if saving or stopping:
-        save()
-      if stopping:
-        store.wait()
-        raise run.stopped(f"update {step} of {total}")
+      if due.save:
+        store.save(
+          loop.step,
+          _items(state) | {"world_model": world_params},
+          {"step": loop.step},
+        )
+      loop.leave_if(due)
   store.close()
-  run.finish({"updates": total, **values})
-  run.log(
-    "policy: "
-    + ", ".join(
-      f"{name} {values[name]:.4g}"
-      for name in ("imagined/reward", "policy/entropy")
-      if name in values
-    )
+  return {"updates": config.policy.updates, **values}
+
+
+def _summary(result: Mapping[str, float]) -> str:
+  return ", ".join(
+    f"{name} {result[name]:.4g}"
+    for name in ("imagined/reward", "policy/entropy")
+    if name in result
   )
 
 

@@ -19,13 +19,14 @@ Several processes train together where each is told so (`distributed.py`), with
 --set=train.mesh=data=-1 or another mesh of all their devices.
 """
 
-import json
+from collections.abc import Mapping
 import pathlib
 
 from experiments.runs import cli
 from experiments.runs import distributed
 from experiments.runs import inputs
 from experiments.runs import shared_run
+from experiments.training import stage_loop
 from pokedreamer_jax.config import run as config_lib
 
 cli.define_run_flags()
@@ -71,20 +72,16 @@ def main() -> None:
 
 def _train(group: distributed.Group) -> None:
   config, generation, run = group.in_turn("run", lambda: _open(group))
-  with run:
-    if run.finished:
-      run.log(f"world model: done already, {json.dumps(run.result)}")
-      return
-    for line in generation.report():
-      run.log(line)
+
+  def train() -> dict[str, float]:
     from experiments.training import world_model_loop
 
     trainer = world_model_loop.Trainer(
       config, generation, run, _PROFILE_STEPS.value, group
     )
-    values = trainer.train()
-    run.finish({"steps": config.train.steps, **values})
-    run.log("world model: " + _summary(values))
+    return {"steps": config.train.steps, **trainer.train()}
+
+  stage_loop.carry_out(run, "world model", generation, train, _summary)
 
 
 def _open(group: distributed.Group):
@@ -113,7 +110,7 @@ def _published() -> list[str]:
   return [*overrides, "train.eval_every=0"] if "epochs" in given else overrides
 
 
-def _summary(values: dict[str, float]) -> str:
+def _summary(values: Mapping[str, float]) -> str:
   shown = (inputs.VALIDATION_LOSS, "val/exact", "val/pixels", "val/tiles")
   return ", ".join(
     f"{name} {value:.3f}"

@@ -1,6 +1,7 @@
 """The direction between the packages, seen in fresh processes."""
 
 import ast
+import graphlib
 import json
 import os
 import subprocess
@@ -8,6 +9,7 @@ import sys
 
 import pytest
 
+from experiments import __main__ as main
 from tests import conftest
 
 _HEAVY = ("jax", "flax", "optax", "orbax")
@@ -104,6 +106,70 @@ def test_imports_inside_functions_keep_the_direction_too(package):
       assert name.split(".")[0] not in _FORBIDDEN[package], (path, name)
       if package == "data_tools" and name.startswith("pokedreamer_jax."):
         assert name == "pokedreamer_jax.specs", path
+
+
+# Rooms from the ground up: arrows lead from a later one to an earlier one,
+# also from inside functions. What lies at the top of a package is a room of
+# its own name; `""` stands for the others there.
+_ROOMS = {
+  "pokedreamer_jax": (
+    *("specs", "config", "frames", "networks", "world_model", "behaviour"),
+    *("evaluation", "training", "interop", "checkpoints"),
+  ),
+  "data_tools": (
+    *("children", "cartridge", "game", "players", "records", "foreign"),
+    *("envs", "collecting", "env"),
+  ),
+  "experiments": ("runs", "playing", "reports", "training", "speed", ""),
+}
+
+
+@pytest.mark.parametrize("package", list(_ROOMS))
+def test_arrows_between_rooms_lead_down(package):
+  rooms = _ROOMS[package]
+
+  def floor(module):
+    parts = module.split(".")
+    room = parts[1] if len(parts) > 1 else ""
+    return rooms.index(room if room in rooms else "")
+
+  own = set(_modules(package))
+  for name in own - {package}:
+    path = conftest.ROOT / name.replace(".", "/")
+    path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+    for imported in _imports(path):
+      module = imported if imported in own else imported.rpartition(".")[0]
+      if module in own - {package}:
+        assert floor(module) <= floor(name), f"{name} imports {module}"
+
+
+@pytest.mark.parametrize("package", list(_ROOMS))
+def test_no_module_is_imported_by_what_it_imports(package):
+  own = set(_modules(package))
+  arrows = {}
+  for name in own:
+    path = conftest.ROOT / name.replace(".", "/")
+    path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+    named = {
+      imported if imported in own else imported.rpartition(".")[0]
+      for imported in _imports(path)
+    }
+    arrows[name] = named & own - {package, name}
+  order = graphlib.TopologicalSorter(arrows)
+  order.prepare()  # raises CycleError, naming a circle
+
+
+def test_entry_points_alone_lie_at_the_top_and_are_listed():
+  listed = main.verbs()
+  assert set(listed) == {
+    path.stem
+    for path in (conftest.ROOT / "experiments").glob("*.py")
+    if path.stem not in main.NOT_VERBS
+  }
+  for name, line in listed.items():
+    assert 10 < len(line) <= 80, name
+    text = (conftest.ROOT / "experiments" / f"{name}.py").read_text()
+    assert "cli.run_main(main)" in text, name
 
 
 def _imports(path):

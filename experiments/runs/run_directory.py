@@ -145,7 +145,7 @@ class Run:
   @property
   def stop_requested(self) -> bool:
     """Whether Ctrl-C or SIGTERM asks to save and leave."""
-    return self._signal is not None
+    return bool(self.stop_signal)
 
   @property
   def stop_signal(self) -> int:

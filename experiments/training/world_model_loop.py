@@ -16,6 +16,7 @@ from experiments.runs import progress
 from experiments.runs import run_directory
 from experiments.runs import shared_run
 from experiments.training import loss_guard
+from experiments.training import stage_loop
 from experiments.training import validation
 from experiments.training import world_model_data
 from pokedreamer_jax.config import run as config_lib
@@ -26,6 +27,7 @@ from pokedreamer_jax.world_model import model as world_model
 
 PROFILE_DIR = "profile"  # of `--profile_steps`, in the run directory
 
+_TITLE = "world model"
 _COMPILE_S = 25  # on two CPU cores
 _EVALUATE_S = 20
 _PROFILE_AFTER = 5  # updates: the first ones compile and fill buffers
@@ -73,7 +75,6 @@ class Trainer:
       keep_every=self._epoch if config.train.keep_every_epoch else 0,
     )
     self._step = self._restore()
-    run.truncate_metrics(self._step)
 
   def train(self) -> dict[str, float]:
     """Trains to the end; what is saved last is validated.
@@ -86,7 +87,6 @@ class Trainer:
       run_directory.Failed: a loss is not finite.
     """
     train, run = self._config.train, self._run
-    total = train.steps
     frames = train.batch_size * train.seq_len
     update = meshes.jit_update(self._mesh, self._config, self._state)
     run_key = jax.random.key(self._config.seed)
@@ -98,48 +98,35 @@ class Trainer:
     guard = loss_guard.LossGuard(run)
     validated: dict[str, float] = {}
     with contextlib.ExitStack() as stack:
-      bar = stack.enter_context(
-        progress.Progress(
-          "world model", total, "updates", self._step, stream=run.screen
+      loop = stack.enter_context(
+        stage_loop.Loop(
+          *(run, self._store, _TITLE, train.steps, self._step),
+          *(train.log_every, train.save_every, _COMPILE_S),
         )
       )
       profile = stack.enter_context(
         _Profile(run, self._step, self._profile_steps)
       )
-      bar.compiling(about_s=_COMPILE_S)
-      while self._step < total:
+      while loop.going:
         batch = meshes.place_batch(self._mesh, next(batches))
         self._state, metrics = update(self._state, batch, run_key)
-        self._step += 1
-        step, last = self._step, self._step == total
+        due = loop.after(asked=stop.signal())
+        self._step = step = loop.step
         profile.after(step, metrics)
         guard.add(step, metrics)
-        asked = stop.signal()
-        stopping = bool(asked) and not last
         # Also where it stops: a validation left out is not made up for.
-        evaluating = last or step % self._eval_every == 0
-        logging = step % train.log_every == 0 or last
-        saving = self._is_kept(step) or evaluating or stopping
-        if logging or saving:
+        evaluating = due.last or step % self._eval_every == 0
+        saving = due.save or evaluating or self._is_kept(step)
+        if due.log or saving:
           values = guard.look()
-        if logging:
-          run.metrics(step, values)
-          shown: dict[str, Any] = {
-            "loss": values["loss/total"],
-            "image": values["loss/image"],
-            "kl": values["loss/kl"],
-          }
-          if bar.rate():
-            shown["frames/s"] = bar.rate() * frames
-          bar.update(step, **shown)
+        if due.log:
+          loop.tell(values, **_shown(values, loop.bar.rate() * frames))
         if evaluating:
-          validated = self._validate(bar)
-          bar.update(step)
+          validated = self._validate(loop.bar)
+          loop.bar.update(step)
         if saving:
           self._save(validated if evaluating else None)
-        if stopping:
-          self._store.wait()
-          raise run.stopped(f"update {step} of {total}", asked)
+        loop.leave_if(due)
     self._store.close()
     return validated or self._measure(self._validator.measure)
 
@@ -148,9 +135,7 @@ class Trainer:
     return self._config.train.eval_every or self._epoch
 
   def _is_kept(self, step: int) -> bool:
-    train = self._config.train
-    epoch = train.keep_every_epoch and step % self._epoch == 0
-    return step % train.save_every == 0 or epoch
+    return self._config.train.keep_every_epoch and step % self._epoch == 0
 
   def _validate(self, bar: progress.Progress) -> dict[str, float]:
     bar.phase("evaluating", about_s=_EVALUATE_S)
@@ -185,9 +170,15 @@ class Trainer:
     latest = self._group.share("latest", self._store.latest_step)
     if latest is None:
       return 0
-    items, loop = self._store.restore(
-      {"params": self._state.params, "opt": _opt(self._state)}, latest
+    found = stage_loop.restore(
+      self._run,
+      self._store,
+      _TITLE,
+      {"params": self._state.params, "opt": _opt(self._state)},
+      latest,
     )
+    assert found is not None
+    items, loop = found
     self._state = training.TrainState(
       items["params"], items["opt"]["opt_state"], items["opt"]["step"]
     )
@@ -195,8 +186,14 @@ class Trainer:
     self._data.resume(step)
     if loop["source"] != self._data.fingerprint(step):
       raise ValueError(f"{self._run.path}: the recorded data has changed")
-    self._run.log(f"world model: continuing at update {step}")
     return step
+
+
+def _shown(values: dict[str, float], frames_s: float) -> dict[str, float]:
+  """What stands beside the bar."""
+  shown = {name: values[f"loss/{name}"] for name in ("total", "image", "kl")}
+  shown = {"loss": shown.pop("total"), **shown}
+  return {**shown, "frames/s": frames_s} if frames_s else shown
 
 
 class _Profile:

@@ -1,6 +1,7 @@
 """Cloning and policy stages on made-up data: streams, resume, refusals."""
 
 import dataclasses
+import signal
 
 import chex
 import jax
@@ -91,13 +92,11 @@ def _stop_after(monkeypatch, looks):
   """A stop request that shows from the given look on."""
   count = [0]
 
-  def stop_requested(run):
+  def stop_signal(run):
     count[0] += 1
-    return count[0] > looks
+    return signal.SIGTERM if count[0] > looks else 0
 
-  monkeypatch.setattr(
-    run_directory.Run, "stop_requested", property(stop_requested)
-  )
+  monkeypatch.setattr(run_directory.Run, "stop_signal", property(stop_signal))
 
 
 def test_streams_give_every_row_the_state_of_its_own_episode(made_up):
@@ -169,8 +168,7 @@ def test_clone_stops_and_resumes_to_the_same_bits(
 ):
   config, generation, params, _ = made_up
   with _open(tmp_path / "whole", "clone", config) as run:
-    clone_behaviour.train(config, generation, params, run)
-    whole = run.result
+    whole = clone_behaviour.train(config, generation, params, run)
   with monkeypatch.context() as patch:
     with _open(tmp_path / "parts", "clone", config) as run:
       # Chunks of encoding look too; the loop stops after its second block.
@@ -180,8 +178,8 @@ def test_clone_stops_and_resumes_to_the_same_bits(
   stopped_at = checkpoints.latest_step(tmp_path / "parts" / "checkpoints")
   assert stopped_at is not None and 0 < stopped_at < config.clone.steps
   with _open(tmp_path / "parts", "clone", config) as run:
-    clone_behaviour.train(config, generation, params, run)
-    assert run.result == whole
+    again = clone_behaviour.train(config, generation, params, run)
+    assert again == whole
   assert inputs.load_actor(tmp_path / "whole", config)
   for name in ("actor", "opt"):
     chex.assert_trees_all_equal(
@@ -201,16 +199,15 @@ def test_policy_stops_and_resumes_to_the_same_bits(
       config.actor_critic, jax.random.key(9), config.world_model.feat_dim
     )
   with _open(tmp_path / "whole", "policy", config) as run:
-    train_policy.train(config, generation, params, clone, run)
-    whole = run.result
+    whole = train_policy.train(config, generation, params, clone, run)
   with monkeypatch.context() as patch:
     with _open(tmp_path / "parts", "policy", config) as run:
       _stop_after(patch, 5)
       with pytest.raises(run_directory.Stopped):
         train_policy.train(config, generation, params, clone, run)
   with _open(tmp_path / "parts", "policy", config) as run:
-    train_policy.train(config, generation, params, clone, run)
-    assert run.result == whole
+    again = train_policy.train(config, generation, params, clone, run)
+    assert again == whole
   for name in ("actor", "critic", "opt"):
     chex.assert_trees_all_equal(
       checkpoints.load_item(tmp_path / "whole", name),
@@ -257,8 +254,8 @@ def test_what_people_played_is_cloned_too(made_up, tmp_path, sources):
     names = [specs.BEHAVIOURS[number] for number in rows["behaviour"][:-1]]
     expected += sum(name in cloned for name in names)
   with _open(tmp_path / "clone", "clone", config) as run:
-    clone_behaviour.train(config, generation, params, run)
-    assert run.result["demonstrated_steps"] == expected > 0
+    result = clone_behaviour.train(config, generation, params, run)
+    assert result["demonstrated_steps"] == expected > 0
 
 
 def test_an_actor_of_other_sizes_is_refused(made_up, tmp_path):

@@ -26,6 +26,9 @@ class _Run(run_directory.Run):
   def metrics(self, step, values):
     pass
 
+  def truncate_metrics(self, step):
+    pass
+
 
 class _Loop:
   """A trainer whose parts tell what was asked of them."""

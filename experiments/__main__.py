@@ -1,0 +1,62 @@
+"""Lists the verbs: `python -m experiments`."""
+
+import ast
+import pathlib
+import sys
+
+# By what they are for; the order in which one meets them.
+_GROUPS = {
+  "Begin": ("doctor", "quickstart"),
+  "Experience": (
+    *("collect_data", "record_demos", "make_state"),
+    *("import_npz", "export_npz"),
+  ),
+  "Train": ("train_rssm", "clone_behaviour", "train_policy", "import_torch"),
+  "Look": ("evaluate", "compare", "report", "generate_demo_video"),
+  "Measure speed": (
+    *("benchmark_data", "benchmark_training", "benchmark_imagination"),
+  ),
+}
+NOT_VERBS = ("__init__", "__main__", "quickstart_plan")
+
+
+def verbs() -> dict[str, str]:
+  """What each verb does, in a line: the first of its docstring.
+
+  Nothing of a verb is run, so that this works where a package is missing.
+  """
+  folder = pathlib.Path(__file__).parent
+  found = {}
+  for path in sorted(folder.glob("*.py")):
+    if path.stem not in NOT_VERBS:
+      tree = ast.parse(path.read_text(encoding="utf-8"))
+      found[path.stem] = (ast.get_docstring(tree) or "").partition("\n")[0]
+  return found
+
+
+def main() -> None:
+  """Prints the list."""
+  left = verbs()
+  width = max(map(len, left))
+  print("python -m experiments.VERB, with --help for its flags:")
+  groups = {
+    title: [name for name in names if name in left]
+    for title, names in _GROUPS.items()
+  }
+  grouped = {name for names in groups.values() for name in names}
+  groups["Others"] = [name for name in left if name not in grouped]
+  for title, names in groups.items():
+    if names:
+      print(f"\n{title}")
+      for name in names:
+        print(f"  {name:<{width}}  {left[name]}")
+
+
+if __name__ == "__main__":
+  if len(sys.argv) > 1:
+    sys.exit(
+      f"Error: {sys.argv[1]!r}: verbs are modules, as in "
+      f"python -m experiments.{sys.argv[1].lstrip('-')}; without arguments "
+      "they are listed"
+    )
+  main()
