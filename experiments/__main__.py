@@ -1,6 +1,7 @@
 """Lists the verbs: `python -m experiments`."""
 
 import ast
+import os
 import pathlib
 import sys
 
@@ -38,18 +39,16 @@ def main() -> None:
   """Prints the list."""
   left = verbs()
   width = max(map(len, left))
-  print("python -m experiments.VERB, with --help for its flags:")
-  groups = {
-    title: [name for name in names if name in left]
-    for title, names in _GROUPS.items()
-  }
-  grouped = {name for names in groups.values() for name in names}
-  groups["Others"] = [name for name in left if name not in grouped]
-  for title, names in groups.items():
-    if names:
-      print(f"\n{title}")
-      for name in names:
-        print(f"  {name:<{width}}  {left[name]}")
+  lines = ["python -m experiments.VERB, with --help for its flags:"]
+  grouped = {name for names in _GROUPS.values() for name in names}
+  others = tuple(name for name in left if name not in grouped)
+  for title, names in {**_GROUPS, "Others": others}.items():
+    shown = [f"  {n:<{width}}  {left[n]}" for n in names if n in left]
+    lines += ["", title, *shown] if shown else []
+  try:
+    print("\n".join(lines), flush=True)
+  except BrokenPipeError:  # `| head`; what is left goes nowhere
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 if __name__ == "__main__":

@@ -29,8 +29,8 @@ from absl import logging
 
 from experiments.runs import allocator
 from experiments.runs import run_directory
-from pokedreamer_jax.config import run as config_lib
 from pokedreamer_jax.config import presets
+from pokedreamer_jax.config import run as config_lib
 
 # Flags belong to the entry point that asks for them, not to this module.
 flags.disclaim_key_flags()
