@@ -70,6 +70,9 @@ def _reduce(function, *arguments):
   return function + body + pickle.REDUCE
 
 
+_TENSOR = fakes.tensor(fakes.storage("0", "float32", 1), 0, (), ())
+
+
 @pytest.mark.parametrize(
   "value, message",
   [
@@ -85,7 +88,16 @@ def _reduce(function, *arguments):
     (fakes.text("x") + pickle.BINPERSID, "storage"),
     (fakes.storage("../../etc/passwd", "float32", 1), "storage"),
     (fakes.text("text"), "no tensor"),
-    (pickle.EMPTY_LIST, "EMPTY_LIST"),
+    (pickle.EMPTY_LIST, "'a' is no tensor but a list"),
+    (pickle.EMPTY_SET, "'a' is no tensor but a call of 'builtins.set'"),
+    (fakes.tensor(fakes.storage("../../etc/passwd", "float32", 1), 0, (), ()),
+     "'a' lies in a storage"),
+    (fakes.tensor(fakes.text("x") + pickle.BINPERSID, 0, (), ()),
+     "'a' lies in a storage"),
+    # Marks of numbers that stand negated; attributes set in a tensor.
+    (_TENSOR[:-2] + pickle.EMPTY_DICT + fakes.text("neg") + pickle.NEWTRUE
+     + pickle.SETITEM + _TENSOR[-2:], "'a' is a tensor made by a call"),
+    (_TENSOR + pickle.EMPTY_DICT + pickle.BUILD, "a call that is not known"),
   ],
 )  # fmt: skip
 def test_what_no_state_dictionary_needs_is_refused(value, message):
@@ -175,13 +187,18 @@ def test_parts_of_a_checkpoint_are_read_and_nothing_else():
     loss=fraction,
     odd=pickle.BINFLOAT + struct.pack(">d", np.inf),
   )
-  read, numbers = torch_files.read_checkpoint(data, ("first", "second"))
-  assert numbers == {"epoch": 3, "loss": 0.25}
-  assert read.keys() == arrays.keys()
+  found = torch_files.read_checkpoint(data, ("first", "second"))
+  assert found.numbers == {"epoch": 3, "loss": 0.25}
+  assert found.others == {
+    "optimiser": "a list",
+    "groups": "a list",
+    "odd": "a float",
+  }
+  assert found.tensors.keys() == arrays.keys() and not found.remarks
   for key, array in arrays.items():
-    np.testing.assert_array_equal(read[key], array)
-  read, _ = torch_files.read_checkpoint(data, ("second",))
-  assert list(read) == ["second.b"]
+    np.testing.assert_array_equal(found.tensors[key], array)
+  found = torch_files.read_checkpoint(data, ("second",))
+  assert list(found.tensors) == ["second.b"]
   with pytest.raises(ValueError, match=r"no state dictionary 'third' in \["):
     torch_files.read_checkpoint(data, ("third",))
   with pytest.raises(ValueError, match="no state dictionary 'epoch'"):
@@ -196,8 +213,11 @@ def test_parts_of_a_checkpoint_are_read_and_nothing_else():
     (fakes.text("x") + pickle.NONE + pickle.APPEND, "no list"),
     (fakes.text("x") + pickle.MARK + pickle.APPENDS, "no list"),
     (pickle.EMPTY_LIST + pickle.EMPTY_DICT + pickle.BUILD, "attributes"),
-    (pickle.EMPTY_DICT + pickle.NONE + pickle.NONE + pickle.SETITEM, "keys"),
-    (pickle.EMPTY_SET, "EMPTY_SET"),
+    (
+      pickle.EMPTY_LIST + pickle.NONE + pickle.NONE + pickle.SETITEM,
+      "no dictionary",
+    ),
+    (pickle.NEXT_BUFFER, "NEXT_BUFFER"),
   ],
 )
 def test_what_no_checkpoint_needs_is_refused(value, message):
@@ -298,7 +318,32 @@ _KEPT = (
     (pickle.MARK * _MANY + pickle.TUPLE * _MANY, "no dictionary"),
     (pickle.NONE + pickle.TUPLE1 * _MANY, "no dictionary"),
     # A name of a million digits, looked at again and again.
-    (_KEPT + (pickle.BINPERSID + pickle.BINGET + b"\0") * _MANY, "storage"),
+    (_KEPT + (pickle.BINPERSID + pickle.BINGET + b"\0") * _MANY, "damaged"),
+    # Text of a megabyte, joined to a name again and again.
+    (
+      fakes.text("a" * (1 << 20))
+      + pickle.BINPUT
+      + b"\0"
+      + (pickle.BINGET + b"\0" + pickle.STACK_GLOBAL) * _MANY,
+      "names 'aaa",
+    ),
+    # Calls within calls, and numbers that would lie in one place of a table.
+    (
+      pickle.NONE + (pickle.EMPTY_TUPLE + pickle.REDUCE) * (_MANY * 5),
+      "no dictionary",
+    ),
+    (
+      pickle.EMPTY_DICT
+      + b"".join(
+        pickle.LONG1
+        + b"\x0e"
+        + (n * ((1 << 61) - 1)).to_bytes(14, "little")
+        + pickle.NONE
+        + pickle.SETITEM
+        for n in range(_MANY)
+      ),
+      "more than 10000 entries",
+    ),
     (pickle.NONE * (1 << 20), "instructions"),
     (pickle.EMPTY_DICT + fakes.text("a" * 257) + _ENTRY[-2:], "a key of 257"),
     (
@@ -319,19 +364,25 @@ def test_no_pickle_takes_long(body, message):
   [
     (pickle.BINGET + b"\7", "recalls 7, which it never kept"),
     (pickle.LONG_BINGET + b"\7\0\0\1", "recalls 16777223"),
-    (pickle.LONG1 + b"\x09" + b"\xff" * 8 + b"\x7f", "a number of more than 8"),
-    (pickle.LONG4 + struct.pack("<i", 1 << 10) + b"\x7f" * 1024, "LONG4"),
+    (pickle.LONG1 + b"\x09" + b"\xff" * 8 + b"\x7f", "is a int, no dict"),
+    (pickle.LONG4 + struct.pack("<i", 1 << 10) + b"\x7f" * 1024, "is a int"),
+    (pickle.NONE + pickle.PUT + b"9" * 4000 + b"\n", "an odd number"),
+    (pickle.GET + b"9" * 4000 + b"\n", "recalls 4294967296"),
     (pickle.MARK + pickle.EMPTY_DICT, "within a mark"),
     (pickle.NONE + pickle.TUPLE3, "a tuple of more than there is"),
     (pickle.TUPLE, "damaged"),
     (pickle.SETITEM, "damaged"),
     (pickle.BINPUT + b"\0", "damaged"),
-    (pickle.EMPTY_LIST + pickle.NONE + pickle.NONE + pickle.SETITEM, "keys"),
+    (pickle.EMPTY_LIST + pickle.NONE + pickle.NONE + pickle.SETITEM, "no dict"),
     (b"Pname\n", "opcode PERSID"),
     (fakes.text("x") + pickle.BINPERSID, "storage"),
-    (pickle.MEMOIZE, "opcode MEMOIZE"),
-    (pickle.FRAME + bytes(8), "opcode FRAME"),
-    (pickle.SHORT_BINUNICODE + b"\1a", "opcode SHORT_BINUNICODE"),
+    (pickle.MEMOIZE, "damaged"),
+    (pickle.FRAME + bytes(8), "damaged"),
+    (pickle.SHORT_BINUNICODE + b"\1a", "it is text, no dictionary"),
+    (pickle.POP, "damaged"),
+    (pickle.MARK + pickle.POP, "damaged"),
+    (pickle.NONE + pickle.NONE + pickle.STACK_GLOBAL, "what is no text"),
+    (pickle.EXT1 + b"\1", "opcode EXT1"),
     (pickle.NEXT_BUFFER, "opcode NEXT_BUFFER"),
     (pickle.BINUNICODE8 + struct.pack("<Q", 1 << 62) + b"a", "damaged"),
     (pickle.BYTEARRAY8 + struct.pack("<Q", 1 << 62) + b"a", "damaged"),
@@ -363,8 +414,8 @@ def test_a_dictionary_that_holds_itself_is_refused():
 def test_only_finite_numbers_of_a_checkpoint_that_have_a_name_are_told():
   most = pickle.LONG1 + b"\x08" + b"\xff" * 7 + b"\x7f"
   _, data = _checkpoint(most=most, true=pickle.NEWTRUE, text=fakes.text("x"))
-  _, numbers = torch_files.read_checkpoint(data, ("first",))
-  assert numbers == {"most": (1 << 63) - 1}
+  found = torch_files.read_checkpoint(data, ("first",))
+  assert found.numbers == {"most": (1 << 63) - 1}
 
 
 def test_damaged_files_end_in_one_line_that_names_them():
@@ -440,8 +491,9 @@ def test_checkpoints_of_the_real_library_are_read():
     "val_loss": 0.5,
   }
   torch.save(state, buffer)
-  read, numbers = torch_files.read_checkpoint(buffer.getvalue(), ("net",))
-  assert numbers == {"epoch": 4, "val_loss": 0.5}
+  found = torch_files.read_checkpoint(buffer.getvalue(), ("net",))
+  read = found.tensors
+  assert found.numbers == {"epoch": 4, "val_loss": 0.5}
   assert list(read) == [f"net.{name}" for name in module.state_dict()]
   for name, tensor in module.state_dict().items():
     np.testing.assert_array_equal(read[f"net.{name}"], tensor.numpy())
