@@ -122,6 +122,8 @@ def describe(value: Any) -> str:
       return str(value)
     case str():
       return "text"
+    case int():
+      return "a whole number"
   return f"a {type(value).__name__}"
 
 

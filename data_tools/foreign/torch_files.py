@@ -83,7 +83,7 @@ def read_checkpoint(
     folder, pickle = _read_pickle(archive)
     whole = torch_pickles.dictionary(pickle, archive.name)
     table: dict[str, Any] = {}
-    remarks: list[str] = []
+    shortened: dict[str, list[str]] = {}
     for part in parts:
       if not torch_pickles.is_dictionary(whole.get(part)):
         found = ", ".join(map(zip_files.shown, [*whole][:_MOST_SHOWN]))
@@ -91,9 +91,14 @@ def read_checkpoint(
           f"{archive.name}: no state dictionary {part!r} in [{found}]"
         )
       inner = torch_pickles.dictionary(whole.pop(part), archive.name, part)
-      inner, remark = _unwrapped(inner, f"{archive.name}: {part}")
-      remarks += [f"{part}: {remark}"] if remark else []
+      inner, taken = _unwrapped(inner, f"{archive.name}: {part}")
+      if taken:
+        shortened.setdefault(taken, []).append(part)
       table |= {f"{part}.{key}": value for key, value in inner.items()}
+    remarks = [
+      f"{taken} taken off the tensors' names in {', '.join(which)}"
+      for taken, which in shortened.items()
+    ]
     numbers = {
       key: number
       for key, value in whole.items()
@@ -124,8 +129,7 @@ def _unwrapped(
     taken.append(_PARALLEL)
   if len(set(names.values())) != len(names):
     raise ValueError(f"{where}: two tensors have one name without {taken}")
-  remark = f"{' and '.join(taken)} taken off the names of tensors"
-  return {names[k]: v for k, v in table.items()}, remark if taken else ""
+  return {names[k]: v for k, v in table.items()}, " and ".join(taken)
 
 
 def _open(source: str | os.PathLike | bytes, name: str) -> zip_files.Archive:

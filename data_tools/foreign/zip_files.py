@@ -211,17 +211,16 @@ def open_regular(
   except (OSError, ValueError) as error:  # a name with a zero is the latter
     line = getattr(error, "strerror", None) or one_line(error)
     raise ValueError(f"{name}: {line}") from None
-  file = io.FileIO(number)
   status = os.fstat(number)
+  wrong = ""
   if not stat.S_ISREG(status.st_mode):
-    file.close()
-    raise ValueError(f"{name}: no regular file")
-  if status.st_size > most_bytes:
-    file.close()
-    raise ValueError(
-      f"{name}: {status.st_size} bytes, at most {most_bytes} allowed"
-    )
-  return file
+    wrong = "no regular file"
+  elif status.st_size > most_bytes:
+    wrong = f"{status.st_size} bytes, at most {most_bytes} allowed"
+  if wrong:
+    os.close(number)
+    raise ValueError(f"{name}: {wrong}")
+  return io.FileIO(number)
 
 
 def shown(name: str) -> str:

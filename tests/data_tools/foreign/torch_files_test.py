@@ -364,8 +364,11 @@ def test_no_pickle_takes_long(body, message):
   [
     (pickle.BINGET + b"\7", "recalls 7, which it never kept"),
     (pickle.LONG_BINGET + b"\7\0\0\1", "recalls 16777223"),
-    (pickle.LONG1 + b"\x09" + b"\xff" * 8 + b"\x7f", "is a int, no dict"),
-    (pickle.LONG4 + struct.pack("<i", 1 << 10) + b"\x7f" * 1024, "is a int"),
+    (pickle.LONG1 + b"\x09" + b"\xff" * 8 + b"\x7f", "is a whole number"),
+    (
+      pickle.LONG4 + struct.pack("<i", 1 << 10) + b"\x7f" * 1024,
+      "is a whole number",
+    ),
     (pickle.NONE + pickle.PUT + b"9" * 4000 + b"\n", "an odd number"),
     (pickle.GET + b"9" * 4000 + b"\n", "recalls 4294967296"),
     (pickle.MARK + pickle.EMPTY_DICT, "within a mark"),
