@@ -14,6 +14,8 @@ _STORAGES = {
   "float32": "FloatStorage",
   "float64": "DoubleStorage",
   "int64": "LongStorage",
+  "bfloat16": "BFloat16Storage",
+  "complex64": "ComplexFloatStorage",
 }
 
 
