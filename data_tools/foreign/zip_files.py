@@ -26,6 +26,10 @@ MOST_ENTRIES = 4096
 MOST_FILE_BYTES = 128 << 30
 MOST_TABLE_BYTES = 1 << 20
 
+# How an archive ends: mark, two disks, entries on this disk and in all, size
+# and place of the table, length of a comment.
+_END = struct.Struct("<4s4H2IH")
+
 _MOST_SHOWN = 80  # characters of a name in a message
 _MOST_LINE = 300  # characters of somebody else's message
 
@@ -68,8 +72,9 @@ class Archive:
       with self.errors():
         self._zip = zipfile.ZipFile(file)
         self._entries = _entries(self._zip)
+        self._end = file.seek(0, os.SEEK_END)
+        _check_count(file, self._end, self._zip)
       file.limited = False
-      self._end = file.seek(0, os.SEEK_END)
     except BaseException:
       file.close()
       raise
@@ -189,6 +194,22 @@ def _entries(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
   if len(entries) != len(table):
     raise zipfile.BadZipFile("an entry's name occurs twice")
   return entries
+
+
+def _check_count(
+  file: io.BufferedReader, end: int, archive: zipfile.ZipFile
+) -> None:
+  """Holds the entries found against the number that the archive ends with.
+
+  The library does not: where one entry's comment is said to be longer, those
+  behind it are gone.
+  """
+  file.seek(max(end - _END.size - len(archive.comment), 0))
+  mark, *_, count, _, _, _ = _END.unpack(file.read(_END.size))
+  found = len(archive.infolist())
+  # An archive may leave it to another record, written as all ones here.
+  if mark != b"PK\5\6" or count not in (found, 0xFFFF):
+    raise zipfile.BadZipFile(f"{found} entries, where its end tells {count}")
 
 
 def open_regular(
