@@ -96,7 +96,8 @@ def _remarks(found: Any) -> list[str]:
   """What was changed in a file, and what of it was not read."""
   from data_tools.foreign import zip_files
 
-  others = [f"{zip_files.shown(k)} ({v})" for k, v in found.others.items()]
+  asked_first = sorted(found.others.items(), key=lambda o: o[0] not in _TOLD)
+  others = [f"{zip_files.shown(key)} ({kind})" for key, kind in asked_first]
   more = f" and {len(others) - _MOST_SHOWN} more" * (len(others) > _MOST_SHOWN)
   left = ", ".join(others[:_MOST_SHOWN]) + more
   return [*found.remarks, *([f"not read: {left}"] if left else [])]
