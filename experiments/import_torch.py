@@ -7,14 +7,14 @@ r"""Turns checkpoints of the published v2 system into run directories of ours.
 
 The first is a world model for `evaluate --what=world_model`, the second an
 agent for `evaluate --what=play`. Files are read without PyTorch, and nothing
-in them is run. Such a model takes the action of a row together with its frame
+in them is run; what lies beside the networks is named and left. Such a model
+takes the action of a row together with its frame
 (`action_alignment=published`), so an agent chooses before it sees the frame;
 as published, its actor was trained on its entropy alone.
 """
 
 import hashlib
 import os
-import pathlib
 from typing import Any
 
 from experiments.runs import cli
@@ -30,6 +30,7 @@ _CLASSES = cli.integer("class_num", 32, "Classes of each.")
 
 _TOLD = ("epoch", "val_loss")  # numbers that are taken over
 _MOST_EPOCH = 1_000_000_000
+_MOST_SHOWN = 8  # things of a file that were not read
 
 
 def main() -> None:
@@ -39,10 +40,9 @@ def main() -> None:
 
   path = cli.required("world_model_file")
   sources = {"world_model_file": _sha256(path)}
-  arrays, numbers = torch_files.read_checkpoint(
-    path, published.WORLD_MODEL_PARTS
-  )
-  said = _named(path, _said, numbers)
+  found = torch_files.read_checkpoint(path, published.WORLD_MODEL_PARTS)
+  arrays, lines = found.tensors, _remarks(found)
+  said = _named(path, _said, found.numbers)
   sizes = _named(
     path,
     published.world_model_sizes,
@@ -57,9 +57,9 @@ def main() -> None:
   stage, items = "world_model", {"params": params}
   if _POLICY.value:
     sources["policy_file"] = _sha256(_POLICY.value)
-    arrays, _ = torch_files.read_checkpoint(
-      _POLICY.value, published.POLICY_PARTS
-    )
+    found = torch_files.read_checkpoint(_POLICY.value, published.POLICY_PARTS)
+    arrays = found.tensors
+    lines += _remarks(found)
     actor_critic = _named(_POLICY.value, published.actor_critic_sizes, arrays)
     values["actor_critic"] = config_lib.to_dict(actor_critic)
     agent = _named(
@@ -82,12 +82,25 @@ def main() -> None:
     store.save(step, items, {"step": step})
     store.wait()
     count = _parameters(params)
+    for line in lines:
+      run.log(f"import: {line}")
     run.finish({"parameters": count, **said})
     run.log(
       f"import: {count} parameters of a world model"
       + (" and a policy" if _POLICY.value else "")
       + "".join(f", {name} {value:g}" for name, value in said.items())
     )
+
+
+def _remarks(found: Any) -> list[str]:
+  """What was changed in a file, and what of it was not read."""
+  from data_tools.foreign import zip_files
+
+  asked_first = sorted(found.others.items(), key=lambda o: o[0] not in _TOLD)
+  others = [f"{zip_files.shown(key)} ({kind})" for key, kind in asked_first]
+  more = f" and {len(others) - _MOST_SHOWN} more" * (len(others) > _MOST_SHOWN)
+  left = ", ".join(others[:_MOST_SHOWN]) + more
+  return [*found.remarks, *([f"not read: {left}"] if left else [])]
 
 
 def _said(numbers: dict[str, int | float]) -> dict[str, int | float]:
@@ -122,11 +135,10 @@ def _parameters(params: dict[str, Any]) -> int:
 
 
 def _sha256(path: str | os.PathLike) -> str:
-  try:
-    with pathlib.Path(path).open("rb") as file:
-      return hashlib.file_digest(file, "sha256").hexdigest()
-  except OSError as error:
-    raise ValueError(f"{path}: {error.strerror}") from None
+  from data_tools.foreign import zip_files
+
+  with zip_files.open_regular(path) as file:
+    return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 if __name__ == "__main__":

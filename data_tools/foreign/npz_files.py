@@ -110,7 +110,7 @@ def read(file: File, slab: int) -> Iterator[dict[str, np.ndarray]]:
 
   Raises:
     ValueError: a foreign colour or an impossible value, with file and index;
-      or the file is damaged.
+      or the file is damaged, which may show only behind its last rows.
   """
   with zip_files.Archive(file.path) as archive:
     columns = _open_columns(archive)
@@ -122,6 +122,8 @@ def read(file: File, slab: int) -> Iterator[dict[str, np.ndarray]]:
       _check_values(file, start, rows)
       rows["obs"] = _pack(file, start, rows["obs"])
       yield rows
+    for reader in columns.values():
+      reader.finish()
 
 
 class Writer:
@@ -214,6 +216,13 @@ class _ColumnReader:
     if len(data) != count * self._row_bytes:
       raise ValueError(f"{self._name}: ends within the rows from {start} on")
     return np.frombuffer(data, self._dtype).reshape(count, *self._shape)
+
+  def finish(self) -> None:
+    """Looks for the end, where the archive's checksum is compared."""
+    with self._archive.errors():
+      more = self._file.read(1)
+    if more:
+      raise ValueError(f"{self._name}: goes on behind its {self.steps} rows")
 
 
 def _read_header(file: IO[bytes], name: str) -> tuple[tuple, bool, np.dtype]:

@@ -5,16 +5,19 @@ holds a convolutional policy for a stacked observation of 40 columns: 8 rows of
 a memory bar, 2 of zeros, 8 of another bar, 2 of zeros, then frames of 36 rows,
 the newest first. The bars showed the rewards of that environment; they are
 zero here. All sizes are read from the arrays. Actions are the first of ours.
+What is accepted is what is computed here: every array and every setting of the
+file is known, or the file is refused.
 """
 
 import dataclasses
 import hashlib
-import json
 import os
 import pathlib
+import re
 
 import numpy as np
 
+from data_tools.foreign import sb3_settings
 from data_tools.foreign import torch_files
 from data_tools.foreign import zip_files
 from data_tools.game import frame_codec
@@ -30,6 +33,15 @@ MOST_UNITS = 1024  # of a layer; the baseline's have 32, 64, 64 and 512
 
 _MOST_FILE_BYTES = 256 << 20
 _MOST_JSON_BYTES = 16 << 20
+_MOST_VERSION_BYTES = 64
+# The arrays that the library stores: those of the actor, its critic's, and
+# where the two share their convolutions those under three names.
+_EXTRACTORS = ("features_extractor", "pi_features_extractor")
+_KNOWN_ARRAY = re.compile(
+  r"((pi_|vf_)?features_extractor\.(cnn\.[024]|linear\.0)"
+  r"|mlp_extractor\.value_net\.\d{1,3}|action_net|value_net)\.(weight|bias)"
+)
+_KNOWN_ENTRIES = ("policy.pth", "policy.optimizer.pth", "pytorch_variables.pth")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,20 +67,36 @@ def read(path: str | os.PathLike) -> Weights:
     ValueError: the file cannot be read, is damaged or too large, or holds
       another kind of policy.
   """
-  try:
-    with open(path, "rb") as file:
-      data = file.read(_MOST_FILE_BYTES + 1)
-  except OSError as error:
-    raise ValueError(f"policy {path}: {error.strerror}") from None
-  if len(data) > _MOST_FILE_BYTES:
-    raise ValueError(f"policy {path}: larger than {_MOST_FILE_BYTES >> 20} MiB")
+  label = f"policy {path}"
+  with zip_files.open_regular(path, _MOST_FILE_BYTES, label) as file:
+    data = file.read(_MOST_FILE_BYTES + 1)
+  if len(data) > _MOST_FILE_BYTES:  # it grew
+    raise ValueError(f"{label}: larger than {_MOST_FILE_BYTES >> 20} MiB")
   name = f"policy {pathlib.Path(path).name}"
   with zip_files.Archive(data, name) as archive:
+    for entry in archive.names:
+      if entry.endswith(".pth") and entry not in _KNOWN_ENTRIES:
+        raise ValueError(
+          f"{name}: {zip_files.shown(entry)}: not a known entry of a policy"
+        )
     blob = archive.read("policy.pth", _MOST_FILE_BYTES)
-    if "data" in archive.names:
-      _check_settings(archive.read("data", _MOST_JSON_BYTES), name)
+    settings = sb3_settings.read(
+      archive.read("data", _MOST_JSON_BYTES),
+      archive.read("_stable_baselines3_version", _MOST_VERSION_BYTES),
+      name,
+    )
   arrays = torch_files.read_state_dict(blob, f"{name}, policy.pth")
-  return _weights(arrays, name, hashlib.sha256(data).hexdigest())
+  weights = _weights(arrays, name, hashlib.sha256(data).hexdigest())
+  rows = BAR_ROWS + ROWS * weights.num_frames
+  for field, given, expected in (
+    ("observation_space", settings.shape, (CHANNELS, rows, COLUMNS)),
+    ("action_space", settings.num_actions, weights.num_actions),
+  ):
+    if given != expected:
+      raise ValueError(
+        f"{name}: {field}: {given}, where the arrays tell {expected}"
+      )
+  return weights
 
 
 class Player:
@@ -169,29 +197,22 @@ def _convolve(
   return y.transpose(0, 3, 1, 2)
 
 
-def _check_settings(data: bytes, name: str) -> None:
-  """Refuses settings that change what the arrays mean.
-
-  The pickles that this JSON carries are not looked at.
-  """
-  try:
-    settings = json.loads(data)
-    changed = settings.get("policy_kwargs") or {}
-    known = ":serialized:" not in changed
-    scaled = changed.get("normalize_images", True)
-  except (ValueError, AttributeError, TypeError, RecursionError) as error:
-    line = zip_files.one_line(error)
-    raise ValueError(f"{name}: damaged entry 'data': {line}") from error
-  if known and not scaled:
-    raise ValueError(f"{name}: normalize_images=False, expected True")
-
-
 def _weights(arrays: dict[str, np.ndarray], name: str, sha256: str) -> Weights:
   """Picks and checks the arrays of the acting half."""
   if any(key.startswith("mlp_extractor.policy_net") for key in arrays):
     raise ValueError(f"{name}: layers after the convolutions, expected none")
-  newer = "pi_features_extractor.linear.0.weight" in arrays
-  prefix = "pi_features_extractor" if newer else "features_extractor"
+  for key in arrays:
+    if not _KNOWN_ARRAY.fullmatch(key):
+      raise ValueError(
+        f"{name}: {zip_files.shown(key)}: not a known array of a "
+        "convolutional PPO policy"
+      )
+    # One array under two names: which of two the library takes is its secret.
+    twin = arrays.get(f"pi_{key}")
+    if twin is not None and not np.array_equal(arrays[key], twin):
+      raise ValueError(f"{name}: {key} is not pi_{key}, expected the same")
+  newer = f"{_EXTRACTORS[1]}.linear.0.weight" in arrays
+  prefix = _EXTRACTORS[newer]
 
   def layer(key: str, rank: int) -> tuple[np.ndarray, np.ndarray]:
     found = [arrays.get(f"{key}.{part}") for part in ("weight", "bias")]

@@ -1,4 +1,7 @@
-"""Zip archives from elsewhere, read within limits.
+"""Zip archives from elsewhere, and files at all, read within limits.
+
+Regular files alone are opened: a pipe or a device might never end, or never
+begin.
 
 What an archive says of itself is not believed: its table of entries is read up
 to a size, an entry that says it is larger than the caller allows is not read,
@@ -12,14 +15,20 @@ import contextlib
 import copy
 import io
 import os
-import pathlib
+import stat
 import struct
 from typing import IO
 import zipfile
 import zlib
 
 MOST_ENTRIES = 4096
+# A file of which parts alone are read: beyond whatever readers allow inside.
+MOST_FILE_BYTES = 128 << 30
 MOST_TABLE_BYTES = 1 << 20
+
+# How an archive ends: mark, two disks, entries on this disk and in all, size
+# and place of the table, length of a comment.
+_END = struct.Struct("<4s4H2IH")
 
 _MOST_SHOWN = 80  # characters of a name in a message
 _MOST_LINE = 300  # characters of somebody else's message
@@ -48,7 +57,8 @@ class Archive:
       deflated: whether entries may be deflated; otherwise they are stored.
 
     Raises:
-      ValueError: no zip archive, too many entries, or one name twice.
+      ValueError: no file that can be read, no zip archive, too many entries,
+        or one name twice.
     """
     self.name = name or str(source if not isinstance(source, bytes) else "zip")
     self._methods = {zipfile.ZIP_STORED: "stored"}
@@ -57,13 +67,14 @@ class Archive:
     if isinstance(source, bytes):
       file = _TableReader(io.BytesIO(source))
     else:
-      file = _TableReader(io.FileIO(pathlib.Path(source)))
+      file = _TableReader(open_regular(source, name=self.name))
     try:
       with self.errors():
         self._zip = zipfile.ZipFile(file)
         self._entries = _entries(self._zip)
+        self._end = file.seek(0, os.SEEK_END)
+        _check_count(file, self._end, self._zip)
       file.limited = False
-      self._end = file.seek(0, os.SEEK_END)
     except BaseException:
       file.close()
       raise
@@ -183,6 +194,54 @@ def _entries(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
   if len(entries) != len(table):
     raise zipfile.BadZipFile("an entry's name occurs twice")
   return entries
+
+
+def _check_count(
+  file: io.BufferedReader, end: int, archive: zipfile.ZipFile
+) -> None:
+  """Holds the entries found against the number that the archive ends with.
+
+  The library does not: where one entry's comment is said to be longer, those
+  behind it are gone.
+  """
+  file.seek(max(end - _END.size - len(archive.comment), 0))
+  mark, *_, count, _, _, _ = _END.unpack(file.read(_END.size))
+  found = len(archive.infolist())
+  # An archive may leave it to another record, written as all ones here.
+  if mark != b"PK\5\6" or count not in (found, 0xFFFF):
+    raise zipfile.BadZipFile(f"{found} entries, where its end tells {count}")
+
+
+def open_regular(
+  path: str | os.PathLike, most_bytes: int = MOST_FILE_BYTES, name: str = ""
+) -> io.FileIO:
+  """Opens a regular file for reading; waits for nothing.
+
+  Args:
+    path: of the file.
+    most_bytes: a larger one is refused.
+    name: what messages call it; by default, the path.
+
+  Raises:
+    ValueError: it cannot be opened, is no regular file, or too large.
+  """
+  name = name or str(path)
+  try:
+    # A pipe would be waited for, until somebody writes into it.
+    number = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+  except (OSError, ValueError) as error:  # a name with a zero is the latter
+    line = getattr(error, "strerror", None) or one_line(error)
+    raise ValueError(f"{name}: {line}") from None
+  status = os.fstat(number)
+  wrong = ""
+  if not stat.S_ISREG(status.st_mode):
+    wrong = "no regular file"
+  elif status.st_size > most_bytes:
+    wrong = f"{status.st_size} bytes, at most {most_bytes} allowed"
+  if wrong:
+    os.close(number)
+    raise ValueError(f"{name}: {wrong}")
+  return io.FileIO(number)
 
 
 def shown(name: str) -> str:

@@ -1,5 +1,6 @@
 """Published checkpoints as run directories, through the entry point."""
 
+import argparse
 import json
 import os
 import pickle
@@ -101,6 +102,46 @@ def test_a_world_model_is_a_run_directory(imported):
   assert result["parameters"] == count > 3
   config = json.loads((imported / "config.json").read_text())
   assert len(config["imported"]["world_model_file"]) == 64
+
+
+def test_what_was_changed_and_what_was_left_is_told(tmp_path):
+  arrays = {}
+  for name, array in reference.world_model_arrays().items():
+    part, _, rest = name.partition(".")
+    arrays[f"{part}.module.{rest}"] = array
+  told = {
+    "epoch": pickle.dumps(np.int64(9), 2)[2:-1],
+    "val_loss": pickle.dumps(np.float32("nan"), 2)[2:-1],
+    "config": pickle.dumps(argparse.Namespace(lr=1), 2)[2:-1],
+  }
+  data = torch_fakes.save_checkpoint(arrays, **told)
+  (tmp_path / "x.pt").write_bytes(data)
+  source = f"--world_model_file={tmp_path / 'x.pt'}"
+  done = _run("import_torch", source, *_SIZES, f"--workdir={tmp_path}/w")
+  assert done.returncode == 0, done.stderr
+  for line in (
+    "module. taken off the tensors' names in encoder_state_dict, decoder",
+    "not read: 'val_loss' (a call of 'numpy",
+    "'config' (a call of 'argparse.Namespace')",
+  ):
+    assert line in done.stdout + done.stderr
+  assert inputs.fingerprint(tmp_path / "w")["step"] == 9
+  chex.assert_trees_all_equal(
+    inputs.load_world_model(tmp_path / "w"),
+    published.world_model_params(
+      inputs.load_config(tmp_path / "w").world_model,
+      reference.world_model_arrays(),
+    ),
+  )
+
+
+def test_a_pipe_is_refused_without_waiting(tmp_path):
+  os.mkfifo(tmp_path / "x.pt")
+  flags.FLAGS.mark_as_parsed()
+  for path in (str(tmp_path / "x.pt"), "/dev/zero"):
+    with flagsaver.flagsaver(world_model_file=path, workdir=str(tmp_path)):
+      with pytest.raises(ValueError, match=f"{path}: no regular file"):
+        import_torch.main()
 
 
 def test_a_policy_makes_an_agent(files, tmp_path):

@@ -178,6 +178,32 @@ def test_a_file_that_claims_more_than_it_holds_costs_no_memory(tmp_path):
     _read_all(npz_files.find(tmp_path)[0])
 
 
+def test_rows_behind_the_last_one_are_refused(tmp_path):
+  path = write(tmp_path, 1, columns(4))
+  _replace(path, "actions.npy", _npy((4,), bytes(5)))
+  with pytest.raises(ValueError, match="actions: goes on behind its 4 rows"):
+    _read_all(npz_files.find(tmp_path)[0])
+
+
+def test_pipes_and_devices_are_refused_without_waiting(tmp_path):
+  path = tmp_path / "transitions_0001.npz"
+  os.mkfifo(path)
+  with pytest.raises(ValueError, match=r"0001\.npz: no regular file"):
+    npz_files.find(tmp_path)
+  path.unlink()
+  path.symlink_to("/dev/zero")
+  with pytest.raises(ValueError, match=r"0001\.npz: no regular file"):
+    npz_files.find(tmp_path)
+
+
+@pytest.mark.parametrize("shape", [(36, 40, 3), (36, 40), (144, 160)])
+def test_frames_of_another_size_are_refused_with_the_reason(tmp_path, shape):
+  write(tmp_path, 1, columns(4) | {"obs": np.zeros((4, *shape), np.uint8)})
+  hint = "were shrunk, which cannot be undone" if 36 in shape else "expected"
+  with pytest.raises(ValueError, match=rf"obs: uint8\[4, {shape[0]}.*{hint}"):
+    npz_files.find(tmp_path)
+
+
 def test_too_long_a_file_is_refused_before_it_is_unpacked(
   tmp_path, monkeypatch
 ):

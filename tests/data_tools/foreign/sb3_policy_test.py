@@ -1,7 +1,9 @@
 import json
+import os
 import pickle
 import zipfile
 
+import gymnasium
 import numpy as np
 import pytest
 
@@ -174,26 +176,201 @@ def test_other_policies_are_refused(tmp_path):
   arrays["mlp_extractor.policy_net.0.weight"] = arrays["action_net.weight"]
   with pytest.raises(ValueError, match="layers after"):
     sb3_policy.read(fakes.policy_file(path, arrays))
-  settings = json.dumps({"policy_kwargs": {"normalize_images": False}})
-  with pytest.raises(ValueError, match="normalize_images"):
-    sb3_policy.read(fakes.policy_file(path, fakes.policy_arrays(), settings))
   with pytest.raises(ValueError, match="'data'"):
     sb3_policy.read(fakes.policy_file(path, fakes.policy_arrays(), "[1]"))
   with pytest.raises(ValueError, match="No such file"):
     sb3_policy.read(tmp_path / "absent.zip")
-  with zipfile.ZipFile(path, "w") as file:
-    file.writestr("data", "{}")
-  with pytest.raises(ValueError, match="no entry 'policy"):
+  for absent in ("data", "policy.pth", "_stable_baselines3_version"):
+    _repack(fakes.policy_file(path, fakes.policy_arrays()), {absent: None})
+    with pytest.raises(ValueError, match=rf"p\.zip: no entry '{absent}'"):
+      sb3_policy.read(path)
+
+
+def _repack(path, changes, method=zipfile.ZIP_STORED):
+  """Other contents of some entries; None takes one away."""
+  with zipfile.ZipFile(path) as old:
+    entries = {name: old.read(name) for name in old.namelist()} | changes
+  with zipfile.ZipFile(path, "w", method) as new:
+    for name, content in entries.items():
+      if content is not None:
+        new.writestr(name, content)
+
+
+def _kwargs(**given):
+  """Arguments as the library writes them: as JSON where it can."""
+  return {"policy_kwargs": fakes.serialized(given)}
+
+
+class _Adam:
+  pass
+
+
+_ABSENT = object()
+
+
+_PICTURES = (3, 128, 40)
+_RELU = fakes.named("torch.nn.modules.activation", "ReLU")
+_CNN = fakes.named("stable_baselines3.common.torch_layers", "NatureCNN")
+
+
+@pytest.mark.parametrize(
+  "changes, message",
+  [
+    # Not divided by 255: plain, and beside things that JSON cannot hold.
+    ({"policy_kwargs": {"normalize_images": False}},
+     "policy_kwargs: normalize_images: False, expected True"),
+    (_kwargs(normalize_images=False, optimizer_class=_Adam),
+     "normalize_images: False, expected True"),
+    (_kwargs(normalize_images=0, optimizer_class=_Adam), "normalize_images"),
+    # Other networks, whose arrays may look the same.
+    (_kwargs(features_extractor_class=_Adam),
+     "features_extractor_class: '.*_Adam', expected NatureCNN"),
+    ({"policy_kwargs": fakes.serialized(
+      b"\x80\x04}" + fakes.text("features_extractor_class")
+      + fakes.name("cloudpickle", "_make_skeleton_class")
+      + pickle.EMPTY_TUPLE + pickle.REDUCE + pickle.SETITEM + pickle.STOP)},
+     "features_extractor_class: a call of 'cloudpickle._make"),
+    (_kwargs(activation_fn=_Adam), "activation_fn: .*expected a class of"),
+    ({"policy_kwargs": {"net_arch": [64]}}, "net_arch: a list, expected no"),
+    ({"policy_kwargs": {"net_arch": {"pi": [64], "vf": []}}}, "net_arch"),
+    ({"policy_kwargs": {"net_arch": {"shared": [64]}}}, "net_arch"),
+    ({"policy_kwargs": {"features_extractor_kwargs": {"stride": 2}}},
+     "features_extractor_kwargs: a dictionary, expected features_dim alone"),
+    ({"policy_kwargs": {"squash_output": True}}, "squash_output: True"),
+    ({"policy_kwargs": {"use_sde": True}}, "use_sde: True"),
+    ({"policy_kwargs": {"temperature": 2}},
+     "policy_kwargs: 'temperature': not a known setting"),
+    ({"policy_kwargs": None}, "policy_kwargs: None, expected a dict"),
+    ({"policy_kwargs": fakes.serialized(b"\x80\x04nonsense")}, "damaged"),
+    ({"policy_kwargs": {":serialized:": "?"}}, "policy_kwargs: damaged"),
+    ({"policy_kwargs": {":serialized:": 3}}, "policy_kwargs: damaged"),
+    ({"use_sde": True}, "use_sde: True, expected False"),
+    ({"use_sde": 0}, "use_sde: a whole number, expected False"),
+    ({"policy_class": fakes.serialized(
+      fakes.named("sb3_contrib.ppo_recurrent", "RecurrentPolicy"))},
+     "policy_class: 'sb3_contrib.ppo_recurrent.RecurrentPolicy', expected Cnn"),
+    ({"policy_class": "CnnPolicy"}, "policy_class: 'CnnPolicy', expected"),
+    # Methods of the object that would choose: the library would set them.
+    ({"predict": fakes.serialized(_Adam)}, "'predict': not a known setting"),
+    ({"\x1b[2J": 1}, "not a known setting"),
+    # Spaces that are not divided by 255, or are of another picture.
+    *(({"observation_space": fakes.serialized(space)}, "observation_space: .*"
+       + expected) for space, expected in (
+      (gymnasium.spaces.Box(0, 254, _PICTURES, np.uint8), "from 0 to 255"),
+      (gymnasium.spaces.Box(1, 255, _PICTURES, np.uint8), "from 0 to 255"),
+      (gymnasium.spaces.Box(0, 255, _PICTURES, np.float32), "from 0 to 255"),
+      (gymnasium.spaces.Box(0, 255, (128, 40), np.uint8), "from 0 to 255"),
+      (gymnasium.spaces.MultiBinary(3), "MultiBinary', expected a Box"),
+      (gymnasium.spaces.Box(0, 255, (3, 164, 40), np.uint8),
+       r"\(3, 164, 40\), where the arrays tell \(3, 128, 40\)"),
+      (gymnasium.spaces.Box(0, 255, (128, 40, 3), np.uint8), "arrays tell"),
+    )),
+    *(({"action_space": fakes.serialized(space)}, "action_space: .*"
+       + expected) for space, expected in (
+      (gymnasium.spaces.Discrete(8, start=1), "counts from 0"),
+      (gymnasium.spaces.MultiDiscrete([8]), "MultiDiscrete', expected a Dis"),
+      (gymnasium.spaces.Discrete(7), "7, where the arrays tell 8"),
+    )),
+    *((dict.fromkeys([key], _ABSENT), f"{key}: missing") for key in (
+      "policy_class", "policy_kwargs", "observation_space", "action_space",
+      "use_sde")),
+  ],
+)  # fmt: skip
+def test_a_setting_that_is_not_known_is_refused_by_its_name(
+  tmp_path, changes, message
+):
+  settings = fakes.policy_settings() | changes
+  data = json.dumps({k: v for k, v in settings.items() if v is not _ABSENT})
+  path = fakes.policy_file(tmp_path / "p.zip", fakes.policy_arrays(), data)
+  with pytest.raises(
+    ValueError, match=rf"^policy p\.zip: .*{message}"
+  ) as error:
     sb3_policy.read(path)
+  assert str(error.value).isprintable() and len(str(error.value)) < 300
+
+
+@pytest.mark.parametrize(
+  "kwargs",
+  [
+    _kwargs(optimizer_class=_Adam, optimizer_kwargs={"eps": 1e-5}),
+    _kwargs(normalize_images=True, net_arch=[{"pi": [], "vf": [64]}]),
+    {"policy_kwargs": {"net_arch": [], "share_features_extractor": False}},
+    {"policy_kwargs": {"net_arch": {"vf": [64]}, "ortho_init": False}},
+    {"policy_kwargs": {"features_extractor_kwargs": {"features_dim": 16}}},
+    *(
+      {"policy_kwargs": fakes.serialized(
+        b"\x80\x04}" + fakes.text(key) + named[2:-1] + b"s.")}
+      for key, named in (
+        ("activation_fn", _RELU), ("features_extractor_class", _CNN))
+    ),
+  ],
+)  # fmt: skip
+def test_settings_that_change_nothing_are_accepted(tmp_path, weights, kwargs):
+  data = json.dumps(fakes.policy_settings() | kwargs)
+  path = fakes.policy_file(tmp_path / "p.zip", fakes.policy_arrays(), data)
+  read = sb3_policy.read(path)
+  for found, expected in zip(
+    (*read.convolutions, read.linear, read.action),
+    (*weights.convolutions, weights.linear, weights.action),
+    strict=True,
+  ):
+    np.testing.assert_array_equal(found[0], expected[0])
+
+
+@pytest.mark.parametrize("version", ["", "3.0.0", "0.9.0", "2", "x", "2.0\x1b"])
+def test_other_versions_of_the_library_are_refused(tmp_path, version):
+  path = tmp_path / "p.zip"
+  for known in ("1.8.0", "2.0.0a5", "2.9.2\n"):
+    sb3_policy.read(
+      fakes.policy_file(path, fakes.policy_arrays(), version=known)
+    )
+  fakes.policy_file(path, fakes.policy_arrays(), version=version)
+  with pytest.raises(ValueError, match="baselines3_version: ") as e:
+    sb3_policy.read(path)
+  assert str(e.value).isprintable()
+
+
+@pytest.mark.parametrize(
+  "key, message",
+  [
+    ("features_extractor.cnn.6.weight", "not a known array"),
+    ("features_extractor.cnn.1.running_mean", "not a known array"),
+    ("mlp_extractor.shared_net.0.weight", "not a known array"),
+    ("log_std", "not a known array"),
+    ("pi_features_extractor.cnn.0.bias", "expected the same"),
+  ],
+)
+def test_an_array_that_is_not_known_is_refused_by_its_name(
+  tmp_path, key, message
+):
+  path, arrays = tmp_path / "p.zip", fakes.policy_arrays()
+  arrays["mlp_extractor.value_net.0.weight"] = np.ones((2, 2), np.float32)
+  assert sb3_policy.read(fakes.policy_file(path, arrays)).num_actions == 8
+  arrays[key] = np.ones(4, np.float32)
+  with pytest.raises(ValueError, match=rf"p\.zip: .*{key}.*{message}"):
+    sb3_policy.read(fakes.policy_file(path, arrays))
+
+
+def test_more_networks_in_the_archive_are_refused(tmp_path):
+  path = fakes.policy_file(tmp_path / "p.zip", fakes.policy_arrays())
+  _repack(path, {"system_info.txt": b"- OS", "policy.optimizer.pth": b""})
+  assert sb3_policy.read(path).num_actions == 8
+  _repack(path, {"other.pth": b""})
+  with pytest.raises(ValueError, match=r"p\.zip: 'other.pth': not a known"):
+    sb3_policy.read(path)
+
+
+def test_what_is_no_regular_file_is_refused_without_waiting(tmp_path):
+  os.mkfifo(tmp_path / "p.zip")
+  for path in (tmp_path / "p.zip", tmp_path, "/dev/zero"):
+    with pytest.raises(ValueError, match="no regular file"):
+      sb3_policy.read(path)
 
 
 @pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2])
 def test_a_policy_may_be_deflated_and_packed_in_no_other_way(tmp_path, method):
   path = fakes.policy_file(tmp_path / "p.zip", fakes.policy_arrays())
-  with zipfile.ZipFile(path) as old:
-    blob = old.read("policy.pth")
-  with zipfile.ZipFile(path, "w", method) as new:
-    new.writestr("policy.pth", blob)
+  _repack(path, {}, method)
   if method == zipfile.ZIP_DEFLATED:
     assert sb3_policy.read(path).num_actions == 8
   else:
@@ -211,14 +388,19 @@ def test_a_hostile_policy_is_refused_and_its_settings_stay_pickled(tmp_path):
     + pickle.REDUCE
   )
   evil = fakes.torch_file(fakes.state_dict({"action_net.weight": call}), {})
-  with zipfile.ZipFile(path, "w") as file:
-    file.writestr("policy.pth", evil)
+  _repack(fakes.policy_file(path, fakes.policy_arrays()), {"policy.pth": evil})
   with pytest.raises(ValueError, match=r"policy\.pth: refused.*Path\.touch"):
     sb3_policy.read(path)
-  # As Stable-Baselines3 keeps what JSON cannot hold: never looked at here.
-  settings = {"policy_kwargs": {":serialized:": "gASVAAAA", "x": 1}}
-  fakes.policy_file(path, fakes.policy_arrays(), json.dumps(settings))
-  assert sb3_policy.read(path).num_actions == 8
+  # Beside what plays no part it is never looked at, and elsewhere refused.
+  hostile = fakes.serialized(b"\x80\x04" + call + pickle.STOP)
+  for key in ("lr_schedule", "policy_class"):
+    data = json.dumps(fakes.policy_settings() | {key: hostile})
+    fakes.policy_file(path, fakes.policy_arrays(), data)
+    if key == "lr_schedule":
+      assert sb3_policy.read(path).num_actions == 8
+    else:
+      with pytest.raises(ValueError, match="policy_class: a call of 'pathlib"):
+        sb3_policy.read(path)
   assert not mark.exists()
 
 
@@ -228,7 +410,6 @@ def test_a_policy_of_the_real_library_plays_alike(tmp_path, share):
     "stable_baselines3",
     reason="needs requirements-test-sb3.txt: no stable_baselines3",
   )
-  import gymnasium
   import torch
 
   class Still(gymnasium.Env):

@@ -1,16 +1,21 @@
 """PyTorch files and Stable-Baselines3 policies, written without either."""
 
+import base64
 import io
+import json
 import pickle
 import struct
 import zipfile
 
+import gymnasium
 import numpy as np
 
 _STORAGES = {
   "float32": "FloatStorage",
   "float64": "DoubleStorage",
   "int64": "LongStorage",
+  "bfloat16": "BFloat16Storage",
+  "complex64": "ComplexFloatStorage",
 }
 
 
@@ -124,14 +129,11 @@ def _tensors(arrays, storages):
 def policy_arrays(num_frames=3, num_actions=8, prefix="features_extractor"):
   """Random arrays of a small convolutional policy, by their names."""
   rng = np.random.default_rng(0)
-  height = 20 + 36 * num_frames
-  for kernel, stride in ((8, 4), (4, 2), (3, 1)):
-    height = (height - kernel) // stride + 1
   shapes = {
     f"{prefix}.cnn.0": (4, 3, 8, 8),
     f"{prefix}.cnn.2": (5, 4, 4, 4),
     f"{prefix}.cnn.4": (6, 5, 3, 3),
-    f"{prefix}.linear.0": (16, 6 * height),
+    f"{prefix}.linear.0": (16, _features(num_frames)),
     "action_net": (num_actions, 16),
     "value_net": (1, 16),
   }
@@ -143,9 +145,63 @@ def policy_arrays(num_frames=3, num_actions=8, prefix="features_extractor"):
   return arrays
 
 
-def policy_file(path, arrays, data='{"policy_kwargs": {}}'):
-  """Writes a policy file as Stable-Baselines3 lays it out."""
+def _features(num_frames):
+  height = 20 + 36 * num_frames
+  for kernel, stride in ((8, 4), (4, 2), (3, 1)):
+    height = (height - kernel) // stride + 1
+  return 6 * height
+
+
+def serialized(value):
+  """What Stable-Baselines3 keeps of a thing that JSON cannot hold."""
+  data = value if isinstance(value, bytes) else pickle.dumps(value)
+  return {":type:": "whatever", ":serialized:": base64.b64encode(data).decode()}
+
+
+def named(module, attribute):
+  """A pickle of a class or a function, which need not be there."""
+  return b"\x80\x04" + name(module, attribute) + pickle.STOP
+
+
+def policy_settings(num_frames=3, num_actions=8, **changes):
+  """Settings of a policy, as a dictionary for JSON."""
+  shape = (3, 20 + 36 * num_frames, 40)
+  settings = {
+    "policy_class": serialized(
+      named("stable_baselines3.common.policies", "ActorCriticCnnPolicy")
+    ),
+    "verbose": 1,
+    "policy_kwargs": {},
+    "observation_space": serialized(
+      gymnasium.spaces.Box(0, 255, shape, np.uint8)
+    ),
+    "action_space": serialized(gymnasium.spaces.Discrete(num_actions)),
+    "use_sde": False,
+    "gamma": 0.998,
+    "_last_obs": serialized(np.zeros(3)),
+  }
+  return settings | changes
+
+
+def policy_file(path, arrays, data=None, version="2.0.0", **entries):
+  """Writes a policy file as Stable-Baselines3 lays it out.
+
+  Args:
+    path: of the file.
+    arrays: by name, as of `policy_arrays`.
+    data: the settings as text; by default those that fit the arrays.
+    version: of the library.
+    **entries: more of them, as text by name.
+  """
+  if data is None:
+    inputs = next(a.shape[1] for k, a in arrays.items() if "linear.0.w" in k)
+    frames = next((n for n in range(1, 9) if _features(n) == inputs), 3)
+    actions = len(arrays["action_net.bias"])
+    data = json.dumps(policy_settings(frames, actions))
   with zipfile.ZipFile(path, "w") as file:
     file.writestr("data", data)
     file.writestr("policy.pth", save(arrays))
+    file.writestr("_stable_baselines3_version", version)
+    for entry, content in entries.items():
+      file.writestr(entry, content)
   return path

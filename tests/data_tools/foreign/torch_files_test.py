@@ -1,6 +1,11 @@
+import argparse
+import collections
 import contextlib
+import datetime
+import fractions
 import io
 import os
+import pathlib
 import pickle
 import signal
 import struct
@@ -70,6 +75,9 @@ def _reduce(function, *arguments):
   return function + body + pickle.REDUCE
 
 
+_TENSOR = fakes.tensor(fakes.storage("0", "float32", 1), 0, (), ())
+
+
 @pytest.mark.parametrize(
   "value, message",
   [
@@ -85,7 +93,16 @@ def _reduce(function, *arguments):
     (fakes.text("x") + pickle.BINPERSID, "storage"),
     (fakes.storage("../../etc/passwd", "float32", 1), "storage"),
     (fakes.text("text"), "no tensor"),
-    (pickle.EMPTY_LIST, "EMPTY_LIST"),
+    (pickle.EMPTY_LIST, "'a' is no tensor but a list"),
+    (pickle.EMPTY_SET, "'a' is no tensor but a call of 'builtins.set'"),
+    (fakes.tensor(fakes.storage("../../etc/passwd", "float32", 1), 0, (), ()),
+     "'a' lies in a storage"),
+    (fakes.tensor(fakes.text("x") + pickle.BINPERSID, 0, (), ()),
+     "'a' lies in a storage"),
+    # Marks of numbers that stand negated; attributes set in a tensor.
+    (_TENSOR[:-2] + pickle.EMPTY_DICT + fakes.text("neg") + pickle.NEWTRUE
+     + pickle.SETITEM + _TENSOR[-2:], "'a' is a tensor made by a call"),
+    (_TENSOR + pickle.EMPTY_DICT + pickle.BUILD, "a call that is not known"),
   ],
 )  # fmt: skip
 def test_what_no_state_dictionary_needs_is_refused(value, message):
@@ -175,13 +192,18 @@ def test_parts_of_a_checkpoint_are_read_and_nothing_else():
     loss=fraction,
     odd=pickle.BINFLOAT + struct.pack(">d", np.inf),
   )
-  read, numbers = torch_files.read_checkpoint(data, ("first", "second"))
-  assert numbers == {"epoch": 3, "loss": 0.25}
-  assert read.keys() == arrays.keys()
+  found = torch_files.read_checkpoint(data, ("first", "second"))
+  assert found.numbers == {"epoch": 3, "loss": 0.25}
+  assert found.others == {
+    "optimiser": "a list",
+    "groups": "a list",
+    "odd": "a float",
+  }
+  assert found.tensors.keys() == arrays.keys() and not found.remarks
   for key, array in arrays.items():
-    np.testing.assert_array_equal(read[key], array)
-  read, _ = torch_files.read_checkpoint(data, ("second",))
-  assert list(read) == ["second.b"]
+    np.testing.assert_array_equal(found.tensors[key], array)
+  found = torch_files.read_checkpoint(data, ("second",))
+  assert list(found.tensors) == ["second.b"]
   with pytest.raises(ValueError, match=r"no state dictionary 'third' in \["):
     torch_files.read_checkpoint(data, ("third",))
   with pytest.raises(ValueError, match="no state dictionary 'epoch'"):
@@ -196,8 +218,11 @@ def test_parts_of_a_checkpoint_are_read_and_nothing_else():
     (fakes.text("x") + pickle.NONE + pickle.APPEND, "no list"),
     (fakes.text("x") + pickle.MARK + pickle.APPENDS, "no list"),
     (pickle.EMPTY_LIST + pickle.EMPTY_DICT + pickle.BUILD, "attributes"),
-    (pickle.EMPTY_DICT + pickle.NONE + pickle.NONE + pickle.SETITEM, "keys"),
-    (pickle.EMPTY_SET, "EMPTY_SET"),
+    (
+      pickle.EMPTY_LIST + pickle.NONE + pickle.NONE + pickle.SETITEM,
+      "no dictionary",
+    ),
+    (pickle.NEXT_BUFFER, "NEXT_BUFFER"),
   ],
 )
 def test_what_no_checkpoint_needs_is_refused(value, message):
@@ -298,7 +323,32 @@ _KEPT = (
     (pickle.MARK * _MANY + pickle.TUPLE * _MANY, "no dictionary"),
     (pickle.NONE + pickle.TUPLE1 * _MANY, "no dictionary"),
     # A name of a million digits, looked at again and again.
-    (_KEPT + (pickle.BINPERSID + pickle.BINGET + b"\0") * _MANY, "storage"),
+    (_KEPT + (pickle.BINPERSID + pickle.BINGET + b"\0") * _MANY, "damaged"),
+    # Text of a megabyte, joined to a name again and again.
+    (
+      fakes.text("a" * (1 << 20))
+      + pickle.BINPUT
+      + b"\0"
+      + (pickle.BINGET + b"\0" + pickle.STACK_GLOBAL) * _MANY,
+      "names 'aaa",
+    ),
+    # Calls within calls, and numbers that would lie in one place of a table.
+    (
+      pickle.NONE + (pickle.EMPTY_TUPLE + pickle.REDUCE) * (_MANY * 5),
+      "no dictionary",
+    ),
+    (
+      pickle.EMPTY_DICT
+      + b"".join(
+        pickle.LONG1
+        + b"\x0e"
+        + (n * ((1 << 61) - 1)).to_bytes(14, "little")
+        + pickle.NONE
+        + pickle.SETITEM
+        for n in range(_MANY)
+      ),
+      "more than 10000 entries",
+    ),
     (pickle.NONE * (1 << 20), "instructions"),
     (pickle.EMPTY_DICT + fakes.text("a" * 257) + _ENTRY[-2:], "a key of 257"),
     (
@@ -319,19 +369,28 @@ def test_no_pickle_takes_long(body, message):
   [
     (pickle.BINGET + b"\7", "recalls 7, which it never kept"),
     (pickle.LONG_BINGET + b"\7\0\0\1", "recalls 16777223"),
-    (pickle.LONG1 + b"\x09" + b"\xff" * 8 + b"\x7f", "a number of more than 8"),
-    (pickle.LONG4 + struct.pack("<i", 1 << 10) + b"\x7f" * 1024, "LONG4"),
+    (pickle.LONG1 + b"\x09" + b"\xff" * 8 + b"\x7f", "is a whole number"),
+    (
+      pickle.LONG4 + struct.pack("<i", 1 << 10) + b"\x7f" * 1024,
+      "is a whole number",
+    ),
+    (pickle.NONE + pickle.PUT + b"9" * 4000 + b"\n", "an odd number"),
+    (pickle.GET + b"9" * 4000 + b"\n", "recalls 4294967296"),
     (pickle.MARK + pickle.EMPTY_DICT, "within a mark"),
     (pickle.NONE + pickle.TUPLE3, "a tuple of more than there is"),
     (pickle.TUPLE, "damaged"),
     (pickle.SETITEM, "damaged"),
     (pickle.BINPUT + b"\0", "damaged"),
-    (pickle.EMPTY_LIST + pickle.NONE + pickle.NONE + pickle.SETITEM, "keys"),
+    (pickle.EMPTY_LIST + pickle.NONE + pickle.NONE + pickle.SETITEM, "no dict"),
     (b"Pname\n", "opcode PERSID"),
     (fakes.text("x") + pickle.BINPERSID, "storage"),
-    (pickle.MEMOIZE, "opcode MEMOIZE"),
-    (pickle.FRAME + bytes(8), "opcode FRAME"),
-    (pickle.SHORT_BINUNICODE + b"\1a", "opcode SHORT_BINUNICODE"),
+    (pickle.MEMOIZE, "damaged"),
+    (pickle.FRAME + bytes(8), "damaged"),
+    (pickle.SHORT_BINUNICODE + b"\1a", "it is text, no dictionary"),
+    (pickle.POP, "damaged"),
+    (pickle.MARK + pickle.POP, "damaged"),
+    (pickle.NONE + pickle.NONE + pickle.STACK_GLOBAL, "what is no text"),
+    (pickle.EXT1 + b"\1", "opcode EXT1"),
     (pickle.NEXT_BUFFER, "opcode NEXT_BUFFER"),
     (pickle.BINUNICODE8 + struct.pack("<Q", 1 << 62) + b"a", "damaged"),
     (pickle.BYTEARRAY8 + struct.pack("<Q", 1 << 62) + b"a", "damaged"),
@@ -363,8 +422,8 @@ def test_a_dictionary_that_holds_itself_is_refused():
 def test_only_finite_numbers_of_a_checkpoint_that_have_a_name_are_told():
   most = pickle.LONG1 + b"\x08" + b"\xff" * 7 + b"\x7f"
   _, data = _checkpoint(most=most, true=pickle.NEWTRUE, text=fakes.text("x"))
-  _, numbers = torch_files.read_checkpoint(data, ("first",))
-  assert numbers == {"most": (1 << 63) - 1}
+  found = torch_files.read_checkpoint(data, ("first",))
+  assert found.numbers == {"most": (1 << 63) - 1}
 
 
 def test_damaged_files_end_in_one_line_that_names_them():
@@ -440,8 +499,9 @@ def test_checkpoints_of_the_real_library_are_read():
     "val_loss": 0.5,
   }
   torch.save(state, buffer)
-  read, numbers = torch_files.read_checkpoint(buffer.getvalue(), ("net",))
-  assert numbers == {"epoch": 4, "val_loss": 0.5}
+  found = torch_files.read_checkpoint(buffer.getvalue(), ("net",))
+  read = found.tensors
+  assert found.numbers == {"epoch": 4, "val_loss": 0.5}
   assert list(read) == [f"net.{name}" for name in module.state_dict()]
   for name, tensor in module.state_dict().items():
     np.testing.assert_array_equal(read[f"net.{name}"], tensor.numpy())
@@ -476,3 +536,197 @@ def test_files_of_the_real_library_are_read():
     assert list(read) == list(expected)
     for key, array in read.items():
       np.testing.assert_array_equal(array, expected[key].detach().numpy())
+
+
+class _Unheard:
+  """A class that no reader knows; to unpickle it would import this file."""
+
+  def __init__(self):
+    self.values = {1: [2.5]}
+
+
+_BYSTANDERS = {
+  "val_loss": np.mean([0.1, 0.4]),
+  "steps": np.int64(12),
+  "config": argparse.Namespace(lr=3e-4, path=pathlib.PurePosixPath("runs/x")),
+  "log_dir": pathlib.PurePosixPath("runs/x"),
+  "history": collections.defaultdict(list, {"loss": [1.0, 2.0]}),
+  "ordered": collections.OrderedDict([("a", 1)]),
+  "counts": collections.Counter("aab"),
+  "last": collections.deque([1, 2], maxlen=3),
+  "date": datetime.datetime(2026, 1, 2, tzinfo=datetime.UTC),
+  "took": datetime.timedelta(seconds=3),
+  "seen": {1, 2},
+  "fixed": frozenset("ab"),
+  "betas": (0.9, 0.999, complex(1, 2)),
+  "big": 1 << 80,
+  "fraction": fractions.Fraction(1, 3),
+  "state": np.random.default_rng(0).bit_generator.state,
+  "array": np.arange(6.0).reshape(2, 3),
+  "text": "words",
+  "bytes": b"\0\xff",
+  "none": None,
+  "unheard": _Unheard(),
+  "anneal": argparse.ArgumentParser.parse_args,  # named with a dot within
+  "dtype": np.dtype("float32"),
+  "nested": {"scheduler": {"base_lrs": [0.1], 3: {"deep": [_Unheard()]}}},
+}
+
+
+@pytest.mark.parametrize("protocol", range(2, 6))
+def test_what_lies_beside_the_tensors_costs_no_file(protocol):
+  others = {
+    key: pickle.dumps(value, protocol) for key, value in _BYSTANDERS.items()
+  }
+  # As one pickle lies within another: without its frame, and it never recalls
+  # what the pickle around it kept.
+  for key, data in others.items():
+    head = 11 if protocol >= 4 and data[2:3] == pickle.FRAME else 2
+    others[key] = data[head:-1]
+  arrays, data = _checkpoint(**others)
+  found = torch_files.read_checkpoint(data, ("first", "second"))
+  assert found.numbers == {"val_loss": 0.25, "steps": 12}
+  assert found.others.keys() == _BYSTANDERS.keys() - found.numbers.keys()
+  assert "argparse.Namespace" in found.others["config"]
+  assert "_Unheard" in found.others["unheard"]
+  assert found.tensors.keys() == arrays.keys()
+  for key, array in arrays.items():
+    np.testing.assert_array_equal(found.tensors[key], array)
+
+
+def _renamed(rename):
+  arrays = {"a.weight": np.ones((2, 3), np.float32), "count": np.array(7)}
+  return fakes.save_checkpoint(
+    {f"net.{rename(key)}": array for key, array in arrays.items()}
+  )
+
+
+@pytest.mark.parametrize(
+  "rename, taken",
+  [
+    (lambda key: key, ""),
+    (lambda key: f"module.{key}", "module."),
+    (lambda key: f"_orig_mod.{key}", "_orig_mod."),
+    (lambda key: f"_orig_mod.module.{key}", "_orig_mod. and module."),
+    (lambda key: f"module._orig_mod.{key}", "_orig_mod. and module."),
+    (lambda key: key.replace("a.", "a._orig_mod."), "_orig_mod."),
+  ],
+)
+def test_names_that_wrappers_made_longer_are_shortened(rename, taken):
+  found = torch_files.read_checkpoint(_renamed(rename), ("net",))
+  assert list(found.tensors) == ["net.a.weight", "net.count"]
+  said = f"{taken} taken off the tensors' names in net"
+  assert found.remarks == ([said] if taken else [])
+
+
+def test_names_are_shortened_only_without_doubt():
+  def rename(key):
+    return f"module.{key}" if key == "count" else key
+
+  found = torch_files.read_checkpoint(_renamed(rename), ("net",))
+  assert list(found.tensors) == ["net.a.weight", "net.module.count"]
+  arrays = {"net.a": np.ones(1), "net._orig_mod.a": np.zeros(1)}
+  with pytest.raises(ValueError, match="net: two tensors have one name"):
+    torch_files.read_checkpoint(fakes.save_checkpoint(arrays), ("net",))
+
+
+def test_bfloat16_is_read_exactly():
+  bits = np.array([0, 0x8000, 0x3F80, 0xC049, 0x7F80, 1, 0x7FC0], np.uint16)
+  stored = fakes.storage("0", "bfloat16", 7)
+  items = {
+    "all": fakes.tensor(stored, 0, (7,), (1,)),
+    "turned": fakes.tensor(stored, 1, (2, 3), (1, 2)),
+    "none": fakes.tensor(stored, 0, (0,), (1,)),
+  }
+  state = fakes.state_dict({"net": fakes.pickled(items)})
+  data = fakes.torch_file(state, {"0": bits.tobytes()})
+  found = torch_files.read_checkpoint(data, ("net",))
+  # 1.1001001b x 2 = 3.140625; the smallest is 2^-133.
+  expected = [0, -0.0, 1, -3.140625, np.inf, 2.0**-133, np.nan]
+  read = found.tensors["net.all"]
+  assert read.dtype == np.float32
+  np.testing.assert_array_equal(read, np.array(expected, np.float32))
+  assert np.signbit(read[1])
+  np.testing.assert_array_equal(
+    found.tensors["net.turned"], read[[[1, 3, 5], [2, 4, 6]]]
+  )
+  assert found.tensors["net.none"].dtype == np.float32
+  assert found.remarks == ["3 tensors of bfloat16 read as float32, exactly"]
+
+
+def test_a_storage_of_another_kind_is_refused_by_name_where_asked_for():
+  lost = fakes.tensor(fakes.storage("7", "complex64", 2), 0, (2,), (1,))
+  items = {"a": lost}
+  data = fakes.save_checkpoint({"net.b": np.ones(1)}, other=lost)
+  assert list(torch_files.read_checkpoint(data, ("net",)).tensors) == ["net.b"]
+  data = fakes.torch_file(fakes.state_dict({"net": fakes.pickled(items)}), {})
+  with pytest.raises(ValueError, match=r"'net\.a' lies .*ComplexFloatStorage"):
+    torch_files.read_checkpoint(data, ("net",))
+
+
+def test_the_old_format_is_named_with_the_way_out(tmp_path):
+  # Of `torch.save(.., _use_new_zipfile_serialization=False)`: a magic number,
+  # then a version, both pickled.
+  magic = pickle.dumps(0x1950A86A20F9469CFC6C, 2)
+  old = magic + pickle.dumps(1001, 2) + pickle.dumps({"a": 1}, 2)
+  (tmp_path / "old.pt").write_bytes(old)
+  for read in (
+    lambda: torch_files.read_checkpoint(str(tmp_path / "old.pt"), ("net",)),
+    lambda: torch_files.read_state_dict(old, "old.pt"),
+  ):
+    with pytest.raises(
+      ValueError, match=r"old\.pt: .* before PyTorch 1\.6;"
+    ) as e:
+      read()
+    assert "_use_new_zipfile_serialization=True" in str(e.value)
+    assert str(e.value).isprintable()
+
+
+def test_what_is_no_regular_file_is_refused_without_waiting(tmp_path):
+  os.mkfifo(tmp_path / "x.pt")
+  for path in (str(tmp_path / "x.pt"), str(tmp_path), "/dev/zero"):
+    with _within(20), pytest.raises(ValueError, match="no regular file"):
+      torch_files.read_checkpoint(path, ("net",))
+  with pytest.raises(ValueError, match=r"absent\.pt: No such file"):
+    torch_files.read_state_dict(str(tmp_path / "absent.pt"))
+  with pytest.raises(ValueError, match="embedded null byte"):
+    torch_files.read_state_dict("a\0b")
+
+
+def test_what_the_real_library_saves_beside_the_tensors_costs_no_file(tmp_path):
+  torch = pytest.importorskip("torch", reason="torch is not installed")
+  module = torch.nn.Linear(3, 4)
+  adam = torch.optim.AdamW(module.parameters(), 3e-4)
+  module(torch.ones(2, 3)).sum().backward()
+  adam.step()
+  others = _BYSTANDERS | {
+    "optimizer_state_dict": adam.state_dict(),
+    "scheduler": torch.optim.lr_scheduler.OneCycleLR(
+      adam, 0.1, total_steps=9
+    ).state_dict(),
+    "rng": torch.get_rng_state(),
+    "size": torch.ones(2, 3).shape,
+    "device": torch.device("cpu"),
+    "kind": torch.bfloat16,
+    "complex": torch.ones(2, dtype=torch.complex64),
+    "module": module,
+  }
+  for kind in (torch.float32, torch.float16, torch.bfloat16):
+    state = {key: t.to(kind) for key, t in module.state_dict().items()}
+    for protocol in (2, 4, 5):
+      torch.save(
+        others | {"net": state}, tmp_path / "x.pt", pickle_protocol=protocol
+      )
+      found = torch_files.read_checkpoint(str(tmp_path / "x.pt"), ("net",))
+      assert found.others.keys() == others.keys() - {"val_loss", "steps"}
+      for key, tensor in state.items():
+        np.testing.assert_array_equal(
+          found.tensors[f"net.{key}"], tensor.float().numpy()
+        )
+  torch.save(
+    {"net": state},
+    tmp_path / "x.pt",
+    _use_new_zipfile_serialization=False,
+  )
+  with pytest.raises(ValueError, match=r"before PyTorch 1\.6"):
+    torch_files.read_checkpoint(str(tmp_path / "x.pt"), ("net",))

@@ -123,6 +123,22 @@ def test_many_entries_and_names_that_occur_twice_are_refused():
       zip_files.Archive(buffer.getvalue(), "evil.zip")
 
 
+def test_entries_that_hide_behind_another_are_missed():
+  buffer = io.BytesIO()
+  with zipfile.ZipFile(buffer, "w") as file:
+    for name in ("a", "b", "c"):
+      file.writestr(name, b"hello")
+    file.comment = b"words"
+  data = bytearray(buffer.getvalue())
+  with zip_files.Archive(bytes(data), "whole.zip") as archive:
+    assert archive.names == ["a", "b", "c"]
+  data[data.index(_CENTRAL) + 32] ^= 128  # length of the first comment
+  with zipfile.ZipFile(io.BytesIO(data)) as file:
+    assert file.namelist() == ["a"]
+  with pytest.raises(ValueError, match=r"evil\.zip: .*1 entries, .* tells 3"):
+    zip_files.Archive(bytes(data), "evil.zip")
+
+
 def test_an_entry_outside_of_the_file_is_refused(tmp_path):
   for at, value in ((42, 1 << 31), (None, 1)):
     data = _pack(b"hello")
