@@ -153,3 +153,8 @@ def test_an_environment_steps_far_from_the_sources(installed, tmp_path, way):
 def test_commands_are_found_far_from_the_sources(installed, tmp_path):
   lines = _python(installed, tmp_path, "-m", "experiments.doctor", "--help")
   assert any("--need_disk_mib" in line for line in lines)
+
+
+def test_the_doctor_names_no_list_that_is_not_there(installed, tmp_path):
+  code = "from experiments import doctor as d; print(d._install('x.txt', 'jax'))"
+  assert _python(installed, tmp_path, "-c", code) == ['pip install "jax"']
