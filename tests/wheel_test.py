@@ -156,5 +156,7 @@ def test_commands_are_found_far_from_the_sources(installed, tmp_path):
 
 
 def test_the_doctor_names_no_list_that_is_not_there(installed, tmp_path):
-  code = "from experiments import doctor as d; print(d._install('x.txt', 'jax'))"
+  code = (
+    "from experiments import doctor as d; print(d._install('x.txt', 'jax'))"
+  )
   assert _python(installed, tmp_path, "-c", code) == ['pip install "jax"']
