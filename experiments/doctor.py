@@ -86,7 +86,7 @@ def check_packages() -> Finding:
   versions = run_directory.versions()
   missing = [name for name, version in versions.items() if version == "absent"]
   if missing:
-    fix = "pip install -r requirements.txt"
+    fix = _install("requirements.txt", *missing)
     return Finding("packages", PROBLEM, f"missing {', '.join(missing)}", fix)
   shown = ("jax", "flax", "numpy", "grain", "pyboy")
   text = ", ".join(f"{name} {versions[name]}" for name in shown)
@@ -119,10 +119,10 @@ def unused_accelerator(root: str = "/") -> tuple[str, str] | None:
   base = pathlib.Path(root)
   asked_for_cpu = os.environ.get("JAX_PLATFORMS", "") == "cpu"
   if (base / "proc/driver/nvidia").is_dir() or (base / "dev/nvidia0").exists():
-    fix = "pip install -r requirements-cuda13.txt"
+    fix = _install("requirements-cuda13.txt", "jax[cuda13]")
     name = "an NVIDIA GPU is"
   elif (base / "dev/accel0").exists():
-    fix = "pip install -r requirements-tpu.txt"
+    fix = _install("requirements-tpu.txt", "jax[tpu]")
     name = "a TPU is"
   else:
     return None
@@ -225,6 +225,13 @@ def check_video() -> Finding:
     return Finding("video", OK, "H.264")
   text = "no H.264 encoder: clips become animated WebP"
   return Finding("video", NOTE, text, "pip install av")
+
+
+def _install(listed: str, *names: str) -> str:
+  """The command for a list, or for its names where no sources lie around."""
+  if (pathlib.Path(__file__).parents[1] / listed).exists():
+    return f"pip install -r {listed}"
+  return "pip install " + " ".join(f'"{name}"' for name in names)
 
 
 def _existing(path: pathlib.Path) -> pathlib.Path:

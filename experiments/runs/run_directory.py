@@ -463,8 +463,14 @@ def devices() -> list[str]:
 
 
 def commit() -> str:
-  """The git commit of this code, "+" if changed, "unknown" without git."""
-  root = pathlib.Path(__file__).resolve().parents[2]
+  """The git commit of this code, "+" if changed.
+
+  Where git does not keep this very file, such as in an environment that lies
+  inside another project's repository: "v" and the installed version, or
+  "unknown".
+  """
+  here = pathlib.Path(__file__).resolve()
+  root = here.parents[2]
 
   def git(*arguments: str) -> str:
     return subprocess.run(
@@ -476,7 +482,20 @@ def commit() -> str:
     ).stdout.strip()
 
   try:
-    changed = git("status", "--porcelain", "--untracked-files=no")
+    git("ls-files", "--error-unmatch", "--", str(here))
+    changed = git("status", "--porcelain", "--untracked-files=no", "--", ".")
     return git("rev-parse", "--short=12", "HEAD") + ("+" if changed else "")
   except (OSError, subprocess.SubprocessError):
+    return _installed_version(here)
+
+
+def _installed_version(here: pathlib.Path) -> str:
+  """The version of the installed package that this file belongs to."""
+  try:
+    package = importlib.metadata.distribution("pokedreamer_jax")
+  except importlib.metadata.PackageNotFoundError:
     return "unknown"
+  place = pathlib.Path(here.parents[1].name, here.parent.name, here.name)
+  installed = pathlib.Path(str(package.locate_file(place)))
+  same = installed.exists() and installed.samefile(here)
+  return f"v{package.version}" if same else "unknown"

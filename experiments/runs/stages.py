@@ -10,6 +10,7 @@ import os
 import pathlib
 import shutil
 import signal
+import site
 import subprocess
 import sys
 import threading
@@ -75,9 +76,7 @@ def run(stage: Stage, log_path: pathlib.Path) -> Outcome:
     run_directory.PARENT_VARIABLE: str(os.getpid()),
     "PYTHONUNBUFFERED": "1",
     "COLUMNS": str(shutil.get_terminal_size((96, 24)).columns),
-    "PYTHONPATH": os.pathsep.join(
-      filter(None, [str(_ROOT), os.environ.get("PYTHONPATH")])
-    ),
+    "PYTHONPATH": _search_path(),
   }
   began_s = time.monotonic()
   with open(log_path, "ab") as log:
@@ -105,6 +104,15 @@ def run(stage: Stage, log_path: pathlib.Path) -> Outcome:
     peak_bytes=memory.peak_bytes,
     signal=forwarding.first,
   )
+
+
+def _search_path() -> str:
+  """PYTHONPATH with which a stage finds this project, wherever it is run."""
+  # Where it is installed it is found anyway, and the libraries beside it must
+  # not come before the standard ones.
+  installed = str(_ROOT) in map(os.path.realpath, site.getsitepackages())
+  own = None if installed else str(_ROOT)
+  return os.pathsep.join(filter(None, [own, os.environ.get("PYTHONPATH")]))
 
 
 def pending(stages: Sequence[Stage]) -> list[Stage]:
