@@ -15,6 +15,7 @@ from typing import TextIO
 
 import numpy as np
 
+from pokedreamer_jax import json_files
 from pokedreamer_jax import specs
 
 LOG_SUFFIX = ".inputs"
@@ -117,15 +118,13 @@ def read(path: str | os.PathLike, default: Header | None = None) -> Log:
     ValueError: unreadable, no header, another format, or no such action.
   """
   try:
-    with open(path, "rb") as file:
-      data = file.read(_MOST_LOG_BYTES + 1)
-    text = data.decode("ascii")
-  except OSError as error:
+    text = json_files.read_bytes(path, _MOST_LOG_BYTES).decode("ascii")
+  except FileNotFoundError as error:
     raise ValueError(f"input log {path}: {error.strerror}") from None
   except UnicodeDecodeError:
     raise ValueError(f"input log {path}: no text") from None
-  if len(data) > _MOST_LOG_BYTES:
-    raise ValueError(f"input log {path}: larger than 64 MiB")
+  except ValueError as error:
+    raise ValueError(f"input log {error}") from None
   lines = text.split("\n")
   # `Writer` begins with a header and ends lines; others may leave out the last.
   cut_off = ""
@@ -149,16 +148,14 @@ def read(path: str | os.PathLike, default: Header | None = None) -> Log:
 
 
 def _header(path: str | os.PathLike, line: str) -> Header:
-  try:
-    header = Header(**json.loads(line))
-    if header.format != FORMAT:
-      raise ValueError(f"format {header.format}, this program reads {FORMAT}")
-    if not (
-      isinstance(header.jitter_frames, int) and header.jitter_frames >= 0
-    ):
-      raise ValueError(f"jitter_frames {header.jitter_frames!r}")
-    if not (isinstance(header.seed, int) and header.seed >= 0):
-      raise ValueError(f"seed {header.seed!r}")
-  except (ValueError, TypeError) as error:
-    raise ValueError(f"input log {path}, line 1: {error}") from None
+  name = f"input log {path}, line 1"
+  header = json_files.fill(Header, json_files.parse(line, name), name)
+  if header.format != FORMAT:
+    raise ValueError(
+      f"{name}: format {header.format}, this program reads {FORMAT}"
+    )
+  for field in ("jitter_frames", "seed"):
+    value = getattr(header, field)
+    if value < 0:
+      raise ValueError(f"{name}: {field} {value}, expected at least 0")
   return header

@@ -27,6 +27,7 @@ from typing import Any
 from typing import TextIO
 
 from experiments.runs import metrics
+from pokedreamer_jax import json_files
 from pokedreamer_jax.config import run as config_lib
 
 # Set in the environment of a stage that another entry point has started.
@@ -350,13 +351,16 @@ def _sync(folder: pathlib.Path) -> None:
 
 
 def read_json(path: pathlib.Path) -> dict[str, Any]:
-  """A JSON object, empty if the file is missing."""
-  if not path.exists():
-    return {}
+  """A JSON object, empty if the file is missing.
+
+  Raises:
+    ValueError: it is damaged, or no regular file.
+  """
   try:
-    return json.loads(path.read_text(encoding="utf-8"))
-  except json.JSONDecodeError as error:
-    raise ValueError(f"{path}: damaged JSON ({error})") from None
+    # Measured numbers may be none: those of a player that never got there.
+    return json_files.read_object(path, allow_nan=True)
+  except FileNotFoundError:
+    return {}
 
 
 def check_same(
@@ -427,7 +431,8 @@ def _lock(path: pathlib.Path) -> None:
 def _write_meta(path: pathlib.Path) -> None:
   """Records how, where and with what each process of the run started."""
   meta = read_json(path / "meta.json")
-  meta.setdefault("starts", []).append(
+  starts = meta.setdefault("starts", [])
+  json_files.as_list(starts, f"{path / 'meta.json'}: starts").append(
     {
       "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
       "command": shlex.join(sys.orig_argv),
