@@ -18,7 +18,7 @@ from typing import TypeVar
 
 Made = TypeVar("Made")
 
-_TYPES = {
+_TYPES: dict[Any, str] = {
   **{type(None): "null", bool: "true or false", int: "a whole number"},
   **{float: "a number", str: "a text", list: "a list", dict: "an object"},
   **{tuple: "a list"},

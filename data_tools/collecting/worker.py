@@ -40,8 +40,9 @@ class Task:
 
 def work(connection: connections.Connection, task: Task) -> None:
   """Plays and writes episodes until told to stop; runs in its own process."""
-  # Ctrl-C reaches the whole process group; the parent decides what it means.
-  signal.signal(signal.SIGINT, signal.SIG_IGN)
+  # These reach the whole process group; the parent decides what they mean.
+  for number in (signal.SIGINT, signal.SIGHUP):
+    signal.signal(number, signal.SIG_IGN)
 
   def committed(shard: str, entries: list[shards.EpisodeEntry]) -> None:
     numbers = [entry.header.episode for entry in entries]

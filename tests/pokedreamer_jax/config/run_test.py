@@ -65,9 +65,7 @@ def test_a_part_is_an_object_and_a_whole_number_is_a_float():
   agc = config_lib.from_dict(values).train.agc
   assert agc == 1.0 and type(agc) is float
   values["train"] = [1]
-  with pytest.raises(
-    ValueError, match=r"config\.train: \[1\], expected an obj"
-  ):
+  with pytest.raises(ValueError, match=r"config\.train: \[1\], expected an"):
     config_lib.from_dict(values)
 
 
