@@ -15,14 +15,12 @@ from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
 import io
-import os
 import pathlib
 import re
 import struct
 import time
 from typing import Any
 
-from experiments.outputs import disk
 from experiments.outputs import json_lines
 
 _MARK = "tfevents"  # what TensorBoard knows its files by
@@ -55,8 +53,7 @@ class Board:
     directory.mkdir(parents=True, exist_ok=True)
     first = _first_difference(directory, rows)
     self.path = _new_path(directory)
-    self._size = 0
-    self._file: io.FileIO | None = open(self.path, "xb", buffering=0)
+    open(self.path, "xb").close()
     records = [_record(file_version=_VERSION)]
     if first is not None:
       records.append(_record(step=first, session_log={"status": _START}))
@@ -87,21 +84,8 @@ class Board:
     }
     self._write(_record(step=step, summary={"value": [value]}))
 
-  def close(self) -> None:
-    """Ends the file; a second time does nothing."""
-    if self._file is not None:
-      self._file.close()
-      self._file = None
-
   def _write(self, data: bytes) -> None:
-    assert self._file is not None
-    with disk.naming(self.path):
-      try:
-        json_lines.write_all(self._file.fileno(), data)
-      except OSError:
-        os.truncate(self.path, self._size)  # half a record hides what follows
-        raise
-    self._size += len(data)
+    json_lines.append_bytes(self.path, data)
 
 
 def is_empty(directory: pathlib.Path) -> bool:

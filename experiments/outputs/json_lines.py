@@ -54,8 +54,8 @@ class Log:
     return (
       f"{self.path}: line {numbers}"
       + (f" and {more} more" if more > 0 else "")
-      + f" damaged ({damaged[0].fault}), left as they stand; "
-      f"{len(self.lines) - len(damaged)} lines are whole"
+      + f" damaged ({damaged[0].fault}), left in the file and read past; "
+      f"{len(self.lines) - len(damaged)} whole"
     )
 
 
@@ -110,13 +110,23 @@ def append(path: pathlib.Path, value: Mapping[str, Any]) -> None:
   Raises:
     OSError: the disk is full, or another; it names the file.
   """
-  text = json.dumps(dict(value)).encode() + b"\n"
+  append_bytes(path, json.dumps(dict(value)).encode() + b"\n")
+
+
+def append_bytes(path: pathlib.Path, data: bytes) -> None:
+  """The same for bytes; the file is made if it is missing.
+
+  Raises:
+    OSError: the disk is full, or another; it names the file.
+  """
   with disk.naming(path), open(path, "ab", buffering=0) as file:
     size = file.seek(0, os.SEEK_END)
+    view = memoryview(data)
     try:
-      write_all(file.fileno(), text)
+      while view:
+        view = view[os.write(file.fileno(), view) :]
     except OSError:
-      os.truncate(path, size)
+      os.truncate(path, size)  # half of it would hide what follows
       raise
 
 
@@ -142,22 +152,16 @@ def rewrite(log: Log, keep: Callable[[dict[str, Any]], bool]) -> bool:
   return True
 
 
-def write_all(descriptor: int, data: bytes) -> None:
-  """`os.write` until everything is written."""
-  view = memoryview(data)
-  while view:
-    view = view[os.write(descriptor, view) :]
-
-
 def _line(
   number: int, text: bytes, check: Callable[[dict[str, Any]], None] | None
 ) -> Line:
   try:
     if not text.strip():
-      raise ValueError(f"line {number}: empty")
+      raise ValueError("empty")
     value = json_files.parse_object(text, f"line {number}")
     if check is not None:
       check(value)
   except ValueError as error:
-    return Line(number, text, None, str(error))
+    fault = str(error).removeprefix(f"line {number}: ")
+    return Line(number, text, None, fault)
   return Line(number, text, value)

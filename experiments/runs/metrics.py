@@ -112,10 +112,8 @@ class Writer:
       os.close(descriptor)
 
   def close(self) -> None:
-    """Ends the event file; `write` may still be called and opens anew."""
-    if self._board is not None:
-      self._board.close()
-      self._board = None
+    """Ends the event file; `write` may still be called and makes another."""
+    self._board = None
 
   def _go_on_from(self, rows: list[Row]) -> None:
     # The clock goes on where the earlier process stopped.

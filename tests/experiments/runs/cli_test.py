@@ -163,13 +163,13 @@ class CliTest(parameterized.TestCase):
     # The parent dies without a word; the stage must not go on alone.
     script = self.directory / "orphan.py"
     script.write_text(
-      "import time\nfrom experiments import cli\n"
+      "import time\nfrom experiments.runs import cli\n"
       "def main():\n  print('up', flush=True)\n  time.sleep(60)\n"
       "if __name__ == '__main__':\n  cli.run_main(main)\n"
     )
     parent = (
       "import os, subprocess, sys, time\n"
-      "from experiments import run_directory\n"
+      "from experiments.runs import run_directory\n"
       "os.environ[run_directory.PARENT_VARIABLE] = str(os.getpid())\n"
       "child = subprocess.Popen([sys.executable, sys.argv[1]],"
       " stdout=subprocess.PIPE, text=True)\n"
