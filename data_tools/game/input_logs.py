@@ -118,13 +118,15 @@ def read(path: str | os.PathLike, default: Header | None = None) -> Log:
     ValueError: unreadable, no header, another format, or no such action.
   """
   try:
-    text = json_files.read_bytes(path, _MOST_LOG_BYTES).decode("ascii")
-  except FileNotFoundError as error:
+    with open(path, "rb") as file:
+      data = file.read(_MOST_LOG_BYTES + 1)
+    text = data.decode("ascii")
+  except OSError as error:
     raise ValueError(f"input log {path}: {error.strerror}") from None
   except UnicodeDecodeError:
     raise ValueError(f"input log {path}: no text") from None
-  except ValueError as error:
-    raise ValueError(f"input log {error}") from None
+  if len(data) > _MOST_LOG_BYTES:
+    raise ValueError(f"input log {path}: larger than 64 MiB")
   lines = text.split("\n")
   # `Writer` begins with a header and ends lines; others may leave out the last.
   cut_off = ""

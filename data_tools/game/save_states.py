@@ -149,11 +149,15 @@ def _stamp_path(path: pathlib.Path) -> pathlib.Path:
 
 def _read(path: pathlib.Path, what: str, most_bytes: int) -> bytes:
   try:
-    return json_files.read_bytes(path, most_bytes)
-  except FileNotFoundError as error:
+    with open(path, "rb") as file:
+      data = file.read(most_bytes + 1)
+  except OSError as error:
     raise ValueError(f"{what} {path}: {error.strerror}") from None
-  except ValueError as error:
-    raise ValueError(f"{what} {error}") from None
+  if len(data) > most_bytes:
+    raise ValueError(
+      f"{what} {path}: larger than {most_bytes >> 20} MiB, no state"
+    )
+  return data
 
 
 def _unpack(path: pathlib.Path, data: bytes) -> bytes:

@@ -7,9 +7,17 @@ import errno
 import os
 import pathlib
 import re
+import sys
+import threading
+import traceback
+from typing import Any
+
+from absl import logging
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _LITTLE_BYTES = 4 << 20  # less than this is a disk without room
+
+_told: list[bool] = []  # that a disk is full, by `describe`
 
 
 @contextlib.contextmanager
@@ -28,6 +36,52 @@ def is_full(error: BaseException | None) -> bool:
   return any(_of_full(item) for item in _chain(error))
 
 
+@contextlib.contextmanager
+def one_voice() -> Iterator[None]:
+  """Within, the threads of libraries do not tell of a full disk as well.
+
+  Each would tell with its traceback, and some of what follows from it; what
+  they raise to the main thread is enough. Where that ends for another reason,
+  what was held back is shown after all.
+  """
+  held: list[str] = []
+  hooks = sys.excepthook, threading.excepthook
+  logger = logging.get_absl_logger()
+
+  def follows(error: BaseException | None) -> bool:
+    return is_full(error) or str(error) == "Event loop is closed"
+
+  def of_thread(arguments: threading.ExceptHookArgs) -> None:
+    if follows(arguments.exc_value):
+      held.append("".join(traceback.format_exception(arguments.exc_value)))
+    else:
+      hooks[1](arguments)
+
+  def of_callback(kind: Any, error: BaseException, trace: Any) -> None:
+    if follows(error):
+      held.append("".join(traceback.format_exception(error)))
+    else:
+      hooks[0](kind, error, trace)
+
+  def is_other(record: Any) -> bool:
+    error = record.exc_info[1] if record.exc_info else None
+    if not follows(error) and not _is_told_of(record.getMessage()):
+      return True
+    held.append(record.getMessage() + "\n")
+    return False
+
+  sys.excepthook, threading.excepthook = of_callback, of_thread
+  logger.addFilter(is_other)
+  _told.clear()
+  try:
+    yield
+  finally:
+    sys.excepthook, threading.excepthook = hooks
+    logger.removeFilter(is_other)
+    if not _told:
+      sys.stderr.write("".join(held))
+
+
 def describe(
   error: BaseException, places: Sequence[str | os.PathLike] = ()
 ) -> str:
@@ -37,6 +91,7 @@ def describe(
     error: for which `is_full` holds.
     places: directories that were written to, where the error names none.
   """
+  _told.append(True)
   found = [item for item in _chain(error) if _of_full(item)]
   reasons = [e.strerror for e in found if isinstance(e, OSError) and e.strerror]
   number = next(
@@ -57,6 +112,10 @@ def describe(
   return f"{place}: {reason}" + (f" ({room})" if room else "")
 
 
+def _is_told_of(text: str) -> bool:
+  return any(os.strerror(number) in text for number in _FULL)
+
+
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
   seen: set[int] = set()
   waiting = [error]
@@ -74,7 +133,7 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 def _of_full(error: BaseException) -> bool:
   if getattr(error, "errno", None) in _FULL:
     return True
-  return any(os.strerror(number) in str(error) for number in _FULL)
+  return _is_told_of(str(error))
 
 
 def _place(errors: Sequence[BaseException]) -> str | None:

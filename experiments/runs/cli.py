@@ -180,7 +180,7 @@ def run_main(main: Callable[[], int | None]) -> None:
   disk and losses that are not finite end in exit code 1 without a traceback.
   Anything else is a fault of the program and shows its traceback.
   """
-  with screen.guarded():
+  with screen.guarded(), disk.one_voice():
     _parse_flags()
     _quiet_libraries()
     _set_compile_cache()

@@ -277,8 +277,7 @@ def open_run(
     ValueError: the directory belongs to another stage or configuration (the
       differing fields are listed), or another process uses it.
   """
-  path = pathlib.Path(workdir).absolute()
-  path.mkdir(parents=True, exist_ok=True)
+  path = _make(workdir)
   # Through JSON, so that tuples are the lists that will be read back.
   values: dict[str, Any] = json.loads(json.dumps(dict(config)))
   _lock(path)
@@ -312,8 +311,7 @@ def claim(
   Raises:
     ValueError: the directory belongs to another stage or configuration.
   """
-  path = pathlib.Path(workdir).absolute()
-  path.mkdir(parents=True, exist_ok=True)
+  path = _make(workdir)
   values = json.loads(json.dumps({"stage": stage, **config}))
   shared = path / "config.json"
   if not shared.exists():
@@ -326,6 +324,24 @@ def claim(
     finally:
       own.unlink(missing_ok=True)
   check_same(path, read_json(shared), values, free)
+
+
+def _make(workdir: str | pathlib.Path) -> pathlib.Path:
+  """The directory, made if it is missing.
+
+  Raises:
+    ValueError: a library would not take its name.
+  """
+  path = pathlib.Path(workdir).absolute()
+  try:
+    str(path).encode("utf-8")
+  except UnicodeEncodeError:
+    raise ValueError(
+      f"{path}: its name is no UTF-8, expected one that records and "
+      "checkpoints can be written under"
+    ) from None
+  path.mkdir(parents=True, exist_ok=True)
+  return path
 
 
 def read_result(workdir: str | pathlib.Path) -> dict[str, Any]:
