@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from collections.abc import Sequence
 import contextlib
 import errno
+import logging
 import os
 import pathlib
 import re
@@ -11,8 +12,6 @@ import sys
 import threading
 import traceback
 from typing import Any
-
-from absl import logging
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _LITTLE_BYTES = 4 << 20  # less than this is a disk without room
@@ -45,40 +44,41 @@ def one_voice() -> Iterator[None]:
   what was held back is shown after all.
   """
   held: list[str] = []
-  hooks = sys.excepthook, threading.excepthook
-  logger = logging.get_absl_logger()
+  hooks = sys.unraisablehook, threading.excepthook
+  loggers = [logging.getLogger(name) for name in ("absl", "asyncio")]
 
   def follows(error: BaseException | None) -> bool:
-    return is_full(error) or str(error) == "Event loop is closed"
+    known = is_full(error) or str(error) == "Event loop is closed"
+    if known and error is not None:
+      held.append("".join(traceback.format_exception(error)))
+    return known
+
+  def of_callback(arguments: Any) -> None:
+    if not follows(arguments.exc_value):
+      hooks[0](arguments)
 
   def of_thread(arguments: threading.ExceptHookArgs) -> None:
-    if follows(arguments.exc_value):
-      held.append("".join(traceback.format_exception(arguments.exc_value)))
-    else:
+    if not follows(arguments.exc_value):
       hooks[1](arguments)
 
-  def of_callback(kind: Any, error: BaseException, trace: Any) -> None:
-    if follows(error):
-      held.append("".join(traceback.format_exception(error)))
-    else:
-      hooks[0](kind, error, trace)
+  def is_other(record: logging.LogRecord) -> bool:
+    text = record.getMessage()
+    if _is_told_of(text):
+      held.append(text + "\n")
+      return False
+    return not (record.exc_info and follows(record.exc_info[1]))
 
-  def is_other(record: Any) -> bool:
-    error = record.exc_info[1] if record.exc_info else None
-    if not follows(error) and not _is_told_of(record.getMessage()):
-      return True
-    held.append(record.getMessage() + "\n")
-    return False
-
-  sys.excepthook, threading.excepthook = of_callback, of_thread
-  logger.addFilter(is_other)
+  sys.unraisablehook, threading.excepthook = of_callback, of_thread
+  for logger in loggers:
+    logger.addFilter(is_other)
   _told.clear()
   try:
     yield
   finally:
-    sys.excepthook, threading.excepthook = hooks
-    logger.removeFilter(is_other)
-    if not _told:
+    if not _told:  # else it goes on until the process has ended
+      sys.unraisablehook, threading.excepthook = hooks
+      for logger in loggers:
+        logger.removeFilter(is_other)
       sys.stderr.write("".join(held))
 
 
