@@ -108,7 +108,8 @@ def describe(
   )
   if place is None:
     place = os.fspath(places[0]) if places else os.getcwd()
-  room = _room(place)
+  # The kernel's words do not tell what is missing; ours do.
+  room = _room(place) if _is_told_of(reason) else None
   return f"{place}: {reason}" + (f" ({room})" if room else "")
 
 
