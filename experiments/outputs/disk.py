@@ -16,7 +16,7 @@ from typing import Any
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _LITTLE_BYTES = 4 << 20  # less than this is a disk without room
 
-_told: list[bool] = []  # that a disk is full, by `describe`
+_told: list[bool] = []
 
 
 @contextlib.contextmanager
@@ -82,6 +82,16 @@ def one_voice() -> Iterator[None]:
       sys.stderr.write("".join(held))
 
 
+def mark_told() -> None:
+  """Says that a full disk is what ended the process, and that it was told."""
+  _told.append(True)
+
+
+def told() -> bool:
+  """Whether `mark_told` was called within `one_voice`."""
+  return bool(_told)
+
+
 def describe(
   error: BaseException, places: Sequence[str | os.PathLike] = ()
 ) -> str:
@@ -91,7 +101,6 @@ def describe(
     error: for which `is_full` holds.
     places: directories that were written to, where the error names none.
   """
-  _told.append(True)
   found = [item for item in _chain(error) if _of_full(item)]
   reasons = [e.strerror for e in found if isinstance(e, OSError) and e.strerror]
   number = next(

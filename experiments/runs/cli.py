@@ -12,6 +12,7 @@ compiled programs.
 
 from collections.abc import Callable
 from collections.abc import Sequence
+import multiprocessing
 import os
 import pathlib
 import shlex
@@ -195,6 +196,11 @@ def run_main(main: Callable[[], int | None]) -> None:
     if not code and screen.lost_outcome():
       say("Error: stdout: the disk is full; what was printed is not whole")
       code = EXIT_FAILED
+  if disk.told():
+    # Threads of libraries wait for minutes for what found no room.
+    for child in multiprocessing.active_children():
+      child.terminate()
+    os._exit(code)
   sys.exit(code)
 
 
@@ -222,6 +228,7 @@ def report(error: BaseException) -> int:
   if os.environ.get("POKEDREAMER_TRACEBACK"):
     traceback.print_exception(error)
   if disk_full:
+    disk.mark_told()
     say(f"Error: {disk.describe(error, _written_places())}")
     say("What was saved before is kept. Free some disk, then continue with:")
     say(command_line())
