@@ -33,11 +33,12 @@ import weakref
 _DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of Linux
 _LOOK_S = 1.0  # how often a child looks for its parent where it must
 _MOST_WORDS_BYTES = 4096
-# Before anything else: Ctrl-C reaches the whole process group, and the parent
-# decides what it means.
+# Before anything else: these signals reach the whole process group, and the
+# parent decides what they mean.
 _PROGRAM = """
 import signal, sys
-signal.signal(signal.SIGINT, signal.SIG_IGN)
+for number in (signal.SIGINT, signal.SIGHUP):
+  signal.signal(number, signal.SIG_IGN)
 sys.path[:] = {path!r}
 from data_tools import children
 children._run({descriptor}, {parent}, {by_signal})

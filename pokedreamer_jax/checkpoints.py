@@ -12,7 +12,6 @@ One of the few modules here that touch files.
 from collections.abc import Callable
 from collections.abc import Mapping
 import errno
-import json
 import math
 import pathlib
 import shutil
@@ -23,6 +22,8 @@ import jax
 import numpy as np
 from orbax import checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers as managers
+
+from pokedreamer_jax import json_files
 
 PyTree = Any
 LOOP = "loop"  # the JSON item
@@ -203,7 +204,8 @@ def best_step(
   for step in _complete_steps(directory):
     path = directory / str(step) / "metrics" / "metrics"
     if path.exists():
-      found.append((json.loads(path.read_text())[name], step))
+      values = json_files.read_object(path, allow_nan=True)
+      found.append((values[name], step))
   choose = max if best_is_high else min
   return choose(found, default=(0.0, None))[1]
 

@@ -6,11 +6,12 @@ of that. `world` gives the facts of a ROM by its SHA-1.
 
 import dataclasses
 import functools
-import json
 import pathlib
 from typing import Any
 
 import numpy as np
+
+from pokedreamer_jax import json_files
 
 CHAPTER_ONE = pathlib.Path(__file__).parent / "chapter_one.gb"
 GREAT_VALE = CHAPTER_ONE.with_name("great_vale.gb")
@@ -104,7 +105,7 @@ def _world(facts: dict) -> World:
 def _all_facts() -> dict[str, dict[str, Any]]:
   found = {}
   for path in sorted(CHAPTER_ONE.parent.glob("*.json")):
-    read = json.loads(path.read_text())
+    read = json_files.read_object(path)
     found[read["rom_sha1"]] = read
   return found
 

@@ -15,6 +15,7 @@ from typing import TextIO
 
 import numpy as np
 
+from pokedreamer_jax import json_files
 from pokedreamer_jax import specs
 
 LOG_SUFFIX = ".inputs"
@@ -149,16 +150,14 @@ def read(path: str | os.PathLike, default: Header | None = None) -> Log:
 
 
 def _header(path: str | os.PathLike, line: str) -> Header:
-  try:
-    header = Header(**json.loads(line))
-    if header.format != FORMAT:
-      raise ValueError(f"format {header.format}, this program reads {FORMAT}")
-    if not (
-      isinstance(header.jitter_frames, int) and header.jitter_frames >= 0
-    ):
-      raise ValueError(f"jitter_frames {header.jitter_frames!r}")
-    if not (isinstance(header.seed, int) and header.seed >= 0):
-      raise ValueError(f"seed {header.seed!r}")
-  except (ValueError, TypeError) as error:
-    raise ValueError(f"input log {path}, line 1: {error}") from None
+  name = f"input log {path}, line 1"
+  header = json_files.fill(Header, json_files.parse(line, name), name)
+  if header.format != FORMAT:
+    raise ValueError(
+      f"{name}: format {header.format}, this program reads {FORMAT}"
+    )
+  for field in ("jitter_frames", "seed"):
+    value = getattr(header, field)
+    if value < 0:
+      raise ValueError(f"{name}: {field} {value}, expected at least 0")
   return header

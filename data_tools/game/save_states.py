@@ -14,6 +14,8 @@ import pathlib
 import re
 from typing import Any
 
+from pokedreamer_jax import json_files
+
 STATE_SUFFIX, STAMP_SUFFIX = ".state.xz", ".state.json"
 MOST_STATE_BYTES = 4 << 20  # a state of the largest cartridge has 0.4
 FORMAT = 1
@@ -123,16 +125,16 @@ def read_stamp(path: str | os.PathLike) -> Stamp | None:
   stamp_path = _stamp_path(pathlib.Path(path))
   if not stamp_path.exists():
     return None
-  text = _read(stamp_path, "stamp", _MOST_STAMP_BYTES)
-  try:
-    data = json.loads(text)
-    version = data.pop("format")
-    if version != FORMAT:
-      raise ValueError(f"format {version}, this program reads {FORMAT}")
-    stamp = Stamp(**data)
-  except (ValueError, KeyError, TypeError, AttributeError) as error:
-    raise ValueError(f"stamp {stamp_path}: damaged ({error})") from None
-  return stamp
+  what = f"stamp {stamp_path}"
+  data = json_files.as_object(
+    json_files.parse(_read(stamp_path, "stamp", _MOST_STAMP_BYTES), what), what
+  )
+  version = data.pop("format", None)
+  if version != FORMAT:
+    raise ValueError(
+      f"{what}: damaged (format {version!r:.40}, this program reads {FORMAT})"
+    )
+  return json_files.fill(Stamp, data, what)
 
 
 def sha1(state: bytes) -> str:

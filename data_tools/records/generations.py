@@ -17,6 +17,7 @@ import time
 from typing import Any
 
 from data_tools.records import shards as shards_lib
+from pokedreamer_jax import json_files
 from pokedreamer_jax import specs
 
 SHARDS_DIR = "shards"
@@ -46,7 +47,8 @@ class Shard:
   def from_dict(cls, data: dict[str, Any]) -> "Shard":
     """Inverse of `to_dict`."""
     episodes = shards_lib.episodes_of_manifest(data)
-    return cls(**(data | {"episodes": tuple(episodes)}))
+    values = data | {"episodes": tuple(episodes)}
+    return json_files.fill(cls, values, "shard")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -171,11 +173,16 @@ def load(path: str | os.PathLike) -> Generation:
   """
   path = pathlib.Path(path)
   try:
-    data = json.loads(path.read_text())
+    data = json_files.read_object(path)
+  except FileNotFoundError as error:
+    raise ValueError(f"generation {path}: {error.strerror}") from None
+  except ValueError as error:
+    raise ValueError(f"generation {error}") from None
+  try:
     shards = tuple(Shard.from_dict(shard) for shard in data["shards"])
     digest = data["digest"]
   except _DAMAGED as error:
-    raise ValueError(f"generation {path}: {error}") from error
+    raise ValueError(f"generation {path}: damaged ({error})") from error
   found = _digest([shard.to_dict() for shard in shards])
   if digest != found or path.stem != found:
     raise ValueError(
@@ -251,7 +258,7 @@ def _read_shard(
     ValueError: the manifest or the shard is damaged.
   """
   try:
-    manifest = json.loads(manifest_path.read_text())
+    manifest = json_files.read_object(manifest_path)
     name = manifest["shard"]
     size_bytes, sha256 = manifest["bytes"], manifest["sha256"]
     episodes = tuple(shards_lib.episodes_of_manifest(manifest))

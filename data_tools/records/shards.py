@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 
+from pokedreamer_jax import json_files
 from pokedreamer_jax import specs
 
 CHUNK_STEPS = 64
@@ -93,8 +94,8 @@ class EpisodeEntry:
       raise ValueError(
         f"schema_version: {version}, this program reads {specs.SCHEMA_VERSION}"
       )
-    header = EpisodeHeader(**data.pop("header"))
-    return cls(header=header, **data)
+    header = json_files.fill(EpisodeHeader, data["header"], "header")
+    return json_files.fill(cls, data | {"header": header}, "episode")
 
 
 def encode(steps: dict[str, np.ndarray], metadata: dict[str, str]) -> bytes:
@@ -354,7 +355,8 @@ class _OpenEpisode:
 
 def episodes_of_manifest(manifest: dict[str, Any]) -> list[EpisodeEntry]:
   """Entries of a shard's manifest."""
-  return [EpisodeEntry.from_dict(data) for data in manifest["episodes"]]
+  entries = json_files.as_list(manifest["episodes"], "episodes")
+  return [EpisodeEntry.from_dict(data) for data in entries]
 
 
 def manifests(directory: str | os.PathLike) -> Iterator[pathlib.Path]:

@@ -14,6 +14,7 @@ import pathlib
 import time
 from typing import Any
 
+from experiments.outputs import json_lines
 from experiments.runs import inputs
 from experiments.runs import run_directory
 
@@ -22,15 +23,16 @@ WAIT_S = 2.0  # between looks at a run without a checkpoint
 
 
 def rounds(root: pathlib.Path) -> list[dict[str, Any]]:
-  """What the complete rounds of a folder were; a torn last line is none."""
-  path = root / ROUNDS_FILE
-  found: list[dict[str, Any]] = []
-  for line in path.read_text().splitlines() if path.exists() else []:
-    try:
-      found.append(json.loads(line))
-    except json.JSONDecodeError:
-      break
-  return found
+  """What the complete rounds of a folder were; a torn last line is none.
+
+  Raises:
+    ValueError: another line is damaged: which round would be next, nobody
+      knows.
+  """
+  log = json_lines.read(root / ROUNDS_FILE)
+  if log.remark:
+    raise ValueError(log.remark)
+  return log.values
 
 
 def note(root: pathlib.Path, facts: dict[str, Any]) -> None:

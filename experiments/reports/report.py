@@ -16,6 +16,7 @@ from experiments.reports import summary
 from experiments.reports import text_tables
 from experiments.runs import metrics
 from experiments.runs import run_directory
+from pokedreamer_jax import json_files
 
 # Stage -> its curves, in the order of the page; a stage may record more.
 _CURVES = {
@@ -206,8 +207,10 @@ def _setting(workdir: pathlib.Path) -> str:
 
 
 def _last_start(workdir: pathlib.Path) -> dict:
-  starts = run_directory.read_json(workdir / "meta.json").get("starts", [])
-  return starts[-1] if starts else {}
+  path = workdir / "meta.json"
+  starts = run_directory.read_json(path).get("starts", [])
+  starts = json_files.as_list(starts, f"{path}: starts")
+  return json_files.as_object(starts[-1], f"{path}: starts") if starts else {}
 
 
 def _pretty(value: object) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 
 from experiments.reports import text_tables
 from experiments.runs import run_directory
+from pokedreamer_jax import json_files
 
 # "Not worse than the clone": the lower bound of the paired difference is above
 # minus this share of what the clone gains over random play.
@@ -71,7 +72,12 @@ def collect(workdir: pathlib.Path) -> Summary:
 
 def read_costs(workdir: pathlib.Path) -> dict[str, Any]:
   """Wall time and memory per stage, as the quickstart noted them."""
-  return run_directory.read_json(workdir / "costs.json")
+  path = workdir / "costs.json"
+  costs = run_directory.read_json(path)
+  for name in ("stages", "commands"):
+    json_files.as_object(costs.get(name, {}), f"{path}: {name}")
+  json_files.as_list(costs.get("notes", []), f"{path}: notes")
+  return costs
 
 
 def dream_table(report: Mapping[str, Any]) -> text_tables.Table:

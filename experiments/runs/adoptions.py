@@ -12,6 +12,7 @@ import pathlib
 from typing import Any
 
 from experiments.runs import run_directory
+from pokedreamer_jax import json_files
 
 FILE = "generations.json"
 
@@ -56,13 +57,14 @@ def read(directory: str | pathlib.Path) -> Record:
   values = run_directory.read_json(path)
   if not values:
     return Record()
-  try:
-    return Record(
-      int(values["looked_until"]),
-      tuple(Adoption(**item) for item in values["adopted"]),
-    )
-  except (KeyError, TypeError, ValueError) as error:
-    raise ValueError(f"{path}: damaged ({error!r})") from None
+  adopted = json_files.as_list(values.get("adopted"), f"{path}: adopted")
+  record = json_files.fill(Record, values | {"adopted": ()}, str(path))
+  return dataclasses.replace(
+    record,
+    adopted=tuple(
+      json_files.fill(Adoption, item, f"{path}: adopted") for item in adopted
+    ),
+  )
 
 
 def write(directory: str | pathlib.Path, record: Record) -> None:

@@ -2,8 +2,8 @@
 
 An entry point defines its flags with the functions below, and ends in
 `cli.run_main(main)`. Exit codes: 0 done; 1 something failed; 2 bad input (one
-line on stderr, nothing lost); 130 stopped by Ctrl-C and 143 by SIGTERM, both
-after saving.
+line on stderr, nothing lost); 130 stopped by Ctrl-C, 143 by SIGTERM and 129 by
+SIGHUP (a terminal that is gone), all after saving.
 
 Environment: POKEDREAMER_ROM names the ROM, POKEDREAMER_TRACEBACK=1 shows the
 traceback of an input error, JAX_COMPILATION_CACHE_DIR moves the cache of
@@ -12,13 +12,14 @@ compiled programs.
 
 from collections.abc import Callable
 from collections.abc import Sequence
-import errno
+import multiprocessing
 import os
 import pathlib
 import shlex
 import signal
 import stat
 import sys
+import tempfile
 import threading
 import time
 import traceback
@@ -27,6 +28,8 @@ from typing import Any
 from absl import flags
 from absl import logging
 
+from experiments.outputs import disk
+from experiments.outputs import screen
 from experiments.runs import allocator
 from experiments.runs import run_directory
 from pokedreamer_jax.config import presets
@@ -41,7 +44,6 @@ EXIT_INTERRUPTED = 130  # 128 + SIGINT
 
 _PACKAGES = ("pokedreamer_jax", "data_tools", "experiments")
 _ROOT = pathlib.Path(__file__).resolve().parents[2]
-_DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 _COMPILE_CACHE_BYTES = 512 * 2**20
 
 
@@ -179,17 +181,26 @@ def run_main(main: Callable[[], int | None]) -> None:
   disk and losses that are not finite end in exit code 1 without a traceback.
   Anything else is a fault of the program and shows its traceback.
   """
-  _parse_flags()
-  _quiet_libraries()
-  _set_compile_cache()
-  _hurry_debug_runs()
-  allocator.keep_freed_memory()
-  _follow_parent()
-  try:
-    code = main() or 0
-  except (Exception, KeyboardInterrupt) as error:
-    code = report(error)
-  sys.stdout.flush()
+  with screen.guarded(), disk.one_voice():
+    _parse_flags()
+    _quiet_libraries()
+    _set_compile_cache()
+    _hurry_debug_runs()
+    allocator.keep_freed_memory()
+    _follow_parent()
+    try:
+      code = main() or 0
+    except (Exception, KeyboardInterrupt) as error:
+      code = report(error)
+    sys.stdout.flush()
+    if not code and screen.lost_outcome():
+      say("Error: stdout: the disk is full; what was printed is not whole")
+      code = EXIT_FAILED
+  if disk.told():
+    # Threads of libraries wait for minutes for what found no room.
+    for child in multiprocessing.active_children():
+      child.terminate()
+    os._exit(code)
   sys.exit(code)
 
 
@@ -210,14 +221,15 @@ def report(error: BaseException) -> int:
   if isinstance(error, KeyboardInterrupt):
     say("Interrupted.")
     return EXIT_INTERRUPTED
-  disk_full = _is_disk_full(error)
+  disk_full = disk.is_full(error)
   if not disk_full and not _is_input_error(error):
     traceback.print_exception(error)
     return EXIT_FAILED
   if os.environ.get("POKEDREAMER_TRACEBACK"):
     traceback.print_exception(error)
   if disk_full:
-    say(f"Error: {_one_line(error)}")
+    disk.mark_told()
+    say(f"Error: {disk.describe(error, _written_places())}")
     say("What was saved before is kept. Free some disk, then continue with:")
     say(command_line())
     return EXIT_FAILED
@@ -241,10 +253,7 @@ def _parse_flags() -> None:
     document = (sys.modules["__main__"].__doc__ or "").strip()
     own = flags.FLAGS.main_module_help()
     text = f"{document}\n\nUsage: {command_line(None, [])} [flags]\n{own}"
-    try:
-      print(text, flush=True)
-    except BrokenPipeError:  # `--help | head`; what is left goes nowhere
-      os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    print(text, flush=True)
     sys.exit(0)
   try:
     rest = flags.FLAGS(sys.argv)[1:]
@@ -319,23 +328,11 @@ def _follow_parent() -> None:
   threading.Thread(target=watch, daemon=True).start()
 
 
-def _one_line(error: BaseException) -> str:
-  """What happened and where, without an errno or a library's paragraphs."""
-  if isinstance(error, OSError) and error.strerror:
-    place = f"{error.filename}: " if error.filename else ""
-    return f"{place}{error.strerror}"
-  return os.strerror(errno.ENOSPC)
-
-
-def _is_disk_full(error: BaseException | None) -> bool:
-  """Whether the disk ran full somewhere below, in a library's words too."""
-  while error is not None:
-    if getattr(error, "errno", None) in _DISK_FULL:
-      return True
-    if any(os.strerror(number) in str(error) for number in _DISK_FULL):
-      return True
-    error = error.__cause__ or error.__context__
-  return False
+def _written_places() -> list[str]:
+  """Directories that this command writes to, as far as flags tell."""
+  names = ("workdir", "out_dir", "data_dir")
+  given = [flags.FLAGS[n].value for n in names if n in flags.FLAGS]
+  return [place for place in given if place] + [tempfile.gettempdir()]
 
 
 def _is_input_error(error: BaseException) -> bool:

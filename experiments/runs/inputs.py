@@ -12,6 +12,9 @@ from pokedreamer_jax.config import run as config_lib
 # By which the checkpoints of a world model are compared; lower is better.
 VALIDATION_LOSS = "val/loss/total"
 
+# What stages record in config.json beside the configuration.
+_RECORDED = frozenset(("generation", "roms", "rom", "inputs", "imported"))
+
 
 @dataclasses.dataclass(frozen=True)
 class Agent:
@@ -170,8 +173,14 @@ def load_config(directory: str) -> config_lib.Config:
   if "world_model" not in values:
     raise ValueError(f"{directory}: its config.json has no 'world_model'")
   names = {field.name for field in dataclasses.fields(config_lib.Config)}
+  unknown = sorted(values.keys() - names - _RECORDED)
+  if unknown:
+    raise ValueError(
+      f"{directory}: its config.json has unknown {unknown}, valid are "
+      f"{sorted(names | _RECORDED)}"
+    )
   known = {name: value for name, value in values.items() if name in names}
-  return config_lib.from_dict(known)
+  return _from_dict(directory, known)
 
 
 def with_world_model(
@@ -278,4 +287,11 @@ def _with_part(
   if part not in recorded:
     raise ValueError(f"{directory}: its config.json has no {part!r}")
   values = config_lib.to_dict(config) | {part: recorded[part]}
-  return config_lib.from_dict(values)
+  return _from_dict(directory, values)
+
+
+def _from_dict(directory: str, values: dict[str, Any]) -> config_lib.Config:
+  try:
+    return config_lib.from_dict(values)
+  except ValueError as error:
+    raise ValueError(f"{directory}/config.json: {error}") from None

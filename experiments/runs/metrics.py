@@ -2,36 +2,64 @@
 
 A line is `{"step": 100, "time_s": 1.5, "loss/image": 0.3}`. Values that JSON
 cannot hold are written as the strings "nan", "inf" and "-inf".
+
+The lines are what counts, TensorBoard shows them: it is dropped with a remark
+where its files cannot be written, and brought up to date by the next process.
 """
 
+from collections.abc import Callable
 from collections.abc import Mapping
-import json
 import math
+import os
 import pathlib
+import sys
 import time
 from typing import Any
 
-import numpy as np
+from experiments.outputs import disk
+from experiments.outputs import event_files
+from experiments.outputs import json_lines
+
+FILE = "metrics.jsonl"
 
 Row = dict[str, Any]
+
+_NO_NUMBERS = ("nan", "inf", "-inf")
+_LARGEST = 1 << 1023  # integers below are floats as well
+
+
+def _to_stderr(text: str) -> None:
+  print(text, file=sys.stderr, flush=True)
 
 
 class Writer:
   """Appends metrics of one run; made anew when the run resumes."""
 
-  def __init__(self, directory: str | pathlib.Path):
-    """Args: directory: holds `metrics.jsonl` and `tb/`; made if missing."""
+  def __init__(
+    self,
+    directory: str | pathlib.Path,
+    say: Callable[[str], None] = _to_stderr,
+  ):
+    """Opens the log; of a last line that is half there nothing stays.
+
+    Args:
+      directory: holds `metrics.jsonl` and `tb/`; made if missing.
+      say: takes remarks, such as which lines are damaged.
+
+    Raises:
+      ValueError: the log is no regular file.
+    """
     self._directory = pathlib.Path(directory)
     self._directory.mkdir(parents=True, exist_ok=True)
-    self._path = self._directory / "metrics.jsonl"
-    self._started_s = time.monotonic()
-    self._board: Any = None
-    self._purge_step: int | None = None
-    rows = read(self._path)
-    # The clock goes on where the earlier process stopped.
-    self._earlier_s = rows[-1].get("time_s", 0.0) if rows else 0.0
-    if rows:
-      self._rewrite(rows)  # drops a line that was cut short
+    self._path = self._directory / FILE
+    self.say = say
+    self._board: event_files.Board | None = None
+    self._board_failed = False
+    log = json_lines.read(self._path, _check)
+    if log.remark:
+      say(f"Note: {log.remark}")
+    json_lines.mend(log)
+    self._go_on_from(log.values)
 
   def write(self, step: int, values: Mapping[str, float]) -> None:
     """Records scalars at a step.
@@ -39,55 +67,84 @@ class Writer:
     Args:
       step: train step, update or env step, as the stage counts.
       values: name -> number; names are `area/name`.
+
+    Raises:
+      OSError: the disk is full; it names the file, and no half line is left.
     """
+    board = self._open_board()  # compares with the log as it is before
     elapsed_s = self._earlier_s + time.monotonic() - self._started_s
     row: Row = {"step": int(step), "time_s": round(elapsed_s, 3)}
-    for name, value in values.items():
-      row[name] = _plain(float(value))
-    with open(self._path, "a", encoding="utf-8") as file:
-      file.write(json.dumps(row) + "\n")
-    board = self._open_board()
-    for name, value in values.items():
-      if math.isfinite(float(value)):  # tensorboardX complains on the screen
-        board.add_scalar(name, float(value), int(step))
+    numbers = {name: float(value) for name, value in values.items()}
+    for name, number in numbers.items():
+      row[name] = _plain(number)
+    json_lines.append(self._path, row)
+    if board is not None:
+      self._show(lambda: board.scalars(int(step), numbers))
 
   def image(self, step: int, name: str, picture: Any) -> None:
     """Shows a `PIL.Image` in TensorBoard."""
-    pixels = np.asarray(picture.convert("RGB"))
-    self._open_board().add_image(name, pixels, int(step), dataformats="HWC")
+    board = self._open_board()
+    if board is not None:
+      self._show(lambda: board.image(int(step), name, picture))
 
   def truncate(self, step: int) -> None:
     """Removes what was recorded after `step`: a resumed run redoes it.
 
     TensorBoard files cannot be cut; a marker makes it drop those points.
     """
-    rows = read(self._path)
-    kept = [row for row in rows if row["step"] <= step]
-    if len(kept) < len(rows):
-      self._rewrite(kept)
-      self._earlier_s = kept[-1].get("time_s", 0.0) if kept else 0.0
-      self._started_s = time.monotonic()
-    self._purge_step = step + 1
+    log = json_lines.read(self._path, _check)
+    self.close()
+    if json_lines.rewrite(log, lambda row: row["step"] <= step):
+      self._go_on_from([row for row in log.values if row["step"] <= step])
+    if not event_files.is_empty(self._directory / "tb"):
+      self._open_board()  # also where nothing more will be written
+
+  def sync(self) -> None:
+    """What was written lasts, also through a power cut."""
+    try:
+      descriptor = os.open(self._path, os.O_RDONLY)
+    except FileNotFoundError:
+      return
+    try:
+      with disk.naming(self._path):
+        os.fsync(descriptor)
+    finally:
+      os.close(descriptor)
 
   def close(self) -> None:
-    """Flushes; `write` may still be called and opens anew."""
-    if self._board is not None:
-      self._board.close()
-      self._board = None
+    """Ends the event file; `write` may still be called and makes another."""
+    self._board = None
 
-  def _open_board(self) -> Any:
-    if self._board is None:
-      import tensorboardX  # 0.2 s, so only where something is written
+  def _go_on_from(self, rows: list[Row]) -> None:
+    # The clock goes on where the earlier process stopped.
+    self._earlier_s = rows[-1].get("time_s", 0.0) if rows else 0.0
+    self._started_s = time.monotonic()
 
-      self._board = tensorboardX.SummaryWriter(
-        str(self._directory / "tb"), purge_step=self._purge_step
-      )
+  def _open_board(self) -> event_files.Board | None:
+    if self._board is None and not self._board_failed:
+      rows = json_lines.read(self._path, _check).values
+      self._show(lambda: self._make_board(rows))
     return self._board
 
-  def _rewrite(self, rows: list[Row]) -> None:
-    temporary = self._path.with_suffix(".tmp")
-    temporary.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    temporary.replace(self._path)
+  def _make_board(self, rows: list[Row]) -> None:
+    self._board = event_files.Board(self._directory / "tb", rows)
+
+  def _show(self, action: Callable[[], None]) -> None:
+    """Does something for TensorBoard, which must never end the run."""
+    try:
+      action()
+    except OSError as error:
+      self._board_failed = True
+      self.close()
+      why = (
+        disk.describe(error)
+        if disk.is_full(error)
+        else f"{error.filename or self._directory / 'tb'}: {error.strerror}"
+      )
+      self.say(
+        f"Note: TensorBoard is left out from here on ({why}); {FILE} goes on, "
+        "and the next start shows what is missing."
+      )
 
 
 class NoWriter(Writer):
@@ -105,25 +162,47 @@ class NoWriter(Writer):
   def truncate(self, step: int) -> None:
     del step
 
+  def sync(self) -> None:
+    pass
 
-def read(path: str | pathlib.Path) -> list[Row]:
-  """The rows of a `metrics.jsonl`; a last line cut short is left out."""
-  path = pathlib.Path(path)
-  if not path.exists():
-    return []
-  rows = []
-  for line in path.read_text(encoding="utf-8").splitlines():
-    try:
-      rows.append(json.loads(line))
-    except json.JSONDecodeError:
-      break  # the process was killed while writing this line
-  return rows
+
+def read(
+  path: str | pathlib.Path, say: Callable[[str], None] = _to_stderr
+) -> list[Row]:
+  """The rows of a `metrics.jsonl`; a last line cut short is left out.
+
+  Args:
+    path: the file; a missing one has no rows.
+    say: takes the remark that lines are damaged, which are left out too.
+
+  Raises:
+    ValueError: no regular file, or unreadable.
+  """
+  log = json_lines.read(path, _check)
+  if log.remark:
+    say(f"Note: {log.remark}")
+  return log.values
 
 
 def curve(rows: list[Row], name: str) -> tuple[list[int], list[float]]:
   """Steps and values of one metric, rows without it left out."""
   points = [(row["step"], float(row[name])) for row in rows if name in row]
   return [step for step, _ in points], [value for _, value in points]
+
+
+def _check(row: Row) -> None:
+  """Raises ValueError where an object is none of our rows."""
+  step = row.get("step")
+  if type(step) is not int or abs(step) >= 1 << 62:
+    raise ValueError(f"step {step!r:.40}, expected a whole number")
+  for name, value in row.items():
+    number = type(value) is float or (
+      type(value) is int and abs(value) < _LARGEST
+    )
+    if not number and value not in _NO_NUMBERS:
+      raise ValueError(f"{name} {value!r:.40}, expected a number")
+  if not isinstance(row.get("time_s", 0.0), (int, float)):
+    raise ValueError(f"time_s {row['time_s']!r}, expected a number")
 
 
 def _plain(value: float) -> float | str:

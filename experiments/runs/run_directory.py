@@ -8,7 +8,9 @@ once the run is complete.
 """
 
 from collections.abc import Collection
+from collections.abc import Iterable
 from collections.abc import Mapping
+import contextlib
 import fcntl
 import importlib.metadata
 import json
@@ -26,11 +28,18 @@ import time
 from typing import Any
 from typing import TextIO
 
+from experiments.outputs import disk
+from experiments.outputs import screen
 from experiments.runs import metrics
+from pokedreamer_jax import json_files
 from pokedreamer_jax.config import run as config_lib
 
 # Set in the environment of a stage that another entry point has started.
 PARENT_VARIABLE = "POKEDREAMER_PARENT"
+
+# Signals that ask a run to save and leave: Ctrl-C, an orderly end, and the end
+# of the terminal.
+STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 _PACKAGES = (
   *("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "grain"),
@@ -68,6 +77,8 @@ class Run:
     self._writer = writer
     self._signal: int | None = None
     self._stores: list[Any] = []
+    self._log_failed = False
+    self._open = contextlib.ExitStack()  # what `close` ends
 
   @property
   def screen(self) -> TextIO:
@@ -75,10 +86,21 @@ class Run:
     return sys.stdout
 
   def log(self, text: str) -> None:
-    """Prints a line and keeps it in `log.txt`."""
+    """Prints a line and keeps it in `log.txt`, as far as either works."""
     print(text, flush=True)
-    with open(self.path / "log.txt", "a", encoding="utf-8") as file:
-      file.write(text + "\n")
+    self.keep(text)
+
+  def keep(self, text: str) -> None:
+    """Adds a line to `log.txt` alone; that it failed is said once."""
+    path = self.path / "log.txt"
+    try:
+      with open(path, "ab", buffering=0) as file:
+        # Names of files need not be UTF-8.
+        file.write((text + "\n").encode("utf-8", "backslashreplace"))
+    except OSError as error:
+      if not self._log_failed:
+        self._log_failed = True
+        print(f"Note: {path}: {error.strerror}; lines are missing there")
 
   def metrics(self, step: int, values: Mapping[str, float]) -> None:
     """Records scalars at a step, in JSON lines and TensorBoard."""
@@ -117,7 +139,16 @@ class Run:
     """The run's `pokedreamer_jax.checkpoints.Store`; imports jax."""
     from pokedreamer_jax import checkpoints
 
-    store = checkpoints.Store(self.path / "checkpoints", keep=keep, **kwargs)
+    writer = self._writer
+
+    class Store(checkpoints.Store):
+      """Metrics last through a power cut where their checkpoint does."""
+
+      def save(self, *args: Any, **kwargs: Any) -> None:
+        writer.sync()
+        super().save(*args, **kwargs)
+
+    store = Store(self.path / "checkpoints", keep=keep, **kwargs)
     self._stores.append(store)
     return store
 
@@ -144,7 +175,7 @@ class Run:
 
   @property
   def stop_requested(self) -> bool:
-    """Whether Ctrl-C or SIGTERM asks to save and leave."""
+    """Whether one of `STOPPING` asks to save and leave."""
     return bool(self.stop_signal)
 
   @property
@@ -152,11 +183,26 @@ class Run:
     """Number of the signal that asks to save and leave, 0 if there is none."""
     return self._signal or 0
 
+  def listen(self, remarks: Iterable[str] = ()) -> None:
+    """From here on the screen is not waited for, and remarks are logged.
+
+    Args:
+      remarks: what was to be said before.
+    """
+    self._open.enter_context(screen.hurry(self.keep))
+    self._writer.say = self.log
+    for text in remarks:
+      self.log(text)
+
   def heed_signals(self) -> None:
-    """From here on Ctrl-C and SIGTERM set `stop_requested`."""
+    """From here on the signals of `STOPPING` set `stop_requested`.
+
+    SIGHUP stays ignored where it is: `nohup` wants the run to go on.
+    """
     if threading.current_thread() is threading.main_thread():
-      for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, self._request_stop)
+      for number in STOPPING:
+        if signal.getsignal(number) != signal.SIG_IGN:
+          signal.signal(number, self._request_stop)
 
   def stopped(self, what_is_saved: str, number: int = 0) -> Stopped:
     """The exception to raise after saving because of `stop_requested`.
@@ -180,6 +226,7 @@ class Run:
     while self._stores:
       self._stores.pop().close()
     self._writer.close()
+    self._open.close()
     lock = _held_locks.pop(str(self.path), None)
     if lock is not None:
       os.close(lock)
@@ -192,12 +239,17 @@ class Run:
 
   def _request_stop(self, number: int, frame: object) -> None:
     del frame
-    if self._signal is not None:  # a second time: at once, without saving
+    if self._signal is not None and number == signal.SIGHUP:
+      return  # shell and kernel both tell that a terminal is gone
+    if self._signal not in (None, signal.SIGHUP):
+      # A second time: at once, without saving.
       signal.signal(number, signal.SIG_DFL)
       os.kill(os.getpid(), number)
       return
     self._signal = number
-    os.write(2, b"\nStopping after this step, saving; again to stop at once.\n")
+    screen.tell_at_once(
+      b"\nStopping after this step, saving; again to stop at once.\n"
+    )
 
 
 def open_run(
@@ -225,8 +277,7 @@ def open_run(
     ValueError: the directory belongs to another stage or configuration (the
       differing fields are listed), or another process uses it.
   """
-  path = pathlib.Path(workdir).absolute()
-  path.mkdir(parents=True, exist_ok=True)
+  path = _make(workdir)
   # Through JSON, so that tuples are the lists that will be read back.
   values: dict[str, Any] = json.loads(json.dumps(dict(config)))
   _lock(path)
@@ -238,7 +289,9 @@ def open_run(
     (path / "result.json").unlink(missing_ok=True)
     write_json(config_path, new)
   _write_meta(path)
-  run = Run(path, stage, values, metrics.Writer(path))
+  remarks: list[str] = []
+  run = Run(path, stage, values, metrics.Writer(path, remarks.append))
+  run.listen(remarks)
   if graceful:
     run.heed_signals()
   return run
@@ -258,8 +311,7 @@ def claim(
   Raises:
     ValueError: the directory belongs to another stage or configuration.
   """
-  path = pathlib.Path(workdir).absolute()
-  path.mkdir(parents=True, exist_ok=True)
+  path = _make(workdir)
   values = json.loads(json.dumps({"stage": stage, **config}))
   shared = path / "config.json"
   if not shared.exists():
@@ -272,6 +324,24 @@ def claim(
     finally:
       own.unlink(missing_ok=True)
   check_same(path, read_json(shared), values, free)
+
+
+def _make(workdir: str | pathlib.Path) -> pathlib.Path:
+  """The directory, made if it is missing.
+
+  Raises:
+    ValueError: a library would not take its name.
+  """
+  path = pathlib.Path(workdir).absolute()
+  try:
+    str(path).encode("utf-8")
+  except UnicodeEncodeError:
+    raise ValueError(
+      f"{path}: its name is no UTF-8, expected one that records and "
+      "checkpoints can be written under"
+    ) from None
+  path.mkdir(parents=True, exist_ok=True)
+  return path
 
 
 def read_result(workdir: str | pathlib.Path) -> dict[str, Any]:
@@ -332,12 +402,16 @@ def config_differences(
 def write_json(path: pathlib.Path, value: Any) -> None:
   """Writes a JSON file whole or not at all."""
   temporary = path.with_name(path.name + ".tmp")
-  with open(temporary, "w", encoding="utf-8") as file:
-    json.dump(value, file, indent=2)
-    file.write("\n")
-    file.flush()
-    os.fsync(file.fileno())
-  temporary.replace(path)
+  try:
+    with disk.naming(temporary), open(temporary, "w", encoding="utf-8") as file:
+      json.dump(value, file, indent=2)
+      file.write("\n")
+      file.flush()
+      os.fsync(file.fileno())
+    temporary.replace(path)
+  except OSError:
+    temporary.unlink(missing_ok=True)
+    raise
   _sync(path.parent)  # the name lasts as well
 
 
@@ -350,13 +424,16 @@ def _sync(folder: pathlib.Path) -> None:
 
 
 def read_json(path: pathlib.Path) -> dict[str, Any]:
-  """A JSON object, empty if the file is missing."""
-  if not path.exists():
-    return {}
+  """A JSON object, empty if the file is missing.
+
+  Raises:
+    ValueError: it is damaged, or no regular file.
+  """
   try:
-    return json.loads(path.read_text(encoding="utf-8"))
-  except json.JSONDecodeError as error:
-    raise ValueError(f"{path}: damaged JSON ({error})") from None
+    # Measured numbers may be none: those of a player that never got there.
+    return json_files.read_object(path, allow_nan=True)
+  except FileNotFoundError:
+    return {}
 
 
 def check_same(
@@ -427,7 +504,8 @@ def _lock(path: pathlib.Path) -> None:
 def _write_meta(path: pathlib.Path) -> None:
   """Records how, where and with what each process of the run started."""
   meta = read_json(path / "meta.json")
-  meta.setdefault("starts", []).append(
+  starts = meta.setdefault("starts", [])
+  json_files.as_list(starts, f"{path / 'meta.json'}: starts").append(
     {
       "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
       "command": shlex.join(sys.orig_argv),

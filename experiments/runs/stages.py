@@ -1,7 +1,8 @@
 """Running entry points one after the other: as commands that are shown.
 
 A stage is a subprocess of its own. What it prints goes to the screen and to a
-log; Ctrl-C and SIGTERM are passed on, and the stage decides how to stop.
+log; Ctrl-C, SIGTERM and SIGHUP are passed on, and the stage decides how to
+stop.
 """
 
 from collections.abc import Sequence
@@ -23,7 +24,6 @@ from experiments.runs import processes
 from experiments.runs import run_directory
 
 _ROOT = pathlib.Path(__file__).resolve().parents[2]
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,7 +79,7 @@ def run(stage: Stage, log_path: pathlib.Path) -> Outcome:
     "PYTHONPATH": _search_path(),
   }
   began_s = time.monotonic()
-  with open(log_path, "ab") as log:
+  with open(log_path, "ab", buffering=0) as log:
     # In a group of its own, so that Ctrl-C reaches it once, through us.
     process = subprocess.Popen(
       [sys.executable, "-m", stage.module, *stage.arguments],
@@ -129,7 +129,9 @@ class _Forwarding:
     self.first: int | None = None
 
   def __enter__(self) -> "_Forwarding":
-    for number in _SIGNALS:
+    for number in run_directory.STOPPING:
+      if signal.getsignal(number) == signal.SIG_IGN:
+        continue  # nohup
       self._old[number] = signal.signal(number, self._forward)
     return self
 
@@ -155,8 +157,14 @@ def _wait(process: subprocess.Popen) -> int:
 
 
 def _copy(source: IO[bytes], log: IO[bytes]) -> None:
+  """Reads to the end whatever happens: the stage would wait for a reader."""
+  failed = False
   while piece := os.read(source.fileno(), 65536):
-    log.write(piece)
-    log.flush()
     sys.stdout.buffer.write(piece)
     sys.stdout.buffer.flush()
+    try:
+      log.write(piece)
+    except OSError as error:
+      if not failed:
+        failed = True
+        cli.say(f"Note: {log.name}: {error.strerror}; lines are missing there")

@@ -110,6 +110,8 @@ class Terminal:
         data = data[os.write(sys.stdout.fileno(), data) :]
       except BlockingIOError:
         select.select([], [sys.stdout.fileno()], [])
+      except OSError:
+        return  # the terminal is gone, which `keys` will tell
 
 
 def parse_keys(data: bytes) -> tuple[list[str], bytes]:

@@ -9,6 +9,7 @@ world model and of the agent stand in `world_model_config` and
 import dataclasses
 from typing import Any
 
+from pokedreamer_jax import json_files
 from pokedreamer_jax.config import behaviour as behaviour_config
 from pokedreamer_jax.config import bounds
 from pokedreamer_jax.config import world_model as world_model_config
@@ -197,12 +198,15 @@ def from_dict(values: dict[str, Any]) -> Config:
   default, which does what was done before there was such a field.
 
   Raises:
-    ValueError: unknown fields (a file of a newer version).
+    ValueError: unknown fields (a file of a newer version), a value of another
+      type than the field's, or one out of bounds.
   """
   return _from_dict(Config, values, "config")
 
 
-def _from_dict(cls: type, values: dict[str, Any], path: str):
+def _from_dict(cls: type, values: Any, path: str):
+  if not isinstance(values, dict):
+    raise ValueError(f"{path}: {values!r:.60}, expected an object of fields")
   names = {field.name: field for field in dataclasses.fields(cls)}
   unknown = sorted(set(values) - set(names))
   if unknown:
@@ -210,7 +214,7 @@ def _from_dict(cls: type, values: dict[str, Any], path: str):
   parts = {
     name: _from_dict(type(names[name].default), value, f"{path}.{name}")
     if dataclasses.is_dataclass(names[name].default)
-    else value
+    else json_files.typed(names[name].type, value, f"{path}.{name}")
     for name, value in values.items()
   }
   return cls(**parts)

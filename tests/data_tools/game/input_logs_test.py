@@ -89,7 +89,7 @@ def test_bad_logs_are_named(tmp_path):
     ("{\n", "line 1"),
     (json.dumps(head | {"format": 2}) + "\n", "format 2"),
     (json.dumps(head | {"jitter_frames": -1}) + "\n", "jitter_frames -1"),
-    (json.dumps(head | {"seed": "x"}) + "\n", "seed 'x'"),
+    (json.dumps(head | {"seed": "x"}) + "\n", "seed: 'x'"),
     (json.dumps(head | {"more": 1}) + "\n", "more"),
   ):
     path.write_text(text)

@@ -163,7 +163,7 @@ class CliTest(parameterized.TestCase):
     # The parent dies without a word; the stage must not go on alone.
     script = self.directory / "orphan.py"
     script.write_text(
-      "import time\nfrom experiments import cli\n"
+      "import time\nfrom experiments.runs import cli\n"
       "def main():\n  print('up', flush=True)\n  time.sleep(60)\n"
       "if __name__ == '__main__':\n  cli.run_main(main)\n"
     )

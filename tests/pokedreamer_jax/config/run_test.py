@@ -33,6 +33,42 @@ def test_what_an_older_file_lacks_has_its_default():
   assert config_lib.from_dict(values) == expected != made
 
 
+@pytest.mark.parametrize(
+  ("part", "field", "value", "words"),
+  [
+    ("train", "steps", "20", r"train\.steps: '20', expected a whole number"),
+    ("train", "steps", 20.0, r"train\.steps: 20\.0, expected a whole number"),
+    ("train", "steps", True, r"train\.steps: True, expected a whole number"),
+    ("train", "steps", None, r"train\.steps: None, expected a whole number"),
+    (
+      "train",
+      "agc",
+      float("nan"),
+      r"train\.agc: nan, expected a finite number",
+    ),
+    ("train", "agc", "0.3", r"train\.agc: '0\.3', expected a number"),
+    ("evaluate", "greedy", 1, r"greedy: 1, expected true or false"),
+    ("train", "mesh", 3, r"train\.mesh: 3, expected a text"),
+    ("train", "batch_size", -1, "batch_size: -1, expected at least 1"),
+  ],
+)
+def test_a_field_takes_its_own_type_alone(part, field, value, words):
+  values = config_lib.to_dict(presets.make("tiny"))
+  values[part][field] = value
+  with pytest.raises(ValueError, match=words):
+    config_lib.from_dict(values)
+
+
+def test_a_part_is_an_object_and_a_whole_number_is_a_float():
+  values = config_lib.to_dict(presets.make("tiny"))
+  values["train"]["agc"] = 1
+  agc = config_lib.from_dict(values).train.agc
+  assert agc == 1.0 and type(agc) is float
+  values["train"] = [1]
+  with pytest.raises(ValueError, match=r"config\.train: \[1\], expected an"):
+    config_lib.from_dict(values)
+
+
 def test_mesh_sizes_by_hand():
   assert config_lib.TrainConfig().mesh_sizes == {"data": 1, "fsdp": 1}
   sizes = config_lib.TrainConfig(mesh="data=-1").mesh_sizes

@@ -1,0 +1,1 @@
+"""What a run says, line by line: logs, curves, the screen, and full disks."""
