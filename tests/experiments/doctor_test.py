@@ -62,6 +62,7 @@ class DoctorTest(parameterized.TestCase):
     rom = self.folder / "other.gb"
     data = bytearray(roms.resolve(None).path.read_bytes())
     data[0x150] ^= 1  # outside the header
+    data[0x14E:0x150] = roms.global_checksum(data)
     rom.write_bytes(data)
     finding = doctor.check_rom(str(rom))
     self.assertEqual(finding.status, doctor.NOTE)
