@@ -14,9 +14,9 @@ as published, its actor was trained on its entropy alone.
 
 import hashlib
 import os
-import pathlib
 from typing import Any
 
+from data_tools.system import files
 from experiments.runs import cli
 from experiments.runs import run_directory
 from pokedreamer_jax.config import presets
@@ -123,7 +123,7 @@ def _parameters(params: dict[str, Any]) -> int:
 
 def _sha256(path: str | os.PathLike) -> str:
   try:
-    with pathlib.Path(path).open("rb") as file:
+    with files.open_regular(path) as file:
       return hashlib.file_digest(file, "sha256").hexdigest()
   except OSError as error:
     raise ValueError(f"{path}: {error.strerror}") from None

@@ -18,6 +18,7 @@ import numpy as np
 from data_tools.foreign import torch_files
 from data_tools.foreign import zip_files
 from data_tools.game import frame_codec
+from data_tools.system import files
 from pokedreamer_jax import specs
 
 BAR_ROWS = 2 * (8 + 2)  # both memory bars and the zeros below each
@@ -56,12 +57,9 @@ def read(path: str | os.PathLike) -> Weights:
       another kind of policy.
   """
   try:
-    with open(path, "rb") as file:
-      data = file.read(_MOST_FILE_BYTES + 1)
+    data = files.read(path, _MOST_FILE_BYTES)
   except OSError as error:
     raise ValueError(f"policy {path}: {error.strerror}") from None
-  if len(data) > _MOST_FILE_BYTES:
-    raise ValueError(f"policy {path}: larger than {_MOST_FILE_BYTES >> 20} MiB")
   name = f"policy {pathlib.Path(path).name}"
   with zip_files.Archive(data, name) as archive:
     blob = archive.read("policy.pth", _MOST_FILE_BYTES)

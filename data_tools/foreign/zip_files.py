@@ -12,11 +12,12 @@ import contextlib
 import copy
 import io
 import os
-import pathlib
 import struct
 from typing import IO
 import zipfile
 import zlib
+
+from data_tools.system import files
 
 MOST_ENTRIES = 4096
 MOST_TABLE_BYTES = 1 << 20
@@ -57,7 +58,7 @@ class Archive:
     if isinstance(source, bytes):
       file = _TableReader(io.BytesIO(source))
     else:
-      file = _TableReader(io.FileIO(pathlib.Path(source)))
+      file = _TableReader(files.open_regular(source).detach())
     try:
       with self.errors():
         self._zip = zipfile.ZipFile(file)

@@ -32,7 +32,7 @@ _FIRST_DRAWN_FRAMES = 16
 # Ten minutes of the game: more is a mistake, or a damaged record.
 MOST_WAIT_FRAMES = 36_000
 # Seconds of work, over a hundred times what frames take on a slow machine.
-_LIMIT_S, _LIMIT_S_PER_FRAME = 10.0, 0.05
+_LIMIT_S, _LIMIT_S_PER_FRAME = 5.0, 0.05
 _BUTTONS = ("down", "left", "right", "up", "a", "b", "start", "select")
 
 

@@ -13,7 +13,8 @@ import threading
 import time
 from typing import Any
 
-_LOOK_S = 1.0
+_LOOK_S = 0.5
+_PATIENCE_S = 0.5  # with a call that Ctrl-C came into
 
 
 class Passed(Exception):
@@ -58,8 +59,11 @@ class Caller:
     except Passed:
       raise
     except BaseException:  # Ctrl-C: raised once the call is over, as always
-      self._wait(limit_s, answer)
-      self._stuck = False
+      try:
+        self._wait(min(limit_s, _PATIENCE_S), answer)
+        self._stuck = False
+      except Passed:
+        pass
       raise
     self._stuck = False
     value, error = answer[0]

@@ -5,11 +5,11 @@ read without end: only regular files are opened.
 """
 
 import errno
+import io
 import os
 import pathlib
 import stat
 import time
-from typing import BinaryIO
 
 TEMPORARY_SUFFIX = ".tmp"
 # Nobody keeps a file open for so long: its writer is gone.
@@ -19,7 +19,7 @@ ABANDONED_S = 6 * 3600.0
 _NO_FOLDER_SYNC = (errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS, errno.EBADF)
 
 
-def open_regular(path: str | os.PathLike) -> BinaryIO:
+def open_regular(path: str | os.PathLike) -> io.BufferedReader:
   """Opens a file for reading bytes; never waits for a writer.
 
   Raises:

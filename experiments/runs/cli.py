@@ -19,6 +19,7 @@ import shlex
 import signal
 import stat
 import sys
+import tempfile
 import threading
 import time
 import traceback
@@ -270,11 +271,38 @@ def _set_compile_cache() -> None:
   are kept as well: a process compiles hundreds, 50 ms each.
   """
   os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
-  home = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache")
-  directory = home.expanduser() / "pokedreamer_jax" / "compiled"
-  if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+  if "JAX_COMPILATION_CACHE_DIR" in os.environ:
+    return
+  directory = _cache_directory()
+  if directory is not None:
     _prune(directory, _COMPILE_CACHE_BYTES)
     os.environ["JAX_COMPILATION_CACHE_DIR"] = str(directory)
+
+
+def _cache_directory() -> pathlib.Path | None:
+  """A folder that is ours alone, as programs from it are run; None for none.
+
+  A container may have no home, or one that cannot be written.
+  """
+  own = pathlib.Path(tempfile.gettempdir()) / f"pokedreamer_jax-{os.getuid()}"
+  for base in (os.environ.get("XDG_CACHE_HOME") or "~/.cache", own):
+    try:
+      directory = pathlib.Path(base).expanduser()
+      directory.mkdir(0o700, parents=True, exist_ok=True)
+      status = directory.stat()
+      if base == own and (
+        directory.is_symlink()
+        or status.st_uid != os.getuid()
+        or status.st_mode & 0o022
+      ):
+        continue
+      directory = directory / "pokedreamer_jax" / "compiled"
+      directory.mkdir(parents=True, exist_ok=True)
+    except (OSError, RuntimeError):  # cannot be made; no home at all
+      continue
+    if os.access(directory, os.W_OK):
+      return directory
+  return None
 
 
 def _hurry_debug_runs() -> None:

@@ -11,6 +11,7 @@ from absl.testing import absltest
 from absl.testing import parameterized
 
 from data_tools.game import roms
+from data_tools.system import processors
 from experiments import doctor
 from experiments.runs import processes
 
@@ -95,7 +96,7 @@ class DoctorTest(parameterized.TestCase):
     self.assertEqual(finding.status, doctor.PROBLEM)
 
   def test_cores_and_memory_are_counted(self):
-    self.assertBetween(doctor.available_cores(), 1, os.cpu_count())
+    self.assertBetween(processors.available(), 1, os.cpu_count())
     self.assertGreater(doctor.available_memory(), 2**20)
 
 

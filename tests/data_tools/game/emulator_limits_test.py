@@ -39,7 +39,9 @@ def test_a_program_that_stands_still_ends_in_one_line(tmp_path):
     timeout=60,
   )
   assert result.returncode == 2
-  assert result.stderr.startswith(f"Error: ROM {path}: the program stands still")
+  assert result.stderr.startswith(
+    f"Error: ROM {path}: the program stands still"
+  )
   assert result.stderr.count("\n") == 1
 
 

@@ -58,6 +58,16 @@ def test_ctrl_c_is_heard_after_the_call_and_the_next_call_works():
   caller.close()
 
 
+def test_ctrl_c_is_heard_in_a_call_that_never_ends():
+  caller = deadlines.Caller()
+  enough = threading.Event()
+  threading.Timer(0.1, os.kill, [os.getpid(), signal.SIGINT]).start()
+  with pytest.raises(KeyboardInterrupt):
+    caller.call(3600.0, _spin, enough)
+  assert caller.stuck
+  enough.set()
+
+
 def test_a_forked_process_makes_calls_too():
   code = (
     "import os\n"
