@@ -18,7 +18,7 @@ import sys
 from data_tools.game import emulator
 from data_tools.game import roms
 from experiments.runs import cli
-emulator._LIMIT_S = 0.3
+emulator._LIMIT_S, emulator._LIMIT_S_PER_FRAME = 0.3, 0
 def main():
   rom = roms.resolve(sys.argv.pop())
   with emulator.Emulator(rom) as game:
