@@ -153,7 +153,7 @@ class Pool:
         worker.dismissed = True
         worker.send("stop")
 
-  def _bury(self, worker: _Worker) -> None:
+  def _bury(self, worker: _Worker, silent: bool = False) -> None:
     """Takes back what a dead worker left, and hires another if needed."""
     worker.kill()
     self._workers.remove(worker)
@@ -167,11 +167,16 @@ class Pool:
     self._tally.workers_replaced += 1
     self._fruitless_deaths += 1
     if self._fruitless_deaths >= MAX_FRUITLESS_DEATHS:
+      how = f"the last with exit code {worker.process.exitcode}"
+      if silent:
+        how = (
+          f"the last after {HANG_S:.0f} s of silence (is there memory for it, "
+          "`ulimit -v`?)"
+        )
       self._failure = (
         "RuntimeError",
-        f"{self._fruitless_deaths} collector processes died in a row, the "
-        f"last with exit code {worker.process.exitcode}, at episodes "
-        f"{sorted(lost)}",
+        f"{self._fruitless_deaths} collector processes died in a row, {how}, "
+        f"at episodes {sorted(lost)}",
       )
       return
     self._queue.extend(sorted(lost, reverse=True))
@@ -183,7 +188,7 @@ class Pool:
     now = time.monotonic()
     for worker in list(self._workers):
       if now - worker.heard_s > HANG_S:
-        self._bury(worker)
+        self._bury(worker, silent=True)
     if now - self._space_checked_s >= _SPACE_EVERY_S:
       self._space_checked_s = now
       free = shutil.disk_usage(self._task.directory).free

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 import errno
 import os
 import pathlib
+import resource
 import shlex
 import signal
 import stat
@@ -211,6 +212,10 @@ def report(error: BaseException) -> int:
   if isinstance(error, KeyboardInterrupt):
     say("Interrupted.")
     return EXIT_INTERRUPTED
+  if getattr(error, "errno", None) in (errno.EMFILE, errno.ENFILE):
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    say(f"Error: too many open files, {most} are allowed: raise `ulimit -n`")
+    return EXIT_FAILED
   disk_full = _is_disk_full(error)
   if not disk_full and not _is_input_error(error):
     traceback.print_exception(error)
