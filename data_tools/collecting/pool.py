@@ -75,6 +75,7 @@ class Pool:
     self._workers: list[_Worker] = []
     self._serial = 0
     self._fruitless_deaths = 0
+    self._silences = 0  # since something became permanent
     self._failure: tuple[str, str] | None = None
     self._stopping = False
 
@@ -140,6 +141,7 @@ class Pool:
       self._tally.saw(places, battles)
     elif kind == "committed":
       shard, numbers = details
+      self._silences = 0
       steps = sum(worker.uncommitted.pop(number) for number in numbers)
       self._tally.committed(shard, len(numbers), steps)
     elif kind == "failed":
@@ -166,7 +168,11 @@ class Pool:
       return
     self._tally.workers_replaced += 1
     self._fruitless_deaths += 1
-    if self._fruitless_deaths >= MAX_FRUITLESS_DEATHS:
+    # One may play well and stand still where it writes: then nothing comes of
+    # the episodes that are done.
+    self._silences += silent
+    deaths = max(self._fruitless_deaths, self._silences)
+    if deaths >= MAX_FRUITLESS_DEATHS:
       how = f"the last with exit code {worker.process.exitcode}"
       if silent:
         how = (
@@ -175,7 +181,7 @@ class Pool:
         )
       self._failure = (
         "RuntimeError",
-        f"{self._fruitless_deaths} collector processes died in a row, {how}, "
+        f"{deaths} collector processes died in a row, {how}, "
         f"at episodes {sorted(lost)}",
       )
       return
