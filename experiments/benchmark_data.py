@@ -25,6 +25,7 @@ import tempfile
 import time
 from typing import Any
 
+from data_tools.system import processors
 from experiments.runs import cli
 from experiments.runs import run_directory
 from pokedreamer_jax.config import presets
@@ -190,7 +191,7 @@ def _write(
       "pyboy": emulator.pyboy_version(),
       "python": platform.python_version(),
       "numpy": np.__version__,
-      "cpu_count": os.cpu_count(),
+      "cpu_count": processors.available(),
       "load_average": os.getloadavg(),
       "seconds_in_all": round(time.perf_counter() - began, 1),
       **results,

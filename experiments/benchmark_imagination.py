@@ -10,12 +10,12 @@ model has fresh weights, which changes no shape.
 """
 
 import json
-import os
 import pathlib
 import time
 
 import numpy as np
 
+from data_tools.system import processors
 from experiments.runs import cli
 from experiments.runs import inputs
 from experiments.runs import run_directory
@@ -64,7 +64,7 @@ def main() -> None:
     "tokens": config.world_model.token_dim,
     "dtype": "float32",
     "device": jax.devices()[0].device_kind,
-    "cpu_count": os.cpu_count(),
+    "cpu_count": processors.available(),
     "jax": jax.__version__,
     "rows": rows,
   }

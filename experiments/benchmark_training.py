@@ -17,6 +17,7 @@ import os
 import pathlib
 from typing import Any
 
+from data_tools.system import processors
 from experiments.runs import cli
 from experiments.runs import run_directory
 from pokedreamer_jax.config import presets
@@ -67,7 +68,7 @@ def main() -> None:
     if "v2" in names:
       if torch_rival.installed():
         shape = facts["v2"]["batch"]
-        threads = os.cpu_count() or 1
+        threads = processors.available()
         made[_TORCH] = start(training_speed.Rival, *shape, threads)
         facts[_TORCH] = made[_TORCH].ask("describe")
       else:
@@ -128,7 +129,7 @@ def _result(
   return {
     "command": cli.command_line(),
     "commit": run_directory.commit(),
-    "cpu_count": os.cpu_count(),
+    "cpu_count": processors.available(),
     "load_average": os.getloadavg(),
     "versions": run_directory.versions(),
     "models": rows,

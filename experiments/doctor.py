@@ -13,6 +13,7 @@ import shutil
 import sys
 import tempfile
 
+from data_tools.system import processors
 from experiments.runs import cli
 from experiments.runs import processes
 from experiments.runs import run_directory
@@ -131,25 +132,10 @@ def unused_accelerator(root: str = "/") -> tuple[str, str] | None:
 
 def check_cores() -> Finding:
   """Processors this process may use."""
-  count = available_cores()
+  count = processors.available()
   if count < 2:
     return Finding("cores", NOTE, "1", "everything works, at half the pace")
   return Finding("cores", OK, str(count))
-
-
-def available_cores() -> int:
-  """Processors, less what affinity and the container's quota take away."""
-  try:
-    count = len(os.sched_getaffinity(0))
-  except AttributeError:  # macOS
-    count = os.cpu_count() or 1
-  try:
-    quota, period = _read("/sys/fs/cgroup/cpu.max").split()
-    if quota != "max":
-      count = min(count, max(1, int(quota) // int(period)))
-  except (OSError, ValueError):
-    pass
-  return count
 
 
 def check_memory(needed_bytes: int) -> Finding:
@@ -206,6 +192,7 @@ def check_disk(workdir: pathlib.Path, needed_bytes: int) -> Finding:
 
 def check_rom(path: str | None) -> Finding:
   """Which game would be played."""
+  from data_tools.game import emulator
   from data_tools.game import roms
 
   try:
@@ -213,6 +200,11 @@ def check_rom(path: str | None) -> Finding:
   except ValueError as error:
     fix = "give --rom=PATH of a copy you dumped yourself, or leave it out"
     return Finding("rom", PROBLEM, str(error), fix)
+  if not rom.has_ram_fields:
+    try:
+      emulator.Emulator(rom).close()  # does it get as far as its first screen?
+    except ValueError as error:
+      return Finding("rom", PROBLEM, str(error), "give --rom=PATH of another")
   status = OK if rom.has_ram_fields else NOTE
   return Finding("rom", status, rom.describe())
 

@@ -121,7 +121,7 @@ _ROOMS = {
     *("evaluation", "training", "interop", "checkpoints"),
   ),
   "data_tools": (
-    *("children", "cartridge", "game", "players", "records", "foreign"),
+    *("system", "cartridge", "game", "players", "records", "foreign"),
     *("envs", "collecting", "env"),
   ),
   "experiments": (

@@ -112,12 +112,13 @@ def collect(
     raise ValueError(
       f"episodes {episodes}, workers {workers}: expected at least 1"
     )
+  emulator_lib.check_wait(collection.jitter_frames)
   numbers = share.numbers(episodes)
   starts = _starts(collection, save_state, states or {})
   directory = pathlib.Path(data_dir) / generations.SHARDS_DIR
   directory.mkdir(parents=True, exist_ok=True)
-  with collect_files.Lock(directory, share):
-    unfinished = collect_files.remove_unfinished(directory, share)
+  with collect_files.Lock(directory, share) as locked:
+    unfinished = collect_files.remove_unfinished(directory, share, locked)
     there = collect_files.recorded(data_dir, collection.digest)
     missing = [number for number in numbers if number not in there]
     collect_files.check_space(

@@ -8,26 +8,24 @@ only says early that the same share was started twice on one machine.
 
 from collections.abc import Collection
 import dataclasses
-import errno
-import fcntl
 import os
 import pathlib
 import re
 import secrets
 import shutil
-import time
 
 from data_tools.records import generations
+from data_tools.records import leftovers
 from data_tools.records import shards as shards_lib
+from data_tools.system import files
+from data_tools.system import locks
 
 # Measured on practice-cartridge play, rounded up: for the space estimate.
 DISK_BYTES_PER_STEP = 1200
 # Collecting stops cleanly when less than this is free.
 FREE_DISK_FLOOR_BYTES = 64 << 20
 # Nobody keeps a shard open for so long: its collector is gone.
-ABANDONED_S = 6 * 3600.0
-# A manifest follows its shard at once.
-_ORPHAN_S = 60.0
+ABANDONED_S = files.ABANDONED_S
 
 _SHARED = re.compile(r"c[0-9]+-")
 
@@ -79,7 +77,8 @@ ALONE = Share()
 class Lock:
   """Tells of a second collector of the same share on this machine.
 
-  Freed when the process ends. A file system without locks does without.
+  Freed when the process ends. A file system without locks does without: the
+  value is False then, and nobody knows whether this collector is alone.
   """
 
   def __init__(self, directory: pathlib.Path, share: Share = ALONE):
@@ -87,53 +86,35 @@ class Lock:
     suffix = "" if share.count == 1 else f"-{share.index:03d}"
     self._path = directory / f".lock{suffix}"
 
-  def __enter__(self) -> None:
-    self._file = open(self._path, "w")
+  def __enter__(self) -> bool:
     try:
-      fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-      if error.errno in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP):
-        return
-      self._file.close()
+      self._lock = locks.Lock(self._path)
+    except locks.Taken:
       raise ValueError(
         f"another collector is writing to {self._directory}"
       ) from None
+    return self._lock.works
 
   def __exit__(self, *error: object) -> None:
-    self._file.close()
+    self._lock.close()
 
 
 def remove_unfinished(
-  directory: pathlib.Path, share: Share = ALONE
+  directory: pathlib.Path, share: Share = ALONE, locked: bool = True
 ) -> list[str]:
   """Removes what killed writers left half-written; returns the names.
 
-  Files of another share are left alone until they are old: they may be open.
-  So is for a while a shard without a manifest, which a process of a killed
-  collector may be about to write.
+  Files of another share are left alone until they are old; so are those of
+  this share where `locked` is False, as the same share may run twice.
   """
-  patience_s = {
-    shards_lib.TEMPORARY_SUFFIX: 0.0,
-    shards_lib.SHARD_SUFFIX: _ORPHAN_S,
-  }
-  removed = []
-  for path in sorted(directory.iterdir()):
-    mine = path.name.startswith(share.prefix) or (
-      share.count == 1 and not _SHARED.match(path.name)
+
+  def is_mine(name: str) -> bool:
+    return locked and (
+      name.startswith(share.prefix)
+      or (share.count == 1 and not _SHARED.match(name))
     )
-    if path.suffix not in patience_s or (
-      path.suffix == shards_lib.SHARD_SUFFIX
-      and path.with_suffix(shards_lib.MANIFEST_SUFFIX).exists()
-    ):
-      continue
-    try:
-      age_s = time.time() - path.stat().st_mtime
-      if age_s > (patience_s[path.suffix] if mine else ABANDONED_S):
-        path.unlink()
-        removed.append(path.name)
-    except FileNotFoundError:
-      pass  # its writer was quicker
-  return removed
+
+  return leftovers.remove(directory, is_mine)
 
 
 def remove_unfinished_of(directory: pathlib.Path, prefix: str) -> None:

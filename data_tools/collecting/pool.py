@@ -11,10 +11,10 @@ import shutil
 import time
 from typing import Any
 
-from data_tools import children
 from data_tools.collecting import files as collect_files
 from data_tools.collecting import progress as collect_progress
 from data_tools.collecting import worker as collect_worker
+from data_tools.system import children
 
 HANG_S = 120.0  # a worker that is silent for so long is replaced
 MAX_FRUITLESS_DEATHS = 3  # in a row, before the collection gives up
@@ -69,6 +69,7 @@ class Pool:
     self._workers: list[_Worker] = []
     self._serial = 0
     self._fruitless_deaths = 0
+    self._silences = 0  # since something became permanent
     self._failure: tuple[str, str] | None = None
     self._stopping = False
 
@@ -134,6 +135,7 @@ class Pool:
       self._tally.saw(places, battles)
     elif kind == "committed":
       shard, numbers = details
+      self._silences = 0
       steps = sum(worker.uncommitted.pop(number) for number in numbers)
       self._tally.committed(shard, len(numbers), steps)
     elif kind == "failed":
@@ -147,7 +149,7 @@ class Pool:
         worker.dismissed = True
         worker.send("stop")
 
-  def _bury(self, worker: _Worker) -> None:
+  def _bury(self, worker: _Worker, silent: bool = False) -> None:
     """Takes back what a dead worker left, and hires another if needed."""
     worker.kill()
     self._workers.remove(worker)
@@ -160,11 +162,21 @@ class Pool:
       return
     self._tally.workers_replaced += 1
     self._fruitless_deaths += 1
-    if self._fruitless_deaths >= MAX_FRUITLESS_DEATHS:
+    # One may play well and stand still where it writes: then nothing comes of
+    # the episodes that are done.
+    self._silences += silent
+    deaths = max(self._fruitless_deaths, self._silences)
+    if deaths >= MAX_FRUITLESS_DEATHS:
+      how = f"the last {worker.how_it_ended}"
+      if silent:
+        how = (
+          f"the last after {HANG_S:.0f} s of silence (is there memory for it, "
+          "`ulimit -v`?)"
+        )
       self._failure = (
         "RuntimeError",
-        f"{self._fruitless_deaths} collector processes died in a row, the "
-        f"last {worker.how_it_ended}, at episodes {sorted(lost)}",
+        f"{deaths} collector processes died in a row, {how}, "
+        f"at episodes {sorted(lost)}",
       )
       return
     self._queue.extend(sorted(lost, reverse=True))
@@ -176,7 +188,7 @@ class Pool:
     now = time.monotonic()
     for worker in list(self._workers):
       if now - worker.heard_s > HANG_S:
-        self._bury(worker)
+        self._bury(worker, silent=True)
     if now - self._space_checked_s >= _SPACE_EVERY_S:
       self._space_checked_s = now
       free = shutil.disk_usage(self._task.directory).free

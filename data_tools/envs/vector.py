@@ -13,9 +13,9 @@ import weakref
 
 import numpy as np
 
-from data_tools import children
 from data_tools.envs import vector_worker
 from data_tools.game import roms
+from data_tools.system import children
 from pokedreamer_jax import specs
 
 HANG_S = 120.0  # a process that is silent for so long is ended

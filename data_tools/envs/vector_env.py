@@ -17,6 +17,7 @@ import numpy as np
 from data_tools.envs import env_rows
 from data_tools.envs import games
 from data_tools.envs import vector
+from data_tools.system import processors
 from pokedreamer_jax import specs
 
 _RESET_MASK = "reset_mask"  # Gymnasium's option: which environments to reset
@@ -61,7 +62,8 @@ class VectorEnv(gymnasium_vector.VectorEnv):
       episode_length: see there.
       jitter_frames: see there.
       save_state: see there.
-      num_workers: processes to spread them over; None for one a CPU.
+      num_workers: processes to spread them over; None for one a CPU that
+        this process may use.
 
     Raises:
       ValueError: as for `env.PokeDreamerEnv`, or a number is too small.
@@ -84,7 +86,7 @@ class VectorEnv(gymnasium_vector.VectorEnv):
     self._emulators = vector.VectorEmulator(
       settings.rom,
       num_envs,
-      os.cpu_count() or 1 if num_workers is None else num_workers,
+      processors.available() if num_workers is None else num_workers,
       episode_length,
       jitter_frames,
     )

@@ -9,10 +9,10 @@ from multiprocessing import connection as connections
 
 import numpy as np
 
-from data_tools import children
 from data_tools.game import emulator as emulator_lib
 from data_tools.game import roms
 from data_tools.records import episodes
+from data_tools.system import children
 from pokedreamer_jax import specs
 
 _ALIGNED = 64  # bytes, a cache line

@@ -8,8 +8,8 @@ episodes cannot be played again.
 from collections.abc import Callable
 from collections.abc import Iterator
 import dataclasses
-import fcntl
 import itertools
+import json
 import os
 import pathlib
 import secrets
@@ -21,9 +21,16 @@ from data_tools.foreign import npz_steps
 from data_tools.game import roms
 from data_tools.records import episodes
 from data_tools.records import generations
+from data_tools.records import leftovers
 from data_tools.records import loader
 from data_tools.records import shards as shards_lib
+from data_tools.system import files as files_lib
+from data_tools.system import locks
 from pokedreamer_jax import specs
+
+_PREFIX = "npz"  # of the shards that an import writes
+_EXPORT = "export.json"  # what the files beside it are an export of
+_MOST_MARK_BYTES = 1 << 16
 
 BEHAVIOUR = "imported"  # in episode headers
 _SLAB = shards_lib.CHUNK_STEPS
@@ -83,11 +90,15 @@ def import_files(
     )
   directory = pathlib.Path(data_dir) / generations.SHARDS_DIR
   directory.mkdir(parents=True, exist_ok=True)
-  with open(directory / ".lock", "w") as lock:
-    try:
-      fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-      raise ValueError(f"another collector writes to {directory}") from None
+  try:
+    lock = locks.Lock(directory / ".lock")
+  except locks.Taken:
+    raise ValueError(f"another collector writes to {directory}") from None
+  with lock:
+    # Those of an import that was killed; collectors have other names.
+    leftovers.remove(
+      directory, lambda name: lock.works and name.startswith(_PREFIX)
+    )
     reader = _Reader(files, specs.BEHAVIOURS.index(behaviour))
     collection = npz_files.content_digest(files)
     known = _recorded(data_dir, collection)
@@ -95,7 +106,7 @@ def import_files(
     try:
       writer = shards_lib.ShardWriter(
         directory,
-        f"npz{secrets.token_hex(4)}",
+        f"{_PREFIX}{secrets.token_hex(4)}",
         shard_bytes,
         committed=lambda name, _: made.append(directory / name),
       )
@@ -129,11 +140,12 @@ def export_files(
   """Writes episodes as `transitions_%04d.npz`, numbered from 1.
 
   Memory fields are written where every episode has them. `rewards` is the
-  published weighting of what was received on arriving at a row.
+  published weighting of what was received on arriving at a row. An export that
+  was ended goes on after the files that are whole.
 
   Args:
     index: the episodes, in order.
-    directory: made if missing; it must not hold such files yet.
+    directory: made if missing; it must not hold files of another export.
     steps_per_file: the last file holds fewer.
     progress: called with the number of steps written.
 
@@ -150,19 +162,22 @@ def export_files(
       f"steps_per_file {steps_per_file}, {len(index)} episodes: expected at "
       "least 1 of each"
     )
-  if old := sorted(directory.glob(npz_files.PATTERN)):
-    raise ValueError(f"{old[0]} exists already: choose another folder")
-  directory.mkdir(parents=True, exist_ok=True)
   has_ram = all(header.rom_kind != roms.UNKNOWN for header in index.headers)
+  _mark(directory, index.fingerprint, steps_per_file, has_ram)
   left = int(index.lengths.sum())
-  chunks = _chunks(index)
-  rest: dict[str, np.ndarray] | None = None
   paths: list[pathlib.Path] = []
   done = 0
+  while (path := _export_path(directory, len(paths))).exists() and left:
+    count = min(left, steps_per_file)
+    left, done = left - count, done + count
+    paths.append(path)
+  progress(done)
+  chunks = _chunks(index, done)
+  rest: dict[str, np.ndarray] | None = None
   while left:
     count = min(left, steps_per_file)
     left -= count
-    path = directory / f"transitions_{len(paths) + 1:04d}.npz"
+    path = _export_path(directory, len(paths))
     with npz_files.Writer(path, count, has_ram) as writer:
       while count:
         steps = rest if rest is not None else next(chunks)
@@ -178,9 +193,41 @@ def export_files(
   return paths
 
 
-def _chunks(index: loader.EpisodeIndex) -> Iterator[dict[str, np.ndarray]]:
+def _mark(
+  directory: pathlib.Path, episodes: str, steps_per_file: int, has_ram: bool
+) -> None:
+  """Says in the folder what is exported; refuses one of another export."""
+  mark = {
+    "episodes": episodes,
+    "steps_per_file": steps_per_file,
+    "has_ram": has_ram,
+  }
+  directory.mkdir(parents=True, exist_ok=True)
+  path = directory / _EXPORT
+  old = sorted(directory.glob(npz_files.PATTERN))
+  try:
+    there = json.loads(files_lib.read(path, _MOST_MARK_BYTES))
+  except (OSError, ValueError):
+    there = None
+  if old and there != mark:
+    raise ValueError(
+      f"{old[0]} exists already, of another export: choose another folder"
+    )
+  if there != mark:
+    shards_lib.write_json(path, mark)
+
+
+def _export_path(directory: pathlib.Path, number: int) -> pathlib.Path:
+  return directory / f"transitions_{number + 1:04d}.npz"
+
+
+def _chunks(
+  index: loader.EpisodeIndex, skip: int = 0
+) -> Iterator[dict[str, np.ndarray]]:
+  """The rows in order, without the first `skip`."""
   for episode, length in enumerate(index.lengths.tolist()):
-    for start in range(0, length, _SLAB):
+    begin, skip = min(skip, length), max(0, skip - length)
+    for start in range(begin, length, _SLAB):
       yield index.read(episode, start, min(start + _SLAB, length))
 
 

@@ -2,8 +2,12 @@
 
 Deterministic: the same ROM, start state, seed and actions give the same frames
 and memory, in a new emulator as in one that has played before.
+
+A damaged program, or a damaged state of a good one, can make PyBoy work for
+ever within one frame: whatever runs the game has a time limit.
 """
 
+from collections.abc import Callable
 import io
 import os
 from typing import Any
@@ -17,6 +21,7 @@ from data_tools.game import ram_addresses
 from data_tools.game import roms
 from data_tools.game import save_states
 from data_tools.game import start_states
+from data_tools.system import deadlines
 from pokedreamer_jax import specs
 
 _BOOT_ROM_OFF = 0xFF50  # register that the boot ROM sets as it ends
@@ -24,6 +29,10 @@ _MOST_BOOT_FRAMES = 600
 _SET_UP_FRAMES = 80  # then a game draws its first screen
 # Frames until the boot ROM has drawn something, with room to spare.
 _FIRST_DRAWN_FRAMES = 16
+# Ten minutes of the game: more is a mistake, or a damaged record.
+MOST_WAIT_FRAMES = 36_000
+# Seconds of work, over a hundred times what frames take on a slow machine.
+_LIMIT_S, _LIMIT_S_PER_FRAME = 5.0, 0.05
 _BUTTONS = ("down", "left", "right", "up", "a", "b", "start", "select")
 
 
@@ -34,15 +43,17 @@ class Emulator:
     """Starts the emulator.
 
     Raises:
-      ValueError: the emulator cannot run this ROM.
+      ValueError: the emulator cannot run this ROM, or stands still in it.
     """
     self.rom = rom
+    self._caller = deadlines.Caller()
     self._pyboy = _start(rom)
+    self._boot()
     self._power_on = self.save_state()
     # PyBoy 2.8.1 counts the lines of the window layer outside its states, and
     # one too far in the first frame that it ever draws: that frame goes here.
     for _ in range(_FIRST_DRAWN_FRAMES):
-      self._pyboy.tick(1, True)
+      self._tick(1, True)
     self._row = np.zeros(ram_addresses.RAM_BYTES, np.uint8)
 
   def reset(
@@ -65,8 +76,10 @@ class Emulator:
       The number of frames that were run.
 
     Raises:
-      ValueError: the saved state does not fit.
+      ValueError: the saved state does not fit, or `jitter_frames` is not in
+        `0..MOST_WAIT_FRAMES`.
     """
+    check_wait(jitter_frames)
     frames = int(np.random.default_rng(seed).integers(0, jitter_frames + 1))
     self.replay_reset(frames, save_state)
     return frames
@@ -74,14 +87,18 @@ class Emulator:
   def replay_reset(self, frames: int, save_state: bytes | None = None) -> None:
     """As `reset`, with the number of frames given: to play a record again."""
     self.resume(save_state or self._power_on, frames)
-    self._pyboy.tick(1, True)  # draws the frame of the first row
+    self._tick(1, True)  # draws the frame of the first row
 
   def resume(self, save_state: bytes, wait_frames: int = 0) -> None:
     """Goes on from a saved state, after some frames without input.
 
     Raises:
-      ValueError: the saved state does not fit.
+      ValueError: the saved state does not fit, or `wait_frames` is not in
+        `0..MOST_WAIT_FRAMES`.
     """
+    check_wait(wait_frames)
+    if self._caller.stuck:
+      raise self._stands_still()
     try:
       self._pyboy.load_state(io.BytesIO(save_state))
     except Exception as error:  # PyBoy raises its own and built-in ones
@@ -93,10 +110,17 @@ class Emulator:
     for button in _BUTTONS:
       self._pyboy.button_release(button)
     if wait_frames:
-      self._pyboy.tick(wait_frames, False)
+      self._tick(wait_frames, False)
 
   def step(self, action: int) -> None:
-    """Runs one agent step."""
+    """Runs one agent step.
+
+    Raises:
+      ValueError: the game's program stands still; this emulator is lost.
+    """
+    self._limited(specs.STEP_FRAMES, self._step, action)
+
+  def _step(self, action: int) -> None:
     if action == specs.PASS:
       self._pyboy.tick(specs.STEP_FRAMES, True)
       return
@@ -132,13 +156,51 @@ class Emulator:
 
   def close(self) -> None:
     """Stops the emulator; nothing is written beside the ROM."""
-    self._pyboy.stop(save=False)
+    if not self._caller.stuck:
+      self._pyboy.stop(save=False)
+    self._caller.close()
 
   def __enter__(self) -> "Emulator":
     return self
 
   def __exit__(self, *error: object) -> None:
     self.close()
+
+  def _boot(self) -> None:
+    """Runs the boot ROM and the game's own set-up: nobody plays those."""
+    for _ in range(_MOST_BOOT_FRAMES):
+      if self._pyboy.memory[_BOOT_ROM_OFF]:
+        break
+      self._tick(1, False)
+    self._tick(_SET_UP_FRAMES, True)
+
+  def _tick(self, frames: int, draw: bool) -> None:
+    self._limited(frames, self._pyboy.tick, frames, draw)
+
+  def _limited(
+    self, frames: int, function: Callable[..., Any], *arguments: Any
+  ) -> None:
+    """Calls what runs so many frames."""
+    limit_s = _LIMIT_S + frames * _LIMIT_S_PER_FRAME
+    try:
+      self._caller.call(limit_s, function, *arguments)
+    except deadlines.Passed:
+      raise self._stands_still() from None
+
+  def _stands_still(self) -> ValueError:
+    return ValueError(
+      f"ROM {self.rom.path}: the program stands still within a frame, after "
+      f"{_LIMIT_S:.0f} s of work: the ROM, or the state that it began from, is "
+      f"damaged; SHA-1 {self.rom.sha1}"
+    )
+
+
+def check_wait(frames: int) -> None:
+  """Raises `ValueError` for frames to wait that nobody can mean."""
+  if not 0 <= frames <= MOST_WAIT_FRAMES:
+    raise ValueError(
+      f"frames without input: {frames}, expected 0 to {MOST_WAIT_FRAMES}"
+    )
 
 
 def pyboy_version() -> str:
@@ -198,14 +260,6 @@ def _start(rom: roms.Rom) -> Any:
       f"ROM {rom.path}: the emulator cannot run it ({error}); SHA-1 {rom.sha1}"
     ) from error
   emulator.set_emulation_speed(0)
-  _boot(emulator)
+  if rom.has_clock:  # it would follow the time of day, and no seed
+    emulator.rtc_lock_experimental(True)
   return emulator
-
-
-def _boot(emulator: Any) -> None:
-  """Runs the boot ROM and the game's own set-up: nobody plays those frames."""
-  for _ in range(_MOST_BOOT_FRAMES):
-    if emulator.memory[_BOOT_ROM_OFF]:
-      break
-    emulator.tick(1, False)
-  emulator.tick(_SET_UP_FRAMES, True)

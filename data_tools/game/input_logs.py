@@ -15,6 +15,8 @@ from typing import TextIO
 
 import numpy as np
 
+from data_tools.game import emulator
+from data_tools.system import files
 from pokedreamer_jax import json_files
 from pokedreamer_jax import specs
 
@@ -118,15 +120,11 @@ def read(path: str | os.PathLike, default: Header | None = None) -> Log:
     ValueError: unreadable, no header, another format, or no such action.
   """
   try:
-    with open(path, "rb") as file:
-      data = file.read(_MOST_LOG_BYTES + 1)
-    text = data.decode("ascii")
+    text = files.read(path, _MOST_LOG_BYTES).decode("ascii")
   except OSError as error:
     raise ValueError(f"input log {path}: {error.strerror}") from None
   except UnicodeDecodeError:
     raise ValueError(f"input log {path}: no text") from None
-  if len(data) > _MOST_LOG_BYTES:
-    raise ValueError(f"input log {path}: larger than 64 MiB")
   lines = text.split("\n")
   # `Writer` begins with a header and ends lines; others may leave out the last.
   cut_off = ""
@@ -160,4 +158,9 @@ def _header(path: str | os.PathLike, line: str) -> Header:
     value = getattr(header, field)
     if value < 0:
       raise ValueError(f"{name}: {field} {value}, expected at least 0")
+  if header.jitter_frames > emulator.MOST_WAIT_FRAMES:
+    raise ValueError(
+      f"{name}: jitter_frames {str(header.jitter_frames)[:40]}, expected 0 to "
+      f"{emulator.MOST_WAIT_FRAMES}"
+    )
   return header

@@ -27,6 +27,7 @@ from data_tools.game import conditions
 from data_tools.game import game_state
 from data_tools.game import ram_addresses as ram
 from data_tools.game import roms
+from data_tools.system import files
 from pokedreamer_jax import specs
 
 FOLDER = pathlib.Path(__file__).parent / "scripts"
@@ -101,15 +102,12 @@ def read(name: str, rom: roms.Rom) -> Script:
   """
   path = FOLDER / (name + SUFFIX) if name in names() else pathlib.Path(name)
   try:
-    with open(path, encoding="utf-8") as file:
-      text = file.read(_MOST_SCRIPT_BYTES + 1)
+    text = files.read(path, _MOST_SCRIPT_BYTES).decode("utf-8")
   except (OSError, UnicodeDecodeError) as error:
     reason = getattr(error, "strerror", None) or "no text"
     raise ValueError(
       f"script {name}: {reason}; expected a file or one of {names()}"
     ) from None
-  if len(text) > _MOST_SCRIPT_BYTES:
-    raise ValueError(f"script {name}: larger than 1 MiB, no script")
   return parse(text, rom, path.stem)
 
 

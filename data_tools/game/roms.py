@@ -13,6 +13,7 @@ import pathlib
 
 from data_tools import cartridge
 from data_tools.game import ram_addresses
+from data_tools.system import files
 
 ROM_VARIABLE = "POKEDREAMER_ROM"
 
@@ -25,9 +26,13 @@ POKEMON_RED_SHA1S = {
 }
 _POKEMON_TITLES = ("POKEMON RED", "POKEMON BLUE")
 
+_PRACTICE_TITLES = ("LANTERNVALE", "GREATVALE")
+
 _TITLE = slice(0x134, 0x143)
 _CGB_FLAG, _CGB_ONLY = 0x143, 0xC0
 _HEADER, _HEADER_CHECKSUM = slice(0x134, 0x14D), 0x14D
+_GLOBAL_CHECKSUM = slice(0x14E, 0x150)  # of all other bytes
+_CARTRIDGE, _WITH_CLOCK = 0x147, (0x0F, 0x10)  # MBC3 with a timer
 _BANK_BYTES = 0x4000
 _MOST_ROM_BYTES = 8 << 20  # the largest cartridge there is
 
@@ -40,6 +45,7 @@ class Rom:
   sha1: str
   kind: str  # PRACTICE, POKEMON_RED or UNKNOWN
   name: str
+  has_clock: bool = False  # in the cartridge; it stands still here
 
   @property
   def has_ram_fields(self) -> bool:
@@ -59,6 +65,8 @@ class Rom:
     line = f"{self.name} ({self.path.name}, SHA-1 {self.sha1})"
     if not self.has_ram_fields:
       line += ": unknown game, frames only, no game state and no rewards"
+    if self.has_clock:
+      line += "; its clock stands still, as runs are to repeat"
     return line
 
   def read(self) -> bytes:
@@ -67,7 +75,10 @@ class Rom:
     Raises:
       ValueError: the file is not the one that was checked.
     """
-    data = self.path.read_bytes()
+    try:
+      data = files.read(self.path, _MOST_ROM_BYTES)
+    except OSError as error:
+      raise ValueError(f"ROM {self.path}: {error.strerror}") from None
     found = hashlib.sha1(data).hexdigest()
     if found != self.sha1:
       raise ValueError(
@@ -91,17 +102,12 @@ def resolve(path: str | os.PathLike | None = None) -> Rom:
     path or os.environ.get(ROM_VARIABLE) or cartridge.CHAPTER_ONE
   )
   try:
-    with open(chosen, "rb") as file:
-      data = file.read(_MOST_ROM_BYTES + 1)
+    data = files.read(chosen, _MOST_ROM_BYTES)
   except OSError as error:
     raise ValueError(
       f"ROM {chosen}: {error.strerror}; SHA-1 expected {_expected()}; give "
       f"--rom=FILE, set {ROM_VARIABLE}, or neither for the practice cartridge"
     ) from None
-  if len(data) > _MOST_ROM_BYTES:
-    raise ValueError(
-      f"ROM {chosen}: larger than {_MOST_ROM_BYTES >> 20} MiB, no Game Boy ROM"
-    )
   sha1 = hashlib.sha1(data).hexdigest()
   _check_header(chosen, data, sha1)
   if cartridge.world(sha1) is not None:
@@ -113,7 +119,12 @@ def resolve(path: str | os.PathLike | None = None) -> Rom:
   title = "".join(c if c.isprintable() else "?" for c in title)
   if title in _POKEMON_TITLES:
     _refuse(chosen, f"titled {title} but not the known release", sha1)
-  return Rom(chosen, sha1, UNKNOWN, title or chosen.stem)
+  _check_whole(chosen, data, title, sha1)
+  has_clock = data[_CARTRIDGE] in _WITH_CLOCK
+  name = title or chosen.stem
+  if title in _PRACTICE_TITLES:
+    name += ", not this version's practice cartridge"
+  return Rom(chosen, sha1, UNKNOWN, name, has_clock)
 
 
 def header_checksum(data: bytes) -> int:
@@ -122,6 +133,30 @@ def header_checksum(data: bytes) -> int:
   for byte in data[_HEADER]:
     total = (total - byte - 1) & 0xFF
   return total
+
+
+def global_checksum(data: bytes) -> bytes:
+  """The two bytes that belong at 0x14E."""
+  total = sum(data) - sum(data[_GLOBAL_CHECKSUM])
+  return (total & 0xFFFF).to_bytes(2, "big")
+
+
+def _check_whole(
+  path: pathlib.Path, data: bytes, title: str, sha1: str
+) -> None:
+  """Refuses an unknown game with a damaged byte anywhere."""
+  expected = global_checksum(data)
+  found = bytes(data[_GLOBAL_CHECKSUM])
+  if found == expected:
+    return
+  reason = (
+    f"checksum of the whole 0x{found.hex().upper()}, expected "
+    f"0x{expected.hex().upper()}: damaged (or changed by somebody: then mend "
+    "the checksum, as `rgbfix -f g` does)"
+  )
+  if title in _PRACTICE_TITLES:
+    reason = f"titled {title} but not the practice cartridge; {reason}"
+  _refuse(path, reason, sha1)
 
 
 def _check_header(path: pathlib.Path, data: bytes, sha1: str) -> None:

@@ -14,6 +14,7 @@ import pathlib
 import re
 from typing import Any
 
+from data_tools.system import files
 from pokedreamer_jax import json_files
 
 STATE_SUFFIX, STAMP_SUFFIX = ".state.xz", ".state.json"
@@ -149,15 +150,9 @@ def _stamp_path(path: pathlib.Path) -> pathlib.Path:
 
 def _read(path: pathlib.Path, what: str, most_bytes: int) -> bytes:
   try:
-    with open(path, "rb") as file:
-      data = file.read(most_bytes + 1)
+    return files.read(path, most_bytes)
   except OSError as error:
     raise ValueError(f"{what} {path}: {error.strerror}") from None
-  if len(data) > most_bytes:
-    raise ValueError(
-      f"{what} {path}: larger than {most_bytes >> 20} MiB, no state"
-    )
-  return data
 
 
 def _unpack(path: pathlib.Path, data: bytes) -> bytes:

@@ -7,22 +7,20 @@ unfinished, foreign or repeated data) is counted and named, never hidden.
 """
 
 from collections.abc import Iterator
-import contextlib
 import dataclasses
 import hashlib
 import json
 import os
 import pathlib
-import time
 from typing import Any
 
 from data_tools.records import shards as shards_lib
+from data_tools.system import files
 from pokedreamer_jax import json_files
 from pokedreamer_jax import specs
 
 SHARDS_DIR = "shards"
 GENERATIONS_DIR = "generations"
-_STALE_S = 3600.0  # nobody takes so long to write a list
 
 # What reading JSON of another shape than ours may raise.
 _DAMAGED = (OSError, ValueError, KeyError, TypeError, AttributeError)
@@ -150,18 +148,10 @@ def freeze(
     skipped=tuple(skipped),
   )
   generation.path.parent.mkdir(parents=True, exist_ok=True)
-  _remove_stale(generation.path.parent)
+  files.remove_abandoned(generation.path.parent)
   if not generation.path.exists():
     shards_lib.write_json(generation.path, _to_json(generation))
   return generation
-
-
-def _remove_stale(directory: pathlib.Path) -> None:
-  """Removes what was left half-written by a process that is long gone."""
-  for path in directory.glob(f"*{shards_lib.TEMPORARY_SUFFIX}"):
-    with contextlib.suppress(FileNotFoundError):
-      if time.time() - path.stat().st_mtime > _STALE_S:
-        path.unlink()
 
 
 def load(path: str | os.PathLike) -> Generation:

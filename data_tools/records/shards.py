@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 
+from data_tools.system import files
 from pokedreamer_jax import json_files
 from pokedreamer_jax import specs
 
@@ -387,7 +388,7 @@ def publish(temporary: pathlib.Path, final: pathlib.Path) -> None:
   """Syncs a finished file and gives it its name, both lasting."""
   _sync(temporary)
   os.replace(temporary, final)
-  _sync(final.parent)
+  files.sync_folder(final.parent)
 
 
 def write_json(path: pathlib.Path, data: Any) -> None:

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from data_tools import children
 from data_tools.game import roms
+from data_tools.system import children
 from pokedreamer_jax import specs
 from pokedreamer_jax.world_model import statistics
 

@@ -9,7 +9,7 @@ import contextlib
 from multiprocessing import connection as connections
 from typing import Any
 
-from data_tools import children
+from data_tools.system import children
 
 _NAME = "measuring process"
 _END_S = 20.0  # to leave in an orderly way

@@ -12,9 +12,10 @@ compiled programs.
 
 from collections.abc import Callable
 from collections.abc import Sequence
-import multiprocessing
+import errno
 import os
 import pathlib
+import resource
 import shlex
 import signal
 import stat
@@ -28,6 +29,7 @@ from typing import Any
 from absl import flags
 from absl import logging
 
+from data_tools.system import children
 from experiments.outputs import disk
 from experiments.outputs import screen
 from experiments.runs import allocator
@@ -198,8 +200,8 @@ def run_main(main: Callable[[], int | None]) -> None:
       code = EXIT_FAILED
   if disk.told():
     # Threads of libraries wait for minutes for what found no room.
-    for child in multiprocessing.active_children():
-      child.terminate()
+    for child in children.living():
+      child.kill()
     os._exit(code)
   sys.exit(code)
 
@@ -221,6 +223,10 @@ def report(error: BaseException) -> int:
   if isinstance(error, KeyboardInterrupt):
     say("Interrupted.")
     return EXIT_INTERRUPTED
+  if getattr(error, "errno", None) in (errno.EMFILE, errno.ENFILE):
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    say(f"Error: too many open files, {most} are allowed: raise `ulimit -n`")
+    return EXIT_FAILED
   disk_full = disk.is_full(error)
   if not disk_full and not _is_input_error(error):
     traceback.print_exception(error)
@@ -279,11 +285,38 @@ def _set_compile_cache() -> None:
   are kept as well: a process compiles hundreds, 50 ms each.
   """
   os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
-  home = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache")
-  directory = home.expanduser() / "pokedreamer_jax" / "compiled"
-  if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+  if "JAX_COMPILATION_CACHE_DIR" in os.environ:
+    return
+  directory = _cache_directory()
+  if directory is not None:
     _prune(directory, _COMPILE_CACHE_BYTES)
     os.environ["JAX_COMPILATION_CACHE_DIR"] = str(directory)
+
+
+def _cache_directory() -> pathlib.Path | None:
+  """A folder that is ours alone, as programs from it are run; None for none.
+
+  A container may have no home, or one that cannot be written.
+  """
+  own = pathlib.Path(tempfile.gettempdir()) / f"pokedreamer_jax-{os.getuid()}"
+  for base in (os.environ.get("XDG_CACHE_HOME") or "~/.cache", own):
+    try:
+      directory = pathlib.Path(base).expanduser()
+      directory.mkdir(0o700, parents=True, exist_ok=True)
+      status = directory.stat()
+      if base == own and (
+        directory.is_symlink()
+        or status.st_uid != os.getuid()
+        or status.st_mode & 0o022
+      ):
+        continue
+      directory = directory / "pokedreamer_jax" / "compiled"
+      directory.mkdir(parents=True, exist_ok=True)
+    except (OSError, RuntimeError):  # cannot be made; no home at all
+      continue
+    if os.access(directory, os.W_OK):
+      return directory
+  return None
 
 
 def _hurry_debug_runs() -> None:

@@ -12,10 +12,12 @@ with a traceback), or jax misses it and aborts them: at once if it was process
 """
 
 from collections.abc import Callable
+import ipaddress
 import json
 import os
 import re
 import signal
+import socket
 import sys
 import threading
 import time
@@ -209,7 +211,11 @@ def join() -> Group:
       jax.distributed.initialize(initialization_timeout=2 * _JOIN_S)
     else:
       jax.distributed.initialize(
-        coordinator, count, index, initialization_timeout=2 * _JOIN_S
+        coordinator,
+        count,
+        index,
+        initialization_timeout=2 * _JOIN_S,
+        coordinator_bind_address=_bind_address(coordinator),
       )
     # All have to ask for the devices together. CPUs also get connected here,
     # while the processes are in step: gloo waits for 30 seconds only.
@@ -227,6 +233,38 @@ def join() -> Group:
     giving_up.cancel()
   state = distributed.global_state
   return Group(state.process_id, state.num_processes, state.client)
+
+
+def _bind_address(coordinator: str) -> str | None:
+  """Where process 0 listens: at the address it was told, and no other.
+
+  None, which is every address of the machine, where that one is not its own
+  (behind a forwarded port, or a name that the others know as another machine
+  than this one does); process 0 says so.
+  """
+  host, _, port = coordinator.rpartition(":")
+  host = host.strip("[]")
+  try:
+    found = socket.getaddrinfo(host, int(port), type=socket.SOCK_STREAM)
+  except OSError:
+    found = []
+  for family, _, _, _, address in found:
+    ip = ipaddress.ip_address(str(address[0]).partition("%")[0])
+    # Some systems give their own name to themselves alone.
+    if ip.is_loopback and host not in ("localhost", str(ip)):
+      continue
+    try:
+      with socket.socket(family, socket.SOCK_STREAM) as trial:
+        trial.bind((str(ip), 0))
+    except OSError:
+      continue
+    return f"[{ip}]:{port}" if ip.version == 6 else f"{ip}:{port}"
+  if flags.FLAGS.process_id == 0:
+    cli.say(
+      f"--coordinator={coordinator}: no address of this machine; listening at "
+      "all of them"
+    )
+  return None
 
 
 def _read_flags() -> tuple[str | None, int | None, int | None]:

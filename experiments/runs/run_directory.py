@@ -11,7 +11,7 @@ from collections.abc import Collection
 from collections.abc import Iterable
 from collections.abc import Mapping
 import contextlib
-import fcntl
+import errno
 import importlib.metadata
 import json
 import math
@@ -28,6 +28,8 @@ import time
 from typing import Any
 from typing import TextIO
 
+from data_tools.system import files
+from data_tools.system import locks
 from experiments.outputs import disk
 from experiments.outputs import screen
 from experiments.runs import metrics
@@ -46,7 +48,10 @@ _PACKAGES = (
   *("array_record", "pyboy", "safetensors", "av", "pillow"),
 )
 _MISSING = object()
-_held_locks: dict[str, int] = {}  # path -> open file of this process
+_held_locks: dict[str, locks.Lock] = {}  # path -> of this process
+# What file systems without links answer.
+_NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
+_HALF_WRITTEN_S = 5.0
 
 
 class Stopped(Exception):
@@ -229,7 +234,7 @@ class Run:
     self._open.close()
     lock = _held_locks.pop(str(self.path), None)
     if lock is not None:
-      os.close(lock)
+      lock.close()
 
   def __enter__(self) -> "Run":
     return self
@@ -316,14 +321,44 @@ def claim(
   shared = path / "config.json"
   if not shared.exists():
     own = path / f"config.json.{secrets.token_hex(4)}.tmp"
+    files.remove_abandoned(path, "config.json.*")
     try:
       write_json(own, values)
-      os.link(own, shared)  # whole, and only for the first one
+      _link(own, shared)
     except FileExistsError:
       pass
     finally:
       own.unlink(missing_ok=True)
-  check_same(path, read_json(shared), values, free)
+  check_same(path, _read_shared(shared), values, free)
+
+
+def _link(own: pathlib.Path, shared: pathlib.Path) -> None:
+  """Gives a file a second name, whole, and only for the first that asks.
+
+  Where the file system has no links the first one writes the file there, and
+  others may see half of it for a moment.
+  """
+  try:
+    os.link(own, shared)
+  except OSError as error:
+    if error.errno not in _NO_LINKS:
+      raise
+    with open(shared, "x", encoding="utf-8") as file:
+      file.write(own.read_text(encoding="utf-8"))
+      file.flush()
+      os.fsync(file.fileno())
+
+
+def _read_shared(path: pathlib.Path) -> dict[str, Any]:
+  """As `read_json`, of a file that another process may be about to write."""
+  end_s = time.monotonic() + _HALF_WRITTEN_S
+  while True:
+    try:
+      return read_json(path)
+    except ValueError:
+      if time.monotonic() > end_s:
+        raise
+    time.sleep(0.05)
 
 
 def _make(workdir: str | pathlib.Path) -> pathlib.Path:
@@ -409,18 +444,10 @@ def write_json(path: pathlib.Path, value: Any) -> None:
       file.flush()
       os.fsync(file.fileno())
     temporary.replace(path)
-  except OSError:
+  except BaseException:  # a full disk; it has taken enough of it
     temporary.unlink(missing_ok=True)
     raise
-  _sync(path.parent)  # the name lasts as well
-
-
-def _sync(folder: pathlib.Path) -> None:
-  descriptor = os.open(folder, os.O_RDONLY)
-  try:
-    os.fsync(descriptor)
-  finally:
-    os.close(descriptor)
+  files.sync_folder(path.parent)  # the name lasts as well
 
 
 def read_json(path: pathlib.Path) -> dict[str, Any]:
@@ -492,13 +519,10 @@ def _lock(path: pathlib.Path) -> None:
   """Holds the directory until this process ends, however it ends."""
   if str(path) in _held_locks:
     return
-  lock = os.open(path / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
   try:
-    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-  except OSError:
-    os.close(lock)
+    _held_locks[str(path)] = locks.Lock(path / ".lock")
+  except locks.Taken:
     raise ValueError(f"{path}: another process is using it") from None
-  _held_locks[str(path)] = lock
 
 
 def _write_meta(path: pathlib.Path) -> None:

@@ -100,6 +100,7 @@ def test_a_signal_keeps_what_is_complete_and_the_same_command_continues(
 def test_an_unknown_game_is_recorded_and_says_so(tmp_path):
   data = bytearray(cartridge.CHAPTER_ONE.read_bytes())
   data[0x7FF0] ^= 1
+  data[0x14E:0x150] = roms.global_checksum(data)
   rom = tmp_path / "patched.gb"
   rom.write_bytes(data)
   # The preset's mix has a demonstrator, which cannot play it.

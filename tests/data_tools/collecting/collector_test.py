@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 
 from data_tools import cartridge
-from data_tools import children
 from data_tools.collecting import collector
 from data_tools.collecting import files as collect_files
 from data_tools.collecting import pool as collect_pool
 from data_tools.game import roms
 from data_tools.records import generations
 from data_tools.records import loader
+from data_tools.system import children
 from tests import conftest
 
 _EPISODES, _LENGTH = 6, 100

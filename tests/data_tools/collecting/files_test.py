@@ -1,3 +1,5 @@
+import errno
+import fcntl
 import os
 import subprocess
 import sys
@@ -126,3 +128,30 @@ def test_a_share_that_runs_twice_here_is_told_so(tmp_path):
     with pytest.raises(ValueError, match="another collector"):
       with collect_files.Lock(tmp_path, one):
         pass
+
+
+def test_a_half_written_file_of_this_share_goes_whatever_its_date(tmp_path):
+  path = tmp_path / "w-cc-0000-00000.arrayrecord.tmp"
+  path.touch()
+  future = time.time() + 400 * 24 * 3600
+  os.utime(path, (future, future))
+  assert collect_files.remove_unfinished(tmp_path) == [path.name]
+
+
+def test_without_locks_the_open_file_of_another_collector_is_left_alone(
+  tmp_path, monkeypatch, capsys
+):
+  def flock(descriptor, operation):
+    raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+
+  monkeypatch.setattr(fcntl, "flock", flock)
+  path = tmp_path / "w-cc-0000-00000.arrayrecord.tmp"
+  path.touch()
+  with (
+    collect_files.Lock(tmp_path) as first,
+    collect_files.Lock(tmp_path) as second,
+  ):
+    assert not first and not second
+    assert collect_files.remove_unfinished(tmp_path, locked=second) == []
+  assert path.exists()
+  assert "no locks on this file system" in capsys.readouterr().err

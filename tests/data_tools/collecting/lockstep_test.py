@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from data_tools import cartridge
-from data_tools import children
 from data_tools.collecting import collector
 from data_tools.collecting import lockstep
 from data_tools.collecting import progress as collect_progress
@@ -18,6 +17,7 @@ from data_tools.game import roms
 from data_tools.records import episodes
 from data_tools.records import generations
 from data_tools.records import loader
+from data_tools.system import children
 from experiments.playing import learned_players
 from pokedreamer_jax import specs
 from tests.data_tools.foreign import torch_fakes

@@ -247,8 +247,35 @@ def test_export_and_import_give_back_what_the_format_holds(tmp_path):
       *("badges", "dialog_open", "party_hp", "party_max_hp"),
     ):
       np.testing.assert_array_equal(old[name], new[name], name)
-  with pytest.raises(ValueError, match="exists already"):
+  with pytest.raises(ValueError, match="exists already, of another export"):
     npz_import.export_files(index, tmp_path / "npz")
+
+
+def test_an_export_that_was_ended_goes_on_after_its_whole_files(tmp_path):
+  fakes.write(tmp_path / "a", "a", [(0, 70, "random"), (1, 64, "random")])
+  _, index = _episodes(tmp_path / "a")
+  npz_import.export_files(index, tmp_path / "whole", steps_per_file=30)
+
+  class Killed(BaseException):
+    pass
+
+  def progress(done):
+    if done > 70:
+      raise Killed
+
+  folder = tmp_path / "npz"
+  with pytest.raises(Killed):
+    npz_import.export_files(index, folder, 30, progress)
+  there = sorted(folder.glob("*.npz"))
+  assert len(there) == 2
+  dates = [path.stat().st_mtime_ns for path in there]
+  paths = npz_import.export_files(index, folder, steps_per_file=30)
+  assert [path.stat().st_mtime_ns for path in there] == dates
+  assert sorted(folder.glob("*.npz")) == paths and len(paths) == 5
+  for path in paths:
+    with np.load(path) as one, np.load(tmp_path / "whole" / path.name) as other:
+      for name in one:
+        np.testing.assert_array_equal(one[name], other[name], name)
 
 
 def test_an_unknown_game_is_exported_without_memory_fields(tmp_path):
@@ -262,3 +289,17 @@ def test_an_unknown_game_is_exported_without_memory_fields(tmp_path):
   (path,) = npz_import.export_files(index, tmp_path / "npz")
   with np.load(path) as file:
     assert set(file) == set(npz_files.BASIC_COLUMNS)
+
+
+def test_what_a_killed_import_left_goes_and_what_others_write_stays(tmp_path):
+  fakes.write(tmp_path / "a", "a", [(0, 20, "random")])
+  _, index = _episodes(tmp_path / "a")
+  npz_import.export_files(index, tmp_path / "npz")
+  folder = tmp_path / "b" / "shards"
+  folder.mkdir(parents=True)
+  (folder / "npz01234567-00000.arrayrecord.tmp").touch()
+  (folder / "c000-01234567-0000-00000.arrayrecord.tmp").touch()
+  _import(tmp_path / "npz", tmp_path / "b")
+  assert [path.name for path in folder.glob("*.tmp")] == [
+    "c000-01234567-0000-00000.arrayrecord.tmp"
+  ]

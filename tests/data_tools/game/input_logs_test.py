@@ -102,3 +102,13 @@ def test_bad_logs_are_named(tmp_path):
     input_logs.read(path)
   with pytest.raises(ValueError, match="No such file"):
     input_logs.read(tmp_path / "absent")
+
+
+@pytest.mark.parametrize("frames", [10**9, 36_001, -1])
+def test_a_log_that_waits_for_ever_is_refused(tmp_path, frames):
+  header = dataclasses.asdict(
+    input_logs.Header("0" * 40, "2.8.1", "", 0, frames)
+  )
+  (tmp_path / "a.inputs").write_text(json.dumps(header) + "\n")
+  with pytest.raises(ValueError, match=r"line 1: .*expected 0 to 36000"):
+    input_logs.read(tmp_path / "a.inputs")

@@ -1,4 +1,5 @@
 import hashlib
+import os
 import re
 
 import pytest
@@ -19,6 +20,7 @@ def _patched(tmp_path, changes, name="patched.gb", mend=True):
     data[place : place + len(value)] = value
   if mend:
     data[0x14D] = roms.header_checksum(data)
+    data[0x14E:0x150] = roms.global_checksum(data)
   path = tmp_path / name
   path.write_bytes(data)
   return path
@@ -57,6 +59,7 @@ def test_the_header_checksum_of_the_cartridge_is_the_computed_one():
   ("changes", "mend", "reason"),
   [
     ({0x134: b"X"}, False, "header checksum 0x.., expected 0x"),
+    ({0x7FF0: b"\x01"}, False, "titled LANTERNVALE but not .* damaged"),
     ({0x143: b"\xc0"}, True, "Game Boy Color only"),
     ({0x134: b"POKEMON RED\0\0\0\0\0"}, True, "titled POKEMON RED"),
   ],
@@ -72,6 +75,23 @@ def test_a_wrong_rom_is_refused_in_one_line(tmp_path, changes, mend, reason):
   assert re.search("expected ea9bcae617fdf159b045185467ae58b2e4a48b9a", text)
 
 
+def test_no_flipped_bit_of_the_practice_cartridge_is_played(tmp_path):
+  whole = cartridge.CHAPTER_ONE.read_bytes()
+  for place in [*range(0x134, 0x150), 0x150, 0x1234, 0x7FFF]:
+    data = bytearray(whole)
+    data[place] ^= 1 << place % 8
+    (tmp_path / "flipped.gb").write_bytes(data)
+    with pytest.raises(ValueError, match=r"checksum .*damaged"):
+      roms.resolve(tmp_path / "flipped.gb")
+
+
+def test_what_is_no_regular_file_is_refused_at_once(tmp_path):
+  os.mkfifo(tmp_path / "pipe")
+  for path in (tmp_path / "pipe", tmp_path, "/dev/zero"):
+    with pytest.raises(ValueError, match="no regular file; SHA-1 expected"):
+      roms.resolve(path)
+
+
 def test_files_that_are_no_rom_are_refused(tmp_path):
   with pytest.raises(
     ValueError, match=r"No such file.*expected ea9bcae6.*POKEDREAMER_ROM"
@@ -81,7 +101,7 @@ def test_files_that_are_no_rom_are_refused(tmp_path):
   text.write_text("not a game")
   with pytest.raises(ValueError, match="10 bytes is no whole Game Boy ROM"):
     roms.resolve(text)
-  with pytest.raises(ValueError, match="larger than 8 MiB"):
+  with pytest.raises(ValueError, match="/dev/zero: no regular file"):
     roms.resolve("/dev/zero")
 
 

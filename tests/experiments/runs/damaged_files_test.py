@@ -84,7 +84,7 @@ def test_a_damaged_name_is_no_default(tmp_path):
   expected = inputs.load_config(str(tmp_path))
   for name in ("train", "steps", "family", "world_model", "evaluate"):
     path.write_text(whole.replace(f'"{name}":', f'"{name[:-1]}x":', 1))
-    with pytest.raises(ValueError, match="unknown|no 'world_model'"):
+    with pytest.raises(ValueError, match=r"unknown|no 'world_model'"):
       inputs.load_config(str(tmp_path))
   path.write_text(whole)
   assert inputs.load_config(str(tmp_path)) == expected

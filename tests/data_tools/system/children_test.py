@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from data_tools import children
+from data_tools.system import children
 from tests import conftest
 
 
@@ -76,8 +76,8 @@ def test_a_function_of_the_main_module_is_refused(monkeypatch):
 @pytest.mark.parametrize("stopped", [False, True])
 def test_a_deaf_child_ends_with_its_parent(tmp_path, stopped):
   code = (
-    "import time; from data_tools import children\n"
-    "from tests.data_tools import children_test\n"
+    "import time; from data_tools.system import children\n"
+    "from tests.data_tools.system import children_test\n"
     f"children.Child(children_test.hold, {str(tmp_path / 'pid')!r})\n"
     "time.sleep(60)"
   )

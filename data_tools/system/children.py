@@ -15,23 +15,20 @@ from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Sequence
 import contextlib
-import ctypes
 import mmap
 import multiprocessing
 from multiprocessing import connection as connections
 import os
-import signal
 import subprocess
 import sys
 import tempfile
 import threading
-import time
 from typing import IO
 from typing import Any
 import weakref
 
-_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of Linux
-_LOOK_S = 1.0  # how often a child looks for its parent where it must
+from data_tools.system import parents
+
 _MOST_WORDS_BYTES = 4096
 # Before anything else: these signals reach the whole process group, and the
 # parent decides what they mean.
@@ -40,8 +37,8 @@ import signal, sys
 for number in (signal.SIGINT, signal.SIGHUP):
   signal.signal(number, signal.SIG_IGN)
 sys.path[:] = {path!r}
-from data_tools import children
-children._run({descriptor}, {parent}, {by_signal})
+from data_tools.system import children
+children._run({descriptor}, {parent}, {by_main_thread})
 """
 _living: "weakref.WeakSet[Child]" = weakref.WeakSet()
 
@@ -86,8 +83,7 @@ class Child:
       path=[os.path.abspath(entry) for entry in sys.path],
       descriptor=theirs.fileno(),
       parent=os.getpid(),
-      # The signal comes when the thread ends that started the process.
-      by_signal=threading.current_thread() is threading.main_thread(),
+      by_main_thread=threading.current_thread() is threading.main_thread(),
     )
     try:
       self._process = subprocess.Popen(
@@ -267,29 +263,15 @@ def _answer_all(connection: connections.Connection, function) -> None:
       connection.send(answer)
 
 
-def _run(descriptor: int, parent: int, by_signal: bool) -> None:
+def _run(descriptor: int, parent: int, by_main_thread: bool) -> None:
   """What a child does; called by the program above alone."""
-  _end_with(parent, by_signal)
+  parents.end_with_parent(parent, by_main_thread)
   connection = connections.Connection(descriptor)
   try:
     target, args = connection.recv()
   except EOFError:
     return
   target(connection, *args)
-
-
-def _end_with(parent: int, by_signal: bool) -> None:
-  """Ends this process when its parent has gone, busy or not."""
-  if by_signal and sys.platform == "linux":
-    # By the kernel: a process that hangs in native code is not asked.
-    ctypes.CDLL(None).prctl(_DEATH_SIGNAL, signal.SIGKILL, 0, 0, 0)
-
-  def watch() -> None:
-    while os.getppid() == parent:
-      time.sleep(_LOOK_S)
-    os._exit(1)
-
-  threading.Thread(target=watch, daemon=True).start()
 
 
 def _drain(file: IO[bytes]) -> str:
