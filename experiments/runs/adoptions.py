@@ -12,6 +12,7 @@ import pathlib
 from typing import Any
 
 from experiments.runs import run_directory
+from pokedreamer_jax import whole_files
 
 FILE = "generations.json"
 
@@ -53,7 +54,7 @@ def read(directory: str | pathlib.Path) -> Record:
     ValueError: it is damaged.
   """
   path = pathlib.Path(directory) / FILE
-  values = run_directory.read_json(path)
+  values = run_directory.read_whole(path)
   if not values:
     return Record()
   try:
@@ -68,4 +69,5 @@ def read(directory: str | pathlib.Path) -> Record:
 def write(directory: str | pathlib.Path, record: Record) -> None:
   """Replaces the record; it is on the disk when this returns."""
   values: dict[str, Any] = dataclasses.asdict(record)
-  run_directory.write_json(pathlib.Path(directory) / FILE, values)
+  path = pathlib.Path(directory) / FILE
+  run_directory.write_json(path, whole_files.seal(values))

@@ -27,6 +27,7 @@ from typing import Any
 from typing import TextIO
 
 from experiments.runs import metrics
+from pokedreamer_jax import whole_files
 from pokedreamer_jax.config import run as config_lib
 
 # Set in the environment of a stage that another entry point has started.
@@ -65,6 +66,8 @@ class Run:
     self.path = path
     self.stage = stage
     self.config = config
+    self.free: Collection[str] | None = None  # set by `open_run`
+    self.resume_step: int | None = None  # of `--resume_step`
     self._writer = writer
     self._signal: int | None = None
     self._stores: list[Any] = []
@@ -103,10 +106,17 @@ class Run:
     """
     bad = sorted(n for n, value in values.items() if not math.isfinite(value))
     if bad:
+      steps = whole_files.steps(self.path / "checkpoints")[0]
+      older = (
+        f" If the same happens each time this run goes on from {steps[-1]}, go "
+        f"on from an older checkpoint with --resume_step={steps[-2]}."
+        if len(steps) > 1
+        else ""
+      )
       raise Failed(
         f"update {step}: {', '.join(bad)} not finite; the last good checkpoint "
         f"stays in {self.path / 'checkpoints'}. A lower learning rate may "
-        "help, in another --workdir."
+        f"help, in another --workdir.{older}"
       )
 
   def truncate_metrics(self, step: int) -> None:
@@ -114,12 +124,39 @@ class Run:
     self._writer.truncate(step)
 
   def checkpoints(self, keep: int = 2, **kwargs: Any):
-    """The run's `pokedreamer_jax.checkpoints.Store`; imports jax."""
+    """The run's `pokedreamer_jax.checkpoints.Store`; imports jax.
+
+    It goes on from `resume_step`, and says what it leaves out.
+    """
     from pokedreamer_jax import checkpoints
 
-    store = checkpoints.Store(self.path / "checkpoints", keep=keep, **kwargs)
+    store = checkpoints.Store(
+      self.path / "checkpoints",
+      keep=keep,
+      about={
+        "stage": self.stage,
+        "config": self.config,
+        "config_sha256": whole_files.seal(self.config)[whole_files.SEAL],
+        "data": self.config.get("generation", ""),
+      },
+      check=self._check_about,
+      resume_step=self.resume_step,
+      **kwargs,
+    )
     self._stores.append(store)
+    for line in store.remarks:
+      self.log(line)
     return store
+
+  def _check_about(self, listed: Mapping[str, Any]) -> None:
+    """Refuses a checkpoint that was saved under another configuration."""
+    if self.free is None:
+      return
+    old, new = (
+      {"stage": facts["stage"], **facts["config"]}
+      for facts in (listed, {"stage": self.stage, "config": self.config})
+    )
+    check_same(self.path / "checkpoints", old, new, self.free)
 
   @property
   def finished(self) -> bool:
@@ -134,7 +171,7 @@ class Run:
   def finish(self, result: Mapping[str, Any]) -> None:
     """Stores the result, which marks the run complete."""
     self._writer.close()
-    write_json(self.path / "result.json", dict(result))
+    write_json(self.path / "result.json", whole_files.seal(result))
 
   def note(self, **facts: Any) -> None:
     """Adds facts to `meta.json`, such as a data fingerprint."""
@@ -233,12 +270,13 @@ def open_run(
   config_path = path / "config.json"
   new = {"stage": stage, **values}
   if not config_path.exists():
-    write_json(config_path, new)
-  elif check_same(path, read_json(config_path), new, free):
+    write_json(config_path, whole_files.seal(new))
+  elif check_same(path, read_whole(config_path), new, free):
     (path / "result.json").unlink(missing_ok=True)
-    write_json(config_path, new)
+    write_json(config_path, whole_files.seal(new))
   _write_meta(path)
   run = Run(path, stage, values, metrics.Writer(path))
+  run.free = free
   if graceful:
     run.heed_signals()
   return run
@@ -265,18 +303,18 @@ def claim(
   if not shared.exists():
     own = path / f"config.json.{secrets.token_hex(4)}.tmp"
     try:
-      write_json(own, values)
+      write_json(own, whole_files.seal(values))
       os.link(own, shared)  # whole, and only for the first one
     except FileExistsError:
       pass
     finally:
       own.unlink(missing_ok=True)
-  check_same(path, read_json(shared), values, free)
+  check_same(path, read_whole(shared), values, free)
 
 
 def read_result(workdir: str | pathlib.Path) -> dict[str, Any]:
   """`result.json` of a run directory, empty if it is not complete."""
-  return read_json(pathlib.Path(workdir) / "result.json")
+  return read_whole(pathlib.Path(workdir) / "result.json")
 
 
 def read_config(workdir: str | pathlib.Path) -> dict[str, Any]:
@@ -303,7 +341,7 @@ def _read_run(workdir: str | pathlib.Path) -> dict[str, Any]:
   path = pathlib.Path(workdir) / "config.json"
   if not path.exists():
     raise ValueError(f"{workdir}: not a run directory (no config.json)")
-  return read_json(path)
+  return read_whole(path)
 
 
 def config_differences(
@@ -357,6 +395,16 @@ def read_json(path: pathlib.Path) -> dict[str, Any]:
     return json.loads(path.read_text(encoding="utf-8"))
   except json.JSONDecodeError as error:
     raise ValueError(f"{path}: damaged JSON ({error})") from None
+
+
+def read_whole(path: pathlib.Path) -> dict[str, Any]:
+  """`read_json` of a sealed file, without its seal.
+
+  Raises:
+    ValueError: its values are not those that were written.
+  """
+  values = read_json(path)
+  return whole_files.unseal(values, path) if path.exists() else {}
 
 
 def check_same(
