@@ -14,6 +14,8 @@ import pathlib
 import re
 from typing import Any
 
+from pokedreamer_jax import whole_files
+
 STATE_SUFFIX, STAMP_SUFFIX = ".state.xz", ".state.json"
 MOST_STATE_BYTES = 4 << 20  # a state of the largest cartridge has 0.4
 FORMAT = 1
@@ -63,7 +65,7 @@ def write(
   if sha1(state) != stamp.state_sha1:
     raise ValueError(f"state {stamp.name}: its stamp names another state")
   path.parent.mkdir(parents=True, exist_ok=True)
-  text = json.dumps({"format": FORMAT} | dataclasses.asdict(stamp), indent=1)
+  text = json.dumps(stamp_values(stamp), indent=1)
   # The stamp last: a state without one is refused, so nothing is half there.
   _stamp_path(path).unlink(missing_ok=True)
   _replace(path, lzma.compress(state, lzma.FORMAT_XZ, preset=6))
@@ -125,14 +127,21 @@ def read_stamp(path: str | os.PathLike) -> Stamp | None:
     return None
   text = _read(stamp_path, "stamp", _MOST_STAMP_BYTES)
   try:
-    data = json.loads(text)
+    data = whole_files.unseal(json.loads(text), stamp_path)
     version = data.pop("format")
     if version != FORMAT:
       raise ValueError(f"format {version}, this program reads {FORMAT}")
     stamp = Stamp(**data)
+  except whole_files.Damaged as error:
+    raise ValueError(f"stamp {error}") from None
   except (ValueError, KeyError, TypeError, AttributeError) as error:
     raise ValueError(f"stamp {stamp_path}: damaged ({error})") from None
   return stamp
+
+
+def stamp_values(stamp: Stamp) -> dict[str, Any]:
+  """What the file of a stamp holds."""
+  return whole_files.seal({"format": FORMAT} | dataclasses.asdict(stamp))
 
 
 def sha1(state: bytes) -> str:

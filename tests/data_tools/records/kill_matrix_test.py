@@ -27,7 +27,8 @@ _EPISODES, _PER_SHARD, _LENGTH = 6, 2, 130
 # are as they are; only what they call at the point is wrapped.
 _VICTIM = """
 import errno, os, pathlib, signal, sys
-from data_tools import generations, records
+from data_tools.records import generations
+from data_tools.records import shards as records
 from tests.data_tools import fakes
 
 directory, point, fault, skip = sys.argv[1:5]
@@ -230,7 +231,9 @@ def test_kill_matrix_of_a_writer_beside_a_reader(tmp_path):
 _STEPS, _MIX = 60, "sticky_random=0.5,random=0.5"
 _COLLECT = f"""
 import sys
-from data_tools import collect, collect_files, roms
+from data_tools.collecting import collector as collect
+from data_tools.collecting import files as collect_files
+from data_tools.game import roms
 if __name__ == "__main__":
   rom = roms.resolve(sys.argv[2])
   collection = collect.make_collection(rom, 3, {_STEPS}, {_MIX!r}, 30)

@@ -130,7 +130,7 @@ class RunDirectoryTest(parameterized.TestCase):
   def test_two_processes_cannot_share_a_directory(self):
     script = (
       "import sys, time\n"
-      "from experiments import run_directory\n"
+      "from experiments.runs import run_directory\n"
       "run_directory.open_run(sys.argv[1], 'stage', {'a': 1})\n"
       "print('open', flush=True)\n"
       "time.sleep(60)\n"
