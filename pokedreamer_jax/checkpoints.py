@@ -186,8 +186,11 @@ class Store:
       _check_step(self.directory, step)
       newer = [n for n in finished if n > step and not self._continues(n)]
       moved |= {n: f"newer than {step}, which is asked for" for n in newer}
-    # Orbax reads the metrics of all. The newest is compared by `restore`.
-    for step in [n for n in finished[:-1] if n not in moved]:
+    # Orbax is about to read the metrics of all.
+    kept = [n for n in finished if n not in moved]
+    if kept:
+      _check_step(self.directory, kept[-1], {_METRICS})
+    for step in kept[:-1]:
       folder = self.directory / str(step)
       try:
         if whole_files.has_list(folder):
