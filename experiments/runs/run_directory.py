@@ -393,7 +393,7 @@ def read_json(path: pathlib.Path) -> dict[str, Any]:
     return {}
   try:
     return json.loads(path.read_text(encoding="utf-8"))
-  except json.JSONDecodeError as error:
+  except (ValueError, RecursionError) as error:
     raise ValueError(f"{path}: damaged JSON ({error})") from None
 
 
