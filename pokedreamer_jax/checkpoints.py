@@ -106,19 +106,21 @@ class Store:
           keep_checkpoints_without_metrics=False,
         )
       )
-    self._manager = ocp.CheckpointManager(
-      self.directory,
-      options=ocp.CheckpointManagerOptions(
-        preservation_policy=managers.AnyPreservationPolicy(policies),
-        # Makes Orbax store the metrics: the best is still known when another
-        # process goes on.
-        best_fn=None if best is None else lambda metrics: metrics[best],
-        cleanup_tmp_directories=True,
-        async_options=ocp.AsyncOptions(
-          post_finalization_callback=self._write_list
+    newest = max(_complete_steps(self.directory), default=0)
+    with _readable(self.directory, newest):  # it reads the notes of all steps
+      self._manager = ocp.CheckpointManager(
+        self.directory,
+        options=ocp.CheckpointManagerOptions(
+          preservation_policy=managers.AnyPreservationPolicy(policies),
+          # Makes Orbax store the metrics: the best is still known when another
+          # process goes on.
+          best_fn=None if best is None else lambda metrics: metrics[best],
+          cleanup_tmp_directories=True,
+          async_options=ocp.AsyncOptions(
+            post_finalization_callback=self._write_list
+          ),
         ),
-      ),
-    )
+      )
 
   def save(
     self,

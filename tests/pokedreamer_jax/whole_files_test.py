@@ -18,7 +18,11 @@ def _write(path, values):
 
 
 def _read(path):
-  return whole_files.unseal(json.loads(path.read_text()), path)
+  try:
+    values = json.loads(path.read_bytes())
+  except ValueError:
+    raise ValueError(f"{path}: no JSON") from None
+  return whole_files.unseal(values, path)
 
 
 def test_sealing_is_undone_by_unsealing(tmp_path):
