@@ -152,10 +152,8 @@ class Run:
     """Refuses a checkpoint that was saved under another configuration."""
     if self.free is None:
       return
-    old, new = (
-      {"stage": facts["stage"], **facts["config"]}
-      for facts in (listed, {"stage": self.stage, "config": self.config})
-    )
+    old = {"stage": listed["stage"], **listed["config"]}
+    new = {"stage": self.stage, **self.config}
     check_same(self.path / "checkpoints", old, new, self.free)
 
   @property
