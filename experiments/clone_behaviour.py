@@ -21,6 +21,7 @@ cli.define_run_flags()
 _DATA_DIR = cli.string("data_dir", None, "Directory of recorded experience.")
 _WORLD_MODEL = cli.string("world_model", None, "Run directory of train_rssm.")
 _CHECKPOINT_STEP = cli.define_checkpoint_step("the world model")
+_RESUME_STEP = cli.define_resume_step()
 
 # What may differ when a run is continued.
 FREE = (
@@ -51,6 +52,7 @@ def main() -> None:
     },
     FREE,
   )
+  run.resume_step = _RESUME_STEP.value
   stage_loop.carry_out(
     run,
     "clone",

@@ -46,6 +46,7 @@ from experiments.reports import collect_summary
 from experiments.runs import cli
 from experiments.runs import progress
 from experiments.runs import run_directory
+from pokedreamer_jax import whole_files
 from pokedreamer_jax.config import presets
 from pokedreamer_jax.config import run as config_lib
 
@@ -290,7 +291,7 @@ def _collect(
     run.log(collect_summary.owed(missing, share.index, config.episodes))
     summary["owed"] = missing
     if not missing:  # the folder is complete, whoever was the last
-      shards.write_json(root / "result.json", summary)
+      shards.write_json(root / "result.json", whole_files.seal(summary))
   return summary
 
 

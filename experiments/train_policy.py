@@ -24,6 +24,7 @@ cli.define_run_flags()
 _DATA_DIR = cli.string("data_dir", None, "Directory of recorded experience.")
 _WORLD_MODEL = cli.string("world_model", None, "Run directory of train_rssm.")
 _CHECKPOINT_STEP = cli.define_checkpoint_step("the world model")
+_RESUME_STEP = cli.define_resume_step()
 _CLONE = cli.string(
   "clone", None, "Run directory of clone_behaviour; empty: from scratch."
 )
@@ -66,6 +67,7 @@ def main() -> None:
     },
     FREE,
   )
+  run.resume_step = _RESUME_STEP.value
 
   def carry_out() -> dict[str, float]:
     world_params = inputs.load_world_model(world_model_dir, step)

@@ -33,6 +33,7 @@ cli.define_run_flags()
 distributed.define_flags()
 _DATA_DIR = cli.string("data_dir", None, "Directory of recorded experience.")
 _OUT_DIR = cli.string("out_dir", None, "The same as --workdir.")
+_RESUME_STEP = cli.define_resume_step()
 _PROFILE_STEPS = cli.integer(
   "profile_steps", 0, "Updates to trace with the profiler, into DIR/profile."
 )
@@ -72,6 +73,7 @@ def main() -> None:
 
 def _train(group: distributed.Group) -> None:
   config, generation, run = group.in_turn("run", lambda: _open(group))
+  run.resume_step = _RESUME_STEP.value
 
   def train() -> dict[str, float]:
     from experiments.training import world_model_loop

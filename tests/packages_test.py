@@ -14,8 +14,11 @@ from tests import conftest
 
 _HEAVY = ("jax", "flax", "optax", "orbax")
 
-# What data_tools may know of the library.
-_SHARED = ("pokedreamer_jax.specs", "pokedreamer_jax.json_files")
+# What data_tools may know of the library: the standard library and numpy.
+_SHARED = (
+  *("pokedreamer_jax.specs", "pokedreamer_jax.json_files"),
+  "pokedreamer_jax.whole_files",
+)
 
 
 def _imported_by(names):
@@ -116,7 +119,8 @@ def test_imports_inside_functions_keep_the_direction_too(package):
 # its own name; `""` stands for the others there.
 _ROOMS = {
   "pokedreamer_jax": (
-    *("specs", "json_files", "config", "frames", "networks"),
+    *("specs", "json_files", "whole_files", "config", "frames"),
+    "networks",
     *("world_model", "behaviour"),
     *("evaluation", "training", "interop", "checkpoints"),
   ),

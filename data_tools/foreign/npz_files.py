@@ -24,6 +24,7 @@ from data_tools.foreign import zip_files
 from data_tools.game import frame_codec
 from data_tools.records import shards
 from pokedreamer_jax import specs
+from pokedreamer_jax import whole_files
 
 PATTERN = "transitions_*.npz"
 STEPS_PER_FILE = 10_000  # of the published collector
@@ -288,7 +289,7 @@ def _check(path: pathlib.Path, number: int) -> File:
       raise ValueError(f"{path}: columns of unequal length: {steps}")
     if not 0 < length <= MOST_STEPS:
       raise ValueError(f"{path}: {length} steps, expected 1 to {MOST_STEPS}")
-  _, sha256 = shards.file_digest(path)
+  _, sha256 = whole_files.file_digest(path)
   return File(path, number, length, "map_ids" in columns, sha256)
 
 

@@ -1,9 +1,12 @@
 """Input logs: what somebody pressed, action by action.
 
-A JSON line says where the episode began; then follows the name of one action
-a line. A log is appended to while somebody plays, and read back up to its last
-whole line, however the writing ended. A list of actions without the JSON line
-is not of our writing: nothing of it counts as cut off.
+A JSON line, sealed, says where the episode began; then follows the name of one
+action a line. A log is appended to while somebody plays, and read back up to
+its last whole line, however the writing ended. A log that was closed ends in
+`end COUNT DIGEST` of its actions, so that nothing within it changes unseen; of
+one that was not, and of logs of older versions, every line is still a name. A
+list of actions without the JSON line is not of our writing: nothing of it
+counts as cut off.
 """
 
 import dataclasses
@@ -19,12 +22,14 @@ from data_tools.game import emulator
 from data_tools.system import files
 from pokedreamer_jax import json_files
 from pokedreamer_jax import specs
+from pokedreamer_jax import whole_files
 
 LOG_SUFFIX = ".inputs"
 FORMAT = 1
 
 _MOST_LOG_BYTES = 64 << 20
 _SYNC_EVERY = 25  # actions, about ten seconds
+_END = "end"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,15 +82,21 @@ class Writer:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     self._file: TextIO = open(path, "x", encoding="ascii")
-    self._file.write(json.dumps(dataclasses.asdict(header)) + "\n")
+    sealed = whole_files.seal(dataclasses.asdict(header))
+    self._file.write(json.dumps(sealed) + "\n")
     self._sync()
-    self.count = 0
+    self._actions = bytearray()
+
+  @property
+  def count(self) -> int:
+    """Actions so far."""
+    return len(self._actions)
 
   def add(self, action: int) -> None:
     """Appends one action; the end of this process cannot lose it."""
     self._file.write(specs.ACTIONS[action] + "\n")
     self._file.flush()
-    self.count += 1
+    self._actions.append(action)
     if self.count % _SYNC_EVERY == 0:  # nor, a while later, a power cut
       self._sync()
 
@@ -93,7 +104,10 @@ class Writer:
     return self
 
   def __exit__(self, *error: object) -> None:
-    self._file.close()
+    with self._file:
+      if error[0] is None:  # else nobody knows what reached the file
+        self._file.write(_end_line(bytes(self._actions)) + "\n")
+        self._sync()
 
   def _sync(self) -> None:
     self._file.flush()
@@ -117,7 +131,8 @@ def read(path: str | os.PathLike, default: Header | None = None) -> Log:
     default: for a log without a header line.
 
   Raises:
-    ValueError: unreadable, no header, another format, or no such action.
+    ValueError: unreadable, no header, another format, no such action, or not
+      as it was closed.
   """
   try:
     text = files.read(path, _MOST_LOG_BYTES).decode("ascii")
@@ -135,6 +150,7 @@ def read(path: str | os.PathLike, default: Header | None = None) -> Log:
     header, first = _header(path, lines[0]), 1
   if header is None:
     raise ValueError(f"input log {path}: no header line")
+  end = lines.pop() if first and lines[-1].startswith(f"{_END} ") else None
   numbers = {name: i for i, name in enumerate(specs.ACTIONS)}
   actions = np.zeros(len(lines) - first, np.uint8)
   for i, line in enumerate(lines[first:]):
@@ -144,12 +160,36 @@ def read(path: str | os.PathLike, default: Header | None = None) -> Log:
         f"of {list(specs.ACTIONS)}"
       )
     actions[i] = numbers[line]
+  if end not in (None, _end_line(actions.tobytes())) or (end and cut_off):
+    raise ValueError(
+      f"input log {path}: damaged, or changed by hand (it ends in {end!r:.60}, "
+      f"which is not of its {len(actions)} actions)"
+    )
+  _check_cut_off(path, cut_off, actions)
   return Log(header, actions, cut_off)
+
+
+def _check_cut_off(
+  path: str | os.PathLike, cut_off: str, actions: np.ndarray
+) -> None:
+  """A line that was cut short is the beginning of one; others are damaged."""
+  whole = (*specs.ACTIONS, _end_line(actions.tobytes()))
+  if not any(line.startswith(cut_off) for line in whole):
+    raise ValueError(
+      f"input log {path}: damaged (its last line {cut_off[:40]!r} is not the "
+      "beginning of any)"
+    )
+
+
+def _end_line(actions: bytes) -> str:
+  digest = hashlib.sha256(actions).hexdigest()[:16]
+  return f"{_END} {len(actions)} {digest}"
 
 
 def _header(path: str | os.PathLike, line: str) -> Header:
   name = f"input log {path}, line 1"
-  header = json_files.fill(Header, json_files.parse(line, name), name)
+  values = json_files.as_object(json_files.parse(line, name), name)
+  header = json_files.fill(Header, whole_files.unseal(values, name), name)
   if header.format != FORMAT:
     raise ValueError(
       f"{name}: format {header.format}, this program reads {FORMAT}"

@@ -16,6 +16,7 @@ from typing import Any
 
 from data_tools.system import files
 from pokedreamer_jax import json_files
+from pokedreamer_jax import whole_files
 
 STATE_SUFFIX, STAMP_SUFFIX = ".state.xz", ".state.json"
 MOST_STATE_BYTES = 4 << 20  # a state of the largest cartridge has 0.4
@@ -66,7 +67,7 @@ def write(
   if sha1(state) != stamp.state_sha1:
     raise ValueError(f"state {stamp.name}: its stamp names another state")
   path.parent.mkdir(parents=True, exist_ok=True)
-  text = json.dumps({"format": FORMAT} | dataclasses.asdict(stamp), indent=1)
+  text = json.dumps(stamp_values(stamp), indent=1)
   # The stamp last: a state without one is refused, so nothing is half there.
   _stamp_path(path).unlink(missing_ok=True)
   _replace(path, lzma.compress(state, lzma.FORMAT_XZ, preset=6))
@@ -127,15 +128,19 @@ def read_stamp(path: str | os.PathLike) -> Stamp | None:
   if not stamp_path.exists():
     return None
   what = f"stamp {stamp_path}"
-  data = json_files.as_object(
-    json_files.parse(_read(stamp_path, "stamp", _MOST_STAMP_BYTES), what), what
-  )
+  data = json_files.parse(_read(stamp_path, "stamp", _MOST_STAMP_BYTES), what)
+  data = whole_files.unseal(json_files.as_object(data, what), what)
   version = data.pop("format", None)
   if version != FORMAT:
     raise ValueError(
       f"{what}: damaged (format {version!r:.40}, this program reads {FORMAT})"
     )
   return json_files.fill(Stamp, data, what)
+
+
+def stamp_values(stamp: Stamp) -> dict[str, Any]:
+  """What the file of a stamp holds."""
+  return whole_files.seal({"format": FORMAT} | dataclasses.asdict(stamp))
 
 
 def sha1(state: bytes) -> str:

@@ -18,6 +18,7 @@ from data_tools.records import shards as shards_lib
 from data_tools.system import files
 from pokedreamer_jax import json_files
 from pokedreamer_jax import specs
+from pokedreamer_jax import whole_files
 
 SHARDS_DIR = "shards"
 GENERATIONS_DIR = "generations"
@@ -171,17 +172,19 @@ def load(path: str | os.PathLike) -> Generation:
   try:
     shards = tuple(Shard.from_dict(shard) for shard in data["shards"])
     digest = data["digest"]
+    said = data["schema_version"], data["content_digest"]
   except _DAMAGED as error:
     raise ValueError(f"generation {path}: damaged ({error})") from error
   found = _digest([shard.to_dict() for shard in shards])
-  if digest != found or path.stem != found:
+  contents = specs.SCHEMA_VERSION, _content_digest(shards)
+  if digest != found or path.stem != found or said != contents:
     raise ValueError(
-      f"generation {path}: digest {digest}, its contents have {found}"
+      f"generation {path}: damaged (digest {digest}, its contents have {found})"
     )
   generation = Generation(
     data_dir=path.parent.parent,
     digest=digest,
-    content_digest=_content_digest(shards),
+    content_digest=contents[1],
     shards=shards,
   )
   for shard in shards:
@@ -248,21 +251,22 @@ def _read_shard(
     ValueError: the manifest or the shard is damaged.
   """
   try:
-    manifest = json_files.read_object(manifest_path)
-    name = manifest["shard"]
-    size_bytes, sha256 = manifest["bytes"], manifest["sha256"]
+    manifest = whole_files.unseal(
+      json_files.read_object(manifest_path), manifest_path
+    )
     episodes = tuple(shards_lib.episodes_of_manifest(manifest))
+    name = manifest_path.with_suffix(shards_lib.SHARD_SUFFIX).name
+    shards_lib.check_manifest(manifest, episodes, name)
+    size_bytes, sha256 = manifest["bytes"], manifest["sha256"]
     num_records = manifest["records"]
   except _DAMAGED as error:
     raise ValueError(f"damaged manifest: {error}") from error
-  if not isinstance(name, str) or pathlib.PurePath(name).name != name:
-    raise ValueError(f"damaged manifest: shard name {name!r}")
   path = manifest_path.parent / name
   try:
     if compared.get(name) == (size_bytes, sha256):
       found_bytes, found_sha256 = path.stat().st_size, sha256
     else:
-      found_bytes, found_sha256 = shards_lib.file_digest(path)
+      found_bytes, found_sha256 = whole_files.file_digest(path)
   except OSError as error:
     raise ValueError(f"shard {name} cannot be read: {error}") from error
   if found_bytes != size_bytes:

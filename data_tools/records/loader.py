@@ -22,6 +22,7 @@ from data_tools.records import generations
 from data_tools.records import shards
 from data_tools.records import splits
 from pokedreamer_jax import specs
+from pokedreamer_jax import whole_files
 
 SPLITS = ("train", "val", "all")
 
@@ -113,10 +114,18 @@ class EpisodeIndex:
   def episodes(
     self, fields: Sequence[str] | None = None
   ) -> Iterator[tuple[shards.EpisodeHeader, dict[str, np.ndarray]]]:
-    """Header and whole arrays `[T, ...]` of one episode after the other."""
+    """Header and whole arrays `[T, ...]` of one episode after the other.
+
+    Raises:
+      ValueError: the steps are not those of the list; told by all fields
+        together, where `fields` is None.
+    """
     for i, episode in enumerate(self._episodes):
       length = episode.entry.length
-      yield episode.entry.header, self.read(i, 0, length, fields)
+      steps = self.read(i, 0, length, fields)
+      if fields is None:
+        _check_digest(episode, steps)
+      yield episode.entry.header, steps
 
   def read(
     self,
@@ -183,6 +192,18 @@ class EpisodeIndex:
         "manifest is of this version: damaged"
       ) from None
     return out | {"first_action_tm1": first_action_tm1}
+
+
+def _check_digest(episode: _Episode, steps: dict[str, np.ndarray]) -> None:
+  digest = hashlib.sha256()
+  for first in range(0, episode.entry.length, shards.CHUNK_STEPS):
+    chunk = slice(first, first + shards.CHUNK_STEPS)
+    shards.add_to_digest(digest, {k: v[chunk] for k, v in steps.items()})
+  if digest.hexdigest() != episode.entry.digest:
+    raise ValueError(
+      f"shard {episode.shard.name}: episode {episode.entry.header.episode} is "
+      "not the one that was listed (its digest is another one)"
+    )
 
 
 class BatchSource:
@@ -427,6 +448,7 @@ class _ChunkReader:
     self._sizes: dict[tuple[str, int], int] = {}
     self._used_bytes = 0
     self._readers: OrderedDict[str, Any] = OrderedDict()
+    self._listed = {shard.name: shard for shard in generation.shards}
     self._lock = threading.Lock()
 
   def read(
@@ -465,6 +487,7 @@ class _ChunkReader:
       if shard not in self._readers:
         from array_record.python import array_record_module
 
+        self._compare(shard)
         if len(self._readers) == _MOST_OPEN:  # who still reads it keeps it
           self._readers.popitem(last=False)
         self._readers[shard] = array_record_module.ArrayRecordReader(
@@ -473,6 +496,23 @@ class _ChunkReader:
         )
       self._readers.move_to_end(shard)
       return self._readers[shard]
+
+  def _compare(self, shard: str) -> None:
+    """Compares a shard with the list, before its first record is unpacked."""
+    listed = self._listed.pop(shard, None)
+    if listed is None:
+      return  # opened again
+    path = self._directory / shard
+    try:
+      found = whole_files.file_digest(path)
+    except OSError as error:
+      raise ValueError(f"shard {path}: {error.strerror}") from None
+    if found != (listed.size_bytes, listed.sha256):
+      self._listed[shard] = listed  # whoever asks again hears the same
+      raise ValueError(
+        f"shard {path}: damaged or exchanged after it was frozen (its SHA-256 "
+        "is another one); freeze a new generation to leave it out"
+      )
 
   def _keep(self, key: tuple[str, int], chunk: dict, size: int) -> None:
     with self._lock:

@@ -10,6 +10,7 @@ and is what makes the shard exist. A killed writer loses its open shard only.
 
 from collections.abc import Callable
 from collections.abc import Iterator
+from collections.abc import Sequence
 import dataclasses
 import errno
 import functools
@@ -26,6 +27,7 @@ import numpy as np
 from data_tools.system import files
 from pokedreamer_jax import json_files
 from pokedreamer_jax import specs
+from pokedreamer_jax import whole_files
 
 CHUNK_STEPS = 64
 SHARD_SUFFIX = ".arrayrecord"
@@ -87,15 +89,22 @@ class EpisodeEntry:
     """Inverse of `to_dict`.
 
     Raises:
-      ValueError: the schema version is not ours.
+      ValueError: the schema version is not ours, or the header is not that
+        of the episode's id.
     """
-    data = {k: v for k, v in data.items() if k != "episode_id"}
+    data = dict(data)
+    episode_id = data.pop("episode_id")
     version = data["header"].get("schema_version")
     if version != specs.SCHEMA_VERSION:
       raise ValueError(
         f"schema_version: {version}, this program reads {specs.SCHEMA_VERSION}"
       )
-    header = json_files.fill(EpisodeHeader, data["header"], "header")
+    header = json_files.fill(EpisodeHeader, data.pop("header"), "header")
+    if header.episode_id != episode_id:
+      raise ValueError(
+        f"episode {header.episode}: its header is that of "
+        f"{header.episode_id}, expected {str(episode_id)[:40]}"
+      )
     return json_files.fill(cls, data | {"header": header}, "episode")
 
 
@@ -269,7 +278,7 @@ class ShardWriter:
           f"{count} records on disk, {self._records} written",
           str(self._temporary),
         )
-      size, digest = file_digest(self._temporary)
+      size, digest = whole_files.file_digest(self._temporary)
       publish(self._temporary, final)
       manifest = {
         "schema_version": specs.SCHEMA_VERSION,
@@ -280,7 +289,7 @@ class ShardWriter:
         "chunk_steps": CHUNK_STEPS,
         "episodes": [entry.to_dict() for entry in self._entries],
       }
-      write_json(manifest_path, manifest)
+      write_json(manifest_path, whole_files.seal(manifest))
     except BaseException:
       self._temporary.unlink(missing_ok=True)
       if not manifest_path.exists():
@@ -340,8 +349,7 @@ class _OpenEpisode:
     self._hash = hashlib.sha256()
 
   def add(self, steps: dict[str, np.ndarray], length: int) -> None:
-    for name in specs.STEP_FIELD_NAMES:
-      self._hash.update(np.ascontiguousarray(steps[name]).data)
+    add_to_digest(self._hash, steps)
     self.length += length
 
   def entry(self, summary: dict[str, Any]) -> EpisodeEntry:
@@ -354,10 +362,59 @@ class _OpenEpisode:
     )
 
 
+def add_to_digest(digest: Any, steps: dict[str, np.ndarray]) -> None:
+  """Adds a chunk `[T, ...]` of all fields to the hash of its episode."""
+  for name in specs.STEP_FIELD_NAMES:
+    digest.update(np.ascontiguousarray(steps[name]).data)
+
+
 def episodes_of_manifest(manifest: dict[str, Any]) -> list[EpisodeEntry]:
   """Entries of a shard's manifest."""
   entries = json_files.as_list(manifest["episodes"], "episodes")
   return [EpisodeEntry.from_dict(data) for data in entries]
+
+
+def check_manifest(
+  manifest: dict[str, Any], episodes: Sequence[EpisodeEntry], shard: str
+) -> None:
+  """Compares what a manifest says with itself.
+
+  Args:
+    manifest: of a shard, not of a part of one.
+    episodes: its entries.
+    shard: the shard's name, by that of the manifest's file.
+
+  Raises:
+    ValueError: what does not fit.
+  """
+  if manifest["shard"] != shard:
+    raise ValueError(
+      f"it is the manifest of {str(manifest['shard'])[:80]!r}, by its name "
+      f"that of {shard!r}"
+    )
+  for name in ("schema_version", "chunk_steps"):
+    ours = {"schema_version": specs.SCHEMA_VERSION, "chunk_steps": CHUNK_STEPS}
+    if manifest[name] != ours[name]:
+      raise ValueError(f"{name}: {manifest[name]}, expected {ours[name]}")
+  next_record, ids = 0, set()
+  for entry in episodes:
+    number = entry.header.episode
+    if type(entry.length) is not int or entry.length < 1:
+      raise ValueError(f"episode {number}: length {entry.length!r}")
+    if entry.first_record != next_record:
+      raise ValueError(
+        f"episode {number}: first_record {entry.first_record!r}, expected "
+        f"{next_record}"
+      )
+    if entry.header.episode_id in ids:
+      raise ValueError(f"episode {number} stands there twice")
+    ids.add(entry.header.episode_id)
+    next_record += entry.records
+  # Behind them may lie what was played of an episode that was not ended.
+  if type(manifest["records"]) is not int or manifest["records"] < next_record:
+    raise ValueError(
+      f"records: {manifest['records']!r}, its episodes have {next_record}"
+    )
 
 
 def manifests(directory: str | os.PathLike) -> Iterator[pathlib.Path]:
@@ -375,13 +432,6 @@ def count_records(path: str | os.PathLike) -> int:
   count = reader.num_records()
   reader.close()
   return count
-
-
-def file_digest(path: str | os.PathLike) -> tuple[int, str]:
-  """Size in bytes and SHA-256 of a file."""
-  with open(path, "rb") as file:
-    digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return file.tell(), digest
 
 
 def publish(temporary: pathlib.Path, final: pathlib.Path) -> None:

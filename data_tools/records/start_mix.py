@@ -114,14 +114,15 @@ def keep(
       raise ValueError(
         f"start states in {folder}: more than {MOST_KEPT_BYTES >> 20} MiB"
       )
-    stamp = {
-      "format": save_states.FORMAT,
-      "name": sha1,
-      "rom_sha1": rom_sha1,
-      "pyboy_version": emulator_lib.pyboy_version(),
-      "state_sha1": sha1,
-      "made_by": {"kept_by": "collect_data"},
-    }
+    stamp = save_states.stamp_values(
+      save_states.Stamp(
+        name=sha1,
+        rom_sha1=rom_sha1,
+        pyboy_version=emulator_lib.pyboy_version(),
+        state_sha1=sha1,
+        made_by={"kept_by": "collect_data"},
+      )
+    )
     shards.write_json(folder / (sha1 + save_states.STAMP_SUFFIX), stamp)
     temporary = folder / f"{sha1}.{secrets.token_hex(4)}.tmp"
     try:

@@ -13,6 +13,7 @@ from typing import Any
 
 from experiments.runs import run_directory
 from pokedreamer_jax import json_files
+from pokedreamer_jax import whole_files
 
 FILE = "generations.json"
 
@@ -54,7 +55,7 @@ def read(directory: str | pathlib.Path) -> Record:
     ValueError: it is damaged.
   """
   path = pathlib.Path(directory) / FILE
-  values = run_directory.read_json(path)
+  values = run_directory.read_whole(path)
   if not values:
     return Record()
   adopted = json_files.as_list(values.get("adopted"), f"{path}: adopted")
@@ -70,4 +71,5 @@ def read(directory: str | pathlib.Path) -> Record:
 def write(directory: str | pathlib.Path, record: Record) -> None:
   """Replaces the record; it is on the disk when this returns."""
   values: dict[str, Any] = dataclasses.asdict(record)
-  run_directory.write_json(pathlib.Path(directory) / FILE, values)
+  path = pathlib.Path(directory) / FILE
+  run_directory.write_json(path, whole_files.seal(values))

@@ -34,6 +34,7 @@ from experiments.outputs import disk
 from experiments.outputs import screen
 from experiments.runs import allocator
 from experiments.runs import run_directory
+from pokedreamer_jax import whole_files
 from pokedreamer_jax.config import presets
 from pokedreamer_jax.config import run as config_lib
 
@@ -104,6 +105,16 @@ def define_checkpoint_step(whose: str) -> flags.FlagHolder:
     "latest",
     f"Checkpoint of {whose} to take: latest, best (of a world model, by its "
     "loss on held-out episodes) or a number.",
+  )
+
+
+def define_resume_step() -> flags.FlagHolder:
+  """Defines `--resume_step`, for `Run.resume_step`."""
+  return integer(
+    "resume_step",
+    None,
+    "Checkpoint of this run to go on from, where the newest is damaged or led "
+    "nowhere; newer ones are kept in checkpoints/left_out.",
   )
 
 
@@ -194,6 +205,8 @@ def run_main(main: Callable[[], int | None]) -> None:
       code = main() or 0
     except (Exception, KeyboardInterrupt) as error:
       code = report(error)
+    if remark := whole_files.remark():
+      say(f"Note: {remark}.")
     sys.stdout.flush()
     if not code and screen.lost_outcome():
       say("Error: stdout: the disk is full; what was printed is not whole")

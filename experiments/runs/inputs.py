@@ -7,6 +7,7 @@ from typing import Any
 
 from experiments.runs import adoptions
 from experiments.runs import run_directory
+from pokedreamer_jax import whole_files
 from pokedreamer_jax.config import run as config_lib
 
 # By which the checkpoints of a world model are compared; lower is better.
@@ -134,8 +135,7 @@ def choose_step(directory: str, text: str) -> int | None:
 
 
 def _steps(directory: str) -> list[int]:
-  path = pathlib.Path(directory) / "checkpoints"
-  return sorted(int(p.name) for p in path.glob("*") if p.name.isdigit())
+  return whole_files.steps(pathlib.Path(directory) / "checkpoints")[0]
 
 
 def fingerprint(directory: str, step: int | None = None) -> dict[str, Any]:

@@ -34,6 +34,7 @@ from experiments.outputs import disk
 from experiments.outputs import screen
 from experiments.runs import metrics
 from pokedreamer_jax import json_files
+from pokedreamer_jax import whole_files
 from pokedreamer_jax.config import run as config_lib
 
 # Set in the environment of a stage that another entry point has started.
@@ -79,6 +80,8 @@ class Run:
     self.path = path
     self.stage = stage
     self.config = config
+    self.free: Collection[str] | None = None  # set by `open_run`
+    self.resume_step: int | None = None  # of `--resume_step`
     self._writer = writer
     self._signal: int | None = None
     self._stores: list[Any] = []
@@ -130,10 +133,17 @@ class Run:
     """
     bad = sorted(n for n, value in values.items() if not math.isfinite(value))
     if bad:
+      steps = whole_files.steps(self.path / "checkpoints")[0]
+      older = (
+        f" If the same happens each time this run goes on from {steps[-1]}, go "
+        f"on from an older checkpoint with --resume_step={steps[-2]}."
+        if len(steps) > 1
+        else ""
+      )
       raise Failed(
         f"update {step}: {', '.join(bad)} not finite; the last good checkpoint "
         f"stays in {self.path / 'checkpoints'}. A lower learning rate may "
-        "help, in another --workdir."
+        f"help, in another --workdir.{older}"
       )
 
   def truncate_metrics(self, step: int) -> None:
@@ -141,7 +151,10 @@ class Run:
     self._writer.truncate(step)
 
   def checkpoints(self, keep: int = 2, **kwargs: Any):
-    """The run's `pokedreamer_jax.checkpoints.Store`; imports jax."""
+    """The run's `pokedreamer_jax.checkpoints.Store`; imports jax.
+
+    It goes on from `resume_step`, and says what it leaves out.
+    """
     from pokedreamer_jax import checkpoints
 
     writer = self._writer
@@ -153,9 +166,31 @@ class Run:
         writer.sync()
         super().save(*args, **kwargs)
 
-    store = Store(self.path / "checkpoints", keep=keep, **kwargs)
+    store = Store(
+      self.path / "checkpoints",
+      keep=keep,
+      about={
+        "stage": self.stage,
+        "config": self.config,
+        "config_sha256": whole_files.seal(self.config)[whole_files.SEAL],
+        "data": self.config.get("generation", ""),
+      },
+      check=self._check_about,
+      resume_step=self.resume_step,
+      **kwargs,
+    )
     self._stores.append(store)
+    for line in store.remarks:
+      self.log(line)
     return store
+
+  def _check_about(self, listed: Mapping[str, Any]) -> None:
+    """Refuses a checkpoint that was saved under another configuration."""
+    if self.free is None:
+      return
+    old = {"stage": listed["stage"], **listed["config"]}
+    new = {"stage": self.stage, **self.config}
+    check_same(self.path / "checkpoints", old, new, self.free)
 
   @property
   def finished(self) -> bool:
@@ -170,7 +205,7 @@ class Run:
   def finish(self, result: Mapping[str, Any]) -> None:
     """Stores the result, which marks the run complete."""
     self._writer.close()
-    write_json(self.path / "result.json", dict(result))
+    write_json(self.path / "result.json", whole_files.seal(result))
 
   def note(self, **facts: Any) -> None:
     """Adds facts to `meta.json`, such as a data fingerprint."""
@@ -289,14 +324,15 @@ def open_run(
   config_path = path / "config.json"
   new = {"stage": stage, **values}
   if not config_path.exists():
-    write_json(config_path, new)
-  elif check_same(path, read_json(config_path), new, free):
+    write_json(config_path, whole_files.seal(new))
+  elif check_same(path, read_whole(config_path), new, free):
     (path / "result.json").unlink(missing_ok=True)
-    write_json(config_path, new)
+    write_json(config_path, whole_files.seal(new))
   _write_meta(path)
   remarks: list[str] = []
   run = Run(path, stage, values, metrics.Writer(path, remarks.append))
   run.listen(remarks)
+  run.free = free
   if graceful:
     run.heed_signals()
   return run
@@ -323,7 +359,7 @@ def claim(
     own = path / f"config.json.{secrets.token_hex(4)}.tmp"
     files.remove_abandoned(path, "config.json.*")
     try:
-      write_json(own, values)
+      write_json(own, whole_files.seal(values))
       _link(own, shared)
     except FileExistsError:
       pass
@@ -350,11 +386,11 @@ def _link(own: pathlib.Path, shared: pathlib.Path) -> None:
 
 
 def _read_shared(path: pathlib.Path) -> dict[str, Any]:
-  """As `read_json`, of a file that another process may be about to write."""
+  """As `read_whole`, of a file that another process may be about to write."""
   end_s = time.monotonic() + _HALF_WRITTEN_S
   while True:
     try:
-      return read_json(path)
+      return read_whole(path)
     except ValueError:
       if time.monotonic() > end_s:
         raise
@@ -381,7 +417,7 @@ def _make(workdir: str | pathlib.Path) -> pathlib.Path:
 
 def read_result(workdir: str | pathlib.Path) -> dict[str, Any]:
   """`result.json` of a run directory, empty if it is not complete."""
-  return read_json(pathlib.Path(workdir) / "result.json")
+  return read_whole(pathlib.Path(workdir) / "result.json")
 
 
 def read_config(workdir: str | pathlib.Path) -> dict[str, Any]:
@@ -408,7 +444,7 @@ def _read_run(workdir: str | pathlib.Path) -> dict[str, Any]:
   path = pathlib.Path(workdir) / "config.json"
   if not path.exists():
     raise ValueError(f"{workdir}: not a run directory (no config.json)")
-  return read_json(path)
+  return read_whole(path)
 
 
 def config_differences(
@@ -461,6 +497,16 @@ def read_json(path: pathlib.Path) -> dict[str, Any]:
     return json_files.read_object(path, allow_nan=True)
   except FileNotFoundError:
     return {}
+
+
+def read_whole(path: pathlib.Path) -> dict[str, Any]:
+  """`read_json` of a sealed file, without its seal.
+
+  Raises:
+    ValueError: its values are not those that were written.
+  """
+  values = read_json(path)
+  return whole_files.unseal(values, path) if path.exists() else {}
 
 
 def check_same(

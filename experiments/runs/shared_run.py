@@ -65,7 +65,7 @@ def open_run(
       "all processes share"
     )
   values = json.loads(json.dumps(dict(config)))
-  recorded = run_directory.read_json(path / "config.json")
+  recorded = run_directory.read_whole(path / "config.json")
   run_directory.check_same(path, recorded, {"stage": stage, **values}, ())
   run = Follower(path, stage, values)
   run.heed_signals()

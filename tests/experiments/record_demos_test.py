@@ -133,7 +133,8 @@ def _entries(workdir):
 
 def _names(workdir, number=0):
   text = (workdir / "logs" / f"{number:05d}.inputs").read_text()
-  return text.splitlines()[1:]
+  lines = text.splitlines()[1:]
+  return [line for line in lines if not line.startswith("end ")]
 
 
 def test_a_person_plays_in_the_terminal(player, tmp_path):

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from data_tools.game import input_logs
+from pokedreamer_jax import whole_files
 
 
 def _log(actions, **changes):
@@ -12,6 +13,12 @@ def _log(actions, **changes):
   return input_logs.Log(
     dataclasses.replace(header, **changes), np.array(actions, np.uint8)
   )
+
+
+def _write_open(path, log):
+  """As a writer leaves it that was killed."""
+  input_logs.write(path, log)
+  path.write_bytes(path.read_bytes().rpartition(b"end ")[0])
 
 
 def _play(length):
@@ -35,7 +42,7 @@ def test_a_log_comes_back_as_it_was_written(tmp_path):
 @pytest.mark.parametrize("cut", [1, 2, 3, 4])
 def test_a_torn_last_line_is_left_out_and_no_other(tmp_path, cut):
   path = tmp_path / "0.inputs"
-  input_logs.write(path, _log([0, 6, 7]))  # down start pass
+  _write_open(path, _log([0, 6, 7]))  # down start pass
   path.write_bytes(path.read_bytes()[:-cut])
   log = input_logs.read(path)
   np.testing.assert_array_equal(log.actions, [0, 6])
@@ -78,19 +85,53 @@ def test_every_action_is_in_the_file_at_once(tmp_path):
       assert len(input_logs.read(path).actions) == count
 
 
+def _line(values):
+  return json.dumps(whole_files.seal(values)) + "\n"
+
+
+def test_a_closed_log_holds_all_its_actions(tmp_path):
+  path = tmp_path / "0.inputs"
+  input_logs.write(path, _log([0, 6, 7, 4]))
+  lines = path.read_text().splitlines(keepends=True)
+  for bad in (
+    lines[:2] + lines[3:],
+    [*lines[:1], lines[2], lines[1], *lines[3:]],
+    [*lines, "a\n"],
+    [*lines, "a"],
+  ):
+    path.write_text("".join(bad))
+    with pytest.raises(ValueError, match=r"0\.inputs"):
+      input_logs.read(path)
+  path.write_text("".join(lines)[:-9])  # its end was cut short, no action
+  log = input_logs.read(path)
+  assert len(log.actions) == 4 and log.remark
+
+
+def test_logs_of_an_older_version_are_read_with_a_remark(tmp_path):
+  whole_files.remark()
+  path = tmp_path / "0.inputs"
+  header = json.dumps(dataclasses.asdict(_log([]).header))
+  path.write_text(header + "\ndown\nstart\n")
+  assert input_logs.read(path).digest == _log([0, 6]).digest
+  assert "0.inputs: written by an older version" in whole_files.remark()
+
+
 def test_bad_logs_are_named(tmp_path):
   path = tmp_path / "0.inputs"
-  input_logs.write(path, _log([1, 2]))
+  _write_open(path, _log([1, 2]))
   good = path.read_text()
   head = json.loads(good.splitlines()[0])
   for text, words in (
     (good + "jump\n", r"line 4: 'jump', expected one of \['down'"),
     (good.partition("\n")[2], "no header line"),
     ("{\n", "line 1"),
-    (json.dumps(head | {"format": 2}) + "\n", "format 2"),
-    (json.dumps(head | {"jitter_frames": -1}) + "\n", "jitter_frames -1"),
-    (json.dumps(head | {"seed": "x"}) + "\n", "seed: 'x'"),
-    (json.dumps(head | {"more": 1}) + "\n", "more"),
+    (_line(head | {"format": 2}), "format 2"),
+    (_line(head | {"jitter_frames": -1}), "jitter_frames -1"),
+    (_line(head | {"seed": "x"}), "seed: 'x'"),
+    (_line(head | {"more": 1}), "more"),
+    (json.dumps(head | {"seed": 4}) + "\n", "damaged, or changed by hand"),
+    (good + "pas\x7f", r"its last line 'pas\\x7f' is not the beginning"),
+    (good + "end 2 0123456789abcdef\n", "which is not of its 2 actions"),
   ):
     path.write_text(text)
     with pytest.raises(ValueError, match=words) as caught:

@@ -3,6 +3,7 @@ import json
 import pytest
 
 from data_tools.records import generations
+from pokedreamer_jax import whole_files
 from tests.data_tools import fakes
 
 _SIX = [(i, 70 + i, "random") for i in range(6)]
@@ -43,13 +44,13 @@ def test_what_was_compared_before_is_not_read_again(tmp_path, monkeypatch):
   old = generations.freeze(tmp_path)
   more = set(fakes.write(tmp_path, "b", _SIX[4:])) - set(names)
   read = []
-  file_digest = generations.records.file_digest
+  file_digest = generations.whole_files.file_digest
 
   def digest(path):
     read.append(path.name)
     return file_digest(path)
 
-  monkeypatch.setattr(generations.records, "file_digest", digest)
+  monkeypatch.setattr(generations.whole_files, "file_digest", digest)
   new = generations.freeze(tmp_path, known=old)
   assert set(read) == more
   assert new == generations.freeze(tmp_path)
@@ -139,7 +140,7 @@ def test_data_of_another_schema_is_skipped_and_named(tmp_path):
   manifest = _shard(tmp_path, names[2]).with_suffix(".json")
   data = json.loads(manifest.read_text())
   data["episodes"][0]["header"]["schema_version"] = 99
-  manifest.write_text(json.dumps(data))
+  manifest.write_text(json.dumps(whole_files.seal(data)))
   assert "schema_version: 99" in str(generations.freeze(tmp_path).skipped[0])
 
 

@@ -225,13 +225,13 @@ def test_a_shard_damaged_after_the_freeze_is_named(tmp_path):
 def test_a_record_without_a_field_is_named(tmp_path, monkeypatch):
   names = fakes.write(tmp_path, "a", [(0, 70, "random")])
   index = loader.EpisodeIndex(generations.freeze(tmp_path), "all")
-  decode = loader.records.decode
+  decode = loader.shards.decode
 
   def of_another_version(blob):
     rows, header = decode(blob)
     return {k: v for k, v in rows.items() if k != "money"}, header
 
-  monkeypatch.setattr(loader.records, "decode", of_another_version)
+  monkeypatch.setattr(loader.shards, "decode", of_another_version)
   assert index.read(0, 0, 70, ["frame"])["frame"].shape == (70, 144, 40)
   with pytest.raises(ValueError, match=rf"{names[0]}.*no field 'money'"):
     index.read(0, 0, 70)
