@@ -14,6 +14,7 @@ import sys
 import tempfile
 
 from experiments.runs import cli
+from experiments.runs import numbers
 from experiments.runs import processes
 from experiments.runs import run_directory
 
@@ -95,14 +96,16 @@ def check_packages() -> Finding:
 
 def check_devices() -> Finding:
   """What jax runs on, and whether an accelerator lies idle."""
+  fix = "reinstall, or run on the CPU with JAX_PLATFORMS=cpu"
   try:
     import jax
-
-    devices = jax.devices()
-  except Exception as error:  # a broken driver raises whatever it likes
-    text = str(error).splitlines()[0]
-    fix = "reinstall, or run on the CPU with JAX_PLATFORMS=cpu"
+  except Exception as error:  # a broken installation raises whatever it likes
+    text = f"jax: {str(error) or type(error).__name__}".splitlines()[0]
     return Finding("devices", PROBLEM, text, fix)
+  missing = numbers.missing_devices()
+  if missing:
+    return Finding("devices", PROBLEM, missing, fix)
+  devices = jax.devices()
   text = f"{len(devices)} x {devices[0].device_kind} ({devices[0].platform})"
   unused = unused_accelerator() if devices[0].platform == "cpu" else None
   if unused is not None:

@@ -10,7 +10,6 @@ once the run is complete.
 from collections.abc import Collection
 from collections.abc import Mapping
 import fcntl
-import importlib.metadata
 import json
 import math
 import os
@@ -26,7 +25,9 @@ import time
 from typing import Any
 from typing import TextIO
 
+from experiments.runs import continuing
 from experiments.runs import metrics
+from experiments.runs import numbers
 from pokedreamer_jax.config import run as config_lib
 
 # Set in the environment of a stage that another entry point has started.
@@ -66,6 +67,7 @@ class Run:
     self.stage = stage
     self.config = config
     self._writer = writer
+    self._noted_devices = False
     self._signal: int | None = None
     self._stores: list[Any] = []
 
@@ -117,6 +119,7 @@ class Run:
     """The run's `pokedreamer_jax.checkpoints.Store`; imports jax."""
     from pokedreamer_jax import checkpoints
 
+    self.note_devices()
     store = checkpoints.Store(self.path / "checkpoints", keep=keep, **kwargs)
     self._stores.append(store)
     return store
@@ -133,6 +136,7 @@ class Run:
 
   def finish(self, result: Mapping[str, Any]) -> None:
     """Stores the result, which marks the run complete."""
+    self.note_devices()
     self._writer.close()
     write_json(self.path / "result.json", dict(result))
 
@@ -141,6 +145,22 @@ class Run:
     meta = read_json(self.path / "meta.json")
     meta.update(facts)
     write_json(self.path / "meta.json", meta)
+
+  def note_devices(self) -> None:
+    """Records what jax runs on, once it is awake; says where it was other.
+
+    Called where a run opens its checkpoints and where it ends.
+    """
+    starts = read_json(self.path / "meta.json").get("starts", [])
+    found = numbers.devices()
+    if self._noted_devices or not found or not starts:
+      return
+    self._noted_devices = True
+    starts[-1]["devices"] = found
+    self.note(starts=starts)
+    said = numbers.other_devices(starts) if continuing.steps(self.path) else []
+    if said:
+      self.log(numbers.remark(said))
 
   @property
   def stop_requested(self) -> bool:
@@ -223,8 +243,11 @@ def open_run(
 
   Raises:
     ValueError: the directory belongs to another stage or configuration (the
-      differing fields are listed), or another process uses it.
+      differing fields are listed), or nobody knows to which; it has done more
+      than is asked for; another process uses it; or numbers would be decided
+      otherwise (`numbers`). Nothing in it has changed then.
   """
+  numbers.check()
   path = pathlib.Path(workdir).absolute()
   path.mkdir(parents=True, exist_ok=True)
   # Through JSON, so that tuples are the lists that will be read back.
@@ -232,13 +255,23 @@ def open_run(
   _lock(path)
   config_path = path / "config.json"
   new = {"stage": stage, **values}
+  said = []
   if not config_path.exists():
+    continuing.check_new(path)
     write_json(config_path, new)
-  elif check_same(path, read_json(config_path), new, free):
-    (path / "result.json").unlink(missing_ok=True)
-    write_json(config_path, new)
+  else:
+    old = read_json(config_path)
+    changed = check_same(path, old, new, free)
+    continuing.check_amount(path, stage, old, new)
+    if changed or not (path / "result.json").exists():
+      said = _check_numbers(path)
+    if changed:
+      (path / "result.json").unlink(missing_ok=True)
+      write_json(config_path, new)
   _write_meta(path)
   run = Run(path, stage, values, metrics.Writer(path))
+  if said:
+    run.log(numbers.remark(said))
   if graceful:
     run.heed_signals()
   return run
@@ -256,13 +289,15 @@ def claim(
   no lock is taken.
 
   Raises:
-    ValueError: the directory belongs to another stage or configuration.
+    ValueError: the directory belongs to another stage or configuration, or
+      nobody knows to which.
   """
   path = pathlib.Path(workdir).absolute()
   path.mkdir(parents=True, exist_ok=True)
   values = json.loads(json.dumps({"stage": stage, **config}))
   shared = path / "config.json"
   if not shared.exists():
+    continuing.check_new(path)
     own = path / f"config.json.{secrets.token_hex(4)}.tmp"
     try:
       write_json(own, values)
@@ -424,6 +459,25 @@ def _lock(path: pathlib.Path) -> None:
   _held_locks[str(path)] = lock
 
 
+def _check_numbers(path: pathlib.Path) -> list[str]:
+  """What decides numbers and differs from the last start; only to be said.
+
+  Raises:
+    ValueError: something differs that must not, and there are checkpoints.
+  """
+  starts = read_json(path / "meta.json").get("starts", [])
+  if not starts or not continuing.steps(path):
+    return []
+  now = {"settings": numbers.settings(), "versions": versions()}
+  refused, said = numbers.differences(starts[-1], now)
+  if refused:
+    raise ValueError(
+      f"{path}: {', '.join(refused)} would change the numbers of a run that is "
+      "under way, expected as before"
+    )
+  return said
+
+
 def _write_meta(path: pathlib.Path) -> None:
   """Records how, where and with what each process of the run started."""
   meta = read_json(path / "meta.json")
@@ -435,7 +489,8 @@ def _write_meta(path: pathlib.Path) -> None:
       "python": platform.python_version(),
       "platform": platform.platform(),
       "versions": versions(),
-      "devices": devices(),
+      "settings": numbers.settings(),
+      "devices": [],  # until jax is awake: `Run.note_devices`
     }
   )
   write_json(path / "meta.json", meta)
@@ -443,23 +498,7 @@ def _write_meta(path: pathlib.Path) -> None:
 
 def versions() -> dict[str, str]:
   """Installed versions of the packages that matter."""
-  found = {}
-  for name in _PACKAGES:
-    try:
-      found[name] = importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-      found[name] = "absent"
-  return found
-
-
-def devices() -> list[str]:
-  """Accelerators in use; empty in a process that has not imported jax."""
-  jax = sys.modules.get("jax")
-  if jax is None:
-    return []
-  return [
-    f"{device.platform}: {device.device_kind}" for device in jax.devices()
-  ]
+  return numbers.versions(_PACKAGES)
 
 
 def commit() -> str:
