@@ -55,6 +55,7 @@ def main() -> None:
   from data_tools.game import roms
   from experiments.reports import video
 
+  video.check_path(_OUT.value)
   rom = roms.resolve(_ROM.value)
   save_state = emulator.read_save_state(_SAVE_STATE.value, rom)
   note = inputs.check_rom(directory, rom)
