@@ -14,6 +14,7 @@ import sys
 import tempfile
 
 from experiments.runs import cli
+from experiments.runs import memory
 from experiments.runs import numbers
 from experiments.runs import processes
 from experiments.runs import run_directory
@@ -157,7 +158,7 @@ def available_cores() -> int:
 
 def check_memory(needed_bytes: int) -> Finding:
   """Memory that is free for a run."""
-  available = available_memory()
+  available = memory.available()
   if available is None:
     return Finding("memory", OK, "unknown on this system")
   text = f"{available / 2**30:.1f} GiB available"
@@ -165,22 +166,6 @@ def check_memory(needed_bytes: int) -> Finding:
     text += f", {needed_bytes / 2**30:.1f} GiB wanted"
     return Finding("memory", NOTE, text, "close other programs")
   return Finding("memory", OK, text)
-
-
-def available_memory() -> int | None:
-  """Bytes that can still be taken, within the container's limit."""
-  try:
-    lines = _read("/proc/meminfo").splitlines()
-    fields = {line.split(":")[0]: line.split()[1] for line in lines}
-    available = int(fields["MemAvailable"]) * 1024
-  except (OSError, KeyError, ValueError):
-    return None
-  try:
-    limit = int(_read("/sys/fs/cgroup/memory.max"))
-    used = int(_read("/sys/fs/cgroup/memory.current"))
-    return min(available, limit - used)
-  except (OSError, ValueError):
-    return available
 
 
 def check_workdir(workdir: pathlib.Path) -> Finding:

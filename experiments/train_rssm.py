@@ -25,6 +25,7 @@ import pathlib
 from experiments.runs import cli
 from experiments.runs import distributed
 from experiments.runs import inputs
+from experiments.runs import memory
 from experiments.runs import shared_run
 from pokedreamer_jax.config import run as config_lib
 
@@ -101,6 +102,8 @@ def _open(group: distributed.Group):
     cli.required("data_dir"), workdir, config.train.max_files
   )
   config = inputs.with_epochs(config, generation)
+  if not (workdir / "result.json").exists():
+    memory.check_training(config)
   described = {**config_lib.to_dict(config), **inputs.describe(generation)}
   run = shared_run.open_run(group, workdir, "world_model", described, FREE)
   return config, generation, run

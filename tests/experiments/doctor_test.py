@@ -12,6 +12,7 @@ from absl.testing import parameterized
 
 from data_tools.game import roms
 from experiments import doctor
+from experiments.runs import memory
 from experiments.runs import processes
 
 
@@ -95,7 +96,7 @@ class DoctorTest(parameterized.TestCase):
 
   def test_cores_and_memory_are_counted(self):
     self.assertBetween(doctor.available_cores(), 1, os.cpu_count())
-    self.assertGreater(doctor.available_memory(), 2**20)
+    self.assertGreater(memory.available(), 2**20)
 
 
 class ProcessesTest(absltest.TestCase):
