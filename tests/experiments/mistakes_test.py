@@ -131,10 +131,11 @@ MISTAKES = [
   ("import_npz", ("--out_dir={new}",), ["--npz_dir is required"]),
   ("import_torch", ("--workdir={new}",), ["--world_model_file is required"]),
   ("export_npz", (), ["--"]),
-  ("make_state", ("--rom={root}/none.gb",), ["none.gb"]),
+  ("make_state", (), ["give one of --script and --policy"]),
   ("record_demos", ("--workdir={new}", "--rom={root}/none.gb"), ["none.gb"]),
   ("benchmark_data", ("--repeats=x",), ["repeats"]),
   ("benchmark_imagination", ("--batch_sizes=x",), ["--batch_sizes"]),
+  ("benchmark_training", ("--presets=huge",), ["huge", "tiny"]),
   ("quickstart", ("--workdir={new}", "--rom={root}/none.gb"), ["none.gb"]),
   ("doctor", ("--typo",), ["typo"]),
 ]
