@@ -27,7 +27,7 @@ from typing import Any
 
 from data_tools.system import processors
 from experiments.runs import cli
-from experiments.runs import run_directory
+from experiments.runs import json_store
 from pokedreamer_jax.config import presets
 
 _WANTED = {"rival": " (10 wanted)", "torch": " (10 wanted)"}
@@ -183,7 +183,7 @@ def _write(
 
   from data_tools.game import emulator
 
-  run_directory.write_json(
+  json_store.write_json(
     path,
     {
       "command": cli.command_line(),

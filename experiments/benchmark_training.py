@@ -18,8 +18,9 @@ import pathlib
 from typing import Any
 
 from data_tools.system import processors
+from experiments.machine import provenance
 from experiments.runs import cli
-from experiments.runs import run_directory
+from experiments.runs import json_store
 from pokedreamer_jax.config import presets
 
 _TORCH = "v2, PyTorch eager"
@@ -40,7 +41,7 @@ _JSON = cli.string("json", "", "Also write the results to this file.")
 
 def main() -> None:
   """Times all models in turns and prints the table."""
-  from experiments.runs import asked_process
+  from experiments.machine import asked_process
   from experiments.speed import torch_rival
   from experiments.speed import training_speed
 
@@ -87,7 +88,7 @@ def main() -> None:
     print(line)
   if _JSON.value:
     path = pathlib.Path(_JSON.value)
-    run_directory.write_json(path, result)
+    json_store.write_json(path, result)
     print(f"wrote {path}")
 
 
@@ -128,10 +129,10 @@ def _result(
     )
   return {
     "command": cli.command_line(),
-    "commit": run_directory.commit(),
+    "commit": provenance.commit(),
     "cpu_count": processors.available(),
     "load_average": os.getloadavg(),
-    "versions": run_directory.versions(),
+    "versions": provenance.versions(),
     "models": rows,
     "ratios": ratios,
   }

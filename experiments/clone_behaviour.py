@@ -42,6 +42,7 @@ def main() -> None:
     )
   step = inputs.choose_step(world_model_dir, _CHECKPOINT_STEP.value)
   generation = inputs.open_generation(cli.required("data_dir"), cli.workdir())
+  inputs.check_data(world_model_dir, generation)
   run = run_directory.open_run(
     cli.workdir(),
     "clone",

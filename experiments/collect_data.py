@@ -211,7 +211,7 @@ def _settings(rom: Any) -> tuple[config_lib.CollectConfig, int, list[str]]:
   given = {
     "episodes": _EPISODES.value,
     "episode_length": _EPISODE_LENGTH.value,
-    "policy_mix": _POLICY.value or followed,
+    "policy_mix": followed if _POLICY.value is None else _POLICY.value,
     "workers": _WORKERS.value,
     "start_states": _START_STATES.value,
   }

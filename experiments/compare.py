@@ -17,6 +17,7 @@ from typing import Any
 
 from experiments.reports import text_tables
 from experiments.runs import cli
+from experiments.runs import json_store
 from experiments.runs import run_directory
 
 Results = dict[str, list[dict[str, Any]]]  # name of a row -> one per seed
@@ -60,7 +61,7 @@ def main() -> None:
   print("\n".join(text_tables.plain_tables(shown)))
   if _JSON.value:
     path = pathlib.Path(_JSON.value)
-    run_directory.write_json(path, numbers(results))
+    json_store.write_json(path, numbers(results))
     print(f"wrote {path}")
 
 

@@ -14,9 +14,11 @@ import sys
 import tempfile
 
 from data_tools.system import processors
+from experiments.machine import memory
+from experiments.machine import numbers
+from experiments.machine import processes
+from experiments.machine import provenance
 from experiments.runs import cli
-from experiments.runs import processes
-from experiments.runs import run_directory
 
 _WORKDIR = cli.string("workdir", "runs/quickstart", "Where a run would write.")
 _ROM = cli.string("rom", None, "ROM file; default: the practice cartridge.")
@@ -84,7 +86,7 @@ def check_python() -> Finding:
 
 def check_packages() -> Finding:
   """That everything of requirements.txt is there."""
-  versions = run_directory.versions()
+  versions = provenance.versions()
   missing = [name for name, version in versions.items() if version == "absent"]
   if missing:
     fix = _install("requirements.txt", *missing)
@@ -96,14 +98,16 @@ def check_packages() -> Finding:
 
 def check_devices() -> Finding:
   """What jax runs on, and whether an accelerator lies idle."""
+  fix = "reinstall, or run on the CPU with JAX_PLATFORMS=cpu"
   try:
     import jax
-
-    devices = jax.devices()
-  except Exception as error:  # a broken driver raises whatever it likes
-    text = str(error).splitlines()[0]
-    fix = "reinstall, or run on the CPU with JAX_PLATFORMS=cpu"
+  except Exception as error:  # a broken installation raises whatever it likes
+    text = f"jax: {str(error) or type(error).__name__}".splitlines()[0]
     return Finding("devices", PROBLEM, text, fix)
+  missing = numbers.missing_devices()
+  if missing:
+    return Finding("devices", PROBLEM, missing, fix)
+  devices = jax.devices()
   text = f"{len(devices)} x {devices[0].device_kind} ({devices[0].platform})"
   unused = unused_accelerator() if devices[0].platform == "cpu" else None
   if unused is not None:
@@ -140,7 +144,7 @@ def check_cores() -> Finding:
 
 def check_memory(needed_bytes: int) -> Finding:
   """Memory that is free for a run."""
-  available = available_memory()
+  available = memory.available()
   if available is None:
     return Finding("memory", OK, "unknown on this system")
   text = f"{available / 2**30:.1f} GiB available"
@@ -148,22 +152,6 @@ def check_memory(needed_bytes: int) -> Finding:
     text += f", {needed_bytes / 2**30:.1f} GiB wanted"
     return Finding("memory", NOTE, text, "close other programs")
   return Finding("memory", OK, text)
-
-
-def available_memory() -> int | None:
-  """Bytes that can still be taken, within the container's limit."""
-  try:
-    lines = _read("/proc/meminfo").splitlines()
-    fields = {line.split(":")[0]: line.split()[1] for line in lines}
-    available = int(fields["MemAvailable"]) * 1024
-  except (OSError, KeyError, ValueError):
-    return None
-  try:
-    limit = int(_read("/sys/fs/cgroup/memory.max"))
-    used = int(_read("/sys/fs/cgroup/memory.current"))
-    return min(available, limit - used)
-  except (OSError, ValueError):
-    return available
 
 
 def check_workdir(workdir: pathlib.Path) -> Finding:

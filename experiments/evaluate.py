@@ -175,6 +175,8 @@ def _evaluate_play(config: config_lib.Config) -> None:
   if not rom.has_ram_fields:
     raise ValueError(f"play is measured in rewards: {rom.describe()}")
   players = _parse_players(_PLAYER.value or ())
+  for directory in filter(None, players.values()):
+    inputs.check_kind(directory, agent=True)
   notes = [inputs.check_rom(d, rom) for d in players.values() if d]
   save_state = emulator.read_save_state(_SAVE_STATE.value, rom)
   run = run_directory.open_run(

@@ -15,6 +15,7 @@ import numpy as np
 
 from experiments.runs import cli
 from experiments.runs import inputs
+from experiments.runs import json_store
 from experiments.runs import progress
 from experiments.runs import run_directory
 from pokedreamer_jax import specs
@@ -55,6 +56,7 @@ def main() -> None:
   from data_tools.game import roms
   from experiments.reports import video
 
+  video.check_path(_OUT.value)
   rom = roms.resolve(_ROM.value)
   save_state = emulator.read_save_state(_SAVE_STATE.value, rom)
   note = inputs.check_rom(directory, rom)
@@ -84,7 +86,7 @@ def main() -> None:
     **scores(rows, imagined, context),
     **{"clip": path.name, "steps": len(imagined), "context": context},
   }
-  run_directory.write_json(path.with_suffix(".json"), result)
+  json_store.write_json(path.with_suffix(".json"), result)
   print(
     f"{path}: {len(imagined)} steps, {context} seen; dreamed frames exact "
     f"{result['exact']:.2f}, pixels right {result['pixels']:.3f}"

@@ -15,10 +15,11 @@ import time
 from typing import Any
 
 from experiments import quickstart_plan
+from experiments.machine import processes
 from experiments.reports import summary
 from experiments.reports import text_tables
 from experiments.runs import cli
-from experiments.runs import processes
+from experiments.runs import json_store
 from experiments.runs import run_directory
 from experiments.runs import stages
 from pokedreamer_jax.config import run as config_lib
@@ -106,7 +107,7 @@ def run_plan(
     }
     costs["disk_bytes"] = processes.disk_bytes(run.path)
     costs["finished"] = time.strftime("%Y-%m-%d %H:%M")
-    run_directory.write_json(run.path / "costs.json", costs)
+    json_store.write_json(run.path / "costs.json", costs)
     # A stage that was nearly done may end well in spite of a signal.
     if outcome.exit_code or outcome.signal is not None:
       return _ended_badly(stage, outcome, run)

@@ -11,6 +11,7 @@ resumes. The checkpoint holds all that acting needs, the world model included.
 from collections.abc import Mapping
 import dataclasses
 import functools
+from typing import Any
 
 from experiments.runs import cli
 from experiments.runs import inputs
@@ -57,6 +58,8 @@ def main() -> None:
   }
   if clone_dir:
     sources["clone"] = inputs.fingerprint(clone_dir)
+    inputs.check_clone(clone_dir, world_model_dir, step)
+  inputs.check_data(world_model_dir, generation)
   run = run_directory.open_run(
     cli.workdir(),
     "policy",
@@ -165,16 +168,19 @@ def _jitted_update(config: config_lib.Config):
 def _policy_config(
   policy: behaviour_config.PolicyConfig, cloned: bool
 ) -> behaviour_config.PolicyConfig:
-  """From scratch there is nothing to stay near, nor to be destroyed."""
+  """From scratch there is nothing to stay near, nor to be destroyed.
+
+  What --set names holds all the same; of both numbers of updates, that of
+  training from scratch.
+  """
   if cloned:
     return policy
-  return dataclasses.replace(
-    policy,
-    updates=policy.scratch_updates,
-    critic_warmup=0,
-    kl_scale=0.0,
-    kl_final=0.0,
-  )
+  changes: dict[str, Any] = {"kl_scale": 0.0, "kl_final": 0.0}  # to no clone
+  if cli.is_set("policy.scratch_updates") or not cli.is_set("policy.updates"):
+    changes["updates"] = policy.scratch_updates
+  if not cli.is_set("policy.critic_warmup"):
+    changes["critic_warmup"] = 0
+  return dataclasses.replace(policy, **changes)
 
 
 def _starts(config, generation, world_params, run):

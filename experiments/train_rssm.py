@@ -22,6 +22,7 @@ Several processes train together where each is told so (`distributed.py`), with
 from collections.abc import Mapping
 import pathlib
 
+from experiments.machine import memory
 from experiments.runs import cli
 from experiments.runs import distributed
 from experiments.runs import inputs
@@ -100,6 +101,8 @@ def _open(group: distributed.Group):
     cli.required("data_dir"), workdir, config.train.max_files
   )
   config = inputs.with_epochs(config, generation)
+  if not (workdir / "result.json").exists():
+    memory.check_training(config)
   described = {**config_lib.to_dict(config), **inputs.describe(generation)}
   run = shared_run.open_run(group, workdir, "world_model", described, FREE)
   return config, generation, run

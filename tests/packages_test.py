@@ -129,6 +129,7 @@ _ROOMS = {
     *("envs", "collecting", "env"),
   ),
   "experiments": (
+    "machine",
     "outputs",
     "runs",
     "playing",

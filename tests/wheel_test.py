@@ -21,6 +21,7 @@ _EXTRAS = _PROJECT["project"]["optional-dependencies"]
 _STEP_SCRIPT = """
 import data_tools.env, gymnasium, sys
 from data_tools.game import roms
+from experiments.machine import provenance
 from experiments.runs import run_directory
 from pokedreamer_jax.config import presets
 env = gymnasium.make("PokeDreamer/PracticeSmall-v0")
@@ -29,7 +30,7 @@ env.step(env.action_space.sample())
 env.close()
 print(roms.resolve().path)
 print(frame.shape, info["state"]["map_name"], presets.make("tiny").seed)
-print(run_directory.commit())
+print(provenance.commit())
 """
 
 

@@ -2,6 +2,7 @@
 
 import os
 from typing import Any
+import weakref
 
 import gymnasium
 import numpy as np
@@ -75,6 +76,8 @@ class PokeDreamerEnv(gymnasium.Env[np.ndarray, np.int64]):
     self._emulator: emulator_lib.Emulator | None = emulator_lib.Emulator(
       settings.rom
     )
+    # Before the interpreter takes itself apart: PyBoy would speak up then.
+    self._end = weakref.finalize(self, self._emulator.close)
     self._row: dict[str, np.ndarray] | None = None
     self._left = 0  # rows until truncation
 
@@ -134,9 +137,8 @@ class PokeDreamerEnv(gymnasium.Env[np.ndarray, np.int64]):
 
   def close(self) -> None:
     """Ends the emulator; may be called again."""
-    if self._emulator is not None:
-      self._emulator.close()
-      self._emulator = None
+    self._end()
+    self._emulator = None
 
   def _running(self) -> emulator_lib.Emulator:
     if self._emulator is None:

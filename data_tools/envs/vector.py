@@ -132,13 +132,15 @@ class VectorEmulator:
         not fit, or no reset came before.
     """
     chosen = np.asarray(actions)
+    # A float would be cut to the action below it, and True be one.
     if (
-      chosen.shape != (self.num_envs,)
+      not np.issubdtype(chosen.dtype, np.integer)
+      or chosen.shape != (self.num_envs,)
       or not ((chosen >= 0) & (chosen < specs.NUM_ACTIONS)).all()
     ):
       raise ValueError(
         f"actions: {chosen.dtype}{list(chosen.shape)}, expected "
-        f"{self.num_envs} numbers in 0..{specs.NUM_ACTIONS - 1}"
+        f"{self.num_envs} whole numbers in 0..{specs.NUM_ACTIONS - 1}"
       )
     seeds = [None] * self.num_envs if reset_seeds is None else reset_seeds
     resets = self._resets(seeds, save_state)

@@ -94,6 +94,7 @@ def _sb3(path: str, most: bool, rom: Any, round_number: int | None):
 
 
 def _agent(directory: str, most: bool, rom: Any, round_number: int | None):
+  inputs.check_kind(directory, agent=True)
   note = inputs.check_rom(directory, rom)
   name = inputs.fingerprint(directory)
   agent = inputs.load_player(directory, name["step"])

@@ -14,6 +14,7 @@ from experiments.reports import html_page
 from experiments.reports import pictures
 from experiments.reports import summary
 from experiments.reports import text_tables
+from experiments.runs import json_store
 from experiments.runs import metrics
 from experiments.runs import run_directory
 from pokedreamer_jax import json_files
@@ -208,7 +209,7 @@ def _setting(workdir: pathlib.Path) -> str:
 
 def _last_start(workdir: pathlib.Path) -> dict:
   path = workdir / "meta.json"
-  starts = run_directory.read_json(path).get("starts", [])
+  starts = json_store.read_json(path).get("starts", [])
   starts = json_files.as_list(starts, f"{path}: starts")
   return json_files.as_object(starts[-1], f"{path}: starts") if starts else {}
 

@@ -12,6 +12,7 @@ import pathlib
 from typing import Any
 
 from experiments.reports import text_tables
+from experiments.runs import json_store
 from experiments.runs import run_directory
 from pokedreamer_jax import json_files
 
@@ -73,7 +74,7 @@ def collect(workdir: pathlib.Path) -> Summary:
 def read_costs(workdir: pathlib.Path) -> dict[str, Any]:
   """Wall time and memory per stage, as the quickstart noted them."""
   path = workdir / "costs.json"
-  costs = run_directory.read_json(path)
+  costs = json_store.read_json(path)
   for name in ("stages", "commands"):
     json_files.as_object(costs.get(name, {}), f"{path}: {name}")
   json_files.as_list(costs.get("notes", []), f"{path}: notes")

@@ -87,6 +87,18 @@ def side_by_side(
     yield np.asarray(picture)
 
 
+def check_path(path: str | pathlib.Path) -> pathlib.Path:
+  """The path of a clip, to be looked at before it is played.
+
+  Raises:
+    ValueError: its ending is none of a clip.
+  """
+  path = pathlib.Path(path)
+  if path.suffix not in (".mp4", ".webp"):
+    raise ValueError(f"{path}: clips end in .mp4 or .webp")
+  return path
+
+
 def write(
   path: str | pathlib.Path,
   frames: Iterable[np.ndarray],
@@ -105,9 +117,7 @@ def write(
   Raises:
     ValueError: another ending, or no frames.
   """
-  path = pathlib.Path(path)
-  if path.suffix not in (".mp4", ".webp"):
-    raise ValueError(f"{path}: clips end in .mp4 or .webp")
+  path = check_path(path)
   if path.suffix == ".mp4" and not have_codec():
     path = path.with_suffix(".webp")
   path.parent.mkdir(parents=True, exist_ok=True)

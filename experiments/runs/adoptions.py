@@ -11,7 +11,7 @@ import dataclasses
 import pathlib
 from typing import Any
 
-from experiments.runs import run_directory
+from experiments.runs import json_store
 from pokedreamer_jax import json_files
 from pokedreamer_jax import whole_files
 
@@ -55,7 +55,7 @@ def read(directory: str | pathlib.Path) -> Record:
     ValueError: it is damaged.
   """
   path = pathlib.Path(directory) / FILE
-  values = run_directory.read_whole(path)
+  values = json_store.read_whole(path)
   if not values:
     return Record()
   adopted = json_files.as_list(values.get("adopted"), f"{path}: adopted")
@@ -72,4 +72,4 @@ def write(directory: str | pathlib.Path, record: Record) -> None:
   """Replaces the record; it is on the disk when this returns."""
   values: dict[str, Any] = dataclasses.asdict(record)
   path = pathlib.Path(directory) / FILE
-  run_directory.write_json(path, whole_files.seal(values))
+  json_store.write_json(path, whole_files.seal(values))

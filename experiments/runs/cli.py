@@ -30,9 +30,10 @@ from absl import flags
 from absl import logging
 
 from data_tools.system import children
+from experiments.machine import allocator
+from experiments.machine import numbers
 from experiments.outputs import disk
 from experiments.outputs import screen
-from experiments.runs import allocator
 from experiments.runs import run_directory
 from pokedreamer_jax import whole_files
 from pokedreamer_jax.config import presets
@@ -96,6 +97,12 @@ def define_config_flags() -> None:
   string("preset", "tiny", f"One of {', '.join(sorted(presets.PRESETS))}.")
   repeated("set", "Overrides a field: --set train.steps=100 (repeatable).")
   integer("seed", 0, "Seed of everything random in this run.")
+
+
+def is_set(name: str) -> bool:
+  """Whether `--set` names this field, `part.field`."""
+  items = flags.FLAGS["set"].value or ()
+  return any(item.partition("=")[0].strip() == name for item in items)
 
 
 def define_checkpoint_step(whose: str) -> flags.FlagHolder:
@@ -190,7 +197,8 @@ def run_main(main: Callable[[], int | None]) -> None:
   """Parses the flags, calls `main()` and leaves the process.
 
   Errors in the input end in one line on stderr and exit code 2: bad flags,
-  `ValueError`s raised by this project, and files that cannot be opened. A full
+  `ValueError`s raised by this project, files that cannot be opened, and an
+  environment that asks for other devices or other numbers. A full
   disk and losses that are not finite end in exit code 1 without a traceback.
   Anything else is a fault of the program and shows its traceback.
   """
@@ -202,6 +210,7 @@ def run_main(main: Callable[[], int | None]) -> None:
     allocator.keep_freed_memory()
     _follow_parent()
     try:
+      numbers.check()
       code = main() or 0
     except (Exception, KeyboardInterrupt) as error:
       code = report(error)
@@ -242,6 +251,10 @@ def report(error: BaseException) -> int:
     return EXIT_FAILED
   disk_full = disk.is_full(error)
   if not disk_full and not _is_input_error(error):
+    missing = numbers.missing_devices()
+    if missing and not os.environ.get("POKEDREAMER_TRACEBACK"):
+      say(f"Error: {missing}")
+      return EXIT_BAD_INPUT
     traceback.print_exception(error)
     return EXIT_FAILED
   if os.environ.get("POKEDREAMER_TRACEBACK"):

@@ -35,7 +35,7 @@ def open_generation(data_dir: str, workdir: pathlib.Path, max_files: int = 0):
     max_files: shards that a new one holds at most; 0 is all.
 
   Raises:
-    ValueError: no data.
+    ValueError: no data, or other data than the run started with.
   """
   from data_tools.records import generations
 
@@ -43,7 +43,13 @@ def open_generation(data_dir: str, workdir: pathlib.Path, max_files: int = 0):
     digest = run_directory.read_config(workdir).get("generation")
     if digest:
       folder = pathlib.Path(data_dir) / generations.GENERATIONS_DIR
-      return generations.load(folder / f"{digest}.json")
+      path = folder / f"{digest}.json"
+      if not path.exists():
+        raise ValueError(
+          f"{data_dir}: no generation {digest}, which {workdir} started with; "
+          "expected the data of that run, or another --workdir"
+        )
+      return generations.load(path)
   return generations.freeze(data_dir, max_shards=max_files)
 
 
@@ -72,6 +78,67 @@ def describe(generation: Any) -> dict[str, Any]:
   """What a run directory records of its data: digest and ROMs (SHA-1)."""
   sha1s = {entry.header.rom_sha1 for _, entry in generation.episodes()}
   return {"generation": generation.digest, "roms": sorted(sha1s)}
+
+
+def check_kind(directory: str, agent: bool) -> None:
+  """Refuses a run directory of the other kind, before anything is compiled.
+
+  Args:
+    directory: of a world model, or of what acts on one.
+    agent: whether a clone or a policy is expected.
+
+  Raises:
+    ValueError: it is of another stage, or no run directory.
+  """
+  expected = ("clone", "policy") if agent else ("world_model",)
+  stage = run_directory.read_stage(directory)
+  if stage not in expected:
+    raise ValueError(
+      f"{directory}: a run of {stage}, expected one of {' or '.join(expected)}"
+    )
+
+
+def check_clone(clone: str, world_model: str, step: int | None = None) -> None:
+  """Compares the world model with the one that a clone was trained on.
+
+  Args:
+    clone: run directory of the clone.
+    world_model: run directory of the world model.
+    step: its checkpoint; None is the latest.
+
+  Raises:
+    ValueError: it is another one, or the same trained further; or `clone` is
+      the directory of something else.
+  """
+  check_kind(clone, agent=True)
+  recorded = run_directory.read_config(clone).get("inputs", {})
+  trained_on = recorded.get("world_model")
+  asked = fingerprint(world_model, step)
+  if trained_on and trained_on != asked:
+    raise ValueError(
+      f"{clone}: cloned on world model {_named(trained_on)}, and "
+      f"{world_model} is {_named(asked)}; expected the very one, so clone again"
+    )
+
+
+def check_data(world_model: str, generation: Any) -> None:
+  """Compares the cartridges of a recording with those of a world model.
+
+  Raises:
+    ValueError: the world model has never seen one of them.
+  """
+  trained = run_directory.read_config(world_model).get("roms", [])
+  others = sorted(set(describe(generation)["roms"]) - set(trained))
+  if trained and others:
+    raise ValueError(
+      f"{generation.data_dir}: recorded on the ROM with SHA-1 "
+      f"{' and '.join(others)}, and {world_model} was trained on "
+      f"{' and '.join(trained)}; expected data of the same game"
+    )
+
+
+def _named(mark: dict[str, Any]) -> str:
+  return f"{mark.get('config')} at update {mark.get('step')}"
 
 
 def check_rom(directory: str, rom: Any) -> str:
@@ -186,7 +253,12 @@ def load_config(directory: str) -> config_lib.Config:
 def with_world_model(
   config: config_lib.Config, directory: str
 ) -> config_lib.Config:
-  """`config` with the sizes that the world model in `directory` has."""
+  """`config` with the sizes that the world model in `directory` has.
+
+  Raises:
+    ValueError: it is not the run directory of a world model.
+  """
+  check_kind(directory, agent=False)
   return _with_part(config, directory, "world_model")
 
 

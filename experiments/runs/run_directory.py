@@ -12,7 +12,6 @@ from collections.abc import Iterable
 from collections.abc import Mapping
 import contextlib
 import errno
-import importlib.metadata
 import json
 import math
 import os
@@ -21,7 +20,6 @@ import platform
 import secrets
 import shlex
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -30,12 +28,15 @@ from typing import TextIO
 
 from data_tools.system import files
 from data_tools.system import locks
-from experiments.outputs import disk
+from experiments.machine import numbers
+from experiments.machine import provenance
 from experiments.outputs import screen
+from experiments.runs import comparing
+from experiments.runs import continuing
+from experiments.runs import json_store
 from experiments.runs import metrics
 from pokedreamer_jax import json_files
 from pokedreamer_jax import whole_files
-from pokedreamer_jax.config import run as config_lib
 
 # Set in the environment of a stage that another entry point has started.
 PARENT_VARIABLE = "POKEDREAMER_PARENT"
@@ -44,11 +45,6 @@ PARENT_VARIABLE = "POKEDREAMER_PARENT"
 # of the terminal.
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
-_PACKAGES = (
-  *("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "grain"),
-  *("array_record", "pyboy", "safetensors", "av", "pillow"),
-)
-_MISSING = object()
 _held_locks: dict[str, locks.Lock] = {}  # path -> of this process
 # What file systems without links answer.
 _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
@@ -83,6 +79,7 @@ class Run:
     self.free: Collection[str] | None = None  # set by `open_run`
     self.resume_step: int | None = None  # of `--resume_step`
     self._writer = writer
+    self._noted_devices = False
     self._signal: int | None = None
     self._stores: list[Any] = []
     self._log_failed = False
@@ -157,6 +154,7 @@ class Run:
     """
     from pokedreamer_jax import checkpoints
 
+    self.note_devices()
     writer = self._writer
 
     class Store(checkpoints.Store):
@@ -190,7 +188,7 @@ class Run:
       return
     old = {"stage": listed["stage"], **listed["config"]}
     new = {"stage": self.stage, **self.config}
-    check_same(self.path / "checkpoints", old, new, self.free)
+    comparing.check_same(self.path / "checkpoints", old, new, self.free)
 
   @property
   def finished(self) -> bool:
@@ -204,14 +202,31 @@ class Run:
 
   def finish(self, result: Mapping[str, Any]) -> None:
     """Stores the result, which marks the run complete."""
+    self.note_devices()
     self._writer.close()
-    write_json(self.path / "result.json", whole_files.seal(result))
+    json_store.write_json(self.path / "result.json", whole_files.seal(result))
 
   def note(self, **facts: Any) -> None:
     """Adds facts to `meta.json`, such as a data fingerprint."""
-    meta = read_json(self.path / "meta.json")
+    meta = json_store.read_json(self.path / "meta.json")
     meta.update(facts)
-    write_json(self.path / "meta.json", meta)
+    json_store.write_json(self.path / "meta.json", meta)
+
+  def note_devices(self) -> None:
+    """Records what jax runs on, once it is awake; says where it was other.
+
+    Called where a run opens its checkpoints and where it ends.
+    """
+    starts = json_store.read_json(self.path / "meta.json").get("starts", [])
+    found = numbers.devices()
+    if self._noted_devices or not found or not starts:
+      return
+    self._noted_devices = True
+    starts[-1]["devices"] = found
+    self.note(starts=starts)
+    said = numbers.other_devices(starts) if continuing.steps(self.path) else []
+    if said:
+      self.log(numbers.remark(said))
 
   @property
   def stop_requested(self) -> bool:
@@ -315,24 +330,37 @@ def open_run(
 
   Raises:
     ValueError: the directory belongs to another stage or configuration (the
-      differing fields are listed), or another process uses it.
+      differing fields are listed), or nobody knows to which; it has done more
+      than is asked for; another process uses it; or numbers would be decided
+      otherwise (`numbers`). Nothing in it has changed then.
   """
+  numbers.check()
   path = _make(workdir)
   # Through JSON, so that tuples are the lists that will be read back.
   values: dict[str, Any] = json.loads(json.dumps(dict(config)))
   _lock(path)
   config_path = path / "config.json"
   new = {"stage": stage, **values}
+  said = []
   if not config_path.exists():
-    write_json(config_path, whole_files.seal(new))
-  elif check_same(path, read_whole(config_path), new, free):
-    (path / "result.json").unlink(missing_ok=True)
-    write_json(config_path, whole_files.seal(new))
+    continuing.check_new(path)
+    json_store.write_json(config_path, whole_files.seal(new))
+  else:
+    old = json_store.read_whole(config_path)
+    changed = comparing.check_same(path, old, new, free)
+    continuing.check_amount(path, stage, old, new)
+    if changed or not (path / "result.json").exists():
+      said = _check_numbers(path)
+    if changed:
+      (path / "result.json").unlink(missing_ok=True)
+      json_store.write_json(config_path, whole_files.seal(new))
   _write_meta(path)
   remarks: list[str] = []
   run = Run(path, stage, values, metrics.Writer(path, remarks.append))
   run.listen(remarks)
   run.free = free
+  if said:
+    run.log(numbers.remark(said))
   if graceful:
     run.heed_signals()
   return run
@@ -350,22 +378,24 @@ def claim(
   no lock is taken.
 
   Raises:
-    ValueError: the directory belongs to another stage or configuration.
+    ValueError: the directory belongs to another stage or configuration, or
+      nobody knows to which.
   """
   path = _make(workdir)
   values = json.loads(json.dumps({"stage": stage, **config}))
   shared = path / "config.json"
   if not shared.exists():
+    continuing.check_new(path)
     own = path / f"config.json.{secrets.token_hex(4)}.tmp"
     files.remove_abandoned(path, "config.json.*")
     try:
-      write_json(own, whole_files.seal(values))
+      json_store.write_json(own, whole_files.seal(values))
       _link(own, shared)
     except FileExistsError:
       pass
     finally:
       own.unlink(missing_ok=True)
-  check_same(path, _read_shared(shared), values, free)
+  comparing.check_same(path, _read_shared(shared), values, free)
 
 
 def _link(own: pathlib.Path, shared: pathlib.Path) -> None:
@@ -390,7 +420,7 @@ def _read_shared(path: pathlib.Path) -> dict[str, Any]:
   end_s = time.monotonic() + _HALF_WRITTEN_S
   while True:
     try:
-      return read_whole(path)
+      return json_store.read_whole(path)
     except ValueError:
       if time.monotonic() > end_s:
         raise
@@ -417,7 +447,7 @@ def _make(workdir: str | pathlib.Path) -> pathlib.Path:
 
 def read_result(workdir: str | pathlib.Path) -> dict[str, Any]:
   """`result.json` of a run directory, empty if it is not complete."""
-  return read_whole(pathlib.Path(workdir) / "result.json")
+  return json_store.read_whole(pathlib.Path(workdir) / "result.json")
 
 
 def read_config(workdir: str | pathlib.Path) -> dict[str, Any]:
@@ -444,121 +474,7 @@ def _read_run(workdir: str | pathlib.Path) -> dict[str, Any]:
   path = pathlib.Path(workdir) / "config.json"
   if not path.exists():
     raise ValueError(f"{workdir}: not a run directory (no config.json)")
-  return read_whole(path)
-
-
-def config_differences(
-  old: Mapping[str, Any], new: Mapping[str, Any]
-) -> list[tuple[str, Any, Any]]:
-  """Dotted name, old and new value of every field that differs.
-
-  A field that one side lacks shows as the text "absent".
-  """
-  old_fields, new_fields = _flatten(old), _flatten(new)
-  differences = []
-  for name in sorted({*old_fields, *new_fields}):
-    before = old_fields.get(name, _MISSING)
-    after = new_fields.get(name, _MISSING)
-    if before != after:
-      differences.append(
-        (
-          name,
-          "absent" if before is _MISSING else before,
-          "absent" if after is _MISSING else after,
-        )
-      )
-  return differences
-
-
-def write_json(path: pathlib.Path, value: Any) -> None:
-  """Writes a JSON file whole or not at all."""
-  temporary = path.with_name(path.name + ".tmp")
-  try:
-    with disk.naming(temporary), open(temporary, "w", encoding="utf-8") as file:
-      json.dump(value, file, indent=2)
-      file.write("\n")
-      file.flush()
-      os.fsync(file.fileno())
-    temporary.replace(path)
-  except BaseException:  # a full disk; it has taken enough of it
-    temporary.unlink(missing_ok=True)
-    raise
-  files.sync_folder(path.parent)  # the name lasts as well
-
-
-def read_json(path: pathlib.Path) -> dict[str, Any]:
-  """A JSON object, empty if the file is missing.
-
-  Raises:
-    ValueError: it is damaged, or no regular file.
-  """
-  try:
-    # Measured numbers may be none: those of a player that never got there.
-    return json_files.read_object(path, allow_nan=True)
-  except FileNotFoundError:
-    return {}
-
-
-def read_whole(path: pathlib.Path) -> dict[str, Any]:
-  """`read_json` of a sealed file, without its seal.
-
-  Raises:
-    ValueError: its values are not those that were written.
-  """
-  values = read_json(path)
-  return whole_files.unseal(values, path) if path.exists() else {}
-
-
-def check_same(
-  path: pathlib.Path,
-  old: Mapping[str, Any],
-  new: Mapping[str, Any],
-  free: Collection[str],
-) -> bool:
-  """Compares what a run directory records with what is asked for.
-
-  Returns:
-    Whether fields differ that are free to.
-
-  Raises:
-    ValueError: others differ; they are listed.
-  """
-
-  def is_free(name: str) -> bool:
-    return any(name == item or name.startswith(item + ".") for item in free)
-
-  every = config_differences({**_added_since(old, new), **_flatten(old)}, new)
-  differences = [item for item in every if not is_free(item[0])]
-  if differences:
-    lines = [
-      f"  {name}: there {before!r}, asked for {after!r}"
-      for name, before, after in differences
-    ]
-    raise ValueError(
-      f"{path} holds a run of another configuration:\n"
-      + "\n".join(lines)
-      + "\nGive the same values, or another --workdir."
-    )
-  return bool(every)
-
-
-def _added_since(
-  old: Mapping[str, Any], new: Mapping[str, Any]
-) -> dict[str, Any]:
-  """Defaults of the fields that `new` has and an older version had not."""
-  defaults = json.loads(json.dumps(config_lib.to_dict(config_lib.Config())))
-  fields = _flatten(defaults)
-  missing = _flatten(new).keys() - _flatten(old).keys()
-  return {name: fields[name] for name in missing & fields.keys()}
-
-
-def _flatten(value: Any, prefix: str = "") -> dict[str, Any]:
-  if not isinstance(value, Mapping):
-    return {prefix: value}
-  flat: dict[str, Any] = {}
-  for name, inner in value.items():
-    flat.update(_flatten(inner, f"{prefix}.{name}" if prefix else name))
-  return flat
+  return json_store.read_whole(path)
 
 
 def _lock(path: pathlib.Path) -> None:
@@ -571,79 +487,39 @@ def _lock(path: pathlib.Path) -> None:
     raise ValueError(f"{path}: another process is using it") from None
 
 
+def _check_numbers(path: pathlib.Path) -> list[str]:
+  """What decides numbers and differs from the last start; only to be said.
+
+  Raises:
+    ValueError: something differs that must not, and there are checkpoints.
+  """
+  starts = json_store.read_json(path / "meta.json").get("starts", [])
+  if not starts or not continuing.steps(path):
+    return []
+  now = {"settings": numbers.settings(), "versions": provenance.versions()}
+  refused, said = numbers.differences(starts[-1], now)
+  if refused:
+    raise ValueError(
+      f"{path}: {', '.join(refused)} would change the numbers of a run that is "
+      "under way, expected as before"
+    )
+  return said
+
+
 def _write_meta(path: pathlib.Path) -> None:
   """Records how, where and with what each process of the run started."""
-  meta = read_json(path / "meta.json")
+  meta = json_store.read_json(path / "meta.json")
   starts = meta.setdefault("starts", [])
   json_files.as_list(starts, f"{path / 'meta.json'}: starts").append(
     {
       "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
       "command": shlex.join(sys.orig_argv),
-      "commit": commit(),
+      "commit": provenance.commit(),
       "python": platform.python_version(),
       "platform": platform.platform(),
-      "versions": versions(),
-      "devices": devices(),
+      "versions": provenance.versions(),
+      "settings": numbers.settings(),
+      "devices": [],  # until jax is awake: `Run.note_devices`
     }
   )
-  write_json(path / "meta.json", meta)
-
-
-def versions() -> dict[str, str]:
-  """Installed versions of the packages that matter."""
-  found = {}
-  for name in _PACKAGES:
-    try:
-      found[name] = importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-      found[name] = "absent"
-  return found
-
-
-def devices() -> list[str]:
-  """Accelerators in use; empty in a process that has not imported jax."""
-  jax = sys.modules.get("jax")
-  if jax is None:
-    return []
-  return [
-    f"{device.platform}: {device.device_kind}" for device in jax.devices()
-  ]
-
-
-def commit() -> str:
-  """The git commit of this code, "+" if changed.
-
-  Where git does not keep this very file, such as in an environment that lies
-  inside another project's repository: "v" and the installed version, or
-  "unknown".
-  """
-  here = pathlib.Path(__file__).resolve()
-  root = here.parents[2]
-
-  def git(*arguments: str) -> str:
-    return subprocess.run(
-      ["git", "-C", str(root), *arguments],
-      capture_output=True,
-      text=True,
-      check=True,
-      timeout=10,
-    ).stdout.strip()
-
-  try:
-    git("ls-files", "--error-unmatch", "--", str(here))
-    changed = git("status", "--porcelain", "--untracked-files=no", "--", ".")
-    return git("rev-parse", "--short=12", "HEAD") + ("+" if changed else "")
-  except (OSError, subprocess.SubprocessError):
-    return _installed_version(here)
-
-
-def _installed_version(here: pathlib.Path) -> str:
-  """The version of the installed package that this file belongs to."""
-  try:
-    package = importlib.metadata.distribution("pokedreamer_jax")
-  except importlib.metadata.PackageNotFoundError:
-    return "unknown"
-  place = pathlib.Path(here.parents[1].name, here.parent.name, here.name)
-  installed = pathlib.Path(str(package.locate_file(place)))
-  same = installed.exists() and installed.samefile(here)
-  return f"v{package.version}" if same else "unknown"
+  json_store.write_json(path / "meta.json", meta)

@@ -9,7 +9,9 @@ import pathlib
 from typing import Any
 from typing import TextIO
 
+from experiments.runs import comparing
 from experiments.runs import distributed
+from experiments.runs import json_store
 from experiments.runs import metrics
 from experiments.runs import run_directory
 
@@ -65,8 +67,8 @@ def open_run(
       "all processes share"
     )
   values = json.loads(json.dumps(dict(config)))
-  recorded = run_directory.read_whole(path / "config.json")
-  run_directory.check_same(path, recorded, {"stage": stage, **values}, ())
+  recorded = json_store.read_whole(path / "config.json")
+  comparing.check_same(path, recorded, {"stage": stage, **values}, ())
   run = Follower(path, stage, values)
   run.heed_signals()
   print(

@@ -19,8 +19,8 @@ import time
 from typing import IO
 from typing import Any
 
+from experiments.machine import processes
 from experiments.runs import cli
-from experiments.runs import processes
 from experiments.runs import run_directory
 
 _ROOT = pathlib.Path(__file__).resolve().parents[2]

@@ -20,8 +20,8 @@ from data_tools.records import episodes
 from data_tools.records import generations
 from data_tools.records import loader
 from data_tools.records import shards as shards_lib
-from experiments.runs import allocator
-from experiments.runs import processes
+from experiments.machine import allocator
+from experiments.machine import processes
 from experiments.speed import loader_rivals
 
 # Smaller than the data, so that the loader's memory shows its bound.

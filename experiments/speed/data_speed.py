@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from data_tools.records import generations
-from experiments.runs import asked_process
+from experiments.machine import asked_process
 from experiments.speed import data_jobs
 from experiments.speed import loader_rivals
 from pokedreamer_jax import specs

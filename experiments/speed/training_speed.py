@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from experiments.runs import allocator
+from experiments.machine import allocator
+from experiments.machine import processes
 from experiments.runs import operations
-from experiments.runs import processes
 from experiments.speed import data_jobs
 from experiments.speed import torch_rival
 from pokedreamer_jax import specs

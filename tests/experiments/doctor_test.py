@@ -13,7 +13,8 @@ from absl.testing import parameterized
 from data_tools.game import roms
 from data_tools.system import processors
 from experiments import doctor
-from experiments.runs import processes
+from experiments.machine import memory
+from experiments.machine import processes
 
 
 class DoctorTest(parameterized.TestCase):
@@ -97,7 +98,7 @@ class DoctorTest(parameterized.TestCase):
 
   def test_cores_and_memory_are_counted(self):
     self.assertBetween(processors.available(), 1, os.cpu_count())
-    self.assertGreater(doctor.available_memory(), 2**20)
+    self.assertGreater(memory.available(), 2**20)
 
 
 class ProcessesTest(absltest.TestCase):

@@ -91,7 +91,13 @@ def test_bad_calls_are_refused_and_the_processes_go_on(rom, emulators):
   with pytest.raises(ValueError, match="2 seeds for 3"):
     emulators.reset([0, 1])
   emulators.reset([0, 1, 2])
-  for actions in ([0, 1], [0, 1, 8], [[0, 1, 2]]):
+  for actions in (
+    [0, 1],
+    [0, 1, 8],
+    [[0, 1, 2]],
+    [2.9, 1.0, 0.0],
+    [True, False, True],
+  ):
     with pytest.raises(ValueError, match=r"numbers in 0\.\.7"):
       emulators.step(actions)
   with pytest.raises(ValueError, match="does not fit"):

@@ -11,6 +11,7 @@ import pytest
 
 from experiments.outputs import disk
 from experiments.outputs import event_files
+from experiments.runs import json_store
 from experiments.runs import metrics
 from experiments.runs import run_directory
 
@@ -89,7 +90,7 @@ def test_a_log_that_cannot_be_written_ends_nothing(small_disk, capsys):
 def test_a_result_is_whole_or_not_there(small_disk):
   _fill(small_disk)
   with pytest.raises(OSError, match="No space") as caught:
-    run_directory.write_json(small_disk / "result.json", {"a": "x" * 9999})
+    json_store.write_json(small_disk / "result.json", {"a": "x" * 9999})
   assert caught.value.filename == str(small_disk / "result.json.tmp")
   assert [path.name for path in small_disk.iterdir()] == ["ballast"]
 

@@ -110,6 +110,7 @@ class RunDirectoryTest(parameterized.TestCase):
     self.assertEqual(times_s, sorted(times_s))
 
   def test_a_line_cut_short_is_dropped(self):
+    self.open().close()
     path = self.directory / "metrics.jsonl"
     path.write_text('{"step": 0, "time_s": 0.1, "loss": 2.0}\n{"step": 1, "ti')
     run = self.open()

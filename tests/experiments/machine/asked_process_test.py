@@ -2,7 +2,7 @@ import os
 
 import pytest
 
-from experiments.runs import asked_process
+from experiments.machine import asked_process
 
 
 class Counter:

@@ -1,0 +1,1 @@
+"""What a process runs on: this machine, its memory, devices and versions."""

@@ -1,0 +1,229 @@
+"""Mistakes, verb by verb: one line on stderr, exit code 2, no traceback."""
+
+import importlib
+import os
+import signal
+import subprocess
+import sys
+from unittest import mock
+
+from absl import flags
+from absl.testing import flagsaver
+import pytest
+
+from data_tools.game import roms
+from data_tools.records import generations
+from data_tools.records import shards as shards_lib
+from experiments.runs import cli
+from experiments.runs import inputs
+from experiments.runs import run_directory
+from pokedreamer_jax.config import presets
+from pokedreamer_jax.config import run as config_lib
+from tests import conftest
+from tests.data_tools import fakes as data_fakes
+from tests.pokedreamer_jax import fakes
+
+_TRAIN = ("--data_dir={data}", "--workdir={new}", "--preset=debug")
+_POLICY = (*_TRAIN, "--world_model={model}")
+
+
+@pytest.fixture(scope="module")
+def places(tmp_path_factory):
+  """Directories that a mistake may name, by the names used in the table."""
+  root = tmp_path_factory.mktemp("mistakes")
+  config = config_lib.to_dict(presets.make("debug"))
+  data = root / "data"
+  (data / generations.SHARDS_DIR).mkdir(parents=True)
+  with shards_lib.ShardWriter(data / generations.SHARDS_DIR, "fake") as writer:
+    writer.begin(data_fakes.header(0, "demonstrator"))
+    for chunk in data_fakes.chunks(fakes.steps(60, 0)):
+      writer.write(chunk)
+    writer.end({})
+    writer.commit()
+  described = inputs.describe(generations.freeze(data))
+
+  def made(name, stage, checkpoint=5, **values):
+    with run_directory.open_run(
+      root / name, stage, config | values, graceful=False
+    ):
+      (root / name / "checkpoints" / str(checkpoint)).mkdir(parents=True)
+    return str(root / name)
+
+  found = {"root": root, "data": data}
+  found["model"] = made("model", "world_model", **described)
+  found["foreign_model"] = made("foreign", "world_model", roms=["f" * 40])
+  mark = inputs.fingerprint(found["model"])
+  found["clone"] = made("clone", "clone", inputs={"world_model": mark})
+  other = {"config": "0" * 16, "step": 7}
+  found["other_clone"] = made("other", "clone", inputs={"world_model": other})
+  found["moved"] = made("moved", "world_model", generation="a" * 16)
+  (root / "lost" / "checkpoints" / "5").mkdir(parents=True)
+  found["lost"] = root / "lost"
+  found["rom"] = roms.resolve(None).path
+  return found
+
+
+# Verb, arguments, words that the line holds; environment.
+MISTAKES = [
+  ("train_rssm", _TRAIN[1:], ["--data_dir is required"]),
+  ("train_rssm", (*_TRAIN, "--set=train.batch_size=100000000"), ["GiB"]),
+  ("train_rssm", (*_TRAIN, "--set=world_model.deter=10000000"), ["GiB"]),
+  (
+    "train_rssm",
+    ("--data_dir={data}", "--workdir={moved}", "--preset=debug"),
+    ["{data}", "a" * 16, "{moved}", "expected the data of that run"],
+  ),
+  (
+    "train_rssm",
+    ("--data_dir={data}", "--workdir={lost}", "--preset=debug"),
+    ["checkpoints", "no config.json"],
+  ),
+  (
+    "train_rssm",
+    (*_TRAIN, "--workdir={root}/model", "--set=train.steps=4"),
+    ["train.steps: 4", "5", "expected at least"],
+  ),
+  (
+    "clone_behaviour",
+    (*_TRAIN, "--world_model={clone}"),
+    ["{clone}: a run of clone, expected", "world_model"],
+  ),
+  (
+    "clone_behaviour",
+    (*_TRAIN, "--world_model={foreign_model}"),
+    ["f" * 40, "{data}", "{foreign_model}"],
+  ),
+  ("train_policy", _POLICY, ["--clone is required"]),
+  (
+    "train_policy",
+    (*_POLICY, "--clone={model}"),
+    ["{model}: a run of world_model", "clone or policy"],
+  ),
+  (
+    "train_policy",
+    (*_POLICY, "--clone={other_clone}"),
+    ["{other_clone}", "0" * 16 + " at update 7", "{model}", "at update 5"],
+  ),
+  (
+    "evaluate",
+    ("--what=world_model", *_TRAIN, "--world_model={clone}"),
+    ["a run of clone"],
+  ),
+  (
+    "evaluate",
+    ("--what=play", "--workdir={new}", "--player=a={model}"),
+    ["{model}: a run of world_model"],
+  ),
+  ("evaluate", ("--what=play", "--workdir={new}"), ["--player is required"]),
+  ("collect_data", ("--workdir={new}", "--policy="), ["policy ''"]),
+  (
+    "collect_data",
+    ("--workdir={new}", "--policy=policy={model}"),
+    ["{model}: a run of world_model"],
+  ),
+  (
+    "generate_demo_video",
+    ("--checkpoint={clone}", "--out_video={root}/clip.gif"),
+    ["clip.gif", ".mp4 or .webp"],
+  ),
+  ("compare", ("--run=a={clone}",), ["a run of clone"]),
+  ("report", ("--workdir={root}/nowhere",), ["nowhere"]),
+  ("import_npz", ("--out_dir={new}",), ["--npz_dir is required"]),
+  ("import_torch", ("--workdir={new}",), ["--world_model_file is required"]),
+  ("export_npz", (), ["--"]),
+  ("make_state", (), ["give one of --script and --policy"]),
+  ("record_demos", ("--workdir={new}", "--rom={root}/none.gb"), ["none.gb"]),
+  ("benchmark_data", ("--repeats=x",), ["repeats"]),
+  ("benchmark_imagination", ("--batch_sizes=x",), ["--batch_sizes"]),
+  ("benchmark_training", ("--presets=huge",), ["huge", "tiny"]),
+  ("quickstart", ("--workdir={new}", "--rom={root}/none.gb"), ["none.gb"]),
+  ("doctor", ("--typo",), ["typo"]),
+]
+
+
+@pytest.mark.parametrize(
+  ("verb", "arguments", "words"),
+  MISTAKES,
+  ids=lambda v: v if isinstance(v, str) else None,
+)
+def test_a_mistake_gets_one_line(
+  verb, arguments, words, places, tmp_path, capsys
+):
+  names = places | {"new": tmp_path / "new"}
+  before = _listed(places["root"])
+  code = _run(verb, [text.format(**names) for text in arguments])
+  lines = capsys.readouterr().err.splitlines()
+  assert (code, len(lines)) == (2, 1), lines
+  for word in words:
+    assert word.format(**names) in lines[0]
+  assert not (tmp_path / "new" / "config.json").exists()
+  assert _listed(places["root"]) == before
+
+
+@pytest.mark.parametrize(
+  ("name", "value", "expected"),
+  [
+    ("JAX_DEFAULT_PRNG_IMPL", "rbg", "threefry2x32"),
+    ("JAX_THREEFRY_PARTITIONABLE", "0", "true"),
+    ("JAX_RANDOM_SEED_OFFSET", "3", "0"),
+    ("JAX_ENABLE_X64", "1", "false"),
+    ("JAX_NUMPY_DTYPE_PROMOTION", "strict", "standard"),
+    ("JAX_PLATFORMS", "cuda", "JAX_PLATFORMS=cpu"),
+  ],
+)
+def test_an_environment_that_changes_numbers_or_devices(
+  name, value, expected, places, tmp_path
+):
+  names = places | {"new": tmp_path / "new"}
+  arguments = [text.format(**names) for text in _TRAIN]
+  command = [sys.executable, "-m", "experiments.train_rssm", *arguments]
+  done = subprocess.run(
+    command,
+    capture_output=True,
+    text=True,
+    cwd=conftest.ROOT,
+    env=os.environ | {name: value},
+  )
+  assert done.returncode == 2, done.stderr
+  assert len(done.stderr.splitlines()) == 1, done.stderr
+  assert f"{name}={value}" in done.stderr and expected in done.stderr
+
+
+@pytest.mark.parametrize("verb", ["doctor", "train_rssm"])
+def test_a_python_without_packages(verb):
+  done = subprocess.run(
+    [sys.executable, "-S", "-m", f"experiments.{verb}"],
+    capture_output=True,
+    text=True,
+    cwd=conftest.ROOT,
+    env={k: v for k, v in os.environ.items() if k != "PYTHONPATH"},
+  )
+  assert done.returncode == 2, done.stderr
+  assert len(done.stderr.splitlines()) == 1, done.stderr
+  assert "absl-py" in done.stderr and "pip install" in done.stderr
+
+
+def _run(verb, arguments):
+  """Exit code of an entry point in this process, left as it was."""
+  module = importlib.import_module(f"experiments.{verb}")
+  handlers = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)}
+  with (
+    mock.patch.dict(os.environ),
+    mock.patch.object(sys, "argv", [module.__file__, *arguments]),
+    flagsaver.flagsaver(),
+  ):
+    try:
+      cli.run_main(module.main)
+    except SystemExit as end:
+      return end.code
+    finally:
+      flags.FLAGS["set"].unparse()
+      for number, handler in handlers.items():
+        signal.signal(number, handler)
+  raise AssertionError("run_main returned")
+
+
+def _listed(root):
+  """What is there, but for locks."""
+  files = (p for p in root.rglob("*") if p.name != ".lock")
+  return {str(p): p.read_bytes() for p in files if p.is_file()}
