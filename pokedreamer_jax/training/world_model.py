@@ -16,7 +16,7 @@ from pokedreamer_jax.world_model import model as world_model
 from pokedreamer_jax.world_model import model_v2 as world_model_v2
 
 # Parameters that no gradient moves: data, and running averages.
-FROZEN = ("tiles", world_model_v2.BATCH_STATS)
+FROZEN = ("tiles", "atlas", world_model_v2.BATCH_STATS)
 
 
 @flax.struct.dataclass

@@ -17,6 +17,7 @@ import dataclasses
 import jax.numpy as jnp
 import numpy as np
 
+from pokedreamer_jax import specs
 from pokedreamer_jax.config import world_model as world_model_config
 from pokedreamer_jax.frames import packing
 from pokedreamer_jax.frames import tiles
@@ -201,8 +202,8 @@ def _at(rows, index: np.ndarray) -> dict[str, np.ndarray]:
 
 def _view_bits(rows) -> np.ndarray:
   """A number `[N]` int64 of `_VIEW_BITS` bits for each place and frame."""
-  length = len(rows["frame"])
-  words = np.ascontiguousarray(rows["frame"].reshape(length, -1)).view("<u8")
+  frame = rows["frame"].reshape(-1, specs.FRAME_HEIGHT * specs.PACKED_WIDTH)
+  words = np.ascontiguousarray(frame).view("<u8")
   rng = np.random.Generator(np.random.Philox(key=0))
   odd = rng.integers(1 << 62, size=words.shape[1] + 1, dtype=np.uint64) * 2 + 1
   place = _key(rows["map_id"], rows["y"], rows["x"]).astype(np.uint64)

@@ -24,6 +24,7 @@ from pokedreamer_jax.networks import heads
 from pokedreamer_jax.networks import rssm
 from pokedreamer_jax.networks import sampling
 from pokedreamer_jax.world_model import alignment
+from pokedreamer_jax.world_model import atlas as atlas_lib
 from pokedreamer_jax.world_model import model_v2 as world_model_v2
 from pokedreamer_jax.world_model import ram_heads
 from pokedreamer_jax.world_model import reward_heads
@@ -85,6 +86,7 @@ def init(
   cfg: world_model_config.WorldModelConfig,
   key: jax.Array,
   table: tiles.TileTable | None,
+  atlas: atlas_lib.Atlas | None = None,
 ) -> Params:
   """Fresh parameters; dictionary and running averages are part of them.
 
@@ -93,10 +95,11 @@ def init(
     key: typed PRNG key; consumed.
     table: dictionary of `cfg.tile_vocab` tiles; unused, and None will do,
       where both codecs are `pixels` and in family v2.
+    atlas: the map memory, where `cfg.has_atlas`; None knows no place.
 
   Raises:
-    ValueError: a token or a RAM head without a reader, or a table of another
-      size.
+    ValueError: a token or a RAM head without a reader, or a table or an atlas
+      of another size.
   """
   tokens_lib.check(cfg.token_sizes)
   ram_heads.check(cfg.ram_head_sizes)
@@ -105,7 +108,16 @@ def init(
   elif table is None or table.vocab != cfg.tile_vocab:
     vocab = None if table is None else table.vocab
     raise ValueError(f"tile_vocab: table {vocab}, {cfg.tile_vocab=}")
-  return _init(cfg, key, table)
+  if not cfg.has_atlas:
+    atlas = None
+  else:
+    blank = atlas_lib.empty(cfg)
+    atlas = blank if atlas is None else atlas
+    if jax.tree.map(jnp.shape, atlas) != jax.tree.map(jnp.shape, blank):
+      raise ValueError(
+        f"atlas: {jnp.shape(atlas.tiles)[0]} cells, {cfg.atlas_cells=}"
+      )
+  return _init(cfg, key, table, atlas)
 
 
 # As one program: one by one, the initialisers compile 200 small ones.
@@ -114,6 +126,7 @@ def _init(
   cfg: world_model_config.WorldModelConfig,
   key: jax.Array,
   table: tiles.TileTable | None,
+  atlas: atlas_lib.Atlas | None,
 ) -> Params:
   feat = jnp.zeros((1, cfg.feat_dim))
   state = initial_state(cfg, (1,))
@@ -144,6 +157,8 @@ def _init(
     params[world_model_v2.BATCH_STATS] = averages
   if table is not None:
     params["tiles"] = {"words": table.words, "hashes": table.hashes}
+  if atlas is not None:
+    params["atlas"] = {"pages": atlas.pages, "tiles": atlas.tiles}
   return params
 
 
@@ -156,6 +171,11 @@ def shapes(cfg: world_model_config.WorldModelConfig) -> Params:
 def tile_table(params: Params) -> tiles.TileTable | None:
   """The dictionary that the parameters carry, if they need one."""
   return tiles.TileTable(**params["tiles"]) if "tiles" in params else None
+
+
+def map_memory(params: Params) -> atlas_lib.Atlas | None:
+  """The atlas that the parameters carry, if they need one."""
+  return atlas_lib.Atlas(**params["atlas"]) if "atlas" in params else None
 
 
 def apply(
