@@ -160,7 +160,7 @@ def _image_loss(cfg, params, key, batch, feat, decode_rows, spread):
   chosen = jax.random.permutation(key, rows)[:decode_rows]
   frame = batch["frame"].reshape(rows, *batch["frame"].shape[2:])[chosen]
   frame, chosen_feat = spread((frame, feat.reshape(rows, -1)[chosen]))
-  outputs = world_model.apply(cfg, params, "decoder", chosen_feat)
+  outputs = world_model.decoder_outputs(cfg, params, chosen_feat)
   nats, exact = codecs.score(
     cfg, world_model.tile_table(params), outputs, frame
   )

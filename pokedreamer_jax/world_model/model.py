@@ -19,6 +19,7 @@ import jax.numpy as jnp
 from pokedreamer_jax import specs
 from pokedreamer_jax.config import world_model as world_model_config
 from pokedreamer_jax.frames import tiles
+from pokedreamer_jax.networks import atlas_reader
 from pokedreamer_jax.networks import codecs
 from pokedreamer_jax.networks import heads
 from pokedreamer_jax.networks import rssm
@@ -69,6 +70,7 @@ def modules(cfg: world_model_config.WorldModelConfig) -> dict[str, Any]:
       hidden=cfg.hidden,
       token_dim=cfg.token_dim,
       unimix=cfg.unimix,
+      around=_surroundings(cfg) if cfg.has_atlas else None,
     ),
     "decoder": codecs.make_decoder(cfg),
     "reward": heads.RewardPredictor(cfg.hidden, reward_heads.NUM_OUTPUTS),
@@ -130,6 +132,9 @@ def _init(
 ) -> Params:
   feat = jnp.zeros((1, cfg.feat_dim))
   state = initial_state(cfg, (1,))
+  action = jnp.zeros((1, specs.NUM_ACTIONS))
+  window = _window(cfg, atlas, state.tokens)
+  around = _around(cfg, atlas, state.tokens, action)
   if cfg.family == "v2":
     frame = jnp.zeros((1, specs.FRAME_HEIGHT, specs.FRAME_WIDTH, 3))
   else:
@@ -140,9 +145,11 @@ def _init(
       state.deter,
       state.stoch,
       state.tokens,
-      jnp.zeros((1, specs.NUM_ACTIONS)),
+      action,
       jnp.zeros((1, cfg.hidden)),
+      *around,
     ),
+    "decoder": (feat, *window),
     "chain": (state.tokens,),
   }
   params: Params = {}
@@ -306,6 +313,34 @@ def observe(
   )
 
 
+def project_known(
+  cfg: world_model_config.WorldModelConfig,
+  params: Params,
+  tokens_tm1: jax.Array,
+  action_tm1: jax.Array,
+) -> jax.Array:
+  """Input share `[..., hidden]` of what is known before a step.
+
+  Args:
+    cfg: sizes.
+    params: parameters; with an atlas, its cells around the last place count.
+    tokens_tm1: of the last state, one-hot `[..., R]`; zeros where it is first.
+    action_tm1: one-hot `[..., A]`.
+  """
+  inputs = (tokens_tm1, action_tm1)
+  around = _around(cfg, map_memory(params), *inputs)
+  return apply(cfg, params, "rssm", *inputs, *around, method="project_known")
+
+
+def decoder_outputs(
+  cfg: world_model_config.WorldModelConfig, params: Params, feat: jax.Array
+) -> jax.Array:
+  """What the decoder says of features `[..., F]`; `codecs.score` judges it."""
+  hot = feat[..., cfg.feat_dim - cfg.token_dim :]
+  window = _window(cfg, map_memory(params), hot)
+  return apply(cfg, params, "decoder", feat, *window)
+
+
 def divergence(log_p: jax.Array, log_q: jax.Array) -> jax.Array:
   """KL(p || q) `[...]` in nats, over all variables of `[..., S, K]`."""
   return jnp.sum(jnp.exp(log_p) * (log_p - log_q), axis=(-2, -1))
@@ -369,7 +404,7 @@ def decode(
   """The most likely packed frames `[..., 144, 40]` uint8 of states."""
   if cfg.family == "v2":
     return world_model_v2.decode(cfg, params, features(state))
-  outputs = apply(cfg, params, "decoder", features(state))
+  outputs = decoder_outputs(cfg, params, features(state))
   return codecs.most_likely_frames(cfg, tile_table(params), outputs)
 
 
@@ -381,6 +416,34 @@ def read_ram(
     return {}
   outputs = apply(cfg, params, "ram", features(state))
   return ram_heads.read(cfg.ram_head_sizes, outputs)
+
+
+def _surroundings(cfg) -> atlas_reader.Surroundings:
+  return atlas_reader.Surroundings(
+    cfg.tile_vocab,
+    cfg.atlas_cells,
+    cfg.atlas_units,
+    cfg.tile_units,
+    cfg.hidden,
+  )
+
+
+def _window(cfg, atlas, hot) -> tuple[jax.Array, ...]:
+  """The cells in sight of tokens `[..., R]`, and their tiles; or nothing."""
+  if atlas is None:
+    return ()
+  cells = atlas_lib.window(atlas, atlas_lib.place(cfg.token_sizes, hot))
+  return cells, atlas.tiles[cells]
+
+
+def _around(cfg, atlas, hot, action) -> tuple[jax.Array, ...]:
+  """The cells around tokens `[..., R]`, and their tiles; or nothing."""
+  if atlas is None:
+    return ()
+  place = atlas_lib.place(cfg.token_sizes, hot)
+  ahead = atlas_lib.step_ahead(cfg.token_sizes, hot, action)
+  cells = atlas_lib.around(atlas, place, ahead)
+  return cells, atlas.tiles[cells]
 
 
 def _blank_frames(lead: tuple[int, ...]) -> jax.Array:
@@ -395,8 +458,8 @@ def _observe_stream(cfg, params, infer, draw, key, start, rows):
   keep = 1.0 - rows["is_first"].astype(jnp.float32)
   if not infer:  # everything but the recurrence is batched over time
     tokens_tm1 = jnp.concatenate([start.tokens[None], rows["tokens"][:-1]])
-    known = cell(
-      tokens_tm1 * keep[:, None], rows["action_tm1"], method="project_known"
+    known = project_known(
+      cfg, params, tokens_tm1 * keep[:, None], rows["action_tm1"]
     )
     seen = cell(rows["embed"], rows["tokens"], method="project_seen")
   else:
@@ -408,7 +471,7 @@ def _observe_stream(cfg, params, infer, draw, key, start, rows):
     hot = now["tokens"]
     guess = jnp.zeros_like(hot)
     if infer:
-      known_t = cell(carry.tokens, now["action_tm1"], method="project_known")
+      known_t = project_known(cfg, params, carry.tokens, now["action_tm1"])
     deter = cell(carry.deter, carry.stoch, known_t, method="step")
     if infer and sizes:
       guess = cell(deter, now["embed"], method="infer_tokens")
