@@ -67,6 +67,8 @@ class WorldModelConfig:
   atlas: str = "off"
   atlas_cells: int = 16384  # cells it can hold, the unknown one's page counted
   atlas_units: int = 16  # learned vector of each cell
+  # Share of the cells that training hides, so that unknown places are learned.
+  atlas_hidden: float = 0.1
   unimix: float = 0.01  # uniform share of every categorical (DreamerV3)
   # What the networks calculate in; parameters, losses and what leaves a network
   # are float32. bfloat16 pays on accelerators, and on a CPU costs time.
@@ -150,6 +152,10 @@ class WorldModelConfig:
     bounds.one_of(self, "atlas", ATLASES)
     bounds.at_least(self, 2 * ATLAS_PAGE, "atlas_cells")
     bounds.at_least(self, 1, "atlas_units")
+    if not 0.0 <= self.atlas_hidden < 1.0:
+      raise ValueError(
+        f"world_model.atlas_hidden: {self.atlas_hidden}, expected 0 to below 1"
+      )
     if self.atlas_cells % ATLAS_PAGE:
       raise ValueError(
         f"world_model.atlas_cells: {self.atlas_cells}, expected a multiple of "

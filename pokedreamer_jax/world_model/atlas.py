@@ -166,6 +166,16 @@ def cells(atlas: Atlas, map_id: Array, y: Array, x: Array) -> Array:
   return xp.where(inside & (page > 0), number, 0)
 
 
+def hidden(key: jax.Array, share: float, cells: jax.Array) -> jax.Array:
+  """`cells` `[...]`, a random share of them as if nothing were known there.
+
+  What is counted over the training rows is right in all of them, so that
+  without this nothing but copying is learned, and a place never seen before
+  looks like none that was trained on.
+  """
+  return jnp.where(jax.random.bernoulli(key, share, cells.shape), 0, cells)
+
+
 def known_cells(atlas: Atlas, vocab: int) -> np.ndarray:
   """Whether each cell `[C]` holds tiles of a dictionary of `vocab`."""
   return np.any(np.asarray(atlas.tiles) < vocab, axis=-1)

@@ -35,6 +35,12 @@ Params = dict[str, Any]
 Batch = Mapping[str, jax.Array]
 # `(key, log-probabilities [S, K]) -> one-hots [S, K]`.
 DrawFn = Callable[[jax.Array, jax.Array], jax.Array]
+# Cells of the atlas `[...]` -> the same, some of them unknown.
+HideFn = Callable[[jax.Array], jax.Array]
+
+
+def _all_seen(cells: jax.Array) -> jax.Array:
+  return cells
 
 
 @flax.struct.dataclass
@@ -267,6 +273,7 @@ def observe(
   infer: bool = False,
   draw: DrawFn = sampling.straight_through,
   embed: jax.Array | None = None,
+  hide: float = 0.0,
 ) -> Posterior:
   """Posterior states of recorded rows.
 
@@ -279,6 +286,8 @@ def observe(
     infer: guess the tokens from the frames instead of reading the RAM.
     draw: how latents are drawn from the posterior; carries the gradient.
     embed: embeddings `[B, T, E]` of the frames, where they are known.
+    hide: share of the atlas' cells that steps do not see; for training, where
+      tokens are given.
 
   Returns:
     `Posterior` with leaves `[B, T, ...]`.
@@ -301,7 +310,7 @@ def observe(
     "is_first": batch["is_first"],
   }
   keys = jax.random.split(key, lead[0])
-  stream = functools.partial(_observe_stream, cfg, params, infer, draw)
+  stream = functools.partial(_observe_stream, cfg, params, infer, draw, hide)
   state, post, infer_logits = jax.vmap(stream)(keys, start, rows)
   prior = apply(cfg, params, "rssm", state.deter, state.tokens, method="prior")
   return Posterior(
@@ -318,6 +327,7 @@ def project_known(
   params: Params,
   tokens_tm1: jax.Array,
   action_tm1: jax.Array,
+  hide: HideFn = _all_seen,
 ) -> jax.Array:
   """Input share `[..., hidden]` of what is known before a step.
 
@@ -326,18 +336,29 @@ def project_known(
     params: parameters; with an atlas, its cells around the last place count.
     tokens_tm1: of the last state, one-hot `[..., R]`; zeros where it is first.
     action_tm1: one-hot `[..., A]`.
+    hide: makes some cells unknown.
   """
   inputs = (tokens_tm1, action_tm1)
-  around = _around(cfg, map_memory(params), *inputs)
+  around = _around(cfg, map_memory(params), *inputs, hide)
   return apply(cfg, params, "rssm", *inputs, *around, method="project_known")
 
 
 def decoder_outputs(
-  cfg: world_model_config.WorldModelConfig, params: Params, feat: jax.Array
+  cfg: world_model_config.WorldModelConfig,
+  params: Params,
+  feat: jax.Array,
+  hide: HideFn = _all_seen,
 ) -> jax.Array:
-  """What the decoder says of features `[..., F]`; `codecs.score` judges it."""
+  """What the decoder says of features `[..., F]`; `codecs.score` judges it.
+
+  Args:
+    cfg: sizes.
+    params: parameters.
+    feat: features.
+    hide: makes some cells of the atlas unknown.
+  """
   hot = feat[..., cfg.feat_dim - cfg.token_dim :]
-  window = _window(cfg, map_memory(params), hot)
+  window = _window(cfg, map_memory(params), hot, hide)
   return apply(cfg, params, "decoder", feat, *window)
 
 
@@ -428,21 +449,21 @@ def _surroundings(cfg) -> atlas_reader.Surroundings:
   )
 
 
-def _window(cfg, atlas, hot) -> tuple[jax.Array, ...]:
+def _window(cfg, atlas, hot, hide=_all_seen) -> tuple[jax.Array, ...]:
   """The cells in sight of tokens `[..., R]`, and their tiles; or nothing."""
   if atlas is None:
     return ()
-  cells = atlas_lib.window(atlas, atlas_lib.place(cfg.token_sizes, hot))
+  cells = hide(atlas_lib.window(atlas, atlas_lib.place(cfg.token_sizes, hot)))
   return cells, atlas.tiles[cells]
 
 
-def _around(cfg, atlas, hot, action) -> tuple[jax.Array, ...]:
+def _around(cfg, atlas, hot, action, hide=_all_seen) -> tuple[jax.Array, ...]:
   """The cells around tokens `[..., R]`, and their tiles; or nothing."""
   if atlas is None:
     return ()
   place = atlas_lib.place(cfg.token_sizes, hot)
   ahead = atlas_lib.step_ahead(cfg.token_sizes, hot, action)
-  cells = atlas_lib.around(atlas, place, ahead)
+  cells = hide(atlas_lib.around(atlas, place, ahead))
   return cells, atlas.tiles[cells]
 
 
@@ -451,15 +472,20 @@ def _blank_frames(lead: tuple[int, ...]) -> jax.Array:
   return jnp.zeros((*lead, *size), jnp.uint8)
 
 
-def _observe_stream(cfg, params, infer, draw, key, start, rows):
+def _observe_stream(cfg, params, infer, draw, hide, key, start, rows):
   """One stream `[T, ...]`: states, posteriors and guessed tokens."""
+  hide_cells: HideFn = _all_seen
+  if cfg.has_atlas and hide:
+    key, hide_key = jax.random.split(key)
+    hide_cells = functools.partial(atlas_lib.hidden, hide_key, hide)
   cell = functools.partial(apply, cfg, params, "rssm")
   sizes = cfg.token_sizes
   keep = 1.0 - rows["is_first"].astype(jnp.float32)
   if not infer:  # everything but the recurrence is batched over time
     tokens_tm1 = jnp.concatenate([start.tokens[None], rows["tokens"][:-1]])
+    tokens_tm1 *= keep[:, None]
     known = project_known(
-      cfg, params, tokens_tm1 * keep[:, None], rows["action_tm1"]
+      cfg, params, tokens_tm1, rows["action_tm1"], hide_cells
     )
     seen = cell(rows["embed"], rows["tokens"], method="project_seen")
   else:

@@ -76,6 +76,7 @@ def _with_tile(params, y, x, map_id=1):
     ("tiny", ["atlas_cells=1000"], "1000, expected a multiple of 64"),
     ("tiny", ["atlas_cells=64"], "64, expected at least 128"),
     ("tiny", ["atlas_units=0"], "0, expected at least 1"),
+    ("tiny", ["atlas_hidden=1"], "1.0, expected 0 to below 1"),
   ],
 )
 def test_what_no_atlas_can_serve_is_refused_in_one_line(
@@ -92,7 +93,7 @@ def test_it_is_off_unless_asked_for():
     assert not presets.make(preset).world_model.has_atlas
   # A configuration written before there was any.
   values = config_lib.to_dict(presets.make("tiny"))
-  for name in ("atlas", "atlas_cells", "atlas_units"):
+  for name in ("atlas", "atlas_cells", "atlas_units", "atlas_hidden"):
     del values["world_model"][name]
   assert config_lib.from_dict(values) == presets.make("tiny")
   with pytest.raises(ValueError, match="atlas: 'on', expected one of"):
@@ -252,6 +253,32 @@ def test_players_take_the_atlas_along():
       jax.random.key(number),
     )
   assert action.shape == (_B,)
+
+
+def test_what_training_hides_is_as_good_as_unknown():
+  cells = jnp.arange(1, 4001).reshape(2, 2000)
+  found = np.asarray(atlas_lib.hidden(_KEY, 0.3, cells))
+  assert ((found == 0) | (found == cells)).all()
+  assert 0.25 < (found == 0).mean() < 0.35
+  # All hidden, decoder and step are those of an atlas that knows nothing.
+  params, hot = _params(), _at(5, 5)
+  blank = {**params, "atlas": vars(atlas_lib.empty(_CFG))}
+  rest = jnp.zeros((1, _CFG.feat_dim - _CFG.token_dim))
+  action = jnp.zeros((1, specs.NUM_ACTIONS))
+
+  @fakes.jit
+  def read(params, share):
+    hide = functools.partial(atlas_lib.hidden, _KEY, share)
+    feat = jnp.concatenate([rest, hot], axis=-1)
+    return (
+      world_model.decoder_outputs(_CFG, params, feat, hide),
+      world_model.project_known(_CFG, params, hot, action, hide),
+    )
+
+  nothing, hidden, seen = read(blank, 0.0), read(params, 1.0), read(params, 0.0)
+  chex.assert_trees_all_close(nothing, hidden, rtol=1e-5)
+  for one, other in zip(nothing, seen, strict=True):
+    assert (one != other).any()
 
 
 def test_an_update_trains_the_readers_and_never_the_atlas():

@@ -116,6 +116,18 @@ def test_cells_hold_what_was_seen_most_often():
   assert atlas_lib.known_cells(atlas, _VOCAB).sum() == len(expected)
 
 
+def test_the_player_does_not_stand_on_the_map():
+  rows = {k: v[:1] for k, v in _rows(1).items()}
+  for name in ("in_battle", "dialog_open", "menu_open", "map_id"):
+    rows[name][:] = 0
+  rows["has_control"][:] = rows["game_running"][:] = True
+  rows["y"][:], rows["x"][:] = 6, 5
+  atlas, _ = atlas_counts.extend(atlas_lib.empty(_CFG), _counts(rows))
+  known = atlas_lib.known_cells(atlas, _VOCAB)
+  own = atlas_lib.cells(_on_host(atlas), 0, np.array([6, 5]), np.array([5, 5]))
+  assert known.sum() == 88 and not known[own].any()
+
+
 def test_no_two_cells_share_a_number():
   _, _, atlas = _made()
   number = atlas_lib.cells(atlas, *_all_places())
