@@ -58,7 +58,6 @@ class Update:
     from pokedreamer_jax.frames import tiles
     from pokedreamer_jax.training import world_model as training
     from pokedreamer_jax.world_model import model as world_model
-    from pokedreamer_jax.world_model import model_v2 as world_model_v2
 
     jax, config = self._jax, self._config
     cfg, train = config.world_model, config.train
@@ -79,11 +78,10 @@ class Update:
     decoded = min(train.decode_rows or rows, rows)
     if cfg.family == "v2":  # always all
       decoded = rows
-    untrained = ("tiles", world_model_v2.BATCH_STATS)
     weights = {
       name: part
       for name, part in self._state.params.items()
-      if name not in untrained
+      if name not in training.FROZEN
     }
     device = jax.devices()[0]
     return {

@@ -122,6 +122,8 @@ class Experience:
       self._look(update)
     if self._source is not before:
       self._run.log(_told(update, known, self._index, sides, table))
+      if self._config.world_model.has_atlas:
+        self._run.log("  the atlas stays that of the first generation")
       lost = [
         item
         for item in self._generation.skipped

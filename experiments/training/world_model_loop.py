@@ -15,6 +15,7 @@ from experiments.runs import inputs
 from experiments.runs import progress
 from experiments.runs import run_directory
 from experiments.runs import shared_run
+from experiments.training import atlas_data
 from experiments.training import loss_guard
 from experiments.training import stage_loop
 from experiments.training import validation
@@ -64,7 +65,9 @@ class Trainer:
     self._epoch = self._data.source.batches_per_epoch
     self._validator = validation.Validator(config, generation)
     self._mesh = meshes.make(config.train)
-    state = training.init_state(config.train, _init_params(config, generation))
+    state = training.init_state(
+      config.train, _init_params(config, generation, run)
+    )
     # Read while it is on the host: the parameters are donated to the update.
     self._table = _table(state.params)
     self._state = meshes.place_state(self._mesh, state)
@@ -239,12 +242,16 @@ def _table(params: world_model.Params) -> tiles.TileTable | None:
 
 
 def _init_params(
-  config: config_lib.Config, generation: generations.Generation
+  config: config_lib.Config,
+  generation: generations.Generation,
+  run: run_directory.Run,
 ) -> world_model.Params:
-  table = None
+  table = atlas = None
   if config.world_model.has_dictionary:
     index = loader.EpisodeIndex(generation, "train", cache_bytes=0)
     frames = (steps["frame"] for _, steps in index.episodes(["frame"]))
     table = tiles.build(frames, config.world_model.tile_vocab)
+    if config.world_model.has_atlas:
+      atlas = atlas_data.count(config.world_model, table, index, run)
   key = jax.random.fold_in(jax.random.key(config.seed), 1)
-  return world_model.init(config.world_model, key, table)
+  return world_model.init(config.world_model, key, table, atlas)

@@ -15,7 +15,7 @@ from pokedreamer_jax.config import bounds
 from pokedreamer_jax.config import world_model as world_model_config
 
 MESH_AXES = ("data", "fsdp")  # see `training/mesh.py`
-PARAMETER_NAMES = ("kernel", "table", "bias", "scale")  # of the networks
+PARAMETER_NAMES = ("kernel", "table", "cells", "bias", "scale")  # of networks
 DETAILS = ("quick", "full")
 
 

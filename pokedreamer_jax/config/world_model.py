@@ -37,6 +37,8 @@ CODECS = ("dictionary", "pixels")  # see `codecs.py`
 COMPUTE_DTYPES = ("float32", "bfloat16")
 FAMILIES = ("v3", "v2")  # our networks, and the published ones
 ACTION_ALIGNMENTS = ("previous", "published")
+ATLASES = ("off", "counted")
+ATLAS_PAGE = 64  # cells
 ANNEALED = ("gumbel", "sampled", "most_likely")
 
 
@@ -60,6 +62,13 @@ class WorldModelConfig:
   tile_vocab: int = 400  # tiles in the dictionary, the escape not counted
   tile_units: int = 32  # embedding of an 8x8 tile
   block_units: int = 32  # embedding of a 16x16 block of 2x2 tiles
+  # Map memory that decoder and step read (see `atlas.py`): none, or the tiles
+  # most often seen at every place, counted over the training rows.
+  atlas: str = "off"
+  atlas_cells: int = 16384  # cells it can hold, the unknown one's page counted
+  atlas_units: int = 16  # learned vector of each cell
+  # Share of the cells that training hides, so that unknown places are learned.
+  atlas_hidden: float = 0.1
   unimix: float = 0.01  # uniform share of every categorical (DreamerV3)
   # What the networks calculate in; parameters, losses and what leaves a network
   # are float32. bfloat16 pays on accelerators, and on a CPU costs time.
@@ -110,6 +119,7 @@ class WorldModelConfig:
         f"world_model.unimix: {self.unimix}, expected between 0 and 1"
       )
     _sizes("world_model.tokens", self.tokens)  # raises where unreadable
+    self._check_atlas()
     _ = self.ram_head_sizes
 
   def _check_family(self) -> None:
@@ -138,6 +148,36 @@ class WorldModelConfig:
         "0 (world_model.annealed says what follows)"
       )
 
+  def _check_atlas(self) -> None:
+    bounds.one_of(self, "atlas", ATLASES)
+    bounds.at_least(self, 2 * ATLAS_PAGE, "atlas_cells")
+    bounds.at_least(self, 1, "atlas_units")
+    if not 0.0 <= self.atlas_hidden < 1.0:
+      raise ValueError(
+        f"world_model.atlas_hidden: {self.atlas_hidden}, expected 0 to below 1"
+      )
+    if self.atlas_cells % ATLAS_PAGE:
+      raise ValueError(
+        f"world_model.atlas_cells: {self.atlas_cells}, expected a multiple of "
+        f"{ATLAS_PAGE}"
+      )
+    if not self.has_atlas:
+      return
+    lacks = sorted({"map", "y", "x"} - set(self.token_sizes))
+    if self.family == "v2":
+      reason = "family v2 has no map memory"
+    elif self.decoder != "dictionary":
+      reason = f"decoder {self.decoder!r} shows no tiles of the dictionary"
+    elif lacks:
+      reason = f"the state has no tokens {lacks}, so no place"
+    elif self.tile_vocab >= 1 << 16:
+      reason = f"tile_vocab {self.tile_vocab} is not below {1 << 16}"
+    else:
+      return
+    raise ValueError(
+      f"world_model.atlas: {self.atlas!r}, {reason}, expected 'off'"
+    )
+
   def check_reward_terms(self) -> None:
     """Raises ValueError where dreams cannot be judged by reward terms."""
     if self.family == "v2":
@@ -164,6 +204,11 @@ class WorldModelConfig:
     """Whether frames go through the tile dictionary, in or out."""
     tiled = "dictionary" in (self.encoder, self.decoder)
     return tiled and self.family == "v3"
+
+  @property
+  def has_atlas(self) -> bool:
+    """Whether decoder and step read a map memory."""
+    return self.atlas != "off"
 
   @property
   def token_dim(self) -> int:

@@ -94,6 +94,16 @@ def encode(table: TileTable, packed: jax.Array) -> jax.Array:
   return lookup(table, packing.tile_words(packed))
 
 
+def encode_numpy(table: TileTable, packed: np.ndarray) -> np.ndarray:
+  """`encode` on the host: `[N, 360]` int32 of frames `[N, 144, 40]`."""
+  words = _tile_words_numpy(packed)
+  hashes, known = np.asarray(table.hashes), np.asarray(table.words)
+  index = np.searchsorted(hashes, _hash(words, np))
+  index = np.minimum(index, len(known) - 1).astype(np.int32)
+  found = (known[index] == words).all(axis=-1)
+  return np.where(found, index, np.int32(len(known)))
+
+
 def escape_share(table: TileTable, packed: np.ndarray) -> float:
   """Share of the tiles in frames `[N, 144, 40]` that the table lacks; numpy."""
   words = np.ascontiguousarray(_tile_words_numpy(packed))

@@ -14,6 +14,7 @@ from pokedreamer_jax import specs
 from pokedreamer_jax.config import world_model as world_model_config
 from pokedreamer_jax.frames import packing
 from pokedreamer_jax.frames import tiles
+from pokedreamer_jax.networks import atlas_reader
 from pokedreamer_jax.networks import codec
 from pokedreamer_jax.networks import pixel_codec
 
@@ -26,7 +27,18 @@ def make_encoder(cfg: world_model_config.WorldModelConfig) -> nn.Module:
 
 
 def make_decoder(cfg: world_model_config.WorldModelConfig) -> nn.Module:
-  """The module from features `[..., F]` to what `score` takes."""
+  """The module from features `[..., F]` to what `score` takes.
+
+  With an atlas it takes the window of cells in sight and their tiles as well.
+  """
+  if cfg.has_atlas:
+    return atlas_reader.AtlasDecoder(
+      cfg.tile_vocab,
+      cfg.tile_units,
+      cfg.block_units,
+      cfg.atlas_cells,
+      cfg.atlas_units,
+    )
   if cfg.decoder == "dictionary":
     return codec.TileDecoder(cfg.tile_vocab, cfg.tile_units, cfg.block_units)
   return pixel_codec.PixelDecoder(cfg.tile_units, cfg.block_units)

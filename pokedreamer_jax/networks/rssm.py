@@ -11,6 +11,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from pokedreamer_jax.networks import atlas_reader
 from pokedreamer_jax.networks import blocks
 
 
@@ -24,6 +25,7 @@ class RSSMCell(nn.Module):
     hidden: units of hidden layers.
     token_dim: length `R` of the concatenated one-hot tokens, 0 without RAM.
     unimix: uniform share mixed into every categorical.
+    around: reads the cells of the atlas around; None without one.
   """
 
   deter: int
@@ -32,6 +34,7 @@ class RSSMCell(nn.Module):
   hidden: int
   token_dim: int
   unimix: float
+  around: atlas_reader.Surroundings | None = None
 
   def setup(self):
     self.stoch_in = nn.Dense(self.hidden, use_bias=False)
@@ -49,9 +52,25 @@ class RSSMCell(nn.Module):
       self.token_net = blocks.MLP((self.hidden,), self.token_dim, 0.1)
       self.infer_net = blocks.MLP((self.hidden,), self.token_dim, 0.1)
 
-  def project_known(self, tokens_tm1: jax.Array, action_tm1: jax.Array):
-    """Input share `[..., hidden]` of what is known before the scan."""
-    return self.known_in(jnp.concatenate([tokens_tm1, action_tm1], axis=-1))
+  def project_known(
+    self,
+    tokens_tm1: jax.Array,
+    action_tm1: jax.Array,
+    *cells: jax.Array,
+  ) -> jax.Array:
+    """Input share `[..., hidden]` of what is known before the scan.
+
+    Args:
+      tokens_tm1: one-hot, `[..., R]`.
+      action_tm1: one-hot, `[..., A]`.
+      *cells: with an atlas, the cells around `[..., 7]` and their tiles
+        `[..., 7, 4]`.
+    """
+    known = jnp.concatenate([tokens_tm1, action_tm1], axis=-1)
+    projected = self.known_in(known)
+    if self.around is None:
+      return projected
+    return projected + self.around(known, *cells)
 
   def step(self, deter: jax.Array, stoch: jax.Array, known: jax.Array):
     """Next `deter` `[..., D]` from the last state and `project_known`.
@@ -88,9 +107,10 @@ class RSSMCell(nn.Module):
     """Logits `[..., R]` of the tokens of a frame whose RAM is not given."""
     return self.infer_net(jnp.concatenate([deter, embed], axis=-1))
 
-  def __call__(self, deter, stoch, tokens, action, embed):
+  def __call__(self, deter, stoch, tokens, action, embed, *cells):
     """Touches every parameter; used to initialise."""
-    deter = self.step(deter, stoch, self.project_known(tokens, action))
+    known = self.project_known(tokens, action, *cells)
+    deter = self.step(deter, stoch, known)
     outputs = [
       self.prior(deter, tokens),
       self.posterior(deter, self.project_seen(embed, tokens)),

@@ -16,7 +16,7 @@ from pokedreamer_jax.world_model import model as world_model
 from pokedreamer_jax.world_model import model_v2 as world_model_v2
 
 # Parameters that no gradient moves: data, and running averages.
-FROZEN = ("tiles", world_model_v2.BATCH_STATS)
+FROZEN = ("tiles", "atlas", world_model_v2.BATCH_STATS)
 
 
 @flax.struct.dataclass
@@ -152,7 +152,11 @@ def _loss(cfg, params, key, batch, step, spread):
   rows = cfg.train.batch_size * (cfg.train.seq_len - burn_in)
   decode_rows = min(cfg.train.decode_rows or rows, rows)
   total, metrics = losses.world_model_loss(
-    *shared, decode_rows, burn_in, spread=spread
+    *shared,
+    decode_rows,
+    burn_in,
+    spread=spread,
+    hide=cfg.world_model.atlas_hidden,
   )
   return total, (metrics, {})
 

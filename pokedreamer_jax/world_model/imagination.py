@@ -57,9 +57,7 @@ def prior_step(
   """
   token_key, stoch_key = jax.random.split(key)
   hot_action = jax.nn.one_hot(action, specs.NUM_ACTIONS)
-  known = world_model.apply(
-    cfg, params, "rssm", state.tokens, hot_action, method="project_known"
-  )
+  known = world_model.project_known(cfg, params, state.tokens, hot_action)
   deter = world_model.apply(
     cfg, params, "rssm", state.deter, state.stoch, known, method="step"
   )

@@ -1,6 +1,7 @@
 """The world model's training loss."""
 
 from collections.abc import Callable
+import functools
 from typing import Any
 
 import chex
@@ -10,6 +11,7 @@ import jax.numpy as jnp
 from pokedreamer_jax.config import world_model as world_model_config
 from pokedreamer_jax.networks import codecs
 from pokedreamer_jax.networks import sampling
+from pokedreamer_jax.world_model import atlas as atlas_lib
 from pokedreamer_jax.world_model import model as world_model
 from pokedreamer_jax.world_model import ram_heads
 from pokedreamer_jax.world_model import reward_heads
@@ -29,6 +31,7 @@ def world_model_loss(
   burn_in: int = 0,
   draw: world_model.DrawFn = sampling.straight_through,
   spread: SpreadFn = lambda rows: rows,
+  hide: float = 0.0,
 ) -> tuple[jax.Array, Metrics]:
   """Mean nats per row of everything the model predicts.
 
@@ -46,18 +49,21 @@ def world_model_loss(
     draw: how latents are drawn from the posterior.
     spread: shares the rows to decode out over devices (`mesh.spread`). They
       come from anywhere in the batch, so that every device would decode all.
+    hide: share of the atlas' cells that decoder and steps do not see.
 
   Returns:
     Scalar loss and scalar metrics.
   """
   observe_key, rows_key = jax.random.split(key)
-  seen = world_model.observe(cfg, params, observe_key, batch, draw=draw)
+  seen = world_model.observe(
+    cfg, params, observe_key, batch, draw=draw, hide=hide
+  )
   batch, seen = after_burn_in(batch, seen, burn_in)
   feat = world_model.features(seen.state)
   lead = batch["is_first"].shape
 
   image, exact = _image_loss(
-    cfg, params, rows_key, batch, feat, decode_rows, spread
+    cfg, params, rows_key, batch, feat, decode_rows, spread, hide
   )
   per_token = tokens_lib.cross_entropy(
     cfg.token_sizes, seen.token_logits, seen.state.tokens
@@ -154,13 +160,17 @@ def after_burn_in(
   return batch, jax.tree.map(lambda leaf: leaf[:, burn_in:], seen)
 
 
-def _image_loss(cfg, params, key, batch, feat, decode_rows, spread):
+def _image_loss(cfg, params, key, batch, feat, decode_rows, spread, hide):
   """Mean nats a frame over sampled rows, and the share decoded exactly."""
   rows = batch["is_first"].size
   chosen = jax.random.permutation(key, rows)[:decode_rows]
   frame = batch["frame"].reshape(rows, *batch["frame"].shape[2:])[chosen]
   frame, chosen_feat = spread((frame, feat.reshape(rows, -1)[chosen]))
-  outputs = world_model.apply(cfg, params, "decoder", chosen_feat)
+  hidden: tuple[world_model.HideFn, ...] = ()
+  if cfg.has_atlas and hide:
+    hide_key = jax.random.fold_in(key, 1)
+    hidden = (functools.partial(atlas_lib.hidden, hide_key, hide),)
+  outputs = world_model.decoder_outputs(cfg, params, chosen_feat, *hidden)
   nats, exact = codecs.score(
     cfg, world_model.tile_table(params), outputs, frame
   )

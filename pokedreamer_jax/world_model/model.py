@@ -19,11 +19,13 @@ import jax.numpy as jnp
 from pokedreamer_jax import specs
 from pokedreamer_jax.config import world_model as world_model_config
 from pokedreamer_jax.frames import tiles
+from pokedreamer_jax.networks import atlas_reader
 from pokedreamer_jax.networks import codecs
 from pokedreamer_jax.networks import heads
 from pokedreamer_jax.networks import rssm
 from pokedreamer_jax.networks import sampling
 from pokedreamer_jax.world_model import alignment
+from pokedreamer_jax.world_model import atlas as atlas_lib
 from pokedreamer_jax.world_model import model_v2 as world_model_v2
 from pokedreamer_jax.world_model import ram_heads
 from pokedreamer_jax.world_model import reward_heads
@@ -33,6 +35,12 @@ Params = dict[str, Any]
 Batch = Mapping[str, jax.Array]
 # `(key, log-probabilities [S, K]) -> one-hots [S, K]`.
 DrawFn = Callable[[jax.Array, jax.Array], jax.Array]
+# Cells of the atlas `[...]` -> the same, some of them unknown.
+HideFn = Callable[[jax.Array], jax.Array]
+
+
+def _all_seen(cells: jax.Array) -> jax.Array:
+  return cells
 
 
 @flax.struct.dataclass
@@ -68,6 +76,7 @@ def modules(cfg: world_model_config.WorldModelConfig) -> dict[str, Any]:
       hidden=cfg.hidden,
       token_dim=cfg.token_dim,
       unimix=cfg.unimix,
+      around=_surroundings(cfg) if cfg.has_atlas else None,
     ),
     "decoder": codecs.make_decoder(cfg),
     "reward": heads.RewardPredictor(cfg.hidden, reward_heads.NUM_OUTPUTS),
@@ -85,6 +94,7 @@ def init(
   cfg: world_model_config.WorldModelConfig,
   key: jax.Array,
   table: tiles.TileTable | None,
+  atlas: atlas_lib.Atlas | None = None,
 ) -> Params:
   """Fresh parameters; dictionary and running averages are part of them.
 
@@ -93,10 +103,11 @@ def init(
     key: typed PRNG key; consumed.
     table: dictionary of `cfg.tile_vocab` tiles; unused, and None will do,
       where both codecs are `pixels` and in family v2.
+    atlas: the map memory, where `cfg.has_atlas`; None knows no place.
 
   Raises:
-    ValueError: a token or a RAM head without a reader, or a table of another
-      size.
+    ValueError: a token or a RAM head without a reader, or a table or an atlas
+      of another size.
   """
   tokens_lib.check(cfg.token_sizes)
   ram_heads.check(cfg.ram_head_sizes)
@@ -105,7 +116,16 @@ def init(
   elif table is None or table.vocab != cfg.tile_vocab:
     vocab = None if table is None else table.vocab
     raise ValueError(f"tile_vocab: table {vocab}, {cfg.tile_vocab=}")
-  return _init(cfg, key, table)
+  if not cfg.has_atlas:
+    atlas = None
+  else:
+    blank = atlas_lib.empty(cfg)
+    atlas = blank if atlas is None else atlas
+    if jax.tree.map(jnp.shape, atlas) != jax.tree.map(jnp.shape, blank):
+      raise ValueError(
+        f"atlas: {jnp.shape(atlas.tiles)[0]} cells, {cfg.atlas_cells=}"
+      )
+  return _init(cfg, key, table, atlas)
 
 
 # As one program: one by one, the initialisers compile 200 small ones.
@@ -114,9 +134,13 @@ def _init(
   cfg: world_model_config.WorldModelConfig,
   key: jax.Array,
   table: tiles.TileTable | None,
+  atlas: atlas_lib.Atlas | None,
 ) -> Params:
   feat = jnp.zeros((1, cfg.feat_dim))
   state = initial_state(cfg, (1,))
+  action = jnp.zeros((1, specs.NUM_ACTIONS))
+  window = _window(cfg, atlas, state.tokens)
+  around = _around(cfg, atlas, state.tokens, action)
   if cfg.family == "v2":
     frame = jnp.zeros((1, specs.FRAME_HEIGHT, specs.FRAME_WIDTH, 3))
   else:
@@ -127,9 +151,11 @@ def _init(
       state.deter,
       state.stoch,
       state.tokens,
-      jnp.zeros((1, specs.NUM_ACTIONS)),
+      action,
       jnp.zeros((1, cfg.hidden)),
+      *around,
     ),
+    "decoder": (feat, *window),
     "chain": (state.tokens,),
   }
   params: Params = {}
@@ -144,6 +170,8 @@ def _init(
     params[world_model_v2.BATCH_STATS] = averages
   if table is not None:
     params["tiles"] = {"words": table.words, "hashes": table.hashes}
+  if atlas is not None:
+    params["atlas"] = {"pages": atlas.pages, "tiles": atlas.tiles}
   return params
 
 
@@ -156,6 +184,11 @@ def shapes(cfg: world_model_config.WorldModelConfig) -> Params:
 def tile_table(params: Params) -> tiles.TileTable | None:
   """The dictionary that the parameters carry, if they need one."""
   return tiles.TileTable(**params["tiles"]) if "tiles" in params else None
+
+
+def map_memory(params: Params) -> atlas_lib.Atlas | None:
+  """The atlas that the parameters carry, if they need one."""
+  return atlas_lib.Atlas(**params["atlas"]) if "atlas" in params else None
 
 
 def apply(
@@ -240,6 +273,7 @@ def observe(
   infer: bool = False,
   draw: DrawFn = sampling.straight_through,
   embed: jax.Array | None = None,
+  hide: float = 0.0,
 ) -> Posterior:
   """Posterior states of recorded rows.
 
@@ -252,6 +286,8 @@ def observe(
     infer: guess the tokens from the frames instead of reading the RAM.
     draw: how latents are drawn from the posterior; carries the gradient.
     embed: embeddings `[B, T, E]` of the frames, where they are known.
+    hide: share of the atlas' cells that steps do not see; for training, where
+      tokens are given.
 
   Returns:
     `Posterior` with leaves `[B, T, ...]`.
@@ -274,7 +310,7 @@ def observe(
     "is_first": batch["is_first"],
   }
   keys = jax.random.split(key, lead[0])
-  stream = functools.partial(_observe_stream, cfg, params, infer, draw)
+  stream = functools.partial(_observe_stream, cfg, params, infer, draw, hide)
   state, post, infer_logits = jax.vmap(stream)(keys, start, rows)
   prior = apply(cfg, params, "rssm", state.deter, state.tokens, method="prior")
   return Posterior(
@@ -284,6 +320,46 @@ def observe(
     token_logits=token_logits(cfg, params, state.deter, state.tokens),
     infer_logits=infer_logits,
   )
+
+
+def project_known(
+  cfg: world_model_config.WorldModelConfig,
+  params: Params,
+  tokens_tm1: jax.Array,
+  action_tm1: jax.Array,
+  hide: HideFn = _all_seen,
+) -> jax.Array:
+  """Input share `[..., hidden]` of what is known before a step.
+
+  Args:
+    cfg: sizes.
+    params: parameters; with an atlas, its cells around the last place count.
+    tokens_tm1: of the last state, one-hot `[..., R]`; zeros where it is first.
+    action_tm1: one-hot `[..., A]`.
+    hide: makes some cells unknown.
+  """
+  inputs = (tokens_tm1, action_tm1)
+  around = _around(cfg, map_memory(params), *inputs, hide)
+  return apply(cfg, params, "rssm", *inputs, *around, method="project_known")
+
+
+def decoder_outputs(
+  cfg: world_model_config.WorldModelConfig,
+  params: Params,
+  feat: jax.Array,
+  hide: HideFn = _all_seen,
+) -> jax.Array:
+  """What the decoder says of features `[..., F]`; `codecs.score` judges it.
+
+  Args:
+    cfg: sizes.
+    params: parameters.
+    feat: features.
+    hide: makes some cells of the atlas unknown.
+  """
+  hot = feat[..., cfg.feat_dim - cfg.token_dim :]
+  window = _window(cfg, map_memory(params), hot, hide)
+  return apply(cfg, params, "decoder", feat, *window)
 
 
 def divergence(log_p: jax.Array, log_q: jax.Array) -> jax.Array:
@@ -349,7 +425,7 @@ def decode(
   """The most likely packed frames `[..., 144, 40]` uint8 of states."""
   if cfg.family == "v2":
     return world_model_v2.decode(cfg, params, features(state))
-  outputs = apply(cfg, params, "decoder", features(state))
+  outputs = decoder_outputs(cfg, params, features(state))
   return codecs.most_likely_frames(cfg, tile_table(params), outputs)
 
 
@@ -363,20 +439,53 @@ def read_ram(
   return ram_heads.read(cfg.ram_head_sizes, outputs)
 
 
+def _surroundings(cfg) -> atlas_reader.Surroundings:
+  return atlas_reader.Surroundings(
+    cfg.tile_vocab,
+    cfg.atlas_cells,
+    cfg.atlas_units,
+    cfg.tile_units,
+    cfg.hidden,
+  )
+
+
+def _window(cfg, atlas, hot, hide=_all_seen) -> tuple[jax.Array, ...]:
+  """The cells in sight of tokens `[..., R]`, and their tiles; or nothing."""
+  if atlas is None:
+    return ()
+  cells = hide(atlas_lib.window(atlas, atlas_lib.place(cfg.token_sizes, hot)))
+  return cells, atlas.tiles[cells]
+
+
+def _around(cfg, atlas, hot, action, hide=_all_seen) -> tuple[jax.Array, ...]:
+  """The cells around tokens `[..., R]`, and their tiles; or nothing."""
+  if atlas is None:
+    return ()
+  place = atlas_lib.place(cfg.token_sizes, hot)
+  ahead = atlas_lib.step_ahead(cfg.token_sizes, hot, action)
+  cells = hide(atlas_lib.around(atlas, place, ahead))
+  return cells, atlas.tiles[cells]
+
+
 def _blank_frames(lead: tuple[int, ...]) -> jax.Array:
   size = (specs.FRAME_HEIGHT, specs.PACKED_WIDTH)
   return jnp.zeros((*lead, *size), jnp.uint8)
 
 
-def _observe_stream(cfg, params, infer, draw, key, start, rows):
+def _observe_stream(cfg, params, infer, draw, hide, key, start, rows):
   """One stream `[T, ...]`: states, posteriors and guessed tokens."""
+  hide_cells: HideFn = _all_seen
+  if cfg.has_atlas and hide:
+    key, hide_key = jax.random.split(key)
+    hide_cells = functools.partial(atlas_lib.hidden, hide_key, hide)
   cell = functools.partial(apply, cfg, params, "rssm")
   sizes = cfg.token_sizes
   keep = 1.0 - rows["is_first"].astype(jnp.float32)
   if not infer:  # everything but the recurrence is batched over time
     tokens_tm1 = jnp.concatenate([start.tokens[None], rows["tokens"][:-1]])
-    known = cell(
-      tokens_tm1 * keep[:, None], rows["action_tm1"], method="project_known"
+    tokens_tm1 *= keep[:, None]
+    known = project_known(
+      cfg, params, tokens_tm1, rows["action_tm1"], hide_cells
     )
     seen = cell(rows["embed"], rows["tokens"], method="project_seen")
   else:
@@ -388,7 +497,7 @@ def _observe_stream(cfg, params, infer, draw, key, start, rows):
     hot = now["tokens"]
     guess = jnp.zeros_like(hot)
     if infer:
-      known_t = cell(carry.tokens, now["action_tm1"], method="project_known")
+      known_t = project_known(cfg, params, carry.tokens, now["action_tm1"])
     deter = cell(carry.deter, carry.stoch, known_t, method="step")
     if infer and sizes:
       guess = cell(deter, now["embed"], method="infer_tokens")
