@@ -194,11 +194,9 @@ def _header(path: str | os.PathLike, line: str) -> Header:
     raise ValueError(
       f"{name}: format {header.format}, this program reads {FORMAT}"
     )
-  for field in ("jitter_frames", "seed"):
-    value = getattr(header, field)
-    if value < 0:
-      raise ValueError(f"{name}: {field} {value}, expected at least 0")
-  if header.jitter_frames > emulator.MOST_WAIT_FRAMES:
+  if header.seed < 0:
+    raise ValueError(f"{name}: seed {header.seed}, expected at least 0")
+  if not 0 <= header.jitter_frames <= emulator.MOST_WAIT_FRAMES:
     raise ValueError(
       f"{name}: jitter_frames {str(header.jitter_frames)[:40]}, expected 0 to "
       f"{emulator.MOST_WAIT_FRAMES}"

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 import pathlib
 from typing import Any
 
+from pokedreamer_jax import whole_files
+
 # What a run leaves, by which a directory that has lost its config.json is told.
 _TRACES = ("checkpoints", "metrics.jsonl", "result.json", "shards")
 
@@ -62,8 +64,7 @@ def check_amount(
 
 def steps(path: pathlib.Path) -> list[int]:
   """Numbers of the checkpoints in a run directory, ascending."""
-  folder = path / "checkpoints"
-  return sorted(int(p.name) for p in folder.glob("*") if p.name.isdigit())
+  return whole_files.steps(path / "checkpoints")[0]
 
 
 def _amount(config: Mapping[str, Any], name: str) -> int:

@@ -45,7 +45,7 @@ def test_files_become_records_and_files_again(npz_dir, tmp_path):
   )
   assert back.returncode == 0, back.stderr
   frames = [
-    np.load(path)["obs"] for path in sorted((tmp_path / "back").iterdir())
+    np.load(path)["obs"] for path in sorted((tmp_path / "back").glob("*.npz"))
   ]
   assert [len(f) for f in frames] == [50, 40]
   original = np.load(npz_dir / "transitions_0001.npz")["obs"]

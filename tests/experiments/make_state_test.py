@@ -14,6 +14,7 @@ from data_tools.game import roms
 from data_tools.game import save_states
 from data_tools.records import generations
 from pokedreamer_jax import specs
+from pokedreamer_jax import whole_files
 from tests import conftest
 
 
@@ -68,7 +69,7 @@ def test_a_script_makes_the_same_state_again_and_others_start_there(
   assert entry.header.start_state_sha1 == made[0].state_sha1
   # A foreign ROM, and a foreign version, are refused before anything is made.
   stamp = path.with_name("start.state.json")
-  good = json.loads(stamp.read_text())
+  good = whole_files.unseal(json.loads(stamp.read_text()), stamp)
   for module, more in (
     ("collect_data", ("--preset=debug",)),
     ("evaluate", ("--what=play", "--player=random", "--preset=debug")),
@@ -81,7 +82,7 @@ def test_a_script_makes_the_same_state_again_and_others_start_there(
       ({"rom_sha1": "0" * 40}, "ROM SHA-1"),
       ({"pyboy_version": "2.0.0"}, "PyBoy version"),
     ):
-      stamp.write_text(json.dumps(good | changes))
+      stamp.write_text(json.dumps(whole_files.seal(good | changes)))
       _refused(_run(*call), words, "start.state.xz")
       assert not work.exists()
 
@@ -116,8 +117,9 @@ def test_what_a_person_played_makes_a_state(tmp_path, rom):
   path = tmp_path / "00000.inputs"
   actions = np.array([specs.ACTIONS.index(key) for key in keys], np.uint8)
   input_logs.write(path, input_logs.Log(header, actions))
-  with open(path, "a") as file:
-    file.write("do")  # the recording was killed here
+  whole = path.read_text().splitlines(keepends=True)
+  # The recording was killed here: no last line that closes it.
+  path.write_text("".join(whole[:-1]) + "do")
   for name, more in (("whole", ()), ("early", ("--until=game_running",))):
     done = _run(
       "make_state", f"--inputs={path}", f"--name={name}",

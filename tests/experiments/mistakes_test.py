@@ -17,6 +17,7 @@ from data_tools.records import shards as shards_lib
 from experiments.runs import cli
 from experiments.runs import inputs
 from experiments.runs import run_directory
+from pokedreamer_jax import whole_files
 from pokedreamer_jax.config import presets
 from pokedreamer_jax.config import run as config_lib
 from tests import conftest
@@ -46,7 +47,9 @@ def places(tmp_path_factory):
     with run_directory.open_run(
       root / name, stage, config | values, graceful=False
     ):
-      (root / name / "checkpoints" / str(checkpoint)).mkdir(parents=True)
+      folder = root / name / "checkpoints" / str(checkpoint)
+      folder.mkdir(parents=True)
+      whole_files.write_list(folder, {"step": checkpoint})
     return str(root / name)
 
   found = {"root": root, "data": data}

@@ -110,7 +110,7 @@ def test_workers_that_keep_dying_end_the_collection(tmp_path, rom, collection):
 def test_a_silent_worker_is_replaced(
   tmp_path, rom, collection, reference, monkeypatch
 ):
-  monkeypatch.setattr(collect_pool, "HANG_S", 3.0)
+  monkeypatch.setattr(collect_pool, "HANG_S", 10.0)
   stopped = []
 
   def stop_one(progress):

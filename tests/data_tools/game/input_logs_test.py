@@ -113,7 +113,7 @@ def test_logs_of_an_older_version_are_read_with_a_remark(tmp_path):
   header = json.dumps(dataclasses.asdict(_log([]).header))
   path.write_text(header + "\ndown\nstart\n")
   assert input_logs.read(path).digest == _log([0, 6]).digest
-  assert "0.inputs: written by an older version" in whole_files.remark()
+  assert "0.inputs, line 1: written by an older version" in whole_files.remark()
 
 
 def test_bad_logs_are_named(tmp_path):

@@ -157,9 +157,9 @@ def _show(case, survived, in_the_end):
 
 
 def _later(directory):
-  """Two hours pass: what is left half-written by now has no owner."""
+  """Eight hours pass: what is left half-written by now has no owner."""
   for path in directory.rglob("*"):
-    then = path.stat().st_mtime - 7200
+    then = path.stat().st_mtime - 8 * 3600
     os.utime(path, (then, then))
 
 

@@ -20,6 +20,7 @@ from experiments.runs import inputs
 from experiments.runs import run_directory
 from pokedreamer_jax import checkpoints
 from pokedreamer_jax import specs
+from pokedreamer_jax import whole_files
 from pokedreamer_jax.config import run as config_lib
 from pokedreamer_jax.networks import actor_critic
 from tests import conftest
@@ -125,6 +126,11 @@ def test_playing_reads_no_byte_of_the_decoder(tmp_path, family):
     data[begin : begin + len(_ZSTD_MAGIC)] = bytes(len(_ZSTD_MAGIC))
     path.write_bytes(data)
   assert files
+  # Listed as it is now, so that reading alone can tell.
+  folder = tmp_path / "checkpoints" / "7"
+  about = whole_files.read_list(folder)
+  about.pop("files")
+  whole_files.write_list(folder, about, checkpoints._UNLISTED)
   shape = jax.ShapeDtypeStruct((len(noise),), np.uint8)
   with pytest.raises(Exception, match="error while reading array"):
     checkpoints.load_item(

@@ -1,6 +1,7 @@
 """Batches of growing data: when they change, and what is refused."""
 
 import itertools
+import json
 import re
 
 import numpy as np
@@ -12,6 +13,7 @@ from experiments.runs import adoptions
 from experiments.runs import inputs
 from experiments.runs import run_directory
 from experiments.training import world_model_data
+from pokedreamer_jax import whole_files
 from pokedreamer_jax.config import presets
 from pokedreamer_jax.config import run as config_lib
 from pokedreamer_jax.frames import tiles
@@ -222,7 +224,7 @@ def test_a_recorded_generation_that_is_not_there_as_it_was(data, tmp_path):
   with pytest.raises(ValueError, match="other batches than recorded"):
     _experience(data, run).resume(9)
   (run / adoptions.FILE).write_text('{"looked_until": 4, "adopted": [{}]}')
-  with pytest.raises(ValueError, match=rf"{adoptions.FILE}: damaged"):
+  with pytest.raises(ValueError, match=rf"{adoptions.FILE}: adopted: damaged"):
     _experience(data, run)
 
 
@@ -231,20 +233,28 @@ def test_episodes_of_another_game_are_refused(data, tmp_path):
   _take(batches, 4)
   data_fakes.write(data, "x", [(9, 50, "random")], collection="x")
   (manifest,) = (data / generations.SHARDS_DIR).glob("x-*.json")
-  manifest.write_text(manifest.read_text().replace("0" * 40, "f" * 40))
+  values = json.loads(manifest.read_text().replace("0" * 40, "f" * 40))
+  values.pop(whole_files.SEAL)
+  manifest.write_text(json.dumps(whole_files.seal(values)))
   with pytest.raises(ValueError, match=f"SHA-1 {'f' * 40}, the run began"):
     next(batches)
   assert adoptions.read(tmp_path / "run") == adoptions.Record()
 
 
+def _checkpoint(run, step):
+  folder = run / "checkpoints" / str(step)
+  folder.mkdir(parents=True)
+  whole_files.write_list(folder, {"step": step})
+
+
 def test_a_checkpoint_is_named_by_the_data_before_it(data, tmp_path):
   run = tmp_path / "run"
   _experience(data, run)
-  (run / "checkpoints" / "8").mkdir(parents=True)
+  _checkpoint(run, 8)
   name = inputs.fingerprint(str(run))
   other = adoptions.Adoption(8, "a", "b")
   adoptions.write(run, adoptions.Record(8, (other,)))
   assert inputs.fingerprint(str(run)) == name  # adopted after that update
-  (run / "checkpoints" / "9").mkdir()
+  _checkpoint(run, 9)
   later = inputs.fingerprint(str(run))
   assert later["config"] != name["config"] and later["step"] == 9
