@@ -154,6 +154,7 @@ def test_a_mistake_gets_one_line(
 ):
   names = places | {"new": tmp_path / "new"}
   before = _listed(places["root"])
+  whole_files.remark()  # of what other tests have read
   code = _run(verb, [text.format(**names) for text in arguments])
   lines = capsys.readouterr().err.splitlines()
   assert (code, len(lines)) == (2, 1), lines

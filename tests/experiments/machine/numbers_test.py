@@ -12,6 +12,7 @@ from experiments import train_policy
 from experiments.machine import numbers
 from experiments.runs import cli
 from experiments.runs import run_directory
+from pokedreamer_jax import whole_files
 from pokedreamer_jax.config import behaviour as behaviour_config
 
 _PRECISION = "JAX_DEFAULT_MATMUL_PRECISION"
@@ -28,7 +29,9 @@ def _starts(path):
 
 
 def _saved(path, step=60):
-  (path / "checkpoints" / str(step)).mkdir(parents=True)
+  folder = path / "checkpoints" / str(step)
+  folder.mkdir(parents=True)
+  whole_files.write_list(folder, {"step": step})
 
 
 def test_devices_are_recorded_once_jax_is_awake(tmp_path):

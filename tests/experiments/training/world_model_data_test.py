@@ -1,8 +1,9 @@
 """Batches of growing data: when they change, and what is refused."""
 
+import dataclasses
 import itertools
-import json
 import re
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -231,11 +232,11 @@ def test_a_recorded_generation_that_is_not_there_as_it_was(data, tmp_path):
 def test_episodes_of_another_game_are_refused(data, tmp_path):
   batches = _experience(data, tmp_path / "run").batches(0)
   _take(batches, 4)
-  data_fakes.write(data, "x", [(9, 50, "random")], collection="x")
-  (manifest,) = (data / generations.SHARDS_DIR).glob("x-*.json")
-  values = json.loads(manifest.read_text().replace("0" * 40, "f" * 40))
-  values.pop(whole_files.SEAL)
-  manifest.write_text(json.dumps(whole_files.seal(values)))
+  other = dataclasses.replace(
+    data_fakes.header(9, "random", "x"), rom_sha1="f" * 40
+  )
+  with mock.patch.object(data_fakes, "header", lambda *_: other):
+    data_fakes.write(data, "x", [(9, 50, "random")])
   with pytest.raises(ValueError, match=f"SHA-1 {'f' * 40}, the run began"):
     next(batches)
   assert adoptions.read(tmp_path / "run") == adoptions.Record()
