@@ -53,6 +53,7 @@ from pokedreamer_jax.config import run as config_lib
 cli.define_run_flags()
 cli.string("out_dir", None, "The same as --workdir.")
 _ROM = cli.string("rom", None, "ROM file; default: the practice cartridge.")
+_OTHER_ROM = cli.define_other_rom()
 _SAVE_STATE = cli.string(
   "save_state", None, "Emulator state to start from; default: power-on."
 )
@@ -162,7 +163,7 @@ def _prepare(round_number: int | None = None) -> _Job:
   share = collect_files.Share(_INDEX.value, _COUNT.value)
   share.numbers(config.episodes)
   mix, players, remarks = learned_players.resolve(
-    config.policy_mix, rom, round_number
+    config.policy_mix, rom, round_number, _OTHER_ROM.value
   )
   if round_number is not None:
     seed = collect_follow.seed_of(seed, round_number, mix)

@@ -47,6 +47,7 @@ _PLAYER = cli.repeated(
 )
 _CHECKPOINT_STEP = cli.define_checkpoint_step("what is measured")
 _ROM = cli.string("rom", None, "ROM file; default: the practice cartridge.")
+_OTHER_ROM = cli.define_other_rom()
 _SAVE_STATE = cli.string("save_state", None, "Start of episodes (play).")
 
 
@@ -177,7 +178,11 @@ def _evaluate_play(config: config_lib.Config) -> None:
   players = _parse_players(_PLAYER.value or ())
   for directory in filter(None, players.values()):
     inputs.check_kind(directory, agent=True)
-  notes = [inputs.check_rom(d, rom) for d in players.values() if d]
+  notes = [
+    inputs.check_rom(directory, rom, _OTHER_ROM.value)
+    for directory in players.values()
+    if directory
+  ]
   save_state = emulator.read_save_state(_SAVE_STATE.value, rom)
   run = run_directory.open_run(
     cli.workdir(),

@@ -27,6 +27,7 @@ _CHECKPOINT = cli.string(
 _OUT = cli.string("out_video", "demo.mp4", "Clip to write: .mp4 or .webp.")
 _STEPS = cli.integer("steps", 120, "Env steps in the clip.")
 _CONTEXT = cli.integer("context", 8, "First frames that the model sees.")
+_OTHER_ROM = cli.define_other_rom()
 _SAVE_STATE = cli.string("save_state", None, "Start; default: power-on.")
 _CHECKPOINT_STEP = cli.define_checkpoint_step("what dreams")
 _ROM = cli.string("rom", None, "ROM file; default: the practice cartridge.")
@@ -59,7 +60,7 @@ def main() -> None:
   video.check_path(_OUT.value)
   rom = roms.resolve(_ROM.value)
   save_state = emulator.read_save_state(_SAVE_STATE.value, rom)
-  note = inputs.check_rom(directory, rom)
+  note = inputs.check_rom(directory, rom, _OTHER_ROM.value)
   if note:
     print(f"Note: {note}", flush=True)
   step = inputs.choose_step(directory, _CHECKPOINT_STEP.value)

@@ -24,7 +24,10 @@ _ITEM = re.compile(
 
 
 def resolve(
-  mix: str, rom: Any, round_number: int | None = None
+  mix: str,
+  rom: Any,
+  round_number: int | None = None,
+  other_rom: bool = False,
 ) -> tuple[str, Players, list[str]]:
   """Reads the learned players of a mix.
 
@@ -33,6 +36,7 @@ def resolve(
     rom: a `data_tools.game.roms.Rom`.
     round_number: of a round beside the learner, in which runs play their
       newest checkpoint; None where there are no rounds.
+    other_rom: whether runs may play a ROM they were not trained on.
 
   Returns:
     The mix with weights instead of paths; behaviour -> what makes the player
@@ -48,8 +52,12 @@ def resolve(
     text = item.strip()
     if text.startswith(("sb3=", "policy=")):
       path, eps, most, share, kind = _parse(text)
-      read = _sb3 if kind == "sb3" else _agent
-      name, make, note = read(path, most, rom, round_number)
+      if kind == "sb3":
+        name, make, note = _sb3(path)
+      else:
+        inputs.check_kind(path, agent=True)
+        note = inputs.check_rom(path, rom, other_rom)
+        name, make = _agent(path, most, round_number)
       name += ":deterministic" if most else ""
       text = f"{name}:eps={eps:g}" if eps else name
       players[policies.parse_mix(text)[0].behaviour] = make
@@ -80,11 +88,10 @@ def _parse(item: str) -> tuple[str, float, bool, str, str]:
   return match["path"], eps, most, match["share"] or "", match["kind"]
 
 
-def _sb3(path: str, most: bool, rom: Any, round_number: int | None):
+def _sb3(path: str):
   from data_tools.foreign import sb3_policy
 
   # It gets its chance with each step, knows pixels alone and never learns.
-  del most, rom, round_number
   weights = sb3_policy.read(path)
 
   def make(count: int) -> FramePlayer:
@@ -93,9 +100,7 @@ def _sb3(path: str, most: bool, rom: Any, round_number: int | None):
   return f"sb3:{weights.sha256[:12]}", make, ""
 
 
-def _agent(directory: str, most: bool, rom: Any, round_number: int | None):
-  inputs.check_kind(directory, agent=True)
-  note = inputs.check_rom(directory, rom)
+def _agent(directory: str, most: bool, round_number: int | None):
   name = inputs.fingerprint(directory)
   agent = inputs.load_player(directory, name["step"])
 
@@ -103,7 +108,7 @@ def _agent(directory: str, most: bool, rom: Any, round_number: int | None):
     return AgentPlayer(agent, count, most)
 
   played = "" if round_number is None else f":round={round_number}"
-  return f"policy:{name['config']}{played}@{name['step']}", make, note
+  return f"policy:{name['config']}{played}@{name['step']}", make
 
 
 class FramePlayer:

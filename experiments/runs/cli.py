@@ -125,6 +125,13 @@ def define_resume_step() -> flags.FlagHolder:
   )
 
 
+def define_other_rom() -> flags.FlagHolder:
+  """Defines `--other_rom`, for `inputs.check_rom`."""
+  return boolean(
+    "other_rom", False, "Plays a game that the checkpoint was not trained on."
+  )
+
+
 def make_config(defaults: Sequence[str] = ()) -> config_lib.Config:
   """The configuration that `--preset --set --seed` describe.
 

@@ -141,19 +141,20 @@ def _named(mark: dict[str, Any]) -> str:
   return f"{mark.get('config')} at update {mark.get('step')}"
 
 
-def check_rom(directory: str, rom: Any) -> str:
+def check_rom(directory: str, rom: Any, other_rom: bool = False) -> str:
   """Compares a ROM with those that a checkpoint was trained on.
 
   Args:
     directory: run directory of a world model, clone or policy.
     rom: a `data_tools.game.roms.Rom`.
+    other_rom: whether it may be another one, as `--other_rom` says.
 
   Returns:
     A remark where the ROM is another one, else "".
 
   Raises:
-    ValueError: the checkpoint reads the game's memory, and of this ROM nobody
-      knows where it lies.
+    ValueError: it is another one, or the checkpoint reads the game's memory,
+      and of this ROM nobody knows where it lies.
   """
   if load_config(directory).world_model.ram == "given":
     if not rom.has_ram_fields:
@@ -164,10 +165,13 @@ def check_rom(directory: str, rom: Any) -> str:
   trained = run_directory.read_config(directory).get("roms", [])
   if not trained or rom.sha1 in trained:
     return ""
-  return (
+  remark = (
     f"{directory} was trained on the ROM with SHA-1 {' and '.join(trained)}, "
     f"this is {rom.describe()}"
   )
+  if not other_rom:
+    raise ValueError(f"{remark}; --other_rom plays it all the same")
+  return remark
 
 
 def choose_step(directory: str, text: str) -> int | None:

@@ -279,7 +279,9 @@ def test_a_world_model_without_checkpoint_is_refused(made_up, tmp_path):
     inputs.fingerprint(tmp_path)
 
 
-def test_a_rom_other_than_the_recorded_one_is_remarked(made_up, tmp_path):
+def test_a_rom_other_than_the_recorded_one_is_refused_or_remarked(
+  made_up, tmp_path
+):
   config, generation, _, _ = made_up
   record = config_lib.to_dict(config) | inputs.describe(generation)
   assert record["roms"] == ["0" * 40]
@@ -288,7 +290,9 @@ def test_a_rom_other_than_the_recorded_one_is_remarked(made_up, tmp_path):
   rom = roms.resolve(None)
   same = dataclasses.replace(rom, sha1="0" * 40)
   assert inputs.check_rom(tmp_path / "clone", same) == ""
-  note = inputs.check_rom(tmp_path / "clone", rom)
+  with pytest.raises(ValueError, match=f"{'0' * 40}.*{rom.sha1}.*other_rom"):
+    inputs.check_rom(tmp_path / "clone", rom)
+  note = inputs.check_rom(tmp_path / "clone", rom, other_rom=True)
   assert "0" * 40 in note and rom.sha1 in note
   unknown = dataclasses.replace(rom, kind=roms.UNKNOWN)
   with pytest.raises(ValueError, match="memory variables, which cannot"):
