@@ -279,9 +279,7 @@ def test_a_world_model_without_checkpoint_is_refused(made_up, tmp_path):
     inputs.fingerprint(tmp_path)
 
 
-def test_a_rom_other_than_the_recorded_one_is_refused_or_remarked(
-  made_up, tmp_path
-):
+def test_another_rom_is_refused_or_remarked(made_up, tmp_path):
   config, generation, _, _ = made_up
   record = config_lib.to_dict(config) | inputs.describe(generation)
   assert record["roms"] == ["0" * 40]
