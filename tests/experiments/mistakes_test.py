@@ -211,10 +211,14 @@ def _run(verb, arguments):
   """Exit code of an entry point in this process, left as it was."""
   module = importlib.import_module(f"experiments.{verb}")
   handlers = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)}
+  # Names that another entry point of this process may have defined before,
+  # with a default of its own.
+  unset = {"class_num", "category_num"} & set(flags.FLAGS)
+  defaults = dict.fromkeys(unset if verb == "train_rssm" else ())
   with (
     mock.patch.dict(os.environ),
     mock.patch.object(sys, "argv", [module.__file__, *arguments]),
-    flagsaver.flagsaver(),
+    flagsaver.flagsaver(**defaults),
   ):
     try:
       cli.run_main(module.main)
