@@ -61,6 +61,9 @@ class TrainConfig:
   # Rows decoded per update, 0 for all; the rest only steer h. Family v2 always
   # decodes all: BatchNorm takes its statistics of what is decoded.
   decode_rows: int = 32
+  # Of each of these rows, blocks that are drawn from the dictionary, with an
+  # atlas; 0 for all. The rest are copied, or stand for others like them.
+  decode_blocks: int = 0
   learning_rate: float = 3e-3
   warmup_steps: int = 100
   decay_share: float = 0.4  # last share of the steps decays linearly to 0
@@ -84,7 +87,7 @@ class TrainConfig:
   refresh_every: int = 0  # train steps between looks at new data; 0: never
 
   def __post_init__(self):
-    bounds.at_least(self, 0, "cache_mib", "decode_rows")
+    bounds.at_least(self, 0, "cache_mib", "decode_rows", "decode_blocks")
     bounds.at_least(self, 1, "steps", "batch_size", "eval_windows")
     bounds.at_least(self, 1, "log_every", "save_every")
     bounds.at_least(self, 0, "warmup_steps", "learning_rate", "refresh_every")

@@ -51,6 +51,8 @@ class WorldModelConfig:
   stoch: int = 16  # categorical variables
   classes: int = 16  # classes of each
   tokens: str = PRACTICE_TOKENS  # RAM variables in the state, `name:size`
+  # Whether tokens are predicted relative to their last values beside absolutely.
+  relative_tokens: bool = False
   ram: str = "given"  # tokens of observed frames: given, inferred or off
   # Memory variables read off the features, `name:size` (see `ram_heads.py`).
   ram_heads: str = ""

@@ -3,14 +3,13 @@
 Here are the learned parts; `world_model/atlas.py` says which cells are read.
 """
 
-import math
-
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
 from pokedreamer_jax.frames import packing
 from pokedreamer_jax.networks import blocks
+from pokedreamer_jax.networks import tile_mixture
 
 ROWS, COLUMNS = 9, 10  # blocks of a screen
 # Where a block's cell and its neighbours stand in the window of 11x12 cells.
@@ -91,13 +90,17 @@ class Surroundings(nn.Module):
 
 
 class AtlasDecoder(nn.Module):
-  """Features and cells in sight to logits over the dictionary for every tile.
+  """Features and cells in sight to a distribution of every tile.
 
   A block's features are the state's own and, through gates of the state, those
   of its cell and of the four beside it: gates shared by all blocks follow the
   screen between two cells, one of each block shuts where no map is seen. Then
-  a tile is either drawn from the dictionary or copied from the atlas, as in a
-  pointer network (See et al. 2017): copying is one class more of the softmax.
+  a tile is copied from one of these five cells, or drawn from the dictionary
+  (`tile_mixture.py`); which of the five is said for the whole screen.
+
+  What the state adds does not read the place: that is the atlas' part. The
+  other tokens reach every block directly, since text and numbers stand at
+  places of the screen.
 
   Attributes:
     vocab: tiles in the dictionary; the escape is one class more.
@@ -105,6 +108,9 @@ class AtlasDecoder(nn.Module):
     block_units: features of a block.
     cells: cells of the atlas.
     cell_units: learned vector of a cell.
+    hidden: units of the layer between state and blocks.
+    token_dim: length of the tokens that features end with.
+    place: where among the tokens the place's stand, `(start, stop)` each.
   """
 
   vocab: int
@@ -112,76 +118,99 @@ class AtlasDecoder(nn.Module):
   block_units: int
   cells: int
   cell_units: int
+  hidden: int
+  token_dim: int
+  place: tuple[tuple[int, int], ...]
 
-  @nn.compact
+  def setup(self):
+    outputs = packing.NUM_BLOCKS * self.block_units
+    small = blocks.scaled_init(0.1)
+    self.embedding = CellEmbedding(
+      self.vocab, self.cells, self.cell_units, self.block_units
+    )
+    self.state_in = nn.Dense(self.hidden, use_bias=False)
+    self.state_norm = nn.RMSNorm()
+    self.state_out = nn.Dense(outputs, use_bias=False)
+    self.token_out = nn.Dense(
+      outputs, use_bias=False, kernel_init=nn.initializers.normal(0.05)
+    )
+    self.shift = nn.Dense(len(_SHIFTS), kernel_init=small)
+    self.block = nn.Dense(packing.NUM_BLOCKS, kernel_init=small)
+    self.block_norm = nn.RMSNorm()
+    self.tile_in = nn.Dense(packing.TILES_PER_BLOCK * self.tile_units)
+    self.tile_logits = nn.Dense(self.vocab + 1, kernel_init=small)
+    self.copy_gate = nn.Dense(1, kernel_init=small)
+    self.copy_shift = nn.Dense(len(_SHIFTS), kernel_init=small)
+
   def __call__(
     self, feat: jax.Array, cells: jax.Array, tiles: jax.Array
-  ) -> jax.Array:
-    """`[..., F]` to `[..., 360, V + 1]` float32 logits in block order.
+  ) -> tile_mixture.Mixture:
+    """Features `[..., F]` to the mixture of tiles `[..., 360]`, block order.
 
     Args:
       feat: features of states.
       cells: the window, `[..., 11, 12]`.
       tiles: what the atlas holds there, `[..., 11, 12, 4]`.
     """
-    lead, units = feat.shape[:-1], self.block_units
-    x = nn.Dense(packing.NUM_BLOCKS * units, use_bias=False)(feat)
-    x = x.reshape(*lead, ROWS, COLUMNS, units) + self._seen(feat, cells, tiles)
-    x = nn.silu(nn.RMSNorm()(x)).reshape(-1, units)
-    x = nn.silu(nn.Dense(packing.TILES_PER_BLOCK * self.tile_units)(x))
+    x, found = self.read(feat, cells, tiles)
+    return tile_mixture.Mixture(copies=found, logits=self.draw(x))
+
+  def read(
+    self, feat: jax.Array, cells: jax.Array, tiles: jax.Array
+  ) -> tuple[jax.Array, tile_mixture.Copies]:
+    """Features `[..., 360, tile_units]` of tiles, and what may be copied."""
+    lead = feat.shape[:-1]
+    feat = feat.reshape(-1, feat.shape[-1])
+    cells = cells.reshape(-1, *cells.shape[len(lead) :])
+    tiles = tiles.reshape(*cells.shape, packing.TILES_PER_BLOCK)
+    feat, others = self._without_place(feat)
+    x = nn.silu(self.state_norm(self.state_in(feat)))
+    x = self.state_out(x) + self.token_out(others)
+    x = x.reshape(-1, ROWS, COLUMNS, self.block_units)
+    x = nn.silu(self.block_norm(x + self._seen(feat, cells, tiles)))
+    # As rows: the gradient of a product of higher rank is slow on a CPU.
+    x = nn.silu(self.tile_in(x.reshape(-1, self.block_units)))
     x = x.reshape(-1, self.tile_units)
-    logits = nn.Dense(
-      self.vocab + 1, kernel_init=blocks.scaled_init(0.1), name="tile_logits"
-    )(x)
-    copy = nn.Dense(
-      1,
-      kernel_init=blocks.scaled_init(0.1),
-      # At first a tile is as likely copied as drawn.
-      bias_init=nn.initializers.constant(math.log(self.vocab + 1)),
-      name="copy_logit",
-    )(x)
-    held = tiles[..., 1:-1, 1:-1, :].reshape(*lead, packing.NUM_TILES)
-    return with_copies(
-      logits.reshape(*held.shape, self.vocab + 1),
-      copy.reshape(held.shape),
-      held,
+    gate = self.copy_gate(x).reshape(*lead, packing.NUM_TILES)
+    shift = self.copy_shift(feat).reshape(*lead, 1, -1)
+    first = jnp.arange(len(_SHIFTS)) == 0  # at first the block's own cell
+    candidate = jnp.stack([_shifted(tiles, s) for s in _SHIFTS], axis=-1)
+    candidate = candidate.reshape(*lead, packing.NUM_TILES, len(_SHIFTS))
+    found = tile_mixture.copies(
+      candidate, shift + 2.0 * first, gate, self.vocab
     )
+    return x.reshape(*lead, packing.NUM_TILES, self.tile_units), found
+
+  def draw(self, x: jax.Array) -> jax.Array:
+    """Logits `[..., V + 1]` of features `[..., tile_units]` from `read`."""
+    logits = self.tile_logits(x.reshape(-1, self.tile_units))
+    return logits.reshape(*x.shape[:-1], self.vocab + 1)
+
+  def _without_place(self, feat):
+    """Features `[N, .]` without the place, and the other tokens of them."""
+    start = feat.shape[-1] - self.token_dim
+    ends = [0, *(end for pair in self.place for end in pair), self.token_dim]
+    pairs = zip(ends[::2], ends[1::2], strict=True)
+    tokens = [feat[:, start + low : start + high] for low, high in pairs]
+    others = jnp.concatenate(tokens, axis=-1)
+    return jnp.concatenate([feat[:, :start], others], axis=-1), others
 
   def _seen(self, feat, cells, tiles):
-    """What the atlas adds to the features of blocks, `[..., 9, 10, U]`."""
-    embedded = CellEmbedding(
-      self.vocab, self.cells, self.cell_units, self.block_units
-    )(
-      cells.reshape(*feat.shape[:-1], -1),
-      tiles.reshape(*feat.shape[:-1], -1, packing.TILES_PER_BLOCK),
+    """What the atlas adds to the features of blocks, `[N, 9, 10, U]`."""
+    embedded = self.embedding(
+      cells.reshape(len(feat), -1),
+      tiles.reshape(len(feat), -1, packing.TILES_PER_BLOCK),
     ).reshape(*cells.shape, self.block_units)
-    small = blocks.scaled_init(0.1)
-    shift = nn.Dense(len(_SHIFTS), kernel_init=small, name="shift")(feat)
+    shift = self.shift(feat)
     total = jnp.zeros(())
-    for i, (row, column) in enumerate(_SHIFTS):
-      part = embedded[..., row : row + ROWS, column : column + COLUMNS, :]
+    for i, at in enumerate(_SHIFTS):
       gate = shift[..., i, None, None, None] + (1.0 if i == 0 else 0.0)
-      total += gate * part
-    shut = nn.Dense(packing.NUM_BLOCKS, kernel_init=small, name="block")(feat)
-    shut = jax.nn.sigmoid(1.0 + shut).reshape(*feat.shape[:-1], ROWS, COLUMNS)
+      total += gate * _shifted(embedded, at)
+    shut = jax.nn.sigmoid(1.0 + self.block(feat)).reshape(-1, ROWS, COLUMNS)
     return shut[..., None] * total
 
 
-def with_copies(
-  logits: jax.Array, copy: jax.Array, held: jax.Array
-) -> jax.Array:
-  """Logits of a mixture: the softmax of `logits`, or the tile that is held.
-
-  The share of the copy is `exp(copy) / (exp(copy) + sum(exp(logits)))`.
-
-  Args:
-    logits: `[..., V + 1]`, of all tiles.
-    copy: `[...]`, of copying.
-    held: `[...]` int32, the tile that would be copied; `V`, the escape, is
-      never copied.
-  """
-  escape = logits.shape[-1] - 1
-  own = jnp.take_along_axis(logits, held[..., None], axis=-1)[..., 0]
-  mixed = jnp.where(held < escape, jnp.logaddexp(own, copy), own)
-  each = jax.lax.broadcasted_iota(held.dtype, logits.shape, logits.ndim - 1)
-  return jnp.where(each == held[..., None], mixed[..., None], logits)
+def _shifted(window: jax.Array, at: tuple[int, int]) -> jax.Array:
+  """The 9x10 blocks of a window `[N, 11, 12, ...]` that begin at a cell."""
+  row, column = at
+  return window[:, row : row + ROWS, column : column + COLUMNS]

@@ -17,6 +17,10 @@ from pokedreamer_jax.frames import tiles
 from pokedreamer_jax.networks import atlas_reader
 from pokedreamer_jax.networks import codec
 from pokedreamer_jax.networks import pixel_codec
+from pokedreamer_jax.networks import tile_mixture
+
+# What a decoder says: logits, or the mixture of one with an atlas.
+Outputs = jax.Array | tile_mixture.Mixture
 
 
 def make_encoder(cfg: world_model_config.WorldModelConfig) -> nn.Module:
@@ -38,6 +42,9 @@ def make_decoder(cfg: world_model_config.WorldModelConfig) -> nn.Module:
       cfg.block_units,
       cfg.atlas_cells,
       cfg.atlas_units,
+      cfg.hidden,
+      cfg.token_dim,
+      _place(cfg),
     )
   if cfg.decoder == "dictionary":
     return codec.TileDecoder(cfg.tile_vocab, cfg.tile_units, cfg.block_units)
@@ -67,7 +74,7 @@ def encoder_input(
 def score(
   cfg: world_model_config.WorldModelConfig,
   table: tiles.TileTable | None,
-  outputs: jax.Array,
+  outputs: Outputs,
   packed: jax.Array,
 ) -> tuple[jax.Array, jax.Array]:
   """Judges decoder outputs by the frames they should show.
@@ -75,7 +82,8 @@ def score(
   Args:
     cfg: names the decoder.
     table: the dictionary, if there is one.
-    outputs: of the decoder, `[..., 360, V + 1]` or `[..., 360, 4, 64]`.
+    outputs: of the decoder, `[..., 360, V + 1]` or `[..., 360, 4, 64]`, or the
+      mixture of one with an atlas.
     packed: `[..., 144, 40]` uint8.
 
   Returns:
@@ -87,6 +95,9 @@ def score(
     right = jnp.all(_likeliest_shades(outputs) == shades, axis=(-2, -1))
     return pixel_nats(outputs, shades), right
   ids = tiles.encode(_needed(table), packed)
+  if isinstance(outputs, tile_mixture.Mixture):
+    nats = jnp.sum(tile_mixture.nats(outputs, ids), axis=-1)
+    return nats, jnp.all(tile_mixture.likeliest(outputs) == ids, axis=-1)
   log_norm = jax.nn.logsumexp(outputs, axis=-1)
   own = jnp.take_along_axis(outputs, ids[..., None], axis=-1)[..., 0]
   nats = jnp.sum(log_norm - own, axis=-1)
@@ -96,9 +107,11 @@ def score(
 def most_likely_frames(
   cfg: world_model_config.WorldModelConfig,
   table: tiles.TileTable | None,
-  outputs: jax.Array,
+  outputs: Outputs,
 ) -> jax.Array:
   """The most likely packed frames `[..., 144, 40]` of decoder outputs."""
+  if isinstance(outputs, tile_mixture.Mixture):
+    return tiles.decode(_needed(table), tile_mixture.likeliest(outputs))
   if cfg.decoder == "dictionary":
     return tiles.decode(_needed(table), jnp.argmax(outputs, axis=-1))
   words = packing.from_tile_shades(_likeliest_shades(outputs))
@@ -135,6 +148,18 @@ def _pixel_nats_backward(kept, grad):
 
 
 pixel_nats.defvjp(_pixel_nats_forward, _pixel_nats_backward)
+
+
+def _place(
+  cfg: world_model_config.WorldModelConfig,
+) -> tuple[tuple[int, int], ...]:
+  """Where among the tokens the place's stand, in order."""
+  found, start = [], 0
+  for name, size in cfg.token_sizes.items():
+    if name in ("map", "y", "x"):
+      found.append((start, start + size))
+    start += size
+  return tuple(found)
 
 
 def _needed(table: tiles.TileTable | None) -> tiles.TileTable:

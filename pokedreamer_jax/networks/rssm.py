@@ -26,6 +26,7 @@ class RSSMCell(nn.Module):
     token_dim: length `R` of the concatenated one-hot tokens, 0 without RAM.
     unimix: uniform share mixed into every categorical.
     around: reads the cells of the atlas around; None without one.
+    token_scores: scores of tokens' changes, beside their logits.
   """
 
   deter: int
@@ -35,6 +36,7 @@ class RSSMCell(nn.Module):
   token_dim: int
   unimix: float
   around: atlas_reader.Surroundings | None = None
+  token_scores: int = 0
 
   def setup(self):
     self.stoch_in = nn.Dense(self.hidden, use_bias=False)
@@ -49,7 +51,8 @@ class RSSMCell(nn.Module):
     self.post_norm = nn.RMSNorm()
     self.post_out = nn.Dense(logits)
     if self.token_dim:
-      self.token_net = blocks.MLP((self.hidden,), self.token_dim, 0.1)
+      outputs = self.token_dim + self.token_scores
+      self.token_net = blocks.MLP((self.hidden,), outputs, 0.1)
       self.infer_net = blocks.MLP((self.hidden,), self.token_dim, 0.1)
 
   def project_known(
@@ -100,7 +103,10 @@ class RSSMCell(nn.Module):
     return self._categorical(self.post_out(x))
 
   def predict_tokens(self, deter: jax.Array) -> jax.Array:
-    """Logits `[..., R]` of the tokens, before their chain terms."""
+    """Logits of the tokens, before their chain terms, and scores of changes.
+
+    `[..., R + C]`; `world_model/relative_tokens.py` puts them together.
+    """
     return self.token_net(deter)
 
   def infer_tokens(self, deter: jax.Array, embed: jax.Array) -> jax.Array:

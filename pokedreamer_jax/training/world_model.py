@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import optax
 
 from pokedreamer_jax.config import run as config_lib
+from pokedreamer_jax.world_model import image_loss
 from pokedreamer_jax.world_model import losses
 from pokedreamer_jax.world_model import losses_v2
 from pokedreamer_jax.world_model import model as world_model
@@ -92,7 +93,7 @@ def init_state(
 
 def make_update(
   cfg: config_lib.Config,
-  spread: losses.SpreadFn = lambda rows: rows,
+  spread: image_loss.SpreadFn = lambda rows: rows,
   gather: Callable[[Any], Any] = lambda weights: weights,
 ) -> Callable[
   [TrainState, world_model.Batch, jax.Array],
@@ -157,6 +158,7 @@ def _loss(cfg, params, key, batch, step, spread):
     burn_in,
     spread=spread,
     hide=cfg.world_model.atlas_hidden,
+    decode_blocks=cfg.train.decode_blocks if cfg.world_model.has_atlas else 0,
   )
   return total, (metrics, {})
 

@@ -63,9 +63,7 @@ def prior_step(
   )
   hot = jnp.zeros((*deter.shape[:-1], 0))
   if cfg.token_sizes:
-    logits = world_model.apply(
-      cfg, params, "rssm", deter, method="predict_tokens"
-    )
+    logits = world_model.token_logits(cfg, params, deter, state.tokens)
     chain = params["chain"]["kernel"]
     hot = sampling.token_draw(
       token_key, cfg.token_sizes, logits, chain, most_likely

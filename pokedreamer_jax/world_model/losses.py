@@ -1,25 +1,18 @@
 """The world model's training loss."""
 
-from collections.abc import Callable
-import functools
-from typing import Any
-
 import chex
 import jax
 import jax.numpy as jnp
 
 from pokedreamer_jax.config import world_model as world_model_config
-from pokedreamer_jax.networks import codecs
 from pokedreamer_jax.networks import sampling
-from pokedreamer_jax.world_model import atlas as atlas_lib
+from pokedreamer_jax.world_model import image_loss
 from pokedreamer_jax.world_model import model as world_model
 from pokedreamer_jax.world_model import ram_heads
 from pokedreamer_jax.world_model import reward_heads
 from pokedreamer_jax.world_model import tokens as tokens_lib
 
 Metrics = dict[str, jax.Array]
-# A pytree of rows or windows `[N, ...]` -> the same, shared out over devices.
-SpreadFn = Callable[[Any], Any]
 
 
 def world_model_loss(
@@ -30,8 +23,9 @@ def world_model_loss(
   decode_rows: int,
   burn_in: int = 0,
   draw: world_model.DrawFn = sampling.straight_through,
-  spread: SpreadFn = lambda rows: rows,
+  spread: image_loss.SpreadFn = lambda rows: rows,
   hide: float = 0.0,
+  decode_blocks: int = 0,
 ) -> tuple[jax.Array, Metrics]:
   """Mean nats per row of everything the model predicts.
 
@@ -50,6 +44,7 @@ def world_model_loss(
     spread: shares the rows to decode out over devices (`mesh.spread`). They
       come from anywhere in the batch, so that every device would decode all.
     hide: share of the atlas' cells that decoder and steps do not see.
+    decode_blocks: see `image_loss`.
 
   Returns:
     Scalar loss and scalar metrics.
@@ -62,8 +57,9 @@ def world_model_loss(
   feat = world_model.features(seen.state)
   lead = batch["is_first"].shape
 
-  image, exact = _image_loss(
-    cfg, params, rows_key, batch, feat, decode_rows, spread, hide
+  image, exact = image_loss.image_loss(
+    *(cfg, params, rows_key, batch, feat),
+    *(decode_rows, decode_blocks, spread, hide),
   )
   per_token = tokens_lib.cross_entropy(
     cfg.token_sizes, seen.token_logits, seen.state.tokens
@@ -113,7 +109,7 @@ def world_model_loss(
     "loss/total": total,
     "loss/image": image,
     "loss/kl": jnp.mean(follows * dyn),
-    "posterior/exact_frames": exact,
+    ("copies/right" if decode_blocks else "posterior/exact_frames"): exact,
   }
   return total, metrics
 
@@ -158,23 +154,6 @@ def after_burn_in(
     for name, value in batch.items()
   }
   return batch, jax.tree.map(lambda leaf: leaf[:, burn_in:], seen)
-
-
-def _image_loss(cfg, params, key, batch, feat, decode_rows, spread, hide):
-  """Mean nats a frame over sampled rows, and the share decoded exactly."""
-  rows = batch["is_first"].size
-  chosen = jax.random.permutation(key, rows)[:decode_rows]
-  frame = batch["frame"].reshape(rows, *batch["frame"].shape[2:])[chosen]
-  frame, chosen_feat = spread((frame, feat.reshape(rows, -1)[chosen]))
-  hidden: tuple[world_model.HideFn, ...] = ()
-  if cfg.has_atlas and hide:
-    hide_key = jax.random.fold_in(key, 1)
-    hidden = (functools.partial(atlas_lib.hidden, hide_key, hide),)
-  outputs = world_model.decoder_outputs(cfg, params, chosen_feat, *hidden)
-  nats, exact = codecs.score(
-    cfg, world_model.tile_table(params), outputs, frame
-  )
-  return jnp.mean(nats), jnp.mean(exact.astype(jnp.float32))
 
 
 def _ram_loss(cfg, params, batch, feat):

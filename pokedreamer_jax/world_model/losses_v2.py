@@ -15,6 +15,7 @@ from pokedreamer_jax import specs
 from pokedreamer_jax.config import world_model as world_model_config
 from pokedreamer_jax.frames import packing
 from pokedreamer_jax.networks import sampling
+from pokedreamer_jax.world_model import image_loss
 from pokedreamer_jax.world_model import losses
 from pokedreamer_jax.world_model import model as world_model
 from pokedreamer_jax.world_model import model_v2 as world_model_v2
@@ -37,7 +38,7 @@ def world_model_loss(
   batch: world_model.Batch,
   step: jax.Array | int,
   burn_in: int = 0,
-  spread: losses.SpreadFn = lambda windows: windows,
+  spread: image_loss.SpreadFn = lambda windows: windows,
 ) -> tuple[jax.Array, tuple[losses.Metrics, world_model.Params]]:
   """The loss of one update; mixes streams, in BatchNorm and in means.
 

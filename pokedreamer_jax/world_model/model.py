@@ -28,6 +28,7 @@ from pokedreamer_jax.world_model import alignment
 from pokedreamer_jax.world_model import atlas as atlas_lib
 from pokedreamer_jax.world_model import model_v2 as world_model_v2
 from pokedreamer_jax.world_model import ram_heads
+from pokedreamer_jax.world_model import relative_tokens
 from pokedreamer_jax.world_model import reward_heads
 from pokedreamer_jax.world_model import tokens as tokens_lib
 
@@ -77,6 +78,9 @@ def modules(cfg: world_model_config.WorldModelConfig) -> dict[str, Any]:
       token_dim=cfg.token_dim,
       unimix=cfg.unimix,
       around=_surroundings(cfg) if cfg.has_atlas else None,
+      token_scores=relative_tokens.num_scores(cfg.token_sizes)
+      if cfg.relative_tokens
+      else 0,
     ),
     "decoder": codecs.make_decoder(cfg),
     "reward": heads.RewardPredictor(cfg.hidden, reward_heads.NUM_OUTPUTS),
@@ -313,11 +317,16 @@ def observe(
   stream = functools.partial(_observe_stream, cfg, params, infer, draw, hide)
   state, post, infer_logits = jax.vmap(stream)(keys, start, rows)
   prior = apply(cfg, params, "rssm", state.deter, state.tokens, method="prior")
+  last = jnp.concatenate([start.tokens[:, None], state.tokens[:, :-1]], axis=1)
+  last = jnp.where(batch["is_first"][..., None], 0.0, last)
+  logits = token_logits(cfg, params, state.deter, last)
+  if cfg.token_sizes:
+    logits += apply(cfg, params, "chain", state.tokens)
   return Posterior(
     state=state,
     prior=prior,
     post=post,
-    token_logits=token_logits(cfg, params, state.deter, state.tokens),
+    token_logits=logits,
     infer_logits=infer_logits,
   )
 
@@ -348,7 +357,8 @@ def decoder_outputs(
   params: Params,
   feat: jax.Array,
   hide: HideFn = _all_seen,
-) -> jax.Array:
+  method: str | None = None,
+) -> Any:
   """What the decoder says of features `[..., F]`; `codecs.score` judges it.
 
   Args:
@@ -356,10 +366,11 @@ def decoder_outputs(
     params: parameters.
     feat: features.
     hide: makes some cells of the atlas unknown.
+    method: another method of the decoder than the call itself.
   """
   hot = feat[..., cfg.feat_dim - cfg.token_dim :]
   window = _window(cfg, map_memory(params), hot, hide)
-  return apply(cfg, params, "decoder", feat, *window)
+  return apply(cfg, params, "decoder", feat, *window, method=method)
 
 
 def divergence(log_p: jax.Array, log_q: jax.Array) -> jax.Array:
@@ -371,13 +382,24 @@ def token_logits(
   cfg: world_model_config.WorldModelConfig,
   params: Params,
   deter: jax.Array,
-  hot: jax.Array,
+  tokens_tm1: jax.Array,
 ) -> jax.Array:
-  """Logits `[..., R]` of every token given `deter` and the tokens before it."""
-  if not cfg.token_sizes:
+  """Logits `[..., R]` of every token, before their chain terms.
+
+  Args:
+    cfg: sizes.
+    params: parameters.
+    deter: `[..., D]` of the step.
+    tokens_tm1: of the last state, one-hot `[..., R]`; zeros where it is first.
+  """
+  sizes = cfg.token_sizes
+  if not sizes:
     return jnp.zeros((*deter.shape[:-1], 0))
-  logits = apply(cfg, params, "rssm", deter, method="predict_tokens")
-  return logits + apply(cfg, params, "chain", hot)
+  outputs = apply(cfg, params, "rssm", deter, method="predict_tokens")
+  if not cfg.relative_tokens:
+    return outputs
+  logits, scores = jnp.split(outputs, [cfg.token_dim], axis=-1)
+  return relative_tokens.add(sizes, logits, scores, tokens_tm1)
 
 
 def act_step(
