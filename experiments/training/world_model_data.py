@@ -167,6 +167,7 @@ class Experience:
         f"{', '.join(sorted(foreign))}, the run began with "
         f"{', '.join(sorted(self._roms))}"
       )
+    inputs.check_fields(self._config.world_model, generation)
     train = self._config.train
     self._generation = generation
     self._index = loader.EpisodeIndex(
