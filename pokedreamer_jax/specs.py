@@ -115,7 +115,9 @@ RAM_FIELDS = (
   Field("game_running", (), "bool", "False on the title screen"),
   Field("enemy_max_hp", (), "uint16", "0 outside battle", since=3),
   Field("active_slot", (), "uint8", "who of the party fights, from 0", since=3),
-  Field("move_item", (), "uint8", "move at the cursor, from 1; 0 none", since=3),
+  Field(
+    "move_item", (), "uint8", "move at the cursor, from 1; 0 none", since=3
+  ),
   Field("text", (), "uint16", "number of the text in the box; 0 none", since=3),
 )
 

@@ -63,9 +63,11 @@ MESSAGE_BOX = ((0xC490, 0x79), (0xC4A3, 0x7B), (0xC4F4, 0x7D), (0xC507, 0x7E))
 BOX_ROWS, BOX_COLUMNS = slice(13, 17), slice(1, 19)  # its inside
 CURSOR_TILE = 0xED  # the arrow beside a menu entry
 TIMES_TILE = 0xF1  # before a number of items
-# Tiles of the box that are no letters of its text: blank, the cursors, the
-# arrow that blinks below a page, and digits, which are no part of the wording.
-WORDLESS_TILES = bytes((0x7F, 0xEC, CURSOR_TILE, 0xEE, *range(0xF6, 0x100)))
+# Tiles of the box that are no letters of its text: borders and blank, cursors,
+# the arrow that blinks below a page, and digits, which are no part of wording.
+WORDLESS_TILES = bytes(
+  (*range(0x79, 0x80), 0xEC, CURSOR_TILE, 0xEE, *range(0xF6, 0x100))
+)
 # Columns of the box in which the move menu has its cursor: in the practice
 # cartridges, whose bag opens at the same place, and in Pokemon Red.
 MOVE_MENU_COLUMNS = (1, 5)
