@@ -160,6 +160,7 @@ class Experience:
     generation: generations.Generation,
     earlier: splits.Sides | None,
   ) -> None:
+    inputs.check_fields(self._config.world_model, generation)
     foreign = set(inputs.describe(generation)["roms"]) - self._roms
     if foreign:
       raise ValueError(
@@ -167,7 +168,6 @@ class Experience:
         f"{', '.join(sorted(foreign))}, the run began with "
         f"{', '.join(sorted(self._roms))}"
       )
-    inputs.check_fields(self._config.world_model, generation)
     train = self._config.train
     self._generation = generation
     self._index = loader.EpisodeIndex(

@@ -1,13 +1,6 @@
-"""Records that an earlier version of the program wrote.
-
-`data/schema_2.tar.xz` is a whole run directory of `collect_data` as it was
-when the schema version was 2: two episodes of chapter one.
-"""
+"""Records that an earlier version of the program wrote are read as they are."""
 
 import json
-import pathlib
-import shutil
-import tarfile
 
 import numpy as np
 import pytest
@@ -19,31 +12,17 @@ from data_tools.records import generations
 from data_tools.records import loader
 from data_tools.records import replay
 from data_tools.records import shards
-from experiments.runs import inputs
 from pokedreamer_jax import specs
 from pokedreamer_jax import whole_files
-from pokedreamer_jax.config import world_model as world_model_config
 from tests.data_tools import fakes
+from tests.data_tools import old_records
 
-_ARCHIVE = pathlib.Path(__file__).parent / "data" / "schema_2.tar.xz"
 _NEW = {"enemy_max_hp": 3, "active_slot": 3, "move_item": 3, "text": 3}
 
 
-@pytest.fixture(scope="module")
-def unpacked(tmp_path_factory):
-  directory = tmp_path_factory.mktemp("schema_2")
-  with tarfile.open(_ARCHIVE) as archive:
-    archive.extractall(directory, filter="data")
-  return directory
-
-
 @pytest.fixture
-def old(unpacked, tmp_path):
-  return pathlib.Path(shutil.copytree(unpacked, tmp_path / "old"))
-
-
-def _tokens(text, **changes):
-  return world_model_config.WorldModelConfig(tokens=text, **changes)
+def old(tmp_path):
+  return old_records.unpack(tmp_path / "old")
 
 
 def test_it_is_read_with_zeros_for_what_it_lacks(old):
@@ -92,44 +71,6 @@ def test_old_and_new_records_lie_in_one_folder(old):
   windows = index.read_windows([loader._Window(i, 3, 69) for i in range(3)], 66)
   for i, header in enumerate(index.headers):
     assert windows["text"][i].any() == (header.schema_version == 3)
-
-
-@pytest.mark.parametrize(
-  ("cfg", "message"),
-  [
-    (
-      _tokens("map:8 text:16"),
-      r"world_model\.tokens: 'text', episodes recorded before schema 3 hold "
-      r"no field 'text', expected tokens without it, or data collected anew",
-    ),
-    (_tokens("active_hp:16"), r"'active_hp', .* no field 'active_slot'"),
-    (
-      _tokens("map:8", ram_heads="xp:9 enemy_max_hp:9"),
-      r"world_model\.ram_heads: 'enemy_max_hp'",
-    ),
-  ],
-)
-def test_what_it_lacks_is_not_trained_on(old, tmp_path, cfg, message):
-  with pytest.raises(ValueError, match=message):
-    inputs.check_fields(cfg, generations.freeze(old))
-  new = tmp_path / "new"
-  fakes.write(new, "new", [(0, 70, "random")])
-  inputs.check_fields(cfg, generations.freeze(new))
-  fakes.write(old, "new", [(0, 70, "random")])  # nor where some lack it
-  with pytest.raises(ValueError, match=message):
-    inputs.check_fields(cfg, generations.freeze(old))
-
-
-@pytest.mark.parametrize(
-  "cfg",
-  [
-    _tokens(world_model_config.PRACTICE_TOKENS),
-    _tokens("species:8 max_hp:9 hp2:9 level2:9 money:9 dex_seen:9"),
-    _tokens("text:16", ram="off"),
-  ],
-)
-def test_what_it_holds_is_trained_on(old, cfg):
-  inputs.check_fields(cfg, generations.freeze(old))
 
 
 def _collect(old, episodes):
