@@ -43,6 +43,7 @@ def main() -> None:
   step = inputs.choose_step(world_model_dir, _CHECKPOINT_STEP.value)
   generation = inputs.open_generation(cli.required("data_dir"), cli.workdir())
   inputs.check_data(world_model_dir, generation)
+  inputs.check_fields(config.world_model, generation)
   run = run_directory.open_run(
     cli.workdir(),
     "clone",

@@ -283,10 +283,11 @@ def _collect(
     "behaviours": collect_summary.by_behaviour(generation),
   }
   if share.count > 1:
+    names = {job.collection.digest, *job.collection.earlier.values()}
     there = {
       entry.header.episode
       for _, entry in generation.episodes()
-      if entry.header.collection == job.collection.digest
+      if entry.header.collection in names
     }
     missing = collect_files.owed(there, config.episodes, share.count)
     run.log(collect_summary.owed(missing, share.index, config.episodes))

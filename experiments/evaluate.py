@@ -69,6 +69,7 @@ def _evaluate_world_model(config: config_lib.Config) -> None:
   # The generation that it was trained on: its held-out episodes are unseen.
   data_dir = cli.required("data_dir")
   generation = inputs.open_generation(data_dir, pathlib.Path(directory))
+  inputs.check_fields(config.world_model, generation)
   run = run_directory.open_run(
     cli.workdir(),
     "evaluate_world_model",

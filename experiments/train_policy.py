@@ -60,6 +60,7 @@ def main() -> None:
     sources["clone"] = inputs.fingerprint(clone_dir)
     inputs.check_clone(clone_dir, world_model_dir, step)
   inputs.check_data(world_model_dir, generation)
+  inputs.check_fields(config.world_model, generation)
   run = run_directory.open_run(
     cli.workdir(),
     "policy",

@@ -100,6 +100,7 @@ def _open(group: distributed.Group):
   generation = inputs.open_generation(
     cli.required("data_dir"), workdir, config.train.max_files
   )
+  inputs.check_fields(config.world_model, generation)
   config = inputs.with_epochs(config, generation)
   if not (workdir / "result.json").exists():
     memory.check_training(config)

@@ -63,7 +63,10 @@ REWARD_CAPS: dict[str, dict[str, float]] = {
 # Terms that grinding wild battles can raise; play is also reported without.
 WILD_BATTLE_TERMS = ("wild_wins", "xp")
 
-SCHEMA_VERSION = 2
+# Version 3 added the fields whose `since` says so; records of version 2 are
+# read as well, see `field_names`.
+SCHEMA_VERSION = 3
+READABLE_VERSIONS = (2, SCHEMA_VERSION)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,6 +77,7 @@ class Field:
   shape: tuple[int, ...]
   dtype: str
   meaning: str
+  since: int = READABLE_VERSIONS[0]  # the first schema version that holds it
 
   @property
   def nbytes(self) -> int:
@@ -109,6 +113,12 @@ RAM_FIELDS = (
   Field("hall_of_fame", (), "uint8", "above 0: the game is beaten"),
   Field("has_control", (), "bool", "the player can walk now"),
   Field("game_running", (), "bool", "False on the title screen"),
+  Field("enemy_max_hp", (), "uint16", "0 outside battle", since=3),
+  Field("active_slot", (), "uint8", "who of the party fights, from 0", since=3),
+  Field(
+    "move_item", (), "uint8", "move at the cursor, from 1; 0 none", since=3
+  ),
+  Field("text", (), "uint16", "number of the text in the box; 0 none", since=3),
 )
 
 STEP_FIELDS = (
@@ -135,6 +145,16 @@ STEP_FIELDS = (
 
 STEP_FIELD_NAMES = tuple(field.name for field in STEP_FIELDS)
 BYTES_PER_STEP = sum(field.nbytes for field in STEP_FIELDS)
+
+
+def field_names(schema_version: int) -> tuple[str, ...]:
+  """Names of the fields that steps of a schema version hold, in order."""
+  return tuple(f.name for f in STEP_FIELDS if f.since <= schema_version)
+
+
+def lacking(schema_version: int) -> frozenset[str]:
+  """Names of today's fields that steps of a schema version do not hold."""
+  return frozenset(f.name for f in STEP_FIELDS if f.since > schema_version)
 
 
 def empty_steps(length: int) -> dict[str, np.ndarray]:

@@ -119,7 +119,7 @@ def collect(
   directory.mkdir(parents=True, exist_ok=True)
   with collect_files.Lock(directory, share) as locked:
     unfinished = collect_files.remove_unfinished(directory, share, locked)
-    there = collect_files.recorded(data_dir, collection.digest)
+    there = collect_files.recorded(data_dir, collection, numbers)
     missing = [number for number in numbers if number not in there]
     collect_files.check_space(
       directory, len(missing) * collection.episode_length

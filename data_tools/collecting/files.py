@@ -14,6 +14,7 @@ import re
 import secrets
 import shutil
 
+from data_tools.records import episodes as episodes_lib
 from data_tools.records import generations
 from data_tools.records import leftovers
 from data_tools.records import shards as shards_lib
@@ -123,20 +124,43 @@ def remove_unfinished_of(directory: pathlib.Path, prefix: str) -> None:
     path.unlink(missing_ok=True)
 
 
-def recorded(data_dir: str | os.PathLike, collection: str) -> set[int]:
+def recorded(
+  data_dir: str | os.PathLike,
+  collection: episodes_lib.Collection,
+  numbers: Collection[int],
+) -> set[int]:
   """Numbers of a collection's episodes that are intact on disk.
+
+  Episodes of an earlier schema version count where all that are wanted are
+  there: whoever asks for them again has them.
 
   Args:
     data_dir: holds `shards`; every shard is read once.
-    collection: its digest.
+    collection: what is played.
+    numbers: of the episodes that are wanted.
+
+  Raises:
+    ValueError: some of them were recorded with an earlier schema version, and
+      the others would hold other fields.
   """
   shards, _ = generations.survey(data_dir)
-  return {
-    entry.header.episode
-    for shard in shards
-    for entry in shard.episodes
-    if entry.header.collection == collection
-  }
+  there: dict[str, set[int]] = {}
+  for shard in shards:
+    for entry in shard.episodes:
+      header = entry.header
+      there.setdefault(header.collection, set()).add(header.episode)
+  found = there.get(collection.digest, set())
+  for version, name in collection.earlier.items():
+    older = there.get(name, set()).intersection(numbers)
+    if older and not older.issuperset(numbers):
+      raise ValueError(
+        f"{data_dir}: {len(older)} of the {len(numbers)} episodes were "
+        f"recorded with schema version {version}, and this program records "
+        f"version {collection.schema_version}: expected another folder, or no "
+        "more episodes than are there"
+      )
+    found = found | older
+  return found
 
 
 def owed(there: Collection[int], episodes: int, count: int) -> dict[int, int]:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 import dataclasses
 import functools
 from typing import Any
+import zlib
 
 import numpy as np
 
@@ -91,6 +92,11 @@ def decode(rows: np.ndarray) -> dict[str, np.ndarray]:
       & (byte(ram.WALK_COUNTER) == 0)
     ),
     "game_running": running,
+    "enemy_max_hp": _number(rows, ram.ENEMY_MAX_HP) * fighting,
+    "active_slot": np.minimum(byte(ram.ACTIVE_SLOT), ram.PARTY_SLOTS - 1)
+    * fighting,
+    "move_item": _move_item(rows) * fighting,
+    "text": _text(rows, message_box),
   }
   return {
     field.name: _where_running(fields[field.name], running, field.dtype)
@@ -105,8 +111,7 @@ def party_structures(rows: np.ndarray) -> np.ndarray:
 
 def enemy_hp(rows: np.ndarray) -> np.ndarray:
   """HP of the enemy `[T]` as it stands in memory, stale outside battle."""
-  high = ram.column(ram.ENEMY_HP)
-  return rows[:, high].astype(np.uint16) << 8 | rows[:, high + 1]
+  return _number(rows, ram.ENEMY_HP)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -140,6 +145,10 @@ class GameState:
   hall_of_fame: int
   has_control: bool
   game_running: bool
+  enemy_max_hp: int
+  active_slot: int
+  move_item: int
+  text: int
 
   @property
   def badge_count(self) -> int:
@@ -201,6 +210,47 @@ def screen_capture(pyboy: Any) -> np.ndarray:
 
 def _byte(rows: np.ndarray, address: int) -> np.ndarray:
   return rows[:, ram.column(address)]
+
+
+def _number(rows: np.ndarray, address: int) -> np.ndarray:
+  """The two-byte number `[T]` uint16 at an address."""
+  high = ram.column(address)
+  return rows[:, high].astype(np.uint16) << 8 | rows[:, high + 1]
+
+
+def _box(rows: np.ndarray) -> np.ndarray:
+  """Tiles `[T, 4, 20]` in the rows of the message box."""
+  screen = rows[:, _SCREEN].reshape(-1, ram.SCREEN_ROWS, ram.SCREEN_COLUMNS)
+  return screen[:, ram.BOX_ROWS]
+
+
+def _move_item(rows: np.ndarray) -> np.ndarray:
+  """The move `[T]` at the cursor of the move menu, from 1; 0 without one.
+
+  Read off the screen: in memory the menus of a battle share one cursor. Holds
+  in battle alone.
+  """
+  box = _box(rows)
+  at = (box[:, :, ram.MOVE_MENU_COLUMNS] == ram.CURSOR_TILE).any(axis=2)
+  at &= box[:, :, ram.ITEM_COUNT_COLUMN] != ram.TIMES_TILE  # the bag
+  at &= (_byte(rows, ram.BATTLE_TYPE) != ram.SAFARI_BATTLE)[:, None]
+  return np.where(at.any(axis=1), at.argmax(axis=1) + 1, 0)
+
+
+def _text(rows: np.ndarray, message_box: np.ndarray) -> np.ndarray:
+  """A number `[T]`, 1..65535, of the wording in the box; 0 without one.
+
+  The games keep no number of a text, so this is a hash of the letters that are
+  drawn, without cursors, arrow and digits: of a menu's entries too, and, while
+  letters appear one by one, of those that are there.
+  """
+  found = np.zeros(len(rows), np.uint16)
+  inside = _box(rows)[:, :, ram.BOX_COLUMNS]
+  for t in np.flatnonzero(message_box):
+    letters = inside[t].tobytes().translate(None, ram.WORDLESS_TILES)
+    if letters:
+      found[t] = zlib.crc32(letters) % 65535 + 1
+  return found
 
 
 def _u16(party: np.ndarray, offset: int) -> np.ndarray:

@@ -13,6 +13,7 @@ PLAYER_FACING = 0xC109  # 0 down, 4 up, 8 left, 12 right
 SCREEN_TILES = 0xC3A0  # 18 rows of 20 tile ids: what is drawn
 SCREEN_COLUMNS, SCREEN_ROWS = 20, 18
 MENU_ITEM = 0xCC26  # row of the cursor in the current menu, 0 at the top
+ACTIVE_SLOT = 0xCC2F  # who of the party fights, from 0; stale outside battle
 JOY_IGNORE = 0xCD6B  # buttons masked off by a script
 BATTLE_RESULT = 0xCF0B  # 0 win or default, 1 lost, 2 ran or caught
 FONT_LOADED = 0xCFC4  # bit 0: an overworld text or menu is open
@@ -20,6 +21,7 @@ WALK_COUNTER = 0xCFC5  # above 0 while a step is animated
 ENEMY_SPECIES = 0xCFE5
 ENEMY_HP = 0xCFE6  # u16
 ENEMY_LEVEL = 0xCFF3
+ENEMY_MAX_HP = 0xCFF4  # u16
 IN_BATTLE = 0xD057  # 0 none, 1 wild, 2 trainer, 255 just blacked out
 BATTLE_TYPE = 0xD05A  # 0 normal, 1 tutorial, 2 safari
 ESCAPED_FROM_BATTLE = 0xD078  # an effect ended the battle without a winner
@@ -58,7 +60,19 @@ MAX_HP_ADDRESSES = tuple(
 
 # Corners of the standard message box, rows 12 to 17 of the screen.
 MESSAGE_BOX = ((0xC490, 0x79), (0xC4A3, 0x7B), (0xC4F4, 0x7D), (0xC507, 0x7E))
+BOX_ROWS, BOX_COLUMNS = slice(13, 17), slice(1, 19)  # its inside
 CURSOR_TILE = 0xED  # the arrow beside a menu entry
+TIMES_TILE = 0xF1  # before a number of items
+# Tiles of the box that are no letters of its text: borders and blank, cursors,
+# the arrow that blinks below a page, and digits, which are no part of wording.
+WORDLESS_TILES = bytes(
+  (*range(0x79, 0x80), 0xEC, CURSOR_TILE, 0xEE, *range(0xF6, 0x100))
+)
+# Columns of the box in which the move menu has its cursor: in the practice
+# cartridges, whose bag opens at the same place, and in Pokemon Red.
+MOVE_MENU_COLUMNS = (1, 5)
+ITEM_COUNT_COLUMN = 14  # of that bag
+SAFARI_BATTLE = 2  # value of BATTLE_TYPE; its menu is at those columns too
 # Bits of STATUS_FLAGS_5 under which a script, not the player, moves.
 SCRIPTED_BITS = 0xA1
 # Event flags that can be bought or switched back and forth: no progress.
@@ -71,10 +85,11 @@ RANGES = (
   (PLAYER_FACING, 1),
   (SCREEN_TILES, SCREEN_COLUMNS * SCREEN_ROWS),
   (MENU_ITEM, 1),
+  (ACTIVE_SLOT, 1),
   (JOY_IGNORE, 1),
   (BATTLE_RESULT, 1),
   (FONT_LOADED, 2),
-  (ENEMY_SPECIES, ENEMY_LEVEL + 1 - ENEMY_SPECIES),
+  (ENEMY_SPECIES, ENEMY_MAX_HP + 2 - ENEMY_SPECIES),
   (IN_BATTLE, BATTLE_TYPE + 1 - IN_BATTLE),
   (ESCAPED_FROM_BATTLE, 1),
   (CAPTURED_SPECIES, 1),

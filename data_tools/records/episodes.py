@@ -63,6 +63,15 @@ class Collection:
     text = json.dumps(identity, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
+  @property
+  def earlier(self) -> dict[int, str]:
+    """Its names by earlier schema version: the same play, fewer fields."""
+    return {
+      version: dataclasses.replace(self, schema_version=version).digest
+      for version in specs.READABLE_VERSIONS
+      if version < self.schema_version
+    }
+
 
 @dataclasses.dataclass(frozen=True)
 class Plan:

@@ -88,6 +88,16 @@ class Generation:
   def size_bytes(self) -> int:
     return sum(shard.size_bytes for shard in self.shards)
 
+  @property
+  def lacking(self) -> dict[str, int]:
+    """Step fields that some episodes were recorded without, read as zeros.
+
+    Each with the schema version that brought it.
+    """
+    versions = {entry.header.schema_version for _, entry in self.episodes()}
+    names = specs.lacking(min(versions, default=specs.SCHEMA_VERSION))
+    return {f.name: f.since for f in specs.STEP_FIELDS if f.name in names}
+
   def episodes(self) -> Iterator[tuple[Shard, shards_lib.EpisodeEntry]]:
     """Shard and entry of every episode, in collection order.
 
@@ -172,11 +182,12 @@ def load(path: str | os.PathLike) -> Generation:
   try:
     shards = tuple(Shard.from_dict(shard) for shard in data["shards"])
     digest = data["digest"]
-    said = data["schema_version"], data["content_digest"]
+    shards_lib.check_version(data["schema_version"])
+    said = data["content_digest"]
   except _DAMAGED as error:
     raise ValueError(f"generation {path}: damaged ({error})") from error
   found = _digest([shard.to_dict() for shard in shards])
-  contents = specs.SCHEMA_VERSION, _content_digest(shards)
+  contents = _content_digest(shards)
   if digest != found or path.stem != found or said != contents:
     raise ValueError(
       f"generation {path}: damaged (digest {digest}, its contents have {found})"
@@ -184,7 +195,7 @@ def load(path: str | os.PathLike) -> Generation:
   generation = Generation(
     data_dir=path.parent.parent,
     digest=digest,
-    content_digest=contents[1],
+    content_digest=contents,
     shards=shards,
   )
   for shard in shards:

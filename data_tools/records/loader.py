@@ -158,7 +158,8 @@ class EpisodeIndex:
     """Equally long windows `[len(windows), seq_len, ...]`.
 
     With them `first_action_tm1` `[len(windows)]`, as in a batch: the row
-    before a window mostly lies in the same record.
+    before a window mostly lies in the same record. Fields that an episode's
+    schema version lacks are zeros.
     """
     chosen = [
       f for f in specs.STEP_FIELDS if fields is None or f.name in fields
@@ -169,8 +170,10 @@ class EpisodeIndex:
     }
     first_action_tm1 = np.full(len(windows), specs.PASS, np.uint8)
     pieces, earlier = [], []
+    lacking = []
     for row, window in enumerate(windows):
       episode = self._episodes[window.episode]
+      lacking.append(specs.lacking(episode.entry.header.schema_version))
       pieces += [(row, piece) for piece in _pieces(episode, window)]
       if window.start:
         before = _Window(window.episode, window.start - 1, window.start)
@@ -181,7 +184,9 @@ class EpisodeIndex:
       for row, piece in pieces:
         chunk = chunks[piece.place]
         for name, array in out.items():
-          array[row, piece.to] = chunk[name][piece.within]
+          array[row, piece.to] = (
+            0 if name in lacking[row] else chunk[name][piece.within]
+          )
       for row, piece in earlier:
         chunk = chunks[piece.place]
         first_action_tm1[row] = chunk["action"][piece.within][0]
@@ -196,9 +201,11 @@ class EpisodeIndex:
 
 def _check_digest(episode: _Episode, steps: dict[str, np.ndarray]) -> None:
   digest = hashlib.sha256()
+  version = episode.entry.header.schema_version
   for first in range(0, episode.entry.length, shards.CHUNK_STEPS):
     chunk = slice(first, first + shards.CHUNK_STEPS)
-    shards.add_to_digest(digest, {k: v[chunk] for k, v in steps.items()})
+    part = {name: array[chunk] for name, array in steps.items()}
+    shards.add_to_digest(digest, part, version)
   if digest.hexdigest() != episode.entry.digest:
     raise ValueError(
       f"shard {episode.shard.name}: episode {episode.entry.header.episode} is "

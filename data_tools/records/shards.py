@@ -89,16 +89,12 @@ class EpisodeEntry:
     """Inverse of `to_dict`.
 
     Raises:
-      ValueError: the schema version is not ours, or the header is not that
+      ValueError: the schema version cannot be read, or the header is not that
         of the episode's id.
     """
     data = dict(data)
     episode_id = data.pop("episode_id")
-    version = data["header"].get("schema_version")
-    if version != specs.SCHEMA_VERSION:
-      raise ValueError(
-        f"schema_version: {version}, this program reads {specs.SCHEMA_VERSION}"
-      )
+    check_version(data["header"].get("schema_version"))
     header = json_files.fill(EpisodeHeader, data.pop("header"), "header")
     if header.episode_id != episode_id:
       raise ValueError(
@@ -106,6 +102,15 @@ class EpisodeEntry:
         f"{header.episode_id}, expected {str(episode_id)[:40]}"
       )
     return json_files.fill(cls, data | {"header": header}, "episode")
+
+
+def check_version(version: Any) -> None:
+  """Raises ValueError where records of this schema version cannot be read."""
+  if type(version) is not int or version not in specs.READABLE_VERSIONS:
+    raise ValueError(
+      f"schema_version: {str(version)[:40]}, this program reads "
+      f"{' and '.join(map(str, specs.READABLE_VERSIONS))}"
+    )
 
 
 def encode(steps: dict[str, np.ndarray], metadata: dict[str, str]) -> bytes:
@@ -218,6 +223,11 @@ class ShardWriter:
     """Starts an episode; an unfinished one before it is an error."""
     if self._episode is not None:
       raise ValueError("the episode before was not ended")
+    if header.schema_version != specs.SCHEMA_VERSION:
+      raise ValueError(
+        f"schema_version: {header.schema_version}, this program writes "
+        f"{specs.SCHEMA_VERSION}"
+      )
     if self._writer is None:
       self._open()
     self._episode = _OpenEpisode(header, self._records)
@@ -349,7 +359,7 @@ class _OpenEpisode:
     self._hash = hashlib.sha256()
 
   def add(self, steps: dict[str, np.ndarray], length: int) -> None:
-    add_to_digest(self._hash, steps)
+    add_to_digest(self._hash, steps, self.header.schema_version)
     self.length += length
 
   def entry(self, summary: dict[str, Any]) -> EpisodeEntry:
@@ -362,9 +372,17 @@ class _OpenEpisode:
     )
 
 
-def add_to_digest(digest: Any, steps: dict[str, np.ndarray]) -> None:
-  """Adds a chunk `[T, ...]` of all fields to the hash of its episode."""
-  for name in specs.STEP_FIELD_NAMES:
+def add_to_digest(
+  digest: Any, steps: dict[str, np.ndarray], schema_version: int
+) -> None:
+  """Adds a chunk `[T, ...]` of all fields to the hash of its episode.
+
+  Args:
+    digest: of `hashlib`.
+    steps: the fields; those that the version lacks are left out.
+    schema_version: that the episode was recorded with.
+  """
+  for name in specs.field_names(schema_version):
     digest.update(np.ascontiguousarray(steps[name]).data)
 
 
@@ -392,13 +410,19 @@ def check_manifest(
       f"it is the manifest of {str(manifest['shard'])[:80]!r}, by its name "
       f"that of {shard!r}"
     )
-  for name in ("schema_version", "chunk_steps"):
-    ours = {"schema_version": specs.SCHEMA_VERSION, "chunk_steps": CHUNK_STEPS}
-    if manifest[name] != ours[name]:
-      raise ValueError(f"{name}: {manifest[name]}, expected {ours[name]}")
+  check_version(manifest["schema_version"])
+  if manifest["chunk_steps"] != CHUNK_STEPS:
+    raise ValueError(
+      f"chunk_steps: {manifest['chunk_steps']}, expected {CHUNK_STEPS}"
+    )
   next_record, ids = 0, set()
   for entry in episodes:
     number = entry.header.episode
+    if entry.header.schema_version != manifest["schema_version"]:
+      raise ValueError(
+        f"episode {number}: schema_version {entry.header.schema_version}, its "
+        f"shard has {manifest['schema_version']}"
+      )
     if type(entry.length) is not int or entry.length < 1:
       raise ValueError(f"episode {number}: length {entry.length!r}")
     if entry.first_record != next_record:

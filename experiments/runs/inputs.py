@@ -9,6 +9,7 @@ from experiments.runs import adoptions
 from experiments.runs import run_directory
 from pokedreamer_jax import whole_files
 from pokedreamer_jax.config import run as config_lib
+from pokedreamer_jax.config import world_model as world_model_config
 
 # By which the checkpoints of a world model are compared; lower is better.
 VALIDATION_LOSS = "val/loss/total"
@@ -135,6 +136,38 @@ def check_data(world_model: str, generation: Any) -> None:
       f"{' and '.join(others)}, and {world_model} was trained on "
       f"{' and '.join(trained)}; expected data of the same game"
     )
+
+
+def check_fields(
+  config: world_model_config.WorldModelConfig, generation: Any
+) -> None:
+  """Refuses tokens and heads of fields that were not recorded.
+
+  Args:
+    config: of the world model.
+    generation: what it reads.
+
+  Raises:
+    ValueError: a field is missing from some episodes; read as zeros, it would
+      teach what is not so.
+  """
+  from pokedreamer_jax.world_model import ram_heads
+  from pokedreamer_jax.world_model import tokens
+
+  lacking = generation.lacking
+  read = [
+    *(("tokens", name, tokens.fields) for name in config.token_sizes),
+    *(("ram_heads", name, ram_heads.fields) for name in config.ram_head_sizes),
+  ]
+  for part, name, fields in read if lacking else ():
+    missing = [field for field in fields(name) if field in lacking]
+    if missing:
+      version = max(lacking[field] for field in missing)
+      raise ValueError(
+        f"world_model.{part}: {name!r}, episodes recorded before schema "
+        f"{version} hold no field {' and '.join(missing)!r}, expected {part} "
+        "without it, or data collected anew"
+      )
 
 
 def _named(mark: dict[str, Any]) -> str:

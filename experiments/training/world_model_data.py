@@ -160,6 +160,7 @@ class Experience:
     generation: generations.Generation,
     earlier: splits.Sides | None,
   ) -> None:
+    inputs.check_fields(self._config.world_model, generation)
     foreign = set(inputs.describe(generation)["roms"]) - self._roms
     if foreign:
       raise ValueError(

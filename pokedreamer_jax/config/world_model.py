@@ -15,6 +15,16 @@ PRACTICE_TOKENS = (
   "badges:9 capture_items:8 party_size:7 dex_owned:32 level:32 "
   "enemy_species:32 enemy_hp:64 hp:64"
 )
+# For data of schema version 3 of the great vale; no size clips what 346,000
+# recorded steps hold (HP 66 of 70, level 28, 46 flags, 15,600 money).
+VALE_TOKENS = (
+  "battle:4 dialog:2 menu:2 menu_item:8 map:32 y:64 x:64 facing:4 control:2 "
+  "badges:9 event_flags:64 money:192 capture_items:24 party_size:7 "
+  "dex_owned:32 dex_seen:32 species:32 level:40 max_hp:96 hp:96 level2:40 "
+  "hp2:96 active_slot:6 active_species:32 active_max_hp:96 active_hp:96 "
+  "enemy_species:32 enemy_level:40 enemy_max_hp:64 enemy_hp:64 move_item:5 "
+  "text:256"
+)
 POKEMON_RED_TOKENS = (
   "battle:4 dialog:2 menu:2 menu_item:8 map:256 y:160 x:96 facing:4 control:2 "
   "badges:9 capture_items:32 party_size:7 dex_owned:152 level:101 "

@@ -8,9 +8,8 @@ value: counts and categories have one bin a value (larger ones are clipped to
 the last), and shares are spaced evenly in 0..1. What grows without bound lives
 in symlog, its mean too: a trace of probability in the last bin would outweigh
 everything in a mean of the numbers themselves. Every variable that can be a
-token can be a head as well.
-
-The records hold no maximal HP of an enemy, so `enemy_hp` is in points.
+token can be a head as well, but for those without order (`tokens.HASHED`);
+`money` is whole here, a token has it in hundreds.
 """
 
 from collections.abc import Mapping
@@ -24,13 +23,10 @@ from pokedreamer_jax.world_model import tokens
 
 # Head name -> its value from the RAM fields of `specs.RAM_FIELDS`.
 READERS = {
-  **tokens.READERS,
+  **{k: v for k, v in tokens.READERS.items() if k not in tokens.HASHED},
   "hp_share": lambda ram: _hp_share(ram["party_hp"], ram["party_max_hp"]),
   "xp": lambda ram: jnp.sum(_float(ram["party_xp"]), axis=-1),
-  "dex_seen": lambda ram: ram["dex_seen"],
-  "enemy_level": lambda ram: ram["enemy_level"],
   "money": lambda ram: ram["money"],
-  "event_flags": lambda ram: ram["event_flags"],
 }
 SHARES = ("hp_share",)  # in 0..1
 # Largest value in symlog: e^16 - 1 is 8.9 million, e^14 - 1 1.2 million and
@@ -53,6 +49,11 @@ def check(sizes: Mapping[str, int]) -> None:
     raise ValueError(
       f"world_model.ram_heads: unknown {unknown}, expected {sorted(READERS)}"
     )
+
+
+def fields(name: str) -> tuple[str, ...]:
+  """The RAM fields that a head's variable is read from."""
+  return tokens.fields_of(READERS[name])
 
 
 def bins(name: str, size: int) -> jax.Array:

@@ -1,20 +1,31 @@
 """RAM variables as categorical tokens of the state.
 
 A token is one small number read from a step's RAM fields, clipped to its
-configured size. The state carries all of them as one concatenated one-hot
+configured size; what merely tells things apart (`HASHED`) is spread over it
+instead. The state carries all of them as one concatenated one-hot
 vector `[R]`; `WorldModelConfig.token_sizes` gives names, sizes and order.
 The order is that of the prior's chain rule: a token may depend on the tokens
 before it, so what decides others (battle, dialog) stands first.
 """
 
+from collections.abc import Callable
 from collections.abc import Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
+from pokedreamer_jax import specs
+
 
 def _popcount(bits: jax.Array) -> jax.Array:
   return jax.lax.population_count(bits.astype(jnp.uint8))
+
+
+def _fights(ram: Mapping[str, jax.Array], name: str) -> jax.Array:
+  """Field `[..., 6]` of the creature that fights; outside battle the first."""
+  slot = ram["active_slot"][..., None].astype(jnp.int32)
+  return jnp.take_along_axis(ram[name], slot, axis=-1)[..., 0]
 
 
 # Token name -> its value from the RAM fields of `specs.RAM_FIELDS`.
@@ -36,7 +47,26 @@ READERS = {
   "capture_items": lambda ram: ram["capture_items"],
   "enemy_species": lambda ram: ram["enemy_species"],
   "enemy_hp": lambda ram: ram["enemy_hp"],
+  # The first and the second of the party, whoever fights.
+  "species": lambda ram: ram["party_species"][..., 0],
+  "max_hp": lambda ram: ram["party_max_hp"][..., 0],
+  "hp2": lambda ram: ram["party_hp"][..., 1],
+  "level2": lambda ram: ram["party_level"][..., 1],
+  "enemy_level": lambda ram: ram["enemy_level"],
+  "money": lambda ram: ram["money"] // 100,
+  "event_flags": lambda ram: ram["event_flags"],
+  "dex_seen": lambda ram: ram["dex_seen"],
+  # From here on of schema version 3.
+  "enemy_max_hp": lambda ram: ram["enemy_max_hp"],
+  "active_slot": lambda ram: ram["active_slot"],
+  "active_species": lambda ram: _fights(ram, "party_species"),
+  "active_hp": lambda ram: _fights(ram, "party_hp"),
+  "active_max_hp": lambda ram: _fights(ram, "party_max_hp"),
+  "move_item": lambda ram: ram["move_item"],
+  "text": lambda ram: ram["text"],
 }
+# Numbers without order: 0 is none, the others share the values from 1 on.
+HASHED = ("text",)
 
 
 def check(sizes: Mapping[str, int]) -> None:
@@ -46,6 +76,26 @@ def check(sizes: Mapping[str, int]) -> None:
     raise ValueError(
       f"world_model.tokens: unknown {unknown}, expected {sorted(READERS)}"
     )
+
+
+def fields(name: str) -> tuple[str, ...]:
+  """The RAM fields that a token is read from."""
+  return fields_of(READERS[name])
+
+
+def fields_of(reader: Callable[[Any], Any]) -> tuple[str, ...]:
+  """The RAM fields that a reader asks for."""
+  asked = _Asked()
+  reader(asked)
+  return tuple(asked)
+
+
+class _Asked(dict):
+  """RAM fields of one row, all zero; holds those that were asked for."""
+
+  def __missing__(self, name: str) -> jax.Array:
+    field = next(f for f in specs.RAM_FIELDS if f.name == name)
+    return self.setdefault(name, jnp.zeros(field.shape, field.dtype))
 
 
 def slices(sizes: Mapping[str, int]) -> dict[str, slice]:
@@ -58,14 +108,18 @@ def slices(sizes: Mapping[str, int]) -> dict[str, slice]:
 
 
 def read(sizes: Mapping[str, int], ram: Mapping[str, jax.Array]) -> jax.Array:
-  """Token numbers `[..., M]` int32 from RAM fields `[...]`, clipped."""
+  """Token numbers `[..., M]` int32 from RAM fields `[...]`, within sizes."""
   if not sizes:
     return jnp.zeros((*jnp.shape(ram["map_id"]), 0), jnp.int32)
-  values = [
-    jnp.minimum(READERS[name](ram).astype(jnp.int32), size - 1)
-    for name, size in sizes.items()
-  ]
+  values = [_read(name, size, ram) for name, size in sizes.items()]
   return jnp.stack(values, axis=-1)
+
+
+def _read(name: str, size: int, ram: Mapping[str, jax.Array]) -> jax.Array:
+  value = READERS[name](ram).astype(jnp.int32)
+  if name in HASHED:
+    return jnp.where(value > 0, value % (size - 1) + 1, 0)
+  return jnp.minimum(value, size - 1)
 
 
 def one_hot(sizes: Mapping[str, int], numbers: jax.Array) -> jax.Array:

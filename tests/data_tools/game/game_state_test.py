@@ -108,7 +108,7 @@ _VERIFIED = {
   "BAG_COUNT": 0xD31D, "MONEY": 0xD347, "BADGE_FLAGS": 0xD356,
   "MAP_ID": 0xD35E, "PLAYER_Y": 0xD361, "PLAYER_X": 0xD362,
   "HALL_OF_FAME": 0xD5A2, "STATUS_FLAGS_5": 0xD730, "STATUS_FLAGS_6": 0xD732,
-  "EVENT_FLAGS": 0xD747,
+  "EVENT_FLAGS": 0xD747, "ACTIVE_SLOT": 0xCC2F, "ENEMY_MAX_HP": 0xCFF4,
 }  # fmt: skip
 # Within a member's structure, from the addresses of the first member.
 _VERIFIED_FIRST_MEMBER = {

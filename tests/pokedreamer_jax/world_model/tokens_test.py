@@ -9,6 +9,7 @@ from pokedreamer_jax import specs
 from pokedreamer_jax.config import world_model as world_model_config
 from pokedreamer_jax.world_model import tokens
 
+_SIX = [5, 6, 7, 8, 9, 10]
 _SIZES = {"battle": 4, "map": 5, "badges": 9}
 
 
@@ -47,6 +48,26 @@ def _row(**values):
     ("capture_items", 8, {"capture_items": 99}, 7),
     ("enemy_species", 256, {"enemy_species": 200}, 200),
     ("enemy_hp", 64, {"enemy_hp": 40_000}, 63),  # no sign bit
+    ("species", 32, {"party_species": [7, 9, 0, 0, 0, 0]}, 7),
+    ("max_hp", 96, {"party_max_hp": [68, 1, 2, 3, 4, 5]}, 68),
+    ("hp2", 96, {"party_hp": [68, 21, 2, 3, 4, 5]}, 21),
+    ("level2", 40, {"party_level": [12, 39, 0, 0, 0, 0]}, 39),
+    ("enemy_level", 40, {"enemy_level": 27}, 27),
+    ("money", 192, {"money": 15_699}, 156),  # hundreds
+    ("money", 8, {"money": 999_999}, 7),
+    ("event_flags", 64, {"event_flags": 46}, 46),
+    ("dex_seen", 32, {"dex_seen": 20, "dex_owned": 3}, 20),
+    ("enemy_max_hp", 64, {"enemy_max_hp": 52, "enemy_hp": 3}, 52),
+    ("active_slot", 6, {"active_slot": 5}, 5),
+    ("active_species", 32, {"active_slot": 2, "party_species": _SIX}, 7),
+    ("active_hp", 96, {"active_slot": 5, "party_hp": _SIX}, 10),
+    ("active_max_hp", 96, {"active_slot": 0, "party_max_hp": _SIX}, 5),
+    ("move_item", 5, {"move_item": 4}, 4),
+    ("text", 256, {"text": 0}, 0),
+    ("text", 256, {"text": 255}, 1),  # the number modulo 255, plus 1
+    ("text", 256, {"text": 65_535}, 1),
+    ("text", 256, {"text": 509}, 255),
+    ("text", 2, {"text": 12_345}, 1),
   ],
 )
 def test_values_by_hand(name, size, ram, value):
@@ -55,11 +76,20 @@ def test_values_by_hand(name, size, ram, value):
   assert found.tolist() == [value]
 
 
-def test_every_reader_is_tried_above_and_configured_in_order():
-  sizes = world_model_config.WorldModelConfig(
-    tokens=world_model_config.POKEMON_RED_TOKENS
-  ).token_sizes
-  assert set(sizes) == set(tokens.READERS)
+@pytest.mark.parametrize(
+  "text",
+  [
+    world_model_config.PRACTICE_TOKENS,
+    world_model_config.POKEMON_RED_TOKENS,
+    world_model_config.VALE_TOKENS,
+  ],
+)
+def test_every_reader_is_configured_in_order(text):
+  sizes = world_model_config.WorldModelConfig(tokens=text).token_sizes
+  if text == world_model_config.VALE_TOKENS:
+    assert set(sizes) == set(tokens.READERS)
+  else:  # tokens of records of every version
+    assert not specs.lacking(2) & {f for n in sizes for f in tokens.fields(n)}
   rng = np.random.default_rng(0)
   ram = {
     f.name: rng.integers(0, 2, (3, 2, *f.shape)).astype(f.dtype)
@@ -70,6 +100,16 @@ def test_every_reader_is_tried_above_and_configured_in_order():
   for i, (name, size) in enumerate(sizes.items()):
     alone = tokens.read({name: size}, ram)
     np.testing.assert_array_equal(together[..., i], alone[..., 0])
+
+
+def test_fields_are_those_that_a_token_is_read_from():
+  assert tokens.fields("text") == ("text",)
+  assert set(tokens.fields("menu_item")) == {"menu_item", "menu_open"}
+  assert set(tokens.fields("active_hp")) == {"active_slot", "party_hp"}
+  names = {field.name for field in specs.RAM_FIELDS}
+  for name in tokens.READERS:
+    asked = tokens.fields(name)
+    assert asked and set(asked) <= names
 
 
 def test_one_hot_and_numbers_are_inverse():
@@ -123,5 +163,5 @@ def test_without_tokens_everything_is_empty():
 
 def test_an_unknown_token_is_refused_with_the_valid_names():
   tokens.check(_SIZES)
-  with pytest.raises(ValueError, match=r"'money'.*badges.*battle.*'y'"):
-    tokens.check({"map": 8, "money": 4})
+  with pytest.raises(ValueError, match=r"'coins'.*badges.*battle.*'y'"):
+    tokens.check({"map": 8, "coins": 4})
