@@ -16,13 +16,14 @@ PRACTICE_TOKENS = (
   "enemy_species:32 enemy_hp:64 hp:64"
 )
 # For data of schema version 3 of the great vale; no size clips what 346,000
-# recorded steps hold (HP 66 of 70, level 28, 46 flags, 15,600 money).
+# recorded steps hold (HP 66 of 70, the second's 20; level 28, the second's 6;
+# 46 flags, 15,600 money, 20 species, maps of 27 x 22 cells at most).
 VALE_TOKENS = (
-  "battle:4 dialog:2 menu:2 menu_item:8 map:32 y:64 x:64 facing:4 control:2 "
-  "badges:9 event_flags:64 money:192 capture_items:24 party_size:7 "
-  "dex_owned:32 dex_seen:32 species:32 level:40 max_hp:96 hp:96 level2:40 "
-  "hp2:96 active_slot:6 active_species:32 active_max_hp:96 active_hp:96 "
-  "enemy_species:32 enemy_level:40 enemy_max_hp:64 enemy_hp:64 move_item:5 "
+  "battle:4 dialog:2 menu:2 menu_item:8 map:32 y:24 x:28 facing:4 control:2 "
+  "badges:9 event_flags:64 money:176 capture_items:24 party_size:7 "
+  "dex_owned:24 dex_seen:24 species:24 level:32 max_hp:80 hp:80 level2:16 "
+  "hp2:40 active_slot:6 active_species:24 active_max_hp:80 active_hp:80 "
+  "enemy_species:24 enemy_level:32 enemy_max_hp:64 enemy_hp:64 move_item:5 "
   "text:256"
 )
 POKEMON_RED_TOKENS = (
