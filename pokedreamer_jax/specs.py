@@ -119,7 +119,14 @@ RAM_FIELDS = (
     "move_item", (), "uint8", "move at the cursor, from 1; 0 none", since=3
   ),
   Field("text", (), "uint16", "number of the text in the box; 0 none", since=3),
+  Field("walk_counter", (), "uint8", "above 0 amid a walked step", since=3),
+  # Clocks of what moves by itself; all zero where they are not known.
+  Field("tile_wait", (), "uint8", "frames since water moved", since=3),
+  Field("tile_phase", (), "uint8", "how far it has moved, 0..7", since=3),
+  Field("figure_wait", (), "uint8", "frames since people moved", since=3),
+  Field("figure_phase", (), "uint8", "0 or 1: a pixel higher", since=3),
 )
+CLOCK_FIELDS = ("tile_wait", "tile_phase", "figure_wait", "figure_phase")
 
 STEP_FIELDS = (
   Field(

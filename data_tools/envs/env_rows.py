@@ -114,7 +114,8 @@ def info(
     map_name = map_names.get(map_id, f"map 0x{map_id:02X}")
   else:
     map_name = "no game running"
-  state = game_state.GameState(map_name=map_name, **fields)
+  kept = {k: v for k, v in fields.items() if k not in specs.CLOCK_FIELDS}
+  state = game_state.GameState(map_name=map_name, **kept)
   terms = row["reward_terms"][i].tolist()
   return {
     "state": fields

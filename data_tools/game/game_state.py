@@ -97,10 +97,12 @@ def decode(rows: np.ndarray) -> dict[str, np.ndarray]:
     * fighting,
     "move_item": _move_item(rows) * fighting,
     "text": _text(rows, message_box),
+    "walk_counter": byte(ram.WALK_COUNTER),
   }
   return {
     field.name: _where_running(fields[field.name], running, field.dtype)
     for field in specs.RAM_FIELDS
+    if field.name in fields
   }
 
 
@@ -149,6 +151,7 @@ class GameState:
   active_slot: int
   move_item: int
   text: int
+  walk_counter: int
 
   @property
   def badge_count(self) -> int:

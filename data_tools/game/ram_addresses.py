@@ -12,6 +12,9 @@ import bisect
 PLAYER_FACING = 0xC109  # 0 down, 4 up, 8 left, 12 right
 SCREEN_TILES = 0xC3A0  # 18 rows of 20 tile ids: what is drawn
 SCREEN_COLUMNS, SCREEN_ROWS = 20, 18
+TILE_BYTES = 16
+# Clocks of the great vale's engine (`clocks.py`): 17 and 2 bytes.
+TILE_CLOCK, FIGURE_CLOCK = 0xCB08, 0xCB4B
 MENU_ITEM = 0xCC26  # row of the cursor in the current menu, 0 at the top
 ACTIVE_SLOT = 0xCC2F  # who of the party fights, from 0; stale outside battle
 JOY_IGNORE = 0xCD6B  # buttons masked off by a script
@@ -84,6 +87,8 @@ FACING_NAMES = {0: "down", 4: "up", 8: "left", 12: "right"}
 RANGES = (
   (PLAYER_FACING, 1),
   (SCREEN_TILES, SCREEN_COLUMNS * SCREEN_ROWS),
+  (TILE_CLOCK, 1 + TILE_BYTES),
+  (FIGURE_CLOCK, 2),
   (MENU_ITEM, 1),
   (ACTIVE_SLOT, 1),
   (JOY_IGNORE, 1),

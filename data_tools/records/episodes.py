@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from data_tools.game import clocks
 from data_tools.game import emulator as emulator_lib
 from data_tools.game import game_state
 from data_tools.game import rewards
@@ -165,6 +166,7 @@ class RowReader:
 
   def __init__(self, rom: roms.Rom):
     self._has_ram_fields = rom.has_ram_fields
+    self._rom_sha1 = rom.sha1
     self._tracker = rewards.RewardTracker()
     self._is_first = True
 
@@ -181,6 +183,10 @@ class RowReader:
     """
     length = len(frames)
     state = game_state.decode(rows)
+    if self._has_ram_fields:
+      state |= clocks.decode(rows, self._rom_sha1)
+    else:
+      state |= clocks.nothing(length)
     if self._has_ram_fields:
       terms = self._tracker.update(rows, state)
     else:

@@ -15,16 +15,19 @@ PRACTICE_TOKENS = (
   "badges:9 capture_items:8 party_size:7 dex_owned:32 level:32 "
   "enemy_species:32 enemy_hp:64 hp:64"
 )
-# For data of schema version 3 of the great vale; no size clips what 346,000
-# recorded steps hold (HP 66 of 70, level 28, 46 flags, 15,600 money).
+# For data of schema version 3 of the great vale: what its pictures show and what
+# decides its progress. No size clips what 346,000 recorded steps hold.
 VALE_TOKENS = (
   "battle:4 dialog:2 menu:2 menu_item:8 map:32 y:64 x:64 facing:4 control:2 "
-  "badges:9 event_flags:64 money:192 capture_items:24 party_size:7 "
-  "dex_owned:32 dex_seen:32 species:32 level:40 max_hp:96 hp:96 level2:40 "
-  "hp2:96 active_slot:6 active_species:32 active_max_hp:96 active_hp:96 "
-  "enemy_species:32 enemy_level:40 enemy_max_hp:64 enemy_hp:64 move_item:5 "
-  "text:256"
+  "walk:2 badges:4 event_flags:48 capture_items:24 party_size:7 dex_owned:21 "
+  "dex_seen:21 level:32 hp:72 active_slot:6 active_species:21 "
+  "active_max_hp:72 active_hp:72 enemy_species:21 enemy_level:32 "
+  "enemy_max_hp:56 enemy_hp:56 move_item:5 text:256 tile_clock:168 "
+  "figure_clock:62"
 )
+# Tokens that are clocks and go round: how many phases they have, and how many
+# frames each lasts. Pictures show the phase alone.
+CLOCKS = {"tile_clock": (8, 21), "figure_clock": (2, 31)}
 POKEMON_RED_TOKENS = (
   "battle:4 dialog:2 menu:2 menu_item:8 map:256 y:160 x:96 facing:4 control:2 "
   "badges:9 capture_items:32 party_size:7 dex_owned:152 level:101 "

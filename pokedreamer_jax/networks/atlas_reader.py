@@ -3,6 +3,9 @@
 Here are the learned parts; `world_model/atlas.py` says which cells are read.
 """
 
+from collections.abc import Sequence
+from typing import Any
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -110,7 +113,8 @@ class AtlasDecoder(nn.Module):
     cell_units: learned vector of a cell.
     hidden: units of the layer between state and blocks.
     token_dim: length of the tokens that features end with.
-    place: where among the tokens the place's stand, `(start, stop)` each.
+    shown: tokens beside the place's, `(start, stop, phases)` each, in order: of
+      a clock the decoder reads at which of its phases it is; 0 for all others.
   """
 
   vocab: int
@@ -120,7 +124,7 @@ class AtlasDecoder(nn.Module):
   cell_units: int
   hidden: int
   token_dim: int
-  place: tuple[tuple[int, int], ...]
+  shown: tuple[tuple[int, int, int], ...]
 
   def setup(self):
     outputs = packing.NUM_BLOCKS * self.block_units
@@ -140,7 +144,9 @@ class AtlasDecoder(nn.Module):
     self.tile_in = nn.Dense(packing.TILES_PER_BLOCK * self.tile_units)
     self.tile_logits = nn.Dense(self.vocab + 1, kernel_init=small)
     self.copy_gate = nn.Dense(1, kernel_init=small)
-    self.copy_shift = nn.Dense(len(_SHIFTS), kernel_init=small)
+    self.copy_shift = nn.Dense(
+      len(_SHIFTS), kernel_init=small, bias_init=_first_likely
+    )
 
   def __call__(
     self, feat: jax.Array, cells: jax.Array, tiles: jax.Array
@@ -173,12 +179,9 @@ class AtlasDecoder(nn.Module):
     x = x.reshape(-1, self.tile_units)
     gate = self.copy_gate(x).reshape(*lead, packing.NUM_TILES)
     shift = self.copy_shift(feat).reshape(*lead, 1, -1)
-    first = jnp.arange(len(_SHIFTS)) == 0  # at first the block's own cell
     candidate = jnp.stack([_shifted(tiles, s) for s in _SHIFTS], axis=-1)
     candidate = candidate.reshape(*lead, packing.NUM_TILES, len(_SHIFTS))
-    found = tile_mixture.copies(
-      candidate, shift + 2.0 * first, gate, self.vocab
-    )
+    found = tile_mixture.copies(candidate, shift, gate, self.vocab)
     return x.reshape(*lead, packing.NUM_TILES, self.tile_units), found
 
   def draw(self, x: jax.Array) -> jax.Array:
@@ -189,9 +192,12 @@ class AtlasDecoder(nn.Module):
   def _without_place(self, feat):
     """Features `[N, .]` without the place, and the other tokens of them."""
     start = feat.shape[-1] - self.token_dim
-    ends = [0, *(end for pair in self.place for end in pair), self.token_dim]
-    pairs = zip(ends[::2], ends[1::2], strict=True)
-    tokens = [feat[:, start + low : start + high] for low, high in pairs]
+    tokens = []
+    for low, high, phases in self.shown:
+      token = feat[:, start + low : start + high]
+      if phases:
+        token = token.reshape(len(feat), phases, -1).sum(-1)
+      tokens.append(token)
     others = jnp.concatenate(tokens, axis=-1)
     return jnp.concatenate([feat[:, :start], others], axis=-1), others
 
@@ -208,6 +214,12 @@ class AtlasDecoder(nn.Module):
       total += gate * _shifted(embedded, at)
     shut = jax.nn.sigmoid(1.0 + self.block(feat)).reshape(-1, ROWS, COLUMNS)
     return shut[..., None] * total
+
+
+def _first_likely(key: jax.Array, shape: Sequence[int], dtype: Any = float):
+  """A bias under which the first is likely: a block's own cell."""
+  del key
+  return jnp.zeros(shape, dtype).at[0].set(2.0)
 
 
 def _shifted(window: jax.Array, at: tuple[int, int]) -> jax.Array:

@@ -6,6 +6,8 @@ holds for what stands off the 8-pixel grid or was never seen. Encoder and
 decoder are chosen apart. Both list tiles in block order (`frames.py`).
 """
 
+from collections.abc import Mapping
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -44,7 +46,7 @@ def make_decoder(cfg: world_model_config.WorldModelConfig) -> nn.Module:
       cfg.atlas_units,
       cfg.hidden,
       cfg.token_dim,
-      _place(cfg),
+      _shown_tokens(cfg.token_sizes),
     )
   if cfg.decoder == "dictionary":
     return codec.TileDecoder(cfg.tile_vocab, cfg.tile_units, cfg.block_units)
@@ -150,14 +152,15 @@ def _pixel_nats_backward(kept, grad):
 pixel_nats.defvjp(_pixel_nats_forward, _pixel_nats_backward)
 
 
-def _place(
-  cfg: world_model_config.WorldModelConfig,
-) -> tuple[tuple[int, int], ...]:
-  """Where among the tokens the place's stand, in order."""
+def _shown_tokens(
+  sizes: Mapping[str, int],
+) -> tuple[tuple[int, int, int], ...]:
+  """Tokens that stand for more than the place: where, and phases of clocks."""
   found, start = [], 0
-  for name, size in cfg.token_sizes.items():
-    if name in ("map", "y", "x"):
-      found.append((start, start + size))
+  for name, size in sizes.items():
+    if name not in ("map", "y", "x"):
+      phases, _ = world_model_config.CLOCKS.get(name, (0, 0))
+      found.append((start, start + size, phases))
     start += size
   return tuple(found)
 

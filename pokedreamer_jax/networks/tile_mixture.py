@@ -22,7 +22,9 @@ class Copies:
   """Candidates of tiles and how likely each is copied."""
 
   candidate: jax.Array  # [..., K] int32, dictionary numbers; `V`: not known
-  log_copy: jax.Array  # [..., K] float32, log(g w_k); hugely negative where not known
+  log_copy: (
+    jax.Array
+  )  # [..., K] float32, log(g w_k); hugely negative where not known
   log_draw: jax.Array  # [...] float32, log(1 - g)
 
 

@@ -20,19 +20,26 @@ _CHANGES = {
   "x": (-2, 2),
   "hp": (-16, 4),
   "hp2": (-16, 4),
+  "active_hp": (-16, 4),
   "enemy_hp": (-24, 1),
   "money": (-5, 5),
 }
-_NAMES = ("map", "facing", "species", "enemy_species", "text")
+_CLOCK = (0, 24)  # frames of a step; a clock goes round
+_NAMES = (
+  *("map", "facing", "text"),
+  *("species", "active_species", "enemy_species"),
+)
 _OTHERS = (-1, 1)
 
 
 def changes(sizes: Mapping[str, int]) -> dict[str, tuple[int, int]]:
   """Least and largest change of every token that has a score."""
-  return {
-    name: (0, 0) if name in _NAMES else _CHANGES.get(name, _OTHERS)
-    for name in sizes
-  }
+  found = {}
+  for name in sizes:
+    found[name] = (0, 0) if name in _NAMES else _CHANGES.get(name, _OTHERS)
+    if name in tokens.CLOCKS:
+      found[name] = _CLOCK
+  return found
 
 
 def num_scores(sizes: Mapping[str, int]) -> int:
@@ -55,9 +62,15 @@ def add(
     tokens_tm1: the last tokens, one-hot `[..., R]`; zeros where there are none,
       and then nothing is added.
   """
-  token, value, low, high, first = _layout(sizes)
+  lead = (1,) * (logits.ndim - 1)
+  layout = _layout(sizes)
+  value, low, high, first, cycle = (
+    part.reshape(*lead, -1) for part in layout[1:]
+  )
+  token = layout[0]
   last = tokens.numbers(sizes, tokens_tm1)[..., token]
   change = value - last
+  change = jnp.where(cycle > 0, change % jnp.maximum(cycle, 1), change)
   inside = (change >= low) & (change <= high)
   known = jnp.sum(tokens_tm1, axis=-1, keepdims=True) > 0.5
   none = scores.shape[-1]
@@ -69,9 +82,11 @@ def add(
 
 
 def _layout(sizes: Mapping[str, int]) -> tuple[np.ndarray, ...]:
-  """Of every logit `[R]`: token, value, range of changes, its first score."""
+  """Of every logit `[R]`: token, value, changes, first score, and cycle."""
   rows, first = [], 0
   for number, (name, (low, high)) in enumerate(changes(sizes).items()):
-    rows += [(number, v, low, high, first) for v in range(sizes[name])]
+    size = sizes[name]
+    cycle = size if name in tokens.CLOCKS else 0
+    rows += [(number, v, low, high, first, cycle) for v in range(size)]
     first += high - low + 1
   return tuple(np.array(rows, np.int32).T)

@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 
 from pokedreamer_jax import specs
+from pokedreamer_jax.config import world_model as world_model_config
 
 
 def _popcount(bits: jax.Array) -> jax.Array:
@@ -26,6 +27,12 @@ def _fights(ram: Mapping[str, jax.Array], name: str) -> jax.Array:
   """Field `[..., 6]` of the creature that fights; outside battle the first."""
   slot = ram["active_slot"][..., None].astype(jnp.int32)
   return jnp.take_along_axis(ram[name], slot, axis=-1)[..., 0]
+
+
+def _clock(ram: Mapping[str, jax.Array], name: str) -> jax.Array:
+  """Frames `[...]` since the first phase of a clock began."""
+  wait = CLOCKS[f"{name}_clock"][1]
+  return ram[f"{name}_phase"].astype(jnp.int32) * wait + ram[f"{name}_wait"]
 
 
 # Token name -> its value from the RAM fields of `specs.RAM_FIELDS`.
@@ -64,7 +71,11 @@ READERS = {
   "active_max_hp": lambda ram: _fights(ram, "party_max_hp"),
   "move_item": lambda ram: ram["move_item"],
   "text": lambda ram: ram["text"],
+  "walk": lambda ram: ram["walk_counter"],
+  "tile_clock": lambda ram: _clock(ram, "tile"),
+  "figure_clock": lambda ram: _clock(ram, "figure"),
 }
+CLOCKS = world_model_config.CLOCKS
 # Numbers without order: 0 is none, the others share the values from 1 on.
 HASHED = ("text",)
 
@@ -76,6 +87,12 @@ def check(sizes: Mapping[str, int]) -> None:
     raise ValueError(
       f"world_model.tokens: unknown {unknown}, expected {sorted(READERS)}"
     )
+  for name, (phases, wait) in CLOCKS.items():
+    if sizes.get(name, phases * wait) != phases * wait:
+      raise ValueError(
+        f"world_model.tokens: {name}:{sizes[name]}, expected "
+        f"{name}:{phases * wait}, {phases} phases of {wait} frames"
+      )
 
 
 def fields(name: str) -> tuple[str, ...]:

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from data_tools.game import clocks
 from data_tools.game import emulator
 from data_tools.game import frame_codec
 from data_tools.game import game_state
@@ -47,7 +48,9 @@ def test_ranges_rise_and_do_not_overlap():
 
 def test_fields_have_the_contract_s_names_shapes_and_types():
   fields = game_state.decode(np.zeros((3, ram.RAM_BYTES), np.uint8))
-  assert list(fields) == [field.name for field in specs.RAM_FIELDS]
+  names = [field.name for field in specs.RAM_FIELDS]
+  assert [*fields, *specs.CLOCK_FIELDS] == names
+  fields |= clocks.nothing(3)
   for field in specs.RAM_FIELDS:
     assert fields[field.name].shape == (3, *field.shape)
     assert fields[field.name].dtype == field.dtype

@@ -17,7 +17,7 @@ from pokedreamer_jax import whole_files
 from tests.data_tools import fakes
 from tests.data_tools import old_records
 
-_NEW = {"enemy_max_hp": 3, "active_slot": 3, "move_item": 3, "text": 3}
+_NEW = dict.fromkeys(specs.lacking(2), 3)
 
 
 @pytest.fixture

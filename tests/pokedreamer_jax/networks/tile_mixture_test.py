@@ -71,7 +71,9 @@ def test_copying_and_drawing_apart_bound_the_nats_from_above():
     nats = np.asarray(tile_mixture.copy_nats(mixture.copies, tiles))
     drawn = np.asarray(tile_mixture.draw_nats(mixture.logits, tiles))
     whole = -np.log(probs[:, tile])
-    np.testing.assert_allclose((nats + drawn)[~copied], whole[~copied], rtol=2e-4)
+    np.testing.assert_allclose(
+      (nats + drawn)[~copied], whole[~copied], rtol=2e-4
+    )
     assert (nats[copied] >= whole[copied] - 1e-4).all()
 
 
