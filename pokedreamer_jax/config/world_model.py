@@ -15,8 +15,8 @@ PRACTICE_TOKENS = (
   "badges:9 capture_items:8 party_size:7 dex_owned:32 level:32 "
   "enemy_species:32 enemy_hp:64 hp:64"
 )
-# For data of schema version 3 of the great vale: what its pictures show and what
-# decides its progress. No size clips what 346,000 recorded steps hold.
+# For records of schema version 3 of the great vale: what its pictures show, and
+# what decides its progress. No size clips what 346,000 recorded steps hold.
 VALE_TOKENS = (
   "battle:4 dialog:2 menu:2 menu_item:8 map:32 y:64 x:64 facing:4 control:2 "
   "walk:2 badges:4 event_flags:48 capture_items:24 party_size:7 dex_owned:21 "
@@ -64,7 +64,7 @@ class WorldModelConfig:
   stoch: int = 16  # categorical variables
   classes: int = 16  # classes of each
   tokens: str = PRACTICE_TOKENS  # RAM variables in the state, `name:size`
-  # Whether tokens are predicted relative to their last values beside absolutely.
+  # Whether tokens are predicted by their change beside their value.
   relative_tokens: bool = False
   ram: str = "given"  # tokens of observed frames: given, inferred or off
   # Memory variables read off the features, `name:size` (see `ram_heads.py`).

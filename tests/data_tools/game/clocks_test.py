@@ -26,14 +26,19 @@ def stood_still():
     return episodes.RowReader(rom).read(np.stack(frames), np.stack(rows))
 
 
-def test_the_picture_changes_when_and_only_when_a_phase_does(stood_still):
+def test_the_picture_is_another_where_water_moved_and_the_same_elsewhere(
+  stood_still,
+):
   rows = stood_still
-  phases = np.stack([rows["tile_phase"], rows["figure_phase"]], axis=-1)
-  assert len(np.unique(rows["tile_phase"])) == 8
-  same_phase = (phases[:, None] == phases[None]).all(-1)
-  flat = rows["frame"].reshape(len(phases), -1)
+  flat = rows["frame"].reshape(len(rows["frame"]), -1)
   same_frame = (flat[:, None] == flat[None]).all(-1)
-  np.testing.assert_array_equal(same_phase, same_frame)
+  same = {
+    name: rows[name][:, None] == rows[name][None]
+    for name in ("tile_phase", "figure_phase")
+  }
+  assert len(np.unique(rows["tile_phase"])) > 5
+  assert not same_frame[~same["tile_phase"]].any()
+  assert same_frame[same["tile_phase"] & same["figure_phase"]].all()
 
 
 def test_clocks_count_the_frames_of_a_step(stood_still):
