@@ -48,6 +48,7 @@ def copies(
     escape: `V`, the number that is never copied.
   """
   known = candidate < escape
+  weight, gate = weight.astype(jnp.float32), gate.astype(jnp.float32)
   log_share = jax.nn.log_softmax(jnp.where(known, weight, _NEVER), axis=-1)
   some = jnp.any(known, axis=-1)
   log_copy = jax.nn.log_sigmoid(gate)[..., None] + log_share

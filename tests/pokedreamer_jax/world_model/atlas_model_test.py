@@ -14,7 +14,7 @@ from pokedreamer_jax.behaviour import acting
 from pokedreamer_jax.config import presets
 from pokedreamer_jax.config import run as config_lib
 from pokedreamer_jax.networks import actor_critic
-from pokedreamer_jax.networks import atlas_reader
+from pokedreamer_jax.networks import tile_mixture
 from pokedreamer_jax.training import world_model as training
 from pokedreamer_jax.world_model import atlas as atlas_lib
 from pokedreamer_jax.world_model import imagination
@@ -32,7 +32,9 @@ def _config(*overrides):
 
 
 _B, _T = 2, 4
-_CONFIG = _config("train.batch_size=2", "train.seq_len=4")
+_CONFIG = _config(
+  *("train.batch_size=2", "train.seq_len=4", "train.decode_blocks=20"),
+)
 _CFG = _CONFIG.world_model
 
 
@@ -88,14 +90,13 @@ def test_what_no_atlas_can_serve_is_refused_in_one_line(
   assert "\n" not in str(error.value)
 
 
-def test_it_is_off_unless_asked_for():
-  for preset in presets.PRESETS:
-    assert not presets.make(preset).world_model.has_atlas
-  # A configuration written before there was any.
-  values = config_lib.to_dict(presets.make("tiny"))
+def test_a_configuration_written_before_there_was_any_has_none():
+  values = config_lib.to_dict(config_lib.Config())
   for name in ("atlas", "atlas_cells", "atlas_units", "atlas_hidden"):
     del values["world_model"][name]
-  assert config_lib.from_dict(values) == presets.make("tiny")
+  del values["world_model"]["relative_tokens"], values["train"]["decode_blocks"]
+  assert config_lib.from_dict(values) == config_lib.Config()
+  assert not config_lib.Config().world_model.has_atlas
   with pytest.raises(ValueError, match="atlas: 'on', expected one of"):
     presets.make("tiny", ["world_model.atlas=on"])
 
@@ -121,30 +122,27 @@ def test_the_parameters_carry_it():
   )
 
 
-def test_a_copied_tile_and_the_dictionary_make_one_mixture():
-  rng = np.random.default_rng(0)
-  logits = 3 * rng.normal(size=(5, 4, 7)).astype(np.float32)
-  copy = 3 * rng.normal(size=(5, 4)).astype(np.float32)
-  held = rng.integers(0, 7, (5, 4)).astype(np.int32)
-  held[0] = 6  # the escape: nothing is known there
-  mixed = jax.nn.softmax(atlas_reader.with_copies(logits, copy, held))
-  for n in np.ndindex(5, 4):
-    weights = np.exp(logits[n].astype(np.float64))
-    share = np.exp(copy[n]) / (np.exp(copy[n]) + weights.sum())
-    share *= held[n] < 6
-    expected = (1 - share) * weights / weights.sum()
-    expected[held[n]] += share
-    np.testing.assert_allclose(mixed[n], expected, rtol=1e-4, atol=1e-7)
+def _log_probs(outputs):
+  """Of every tile of the dictionary, `[..., V + 1]`."""
+  shape = outputs.logits.shape
+  each = [
+    -tile_mixture.nats(outputs, jnp.full(shape[:-1], tile))
+    for tile in range(shape[-1])
+  ]
+  return jnp.stack(each, axis=-1)
 
 
 def test_the_decoder_sees_the_cells_in_sight_and_no_others():
   params = _params()
   rest = jnp.zeros((1, _CFG.feat_dim - _CFG.token_dim))
   feat = jnp.concatenate([rest, _at(5, 5)], axis=-1)
-  decode = fakes.jit(functools.partial(world_model.decoder_outputs, _CFG))
+
+  @fakes.jit
+  def decode(params, feat):
+    return _log_probs(world_model.decoder_outputs(_CFG, params, feat))
 
   def changed(y, x):
-    """Blocks `[9, 10]` whose logits another tile at a cell changes."""
+    """Blocks `[9, 10]` whose tiles another tile at a cell changes."""
     after = decode(_with_tile(params, y, x), feat)
     return np.asarray(
       (after != decode(params, feat)).reshape(9, 10, -1).any(axis=-1)
@@ -271,7 +269,7 @@ def test_what_training_hides_is_as_good_as_unknown():
     hide = functools.partial(atlas_lib.hidden, _KEY, share)
     feat = jnp.concatenate([rest, hot], axis=-1)
     return (
-      world_model.decoder_outputs(_CFG, params, feat, hide),
+      _log_probs(world_model.decoder_outputs(_CFG, params, feat, hide)),
       world_model.project_known(_CFG, params, hot, action, hide),
     )
 
