@@ -72,39 +72,99 @@ def _debug() -> config_lib.Config:
   )
 
 
-def _small() -> config_lib.Config:
-  """The great vale on one GPU, or on a patient CPU. Not measured yet.
+# Episodes from everywhere on the way through the great vale, with few mistakes
+# and with many: from power-on alone its later maps are hardly seen.
+_VALE_COLLECT = config_lib.CollectConfig(
+  episodes=500,
+  episode_length=1024,
+  policy_mix=(
+    "demonstrator:eps=0.05=0.3,demonstrator:eps=0.2=0.3,"
+    "demonstrator:eps=0.5=0.2,sticky_random=0.1,random=0.1"
+  ),
+  start_states=",".join(
+    ["power_on=3"]
+    + [
+      f"great_vale/{name}=1"
+      for name in (
+        *("home", "meadow_road", "greenwood", "mill_road", "brookmere"),
+        *("leaf_hall", "first_badge", "stone_road", "upper_cave"),
+        *("lower_cave", "star_ore", "cairn", "tide_hall", "second_badge"),
+        *("key_cut", "ledge_road", "old_hall"),
+      )
+    ]
+  ),
+)
+_VALE_WORLD = world_model_config.WorldModelConfig(
+  deter=512,
+  stoch=16,
+  classes=16,
+  tokens=world_model_config.VALE_TOKENS,
+  relative_tokens=True,
+  hidden=256,
+  tile_vocab=2400,
+  tile_units=48,
+  block_units=48,
+  atlas="counted",
+  atlas_cells=24_576,
+)
 
-      python -m experiments.quickstart --preset=small \\
-        --rom=data_tools/cartridge/great_vale.gb --workdir=runs/small
 
-  With a dictionary of 2,400 tiles 0.7 % of the held-out frames have a tile that
-  is missing, with 1,200 10 %.
+def _vale() -> config_lib.Config:
+  """The great vale on a laptop, 2 CPU cores."""
+  return config_lib.Config(
+    preset="vale",
+    collect=_VALE_COLLECT,
+    world_model=_VALE_WORLD,
+    train=config_lib.TrainConfig(
+      steps=12_000,
+      batch_size=8,
+      seq_len=16,
+      decode_rows=32,
+      decode_blocks=24,
+      learning_rate=3e-3,
+      warmup_steps=200,
+      save_every=500,
+      eval_every=6000,
+      cache_mib=4096,
+    ),
+    actor_critic=behaviour_config.ActorCriticConfig(units=512),
+  )
+
+
+def _vale_gpu() -> config_lib.Config:
+  """The great vale on one GPU. Not measured yet.
+
+      python -m experiments.quickstart --preset=vale_gpu --rom=great_vale \
+        --workdir=runs/vale_gpu
   """
   return config_lib.Config(
-    preset="small",
-    collect=config_lib.CollectConfig(episodes=400, episode_length=1024),
-    world_model=world_model_config.WorldModelConfig(
-      deter=512,
+    preset="vale_gpu",
+    collect=dataclasses.replace(_VALE_COLLECT, episodes=1500),
+    world_model=dataclasses.replace(
+      _VALE_WORLD,
+      deter=1024,
       stoch=32,
       classes=32,
-      hidden=512,
-      tile_vocab=2400,
-      tile_units=48,
-      block_units=48,
+      hidden=640,
+      tile_vocab=3000,
+      tile_units=64,
+      block_units=64,
+      compute_dtype="bfloat16",
       ram_heads=world_model_config.PRACTICE_RAM_HEADS,
     ),
     train=config_lib.TrainConfig(
-      steps=20_000,
+      steps=40_000,
       mesh="data=-1,fsdp=1",
-      batch_size=16,
+      batch_size=32,
       seq_len=32,
       burn_in=8,
-      decode_rows=64,
+      decode_rows=256,
+      decode_blocks=24,
       learning_rate=1e-3,
       warmup_steps=500,
       save_every=1000,
-      eval_every=5000,
+      eval_every=10_000,
+      cache_mib=16_384,
     ),
     actor_critic=behaviour_config.ActorCriticConfig(units=512),
   )
@@ -194,7 +254,8 @@ def _v2() -> config_lib.Config:
 PRESETS = {
   "tiny": _tiny,
   "debug": _debug,
-  "small": _small,
+  "vale": _vale,
+  "vale_gpu": _vale_gpu,
   "v3": _v3,
   "v2": _v2,
 }

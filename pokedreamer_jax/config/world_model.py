@@ -22,7 +22,7 @@ VALE_TOKENS = (
   "walk:2 badges:4 event_flags:48 capture_items:24 party_size:7 dex_owned:21 "
   "dex_seen:21 level:32 hp:72 active_slot:6 active_species:21 "
   "active_max_hp:72 active_hp:72 enemy_species:21 enemy_level:32 "
-  "enemy_max_hp:56 enemy_hp:56 move_item:5 text:256 tile_clock:168 "
+  "enemy_max_hp:56 enemy_hp:56 move_item:5 text:128 tile_clock:168 "
   "figure_clock:62"
 )
 # Tokens that are clocks and go round: how many phases they have, and how many

@@ -250,7 +250,7 @@ def test_the_parameters_of_every_preset_stay_below_200_megabytes(preset, game):
   assert floats == {jnp.dtype("float32")}
 
 
-@pytest.mark.parametrize("preset", ["small", "v3"])
+@pytest.mark.parametrize("preset", ["vale_gpu", "v3"])
 def test_larger_presets_burn_in(preset):
   assert presets.make(preset).train.burn_in == 8
 
