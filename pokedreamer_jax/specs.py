@@ -120,6 +120,8 @@ RAM_FIELDS = (
   ),
   Field("text", (), "uint16", "number of the text in the box; 0 none", since=3),
   Field("walk_counter", (), "uint8", "above 0 amid a walked step", since=3),
+  Field("scroll_y", (), "uint8", "pixels off the grid, modulo 16", since=3),
+  Field("scroll_x", (), "uint8", "pixels off the grid, modulo 16", since=3),
   # Clocks of what moves by itself; all zero where they are not known.
   Field("tile_wait", (), "uint8", "frames since water moved", since=3),
   Field("tile_phase", (), "uint8", "how far it has moved, 0..7", since=3),

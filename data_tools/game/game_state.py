@@ -98,6 +98,9 @@ def decode(rows: np.ndarray) -> dict[str, np.ndarray]:
     "move_item": _move_item(rows) * fighting,
     "text": _text(rows, message_box),
     "walk_counter": byte(ram.WALK_COUNTER),
+    # A cell is 16 pixels: at rest both are 0.
+    "scroll_y": byte(ram.SCROLL_Y) & 15,
+    "scroll_x": byte(ram.SCROLL_X) & 15,
   }
   return {
     field.name: _where_running(fields[field.name], running, field.dtype)
@@ -152,6 +155,8 @@ class GameState:
   move_item: int
   text: int
   walk_counter: int
+  scroll_y: int
+  scroll_x: int
 
   @property
   def badge_count(self) -> int:

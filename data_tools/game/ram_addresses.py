@@ -53,6 +53,7 @@ STATUS_FLAGS_5 = 0xD730  # scripted movement and switched-off buttons
 STATUS_FLAGS_6 = 0xD732  # bit 0: a game is running
 EVENT_FLAGS = 0xD747
 EVENT_FLAG_BYTES = 320
+SCROLL_Y, SCROLL_X = 0xFF42, 0xFF43  # registers of the screen
 
 HP_ADDRESSES = tuple(
   PARTY + HP_OFFSET + PARTY_STRIDE * slot for slot in range(PARTY_SLOTS)
@@ -106,6 +107,7 @@ RANGES = (
   (HALL_OF_FAME, 1),
   (STATUS_FLAGS_5, 3),
   (EVENT_FLAGS, EVENT_FLAG_BYTES),
+  (SCROLL_Y, 2),
 )
 RAM_BYTES = sum(length for _, length in RANGES)
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 import time
 
+import jax.numpy as jnp
 import numpy as np
 
 from data_tools.records import loader
@@ -10,6 +11,7 @@ from experiments.runs import run_directory
 from pokedreamer_jax.config import world_model as world_model_config
 from pokedreamer_jax.frames import tiles
 from pokedreamer_jax.world_model import atlas as atlas_lib
+from pokedreamer_jax.world_model import atlas_clocks
 from pokedreamer_jax.world_model import atlas_counts
 
 _SPEAK_S = 5.0
@@ -42,6 +44,8 @@ def count(
       run.log(f"atlas: counted {done:,} of {total:,} rows")
   counts = counter.counts()
   atlas, left_out = atlas_counts.extend(atlas_lib.empty(cfg), counts)
+  looks = atlas_clocks.count(cfg, table, atlas, _pieces(index))
+  atlas = atlas.replace(looks=jnp.asarray(looks))
   run.log(
     f"{_told(cfg, atlas, counts)} in {time.monotonic() - began_s:.1f} s"
     + (f"; {_no_room(cfg, left_out)}" if left_out else "")

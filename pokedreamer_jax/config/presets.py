@@ -17,7 +17,16 @@ def _tiny() -> config_lib.Config:
   and 1.7 to 2.2), a clone with a return of 24 to 25 and a policy with 24.5 to
   26, both with the badge in every episode.
   """
-  return config_lib.Config(preset="tiny")
+  return config_lib.Config(
+    preset="tiny",
+    world_model=world_model_config.WorldModelConfig(
+      tokens=world_model_config.CHAPTER_TOKENS,
+      relative_tokens=True,
+      atlas="counted",
+      atlas_cells=4096,
+    ),
+    train=config_lib.TrainConfig(steps=3000, decode_blocks=24),
+  )
 
 
 def _debug() -> config_lib.Config:
@@ -134,7 +143,7 @@ def _vale() -> config_lib.Config:
 def _vale_gpu() -> config_lib.Config:
   """The great vale on one GPU. Not measured yet.
 
-      python -m experiments.quickstart --preset=vale_gpu --rom=great_vale \
+  python -m experiments.quickstart --preset=vale_gpu --rom=great_vale \
         --workdir=runs/vale_gpu
   """
   return config_lib.Config(

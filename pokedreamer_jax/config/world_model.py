@@ -15,11 +15,21 @@ PRACTICE_TOKENS = (
   "badges:9 capture_items:8 party_size:7 dex_owned:32 level:32 "
   "enemy_species:32 enemy_hp:64 hp:64"
 )
+# For records of schema version 3 of chapter one, which has no clocks.
+CHAPTER_TOKENS = (
+  "battle:4 dialog:2 menu:2 menu_item:8 map:32 y:64 x:64 facing:4 control:2 "
+  "scroll_y:16 scroll_x:16 badges:9 event_flags:16 capture_items:8 "
+  "party_size:7 dex_owned:32 "
+  "dex_seen:32 level:32 hp:64 active_slot:6 active_max_hp:64 active_hp:64 "
+  "enemy_species:32 enemy_level:32 enemy_max_hp:64 enemy_hp:64 move_item:5 "
+  "text:64"
+)
 # For records of schema version 3 of the great vale: what its pictures show, and
 # what decides its progress. No size clips what 346,000 recorded steps hold.
 VALE_TOKENS = (
   "battle:4 dialog:2 menu:2 menu_item:8 map:32 y:64 x:64 facing:4 control:2 "
-  "walk:2 badges:4 event_flags:48 capture_items:24 party_size:7 dex_owned:21 "
+  "scroll_y:16 scroll_x:16 badges:4 event_flags:48 capture_items:24 "
+  "party_size:7 dex_owned:21 "
   "dex_seen:21 level:32 hp:72 active_slot:6 active_species:21 "
   "active_max_hp:72 active_hp:72 enemy_species:21 enemy_level:32 "
   "enemy_max_hp:56 enemy_hp:56 move_item:5 text:128 tile_clock:168 "

@@ -98,8 +98,9 @@ class AtlasDecoder(nn.Module):
   A block's features are the state's own and, through gates of the state, those
   of its cell and of the four beside it: gates shared by all blocks follow the
   screen between two cells, one of each block shuts where no map is seen. Then
-  a tile is copied from one of these five cells, or drawn from the dictionary
-  (`tile_mixture.py`); which of the five is said for the whole screen.
+  a tile is copied, from the screen that the atlas shows or from one of the four
+  cells beside, or drawn from the dictionary (`tile_mixture.py`); which of the
+  five is said for the whole screen.
 
   What the state adds does not read the place: that is the atlas' part. The
   other tokens reach every block directly, since text and numbers stand at
@@ -149,7 +150,11 @@ class AtlasDecoder(nn.Module):
     )
 
   def __call__(
-    self, feat: jax.Array, cells: jax.Array, tiles: jax.Array
+    self,
+    feat: jax.Array,
+    cells: jax.Array,
+    tiles: jax.Array,
+    screen: jax.Array,
   ) -> tile_mixture.Mixture:
     """Features `[..., F]` to the mixture of tiles `[..., 360]`, block order.
 
@@ -157,12 +162,17 @@ class AtlasDecoder(nn.Module):
       feat: features of states.
       cells: the window, `[..., 11, 12]`.
       tiles: what the atlas holds there, `[..., 11, 12, 4]`.
+      screen: the screen that it shows, `[..., 360]`.
     """
-    x, found = self.read(feat, cells, tiles)
+    x, found = self.read(feat, cells, tiles, screen)
     return tile_mixture.Mixture(copies=found, logits=self.draw(x))
 
   def read(
-    self, feat: jax.Array, cells: jax.Array, tiles: jax.Array
+    self,
+    feat: jax.Array,
+    cells: jax.Array,
+    tiles: jax.Array,
+    screen: jax.Array,
   ) -> tuple[jax.Array, tile_mixture.Copies]:
     """Features `[..., 360, tile_units]` of tiles, and what may be copied."""
     lead = feat.shape[:-1]
@@ -179,8 +189,13 @@ class AtlasDecoder(nn.Module):
     x = x.reshape(-1, self.tile_units)
     gate = self.copy_gate(x).reshape(*lead, packing.NUM_TILES)
     shift = self.copy_shift(feat).reshape(*lead, 1, -1)
-    candidate = jnp.stack([_shifted(tiles, s) for s in _SHIFTS], axis=-1)
-    candidate = candidate.reshape(*lead, packing.NUM_TILES, len(_SHIFTS))
+    candidate = jnp.stack(
+      [
+        screen.reshape(-1, packing.NUM_TILES),
+        *(_shifted(tiles, at).reshape(len(feat), -1) for at in _SHIFTS[1:]),
+      ],
+      axis=-1,
+    ).reshape(*lead, packing.NUM_TILES, len(_SHIFTS))
     found = tile_mixture.copies(candidate, shift, gate, self.vocab)
     return x.reshape(*lead, packing.NUM_TILES, self.tile_units), found
 

@@ -13,6 +13,7 @@ while every cell keeps its number. Look-ups work on numpy and on jax arrays.
 """
 
 from collections.abc import Mapping
+import math
 from typing import Any
 
 import flax.struct
@@ -48,6 +49,8 @@ class Atlas:
 
   pages: Array  # [maps, page rows, page columns] int32, 0 where none is
   tiles: Array  # [C, 4] int32, dictionary numbers; the escape if unknown
+  # What a tile looks like at each phase of the clocks (`atlas_clocks.py`).
+  looks: Array  # [V + 1, P] int32
 
 
 @flax.struct.dataclass
@@ -62,12 +65,17 @@ class Place:
 def empty(cfg: world_model_config.WorldModelConfig) -> Atlas:
   """An atlas of `cfg.atlas_cells` cells in which nothing is known."""
   sizes = cfg.token_sizes
+  phases = math.prod(
+    phases for name, (phases, _) in tokens.CLOCKS.items() if name in sizes
+  )
+  each = jnp.arange(cfg.tile_vocab + 1, dtype=jnp.int32)
   pages = [_num_pages(sizes[name]) for name in ("y", "x")]
   return Atlas(
     pages=jnp.zeros((sizes["map"], *pages), jnp.int32),
     tiles=jnp.full(
       (cfg.atlas_cells, packing.TILES_PER_BLOCK), cfg.tile_vocab, jnp.int32
     ),
+    looks=jnp.tile(each[:, None], (1, phases)),
   )
 
 

@@ -11,6 +11,7 @@ rows alone, and the memory not on their number.
 """
 
 from collections.abc import Iterable
+from collections.abc import Iterator
 from collections.abc import Mapping
 import dataclasses
 
@@ -27,6 +28,7 @@ from pokedreamer_jax.world_model import atlas as atlas_lib
 FIELDS = (
   *("frame", "map_id", "y", "x", "has_control", "in_battle"),
   *("dialog_open", "menu_open", "game_running"),
+  *("tile_phase", "figure_phase"),
 )
 _PIECE_ROWS = 2048
 # Views are told apart by so many bits: of a million, 0.4 % are taken for ones
@@ -107,7 +109,7 @@ class Counter:
     self._rows += self._num_waiting
     self._waiting, self._num_waiting = [], 0
     rows = _at(rows, np.flatnonzero(_walking(rows, self._sizes)))
-    rows = _at(rows, self._new(_view_bits(rows)))
+    rows = _at(rows, _new(self._seen, _view_bits(rows)))
     self._views += len(rows["frame"])
     self._recent.append(_votes(*_blocks(self._table, rows)))
     self._num_recent += len(self._recent[-1][0])
@@ -128,14 +130,6 @@ class Counter:
       merged = (merged[0][enough], merged[1][enough], merged[2][enough])
     self._kept = merged
 
-  def _new(self, bits: np.ndarray) -> np.ndarray:
-    """Indices of the views that were not there before; remembers them."""
-    unique, first = np.unique(bits, return_index=True)
-    byte, mask = unique >> 3, np.uint8(1) << (unique & 7).astype(np.uint8)
-    new = (self._seen[byte] & mask) == 0
-    np.bitwise_or.at(self._seen, byte, mask)
-    return np.sort(first[new])
-
 
 def count(
   cfg: world_model_config.WorldModelConfig,
@@ -147,6 +141,24 @@ def count(
   for rows in stream:
     counter.add(rows)
   return counter.counts()
+
+
+def views(
+  cfg: world_model_config.WorldModelConfig,
+  stream: Iterable[Mapping[str, np.ndarray]],
+) -> Iterator[dict[str, np.ndarray]]:
+  """The rows of a stream in which one can walk, every different view once."""
+  seen = np.zeros(1 << (_VIEW_BITS - 3), np.uint8)
+  for rows in stream:
+    kept = {name: np.asarray(rows[name]) for name in FIELDS}
+    kept = _at(kept, np.flatnonzero(_walking(kept, cfg.token_sizes)))
+    if len(kept["frame"]):
+      yield _at(kept, _new(seen, _view_bits(kept)))
+
+
+def voting_tiles() -> np.ndarray:
+  """Which of a screen's 360 tiles vote: all but the player's, `[360]` bool."""
+  return np.repeat(_voting_blocks(), packing.TILES_PER_BLOCK)
 
 
 def extend(
@@ -179,12 +191,31 @@ def extend(
   pages.reshape(-1)[wanted[best]] = np.arange(first, first + len(best))
   margin = atlas_lib.MARGIN
   cell = atlas_lib.cells(
-    atlas_lib.Atlas(pages, held), map_id, row - margin, column - margin
+    atlas_lib.Atlas(pages, held, atlas.looks),
+    map_id,
+    row - margin,
+    column - margin,
   )
   numbers = _from_code(counts.block[winner])
   held[cell[cell > 0]] = numbers[cell > 0]
-  made = atlas_lib.Atlas(pages=jnp.asarray(pages), tiles=jnp.asarray(held))
+  made = atlas.replace(pages=jnp.asarray(pages), tiles=jnp.asarray(held))
   return made, len(new) - len(best)
+
+
+def _new(seen: np.ndarray, bits: np.ndarray) -> np.ndarray:
+  """Indices of the views that were not seen before; remembers them."""
+  unique, first = np.unique(bits, return_index=True)
+  byte, mask = unique >> 3, np.uint8(1) << (unique & 7).astype(np.uint8)
+  new = (seen[byte] & mask) == 0
+  np.bitwise_or.at(seen, byte, mask)
+  return np.sort(first[new])
+
+
+def _voting_blocks() -> np.ndarray:
+  """All blocks `[90]` bool but the player's and the one above."""
+  row, column = np.divmod(np.arange(packing.NUM_BLOCKS), atlas_lib.COLUMNS)
+  row, column = row - atlas_lib.PLAYER[0], column - atlas_lib.PLAYER[1]
+  return (column != 0) | ((row != 0) & (row != -1))
 
 
 def _walking(rows, sizes) -> np.ndarray:
@@ -220,7 +251,7 @@ def _blocks(table, rows) -> tuple[np.ndarray, np.ndarray]:
   code = np.bitwise_or.reduce(shown << shifts, axis=-1)
   row, column = np.divmod(np.arange(packing.NUM_BLOCKS), atlas_lib.COLUMNS)
   row, column = row - atlas_lib.PLAYER[0], column - atlas_lib.PLAYER[1]
-  free = (column != 0) | ((row != 0) & (row != -1))
+  free = _voting_blocks()
   place = _key(
     rows["map_id"][:, None],
     rows["y"][:, None] + row[free],

@@ -69,6 +69,7 @@ def prior_step(
       token_key, cfg.token_sizes, logits, chain, most_likely
     )
   prior = world_model.apply(cfg, params, "rssm", deter, hot, method="prior")
+  prior = sampling.without_uniform(prior, cfg.unimix)
   stoch = sampling.one_hot_draw(stoch_key, prior, most_likely)
   stoch = stoch.reshape(*deter.shape[:-1], cfg.stoch_dim)
   return world_model.State(deter=deter, stoch=stoch, tokens=hot)

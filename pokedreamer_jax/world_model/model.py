@@ -26,6 +26,8 @@ from pokedreamer_jax.networks import rssm
 from pokedreamer_jax.networks import sampling
 from pokedreamer_jax.world_model import alignment
 from pokedreamer_jax.world_model import atlas as atlas_lib
+from pokedreamer_jax.world_model import atlas_clocks
+from pokedreamer_jax.world_model import atlas_view
 from pokedreamer_jax.world_model import model_v2 as world_model_v2
 from pokedreamer_jax.world_model import ram_heads
 from pokedreamer_jax.world_model import relative_tokens
@@ -143,7 +145,7 @@ def _init(
   feat = jnp.zeros((1, cfg.feat_dim))
   state = initial_state(cfg, (1,))
   action = jnp.zeros((1, specs.NUM_ACTIONS))
-  window = _window(cfg, atlas, state.tokens)
+  window = _window(cfg, table, atlas, state.tokens)
   around = _around(cfg, atlas, state.tokens, action)
   if cfg.family == "v2":
     frame = jnp.zeros((1, specs.FRAME_HEIGHT, specs.FRAME_WIDTH, 3))
@@ -175,7 +177,7 @@ def _init(
   if table is not None:
     params["tiles"] = {"words": table.words, "hashes": table.hashes}
   if atlas is not None:
-    params["atlas"] = {"pages": atlas.pages, "tiles": atlas.tiles}
+    params["atlas"] = vars(atlas)
   return params
 
 
@@ -369,7 +371,7 @@ def decoder_outputs(
     method: another method of the decoder than the call itself.
   """
   hot = feat[..., cfg.feat_dim - cfg.token_dim :]
-  window = _window(cfg, map_memory(params), hot, hide)
+  window = _window(cfg, tile_table(params), map_memory(params), hot, hide)
   return apply(cfg, params, "decoder", feat, *window, method=method)
 
 
@@ -471,12 +473,16 @@ def _surroundings(cfg) -> atlas_reader.Surroundings:
   )
 
 
-def _window(cfg, atlas, hot, hide=_all_seen) -> tuple[jax.Array, ...]:
-  """The cells in sight of tokens `[..., R]`, and their tiles; or nothing."""
+def _window(cfg, table, atlas, hot, hide=_all_seen) -> tuple[jax.Array, ...]:
+  """Cells in sight of tokens `[..., R]`, tiles and screen; or nothing."""
   if atlas is None:
     return ()
-  cells = hide(atlas_lib.window(atlas, atlas_lib.place(cfg.token_sizes, hot)))
-  return cells, atlas.tiles[cells]
+  sizes = cfg.token_sizes
+  cells = hide(atlas_lib.window(atlas, atlas_lib.place(sizes, hot)))
+  phase = atlas_clocks.phase(sizes, hot)[..., None, None, None]
+  shown = atlas.looks[atlas.tiles[cells], phase]
+  screen = atlas_view.screen(table, shown, atlas_view.shift(sizes, hot))
+  return cells, shown, screen
 
 
 def _around(cfg, atlas, hot, action, hide=_all_seen) -> tuple[jax.Array, ...]:

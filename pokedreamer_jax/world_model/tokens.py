@@ -72,6 +72,8 @@ READERS = {
   "move_item": lambda ram: ram["move_item"],
   "text": lambda ram: ram["text"],
   "walk": lambda ram: ram["walk_counter"],
+  "scroll_y": lambda ram: ram["scroll_y"],
+  "scroll_x": lambda ram: ram["scroll_x"],
   "tile_clock": lambda ram: _clock(ram, "tile"),
   "figure_clock": lambda ram: _clock(ram, "figure"),
 }

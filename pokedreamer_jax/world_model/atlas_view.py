@@ -1,0 +1,115 @@
+"""The screen that the atlas shows to a player who is on the way.
+
+Amid a step the screen stands between two cells: all of it is shifted by some
+pixels, and every tile is put together from up to four others. What comes out is
+looked up in the dictionary again, so that it can be copied like a screen at
+rest. The shift is what the tokens `scroll_y` and `scroll_x` say.
+"""
+
+from collections.abc import Mapping
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from pokedreamer_jax.frames import packing
+from pokedreamer_jax.frames import tiles as tiles_lib
+from pokedreamer_jax.world_model import atlas as atlas_lib
+from pokedreamer_jax.world_model import tokens
+
+CELL = 16  # pixels
+_TILE = 8  # pixels along each side
+_ROWS, _COLUMNS = 2 * atlas_lib.ROWS, 2 * atlas_lib.COLUMNS  # tiles of a screen
+
+
+def shift(sizes: Mapping[str, int], hot: jax.Array) -> jax.Array:
+  """Pixels `[..., 2]` int32, -7 .. 8, by which a screen stands down and right.
+
+  Args:
+    sizes: token sizes; without the two tokens nothing is ever shifted.
+    hot: tokens `[..., R]`, one-hot.
+  """
+  places, parts = tokens.slices(sizes), []
+  for name in ("scroll_y", "scroll_x"):
+    if name in places:
+      number = jnp.argmax(hot[..., places[name]], axis=-1).astype(jnp.int32)
+    else:
+      number = jnp.zeros(hot.shape[:-1], jnp.int32)
+    parts.append(jnp.where(number > CELL // 2, number - CELL, number))
+  return jnp.stack(parts, axis=-1)
+
+
+def screen(
+  table: tiles_lib.TileTable, window: jax.Array, pixels: jax.Array
+) -> jax.Array:
+  """Tiles `[..., 360]` int32 of a screen, in block order.
+
+  Args:
+    table: the dictionary of `V` tiles.
+    window: tiles of the cells in sight and around, `[..., 11, 12, 4]`.
+    pixels: `[..., 2]`, how far down and right the screen stands, -15 .. 15.
+
+  Returns:
+    Dictionary numbers; `V` where a tile is put together from an unknown one, or
+    is itself not in the dictionary.
+  """
+  lead = window.shape[:-3]
+  window = window.reshape(-1, *window.shape[-3:])
+  pixels = pixels.reshape(-1, 2)
+  grid = _as_grid(window)  # [N, 22, 24]
+  at = CELL + pixels
+  words = jnp.concatenate(
+    [table.words, jnp.asarray(tiles_lib.ESCAPE_WORDS)[None]]
+  )
+  lines = _lines(words)[grid]  # [N, 22, 24, 8], pixels of two bits
+  lines = lines.swapaxes(-1, -2).reshape(len(grid), -1, grid.shape[-1])
+  lines = _pick(lines, at[:, :1] + np.arange(_ROWS * _TILE)[None], axis=1)
+  column, by = at[:, 1:] // _TILE, (at[:, 1:] % _TILE).astype(jnp.uint32)
+  lines = _pick(lines, column + np.arange(_COLUMNS + 1)[None], axis=2)
+  by = 2 * by[..., None]
+  lines = (lines[..., :-1] >> by | lines[..., 1:] << (16 - by)) & 0xFFFF
+  found = tiles_lib.lookup(table, _as_words(lines))
+  # A tile that is partly unknown: none of its four parts may be.
+  unknown = grid == table.vocab
+  row, down = at[:, :1] // _TILE, at[:, :1] % _TILE > 0
+  right = at[:, 1:] % _TILE > 0
+  unknown = _pick(unknown, row + np.arange(_ROWS + 1)[None], axis=1)
+  unknown = _pick(unknown, column + np.arange(_COLUMNS + 1)[None], axis=2)
+  below = unknown | jnp.roll(unknown, -1, axis=1) & down[..., None]
+  unknown = below | jnp.roll(below, -1, axis=2) & right[..., None]
+  found = jnp.where(
+    unknown[:, :_ROWS, :_COLUMNS].reshape(found.shape), table.vocab, found
+  )
+  # At rest nothing is looked up: two tiles of one hash would be one.
+  own = _as_grid(window)[:, 2:-2, 2:-2].reshape(found.shape)
+  still = jnp.all(pixels == 0, axis=-1, keepdims=True)
+  found = jnp.where(still, own, found)
+  blocks = found.reshape(-1, atlas_lib.ROWS, 2, atlas_lib.COLUMNS, 2)
+  return blocks.swapaxes(2, 3).reshape(*lead, packing.NUM_TILES)
+
+
+def _as_grid(window: jax.Array) -> jax.Array:
+  """Cells `[N, H, W, 4]` as tiles `[N, 2 H, 2 W]`."""
+  rows, columns = window.shape[1:3]
+  parts = window.reshape(-1, rows, columns, 2, 2).swapaxes(2, 3)
+  return parts.reshape(-1, 2 * rows, 2 * columns)
+
+
+def _lines(words: jax.Array) -> jax.Array:
+  """Tiles `[V, 4]` uint32 as their lines `[V, 8]`, 16 bits in uint32."""
+  halves = jnp.stack([words & 0xFFFF, words >> 16], axis=-1)
+  return halves.reshape(len(words), _TILE)
+
+
+def _as_words(lines: jax.Array) -> jax.Array:
+  """Lines `[N, 144, 20]` of a screen as its tiles `[N, 18 * 20, 4]`."""
+  parts = lines.reshape(-1, _ROWS, packing.WORDS, 2, _COLUMNS)
+  words = parts[:, :, :, 0] | parts[:, :, :, 1] << 16
+  return words.swapaxes(2, 3).reshape(len(lines), -1, packing.WORDS)
+
+
+def _pick(values: jax.Array, index: jax.Array, axis: int) -> jax.Array:
+  """Of values `[N, A, B]` those at an index `[N, ...]` of one axis."""
+  index = jnp.clip(index, 0, values.shape[axis] - 1)
+  index = jnp.expand_dims(index, 3 - axis)
+  return jnp.take_along_axis(values, index, axis=axis)
