@@ -115,6 +115,8 @@ _VALE_WORLD = world_model_config.WorldModelConfig(
   block_units=48,
   atlas="counted",
   atlas_cells=24_576,
+  # Most of what it would guess, a picture does not show.
+  infer_scale=0.2,
 )
 
 
