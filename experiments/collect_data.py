@@ -52,7 +52,7 @@ from pokedreamer_jax.config import run as config_lib
 
 cli.define_run_flags()
 cli.string("out_dir", None, "The same as --workdir.")
-_ROM = cli.string("rom", None, "ROM file; default: the practice cartridge.")
+_ROM = cli.define_rom()
 _OTHER_ROM = cli.define_other_rom()
 _SAVE_STATE = cli.string(
   "save_state", None, "Emulator state to start from; default: power-on."

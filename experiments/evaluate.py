@@ -46,7 +46,7 @@ _PLAYER = cli.repeated(
   "directory of a clone or a policy (play; repeatable).",
 )
 _CHECKPOINT_STEP = cli.define_checkpoint_step("what is measured")
-_ROM = cli.string("rom", None, "ROM file; default: the practice cartridge.")
+_ROM = cli.define_rom()
 _OTHER_ROM = cli.define_other_rom()
 _SAVE_STATE = cli.string("save_state", None, "Start of episodes (play).")
 

@@ -25,7 +25,7 @@ from experiments.runs import stages
 from pokedreamer_jax.config import run as config_lib
 
 cli.define_run_flags("runs/quickstart")
-_ROM = cli.string("rom", None, "ROM file; default: the practice cartridge.")
+_ROM = cli.define_rom()
 
 # How often things are logged and saved does not change the outcome.
 FREE = (
