@@ -11,6 +11,7 @@ import dataclasses
 import pathlib
 from typing import Any
 
+from experiments.reports import play_progress
 from experiments.reports import text_tables
 from experiments.runs import json_store
 from experiments.runs import run_directory
@@ -62,12 +63,13 @@ def collect(workdir: pathlib.Path) -> Summary:
     *dream_verdicts(dreams),
     *latent_verdicts(dreams),
     *play_verdicts(play),
+    *play_progress.verdicts(play),
   ]
   tables = []
   if dreams:
     tables.append(dream_table(dreams))
   if play:
-    tables.append(play_table(play))
+    tables += [play_table(play), *play_progress.tables(play)]
   return Summary(verdicts, tables, costs_table(costs), costs.get("notes", []))
 
 

@@ -5,9 +5,9 @@ An entry point defines its flags with the functions below, and ends in
 line on stderr, nothing lost); 130 stopped by Ctrl-C, 143 by SIGTERM and 129 by
 SIGHUP (a terminal that is gone), all after saving.
 
-Environment: POKEDREAMER_ROM names the ROM as --rom does, POKEDREAMER_TRACEBACK=1
-shows the traceback of an input error, JAX_COMPILATION_CACHE_DIR moves the cache
-of compiled programs.
+Environment: POKEDREAMER_ROM names the ROM as --rom does,
+POKEDREAMER_TRACEBACK=1 shows the traceback of an input error,
+JAX_COMPILATION_CACHE_DIR moves the cache of compiled programs.
 """
 
 from collections.abc import Callable
