@@ -26,7 +26,8 @@ from pokedreamer_jax.evaluation import scores
 WAITS_FRAMES = (1, 2, 3)
 # Who plays where recorded episodes are too short: it has to last for long.
 LONG_MIX = "demonstrator:eps=0.9=0.5,sticky_random=0.5"
-_T, _R = TypeVar("_T"), TypeVar("_R")
+_T = TypeVar("_T")
+_R = TypeVar("_R")
 _TRIES = 3  # episodes played for each one that lasts long enough
 
 
