@@ -8,6 +8,7 @@ import pathlib
 from typing import Any
 
 from experiments.runs import stages
+from pokedreamer_jax.config import presets
 from pokedreamer_jax.config import run as config_lib
 from pokedreamer_jax.config import world_model as world_model_config
 
@@ -76,12 +77,20 @@ def remarks(config: config_lib.Config, rom: Any) -> list[str]:
   named = start_states.names(rom.sha1)
   if not named or config.collect.start_states:
     return notes
+  world = named[0].partition("/")[0]
+  fitting = [
+    name
+    for name in presets.PRESETS
+    if f"{world}/" in presets.make(name).collect.start_states
+  ]
+  made = f"; --preset={' or '.join(fitting)} is made for it" if fitting else ""
   return [
     *notes,
     f"preset {config.preset} begins every episode at power-on "
     f"(collect.start_states is empty): of {rom.path.stem}, a world of "
     f"{len(rom.map_names)} maps with {len(named)} start states, only what "
-    f"players reach in {config.collect.episode_length} steps is recorded",
+    f"players reach in {config.collect.episode_length} steps is "
+    f"recorded{made}",
   ]
 
 

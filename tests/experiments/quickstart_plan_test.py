@@ -84,6 +84,12 @@ class PlanTest(parameterized.TestCase):
     (remark,) = quickstart_plan.remarks(without, vale)
     self.assertIn("begins every episode at power-on", remark)
     self.assertIn("29 maps with 17 start states", remark)
+    self.assertIn("--preset=vale", remark)
+    vale_preset = presets.make("vale")
+    quickstart_plan.check(vale_preset, vale)
+    self.assertEmpty(quickstart_plan.remarks(vale_preset, vale))
+    with self.assertRaisesRegex(ValueError, "expected --rom=great_vale"):
+      quickstart_plan.check(vale_preset, roms.resolve(None))
     self.assertEmpty(quickstart_plan.remarks(without, roms.resolve(None)))
 
   def test_training_from_scratch_can_be_left_out_and_that_is_said(self):
