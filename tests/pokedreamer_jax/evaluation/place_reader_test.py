@@ -182,3 +182,11 @@ def test_the_short_way_to_the_nearest_is_the_long_one():
   found = [reader._nearest(code) for code in asked]
   assert found == [_brute_force(codes, places, code) for code in asked]
   assert 30 < np.sum(np.array(found) >= 0) < 270
+
+
+@pytest.mark.parametrize("tile", [0, 1, 2])  # the first is compared first
+def test_a_twin_elsewhere_silences_it_wherever_they_differ(tile):
+  codes = np.zeros((2, 360), np.uint16)
+  codes[1, tile] = 1
+  reader = place_reader.PlaceReader(codes, np.array([7, 8]))
+  assert [reader._nearest(code) for code in codes] == [-1, -1]
