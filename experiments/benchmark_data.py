@@ -33,7 +33,7 @@ from pokedreamer_jax.config import presets
 _WANTED = {"rival": " (10 wanted)", "torch": " (10 wanted)"}
 SECTIONS = ("collector", "scaling", "disk", "loader", "vector")
 
-_ROM = cli.string("rom", None, "ROM file; default: the practice cartridge.")
+_ROM = cli.define_rom()
 _SECONDS = cli.string("seconds", "2", "Length of a timed slice.")
 _REPEATS = cli.integer("repeats", 5, "Slices of each kind.")
 _SECTIONS = cli.string(

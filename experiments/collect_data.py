@@ -42,6 +42,7 @@ from absl import flags
 
 from experiments.playing import collect_follow
 from experiments.playing import learned_players
+from experiments.reports import collect_coverage
 from experiments.reports import collect_summary
 from experiments.runs import cli
 from experiments.runs import progress
@@ -52,7 +53,7 @@ from pokedreamer_jax.config import run as config_lib
 
 cli.define_run_flags()
 cli.string("out_dir", None, "The same as --workdir.")
-_ROM = cli.string("rom", None, "ROM file; default: the practice cartridge.")
+_ROM = cli.define_rom()
 _OTHER_ROM = cli.define_other_rom()
 _SAVE_STATE = cli.string(
   "save_state", None, "Emulator state to start from; default: power-on."
@@ -271,7 +272,12 @@ def _collect(
   if result.new_episodes:
     run.log(collect_summary.closing(result, config.workers))
   generation = generations.freeze(root)
-  for line in (*generation.report(), *collect_summary.table(generation)):
+  covered = collect_coverage.measure(generation, job.rom)
+  for line in (
+    *generation.report(),
+    *collect_summary.table(generation),
+    *collect_coverage.lines(covered, job.rom.has_ram_fields),
+  ):
     run.log(line)
   summary = {
     "episodes": generation.num_episodes,
@@ -281,6 +287,7 @@ def _collect(
     "workers_replaced": result.workers_replaced,
     "left_out": [str(item) for item in generation.skipped],
     "behaviours": collect_summary.by_behaviour(generation),
+    "coverage": covered,
   }
   if share.count > 1:
     names = {job.collection.digest, *job.collection.earlier.values()}

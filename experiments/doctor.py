@@ -21,7 +21,7 @@ from experiments.machine import provenance
 from experiments.runs import cli
 
 _WORKDIR = cli.string("workdir", "runs/quickstart", "Where a run would write.")
-_ROM = cli.string("rom", None, "ROM file; default: the practice cartridge.")
+_ROM = cli.define_rom()
 _DISK = cli.integer("need_disk_mib", 1024, "Free disk that a run needs.")
 _MEMORY = cli.integer("need_memory_mib", 4096, "Memory that a run needs.")
 
@@ -186,7 +186,10 @@ def check_rom(path: str | None) -> Finding:
   try:
     rom = roms.resolve(path)
   except ValueError as error:
-    fix = "give --rom=PATH of a copy you dumped yourself, or leave it out"
+    fix = (
+      "give --rom=PATH of a copy you dumped yourself, a practice cartridge "
+      f"({', '.join(roms.CARTRIDGES)}), or leave it out"
+    )
     return Finding("rom", PROBLEM, str(error), fix)
   if not rom.has_ram_fields:
     try:

@@ -17,6 +17,7 @@ import pathlib
 from typing import Any
 
 from experiments.reports import dream_tables
+from experiments.reports import play_progress
 from experiments.reports import summary
 from experiments.reports import text_tables
 from experiments.runs import cli
@@ -46,7 +47,7 @@ _PLAYER = cli.repeated(
   "directory of a clone or a policy (play; repeatable).",
 )
 _CHECKPOINT_STEP = cli.define_checkpoint_step("what is measured")
-_ROM = cli.string("rom", None, "ROM file; default: the practice cartridge.")
+_ROM = cli.define_rom()
 _OTHER_ROM = cli.define_other_rom()
 _SAVE_STATE = cli.string("save_state", None, "Start of episodes (play).")
 
@@ -191,7 +192,7 @@ def _evaluate_play(config: config_lib.Config) -> None:
     {
       "seed": config.seed,
       "evaluate": config_lib.to_dict(config.evaluate),
-      "episode_length": config.collect.episode_length,
+      "episode_length": config.play_length,
       "jitter_frames": config.collect.jitter_frames,
       "rom": rom.sha1,
       "save_state": emulator.state_sha1(save_state),
@@ -210,7 +211,11 @@ def _evaluate_play(config: config_lib.Config) -> None:
       for note in filter(None, notes):
         run.log(f"Note: {note}")
       run.finish(_play(config, rom, players, save_state))
-    _show(run, [summary.play_table(run.result)])
+    _show(
+      run,
+      [summary.play_table(run.result), *play_progress.tables(run.result)],
+      verdicts=play_progress.verdicts(run.result),
+    )
 
 
 def _play(
@@ -224,7 +229,7 @@ def _play(
   setting = play_episodes.Setting(
     rom=rom,
     seeds=play_episodes.make_seeds(config.seed, config.evaluate.episodes),
-    length=config.collect.episode_length,
+    length=config.play_length,
     jitter_frames=config.collect.jitter_frames,
     save_state=save_state,
     workers=config.collect.workers,
@@ -249,7 +254,12 @@ def _play(
           assists.add("the demonstrator reads memory and map tables")
   weights = specs.REWARD_WEIGHTS["published"]
   return {
-    "rom": {"name": rom.name, "sha1": rom.sha1, "kind": rom.kind},
+    "rom": {
+      "name": rom.name,
+      "sha1": rom.sha1,
+      "kind": rom.kind,
+      "maps": len(rom.map_names),
+    },
     "episodes": len(setting.seeds),
     "episode_length": setting.length,
     "seeds": list(setting.seeds),

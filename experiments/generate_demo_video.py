@@ -30,7 +30,7 @@ _CONTEXT = cli.integer("context", 8, "First frames that the model sees.")
 _OTHER_ROM = cli.define_other_rom()
 _SAVE_STATE = cli.string("save_state", None, "Start; default: power-on.")
 _CHECKPOINT_STEP = cli.define_checkpoint_step("what dreams")
-_ROM = cli.string("rom", None, "ROM file; default: the practice cartridge.")
+_ROM = cli.define_rom()
 _PLAYER = cli.string(
   "player", "sticky_random", "Who plays where the checkpoint has no policy."
 )

@@ -38,7 +38,7 @@ from typing import Any
 
 from experiments.runs import cli
 
-_ROM = cli.string("rom", None, "ROM file; default: the practice cartridge.")
+_ROM = cli.define_rom()
 _SAVE_STATE = cli.string("save_state", None, "Start; default: power-on.")
 _OUT_DIR = cli.string("out_dir", "states", "Where the states go.")
 _NAME = cli.string("name", None, "Name of the state.")

@@ -4,8 +4,8 @@
 
 Runs the ordinary entry points one after the other and shows their commands.
 Ctrl-C saves; the same command goes on where it stopped. When all is done it
-prints the result again. `--rom=PATH` plays your own game instead of the
-practice cartridge.
+prints the result again. `--rom=great_vale` takes the larger practice cartridge
+instead of chapter one, `--rom=PATH` plays your own game.
 """
 
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ from experiments.runs import stages
 from pokedreamer_jax.config import run as config_lib
 
 cli.define_run_flags("runs/quickstart")
-_ROM = cli.string("rom", None, "ROM file; default: the practice cartridge.")
+_ROM = cli.define_rom()
 
 # How often things are logged and saved does not change the outcome.
 FREE = (
@@ -49,6 +49,7 @@ def main() -> int | None:
   overrides, notes = quickstart_plan.adapt(rom.kind)
   config = cli.make_config(overrides)
   quickstart_plan.check(config, rom)  # before the directory is claimed for it
+  notes += quickstart_plan.remarks(config, rom)
   if config.preset == "debug":
     notes.append("preset debug tries the wiring; its numbers mean nothing")
   run = run_directory.open_run(
@@ -72,7 +73,7 @@ def main() -> int | None:
       if code:
         return code
     shown = summary.collect(workdir)
-    print_panel(shown, workdir, arguments, run)
+    print_panel(shown, workdir, arguments, run, rom_path)
     run.finish(to_json(shown))
   return 0
 
@@ -119,6 +120,7 @@ def print_panel(
   workdir: pathlib.Path,
   config_arguments: Sequence[str],
   run: run_directory.Run,
+  rom_path: str | None = None,
 ) -> None:
   """The closing panel, on the screen and in the log."""
   lines = ["", "=" * 78, "Result", ""]
@@ -126,12 +128,15 @@ def print_panel(
   lines += text_tables.plain_verdicts(shown.verdicts)
   lines += [f"Note: {note}" for note in shown.notes]
   lines += ["", f"Report: {workdir / 'report.html'}", "", "Next:"]
-  lines += [f"  {text}" for text in next_commands(workdir, config_arguments)]
+  commands = next_commands(workdir, config_arguments, rom_path)
+  lines += [f"  {text}" for text in commands]
   run.log("\n".join(lines))
 
 
 def next_commands(
-  workdir: pathlib.Path, config_arguments: Sequence[str]
+  workdir: pathlib.Path,
+  config_arguments: Sequence[str],
+  rom_path: str | None = None,
 ) -> list[str]:
   """Three commands worth trying now, each with what it does."""
   longer = cli.command_line(
@@ -147,7 +152,12 @@ def next_commands(
   star = star if star.exists() else workdir / "world_model"
   clip = cli.command_line(
     "experiments.generate_demo_video",
-    [f"--checkpoint={star}", "--seed=1", "--out_video=demo.mp4"],
+    [
+      f"--checkpoint={star}",
+      *quickstart_plan.rom_arguments(rom_path),
+      "--seed=1",
+      "--out_video=demo.mp4",
+    ],
   )
   speed = cli.command_line("experiments.benchmark_imagination", [])
   return [

@@ -8,6 +8,7 @@ import pathlib
 from typing import Any
 
 from experiments.runs import stages
+from pokedreamer_jax.config import presets
 from pokedreamer_jax.config import run as config_lib
 from pokedreamer_jax.config import world_model as world_model_config
 
@@ -19,12 +20,13 @@ def check(config: config_lib.Config, rom: Any) -> None:
   """Finds early what would end a later stage.
 
   Raises:
-    ValueError: a policy of the mix or a token is unknown or not for this ROM,
-      policies are not trained on the world model's family, nobody
+    ValueError: a policy of the mix, a start state or a token is unknown or not
+      for this ROM, policies are not trained on the world model's family, nobody
       demonstrates what is to be cloned, or episodes are shorter than the
       windows that are cut from them.
   """
   from data_tools.players import policies
+  from data_tools.records import start_mix
   from pokedreamer_jax.world_model import tokens
 
   mix = policies.parse_mix(config.collect.policy_mix)
@@ -36,8 +38,15 @@ def check(config: config_lib.Config, rom: Any) -> None:
       f"collect.policy_mix: {config.collect.policy_mix!r} without demonstrator "
       "leaves nobody to clone; run the stages by hand instead"
     )
+  if config.collect.start_states:
+    start_mix.resolve(config.collect.start_states, rom)
   tokens.check(config.world_model.token_sizes)
   config.world_model.check_reward_terms()
+  if rom.kind == "pokemon_red" and not config.policy.scratch_updates:
+    raise ValueError(
+      "policy.scratch_updates: 0, expected at least 1: nobody demonstrates "
+      "this game, so its one policy is trained from scratch"
+    )
   evaluate = config.evaluate
   longest = max(config.train.seq_len, evaluate.context + evaluate.horizon)
   if config.collect.episode_length < longest:
@@ -45,6 +54,44 @@ def check(config: config_lib.Config, rom: Any) -> None:
       f"collect.episode_length: {config.collect.episode_length}, expected at "
       f"least {longest}: train.seq_len, evaluate.context + evaluate.horizon"
     )
+
+
+def rom_arguments(rom_path: str | None) -> list[str]:
+  """The flag that names the ROM in a command; none for chapter one."""
+  return [f"--rom={rom_path}"] if rom_path else []
+
+
+def remarks(config: config_lib.Config, rom: Any) -> list[str]:
+  """What is to be said of a configuration beside its numbers.
+
+  What it leaves out, and a preset and a ROM that go together, but not well.
+  """
+  from data_tools.game import start_states
+
+  notes = []
+  if rom.kind == "practice" and not config.policy.scratch_updates:
+    notes.append(
+      "no policy is trained from scratch (policy.scratch_updates is 0): what "
+      "cloning adds is not measured here, see docs/results.md"
+    )
+  named = start_states.names(rom.sha1)
+  if not named or config.collect.start_states:
+    return notes
+  world = named[0].partition("/")[0]
+  fitting = [
+    name
+    for name in presets.PRESETS
+    if f"{world}/" in presets.make(name).collect.start_states
+  ]
+  made = f"; --preset={' or '.join(fitting)} is made for it" if fitting else ""
+  return [
+    *notes,
+    f"preset {config.preset} begins every episode at power-on "
+    f"(collect.start_states is empty): of {rom.path.stem}, a world of "
+    f"{len(rom.map_names)} maps with {len(named)} start states, only what "
+    f"players reach in {config.collect.episode_length} steps is "
+    f"recorded{made}",
+  ]
 
 
 def adapt(kind: str) -> tuple[list[str], list[str]]:
@@ -83,7 +130,7 @@ def make_plan(
     config_arguments: `--preset --seed --set` for every stage.
     config: the configuration that they describe.
   """
-  rom = [f"--rom={rom_path}"] if rom_path else []
+  rom = rom_arguments(rom_path)
   data, model = workdir / "data", workdir / "world_model"
   dreams = workdir / "evaluation" / "world_model"
   play = workdir / "evaluation" / "play"
@@ -166,10 +213,11 @@ def make_plan(
       f"--world_model={model}",
     )
     add_policy("policy", "Train the policy in dreams", str(clone))
-    add_policy("policy_scratch", "The same without the clone", "")
     players += ["demonstrator", f"clone={clone}"]
     players += [f"policy={workdir / 'policy'}"]
-    players += [f"policy_scratch={workdir / 'policy_scratch'}"]
+    if config.policy.scratch_updates:
+      add_policy("policy_scratch", "The same without the clone", "")
+      players += [f"policy_scratch={workdir / 'policy_scratch'}"]
     star = workdir / "policy"
   elif kind == "pokemon_red":
     add_policy("policy_scratch", "Train the policy in dreams", "")

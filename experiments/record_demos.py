@@ -34,7 +34,7 @@ from experiments.runs import cli
 from experiments.runs import run_directory
 
 _WORKDIR = cli.string("workdir", None, "Directory of the demonstrations.")
-_ROM = cli.string("rom", None, "ROM file; default: the practice cartridge.")
+_ROM = cli.define_rom()
 _SAVE_STATE = cli.string(
   "save_state", None, "State of make_state to start from; default: power-on."
 )

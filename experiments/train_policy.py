@@ -178,6 +178,11 @@ def _policy_config(
     return policy
   changes: dict[str, Any] = {"kl_scale": 0.0, "kl_final": 0.0}  # to no clone
   if cli.is_set("policy.scratch_updates") or not cli.is_set("policy.updates"):
+    if not policy.scratch_updates:
+      raise ValueError(
+        "policy.scratch_updates: 0, expected at least 1 to train from scratch "
+        "(--clone= is empty)"
+      )
     changes["updates"] = policy.scratch_updates
   if not cli.is_set("policy.critic_warmup"):
     changes["critic_warmup"] = 0

@@ -226,10 +226,11 @@ def read_save_state(
   """
   if not path:
     return None
-  path = start_states.find(path)
+  found = start_states.find(path)
   if rom is None:
-    return save_states.read(path)
-  return save_states.read(path, rom.sha1, pyboy_version())
+    return save_states.read(found)
+  start_states.check_world(path, rom.sha1)
+  return save_states.read(found, rom.sha1, pyboy_version())
 
 
 def state_sha1(save_state: bytes | None) -> str:

@@ -1,7 +1,9 @@
 """Which ROM to play: where it is looked for, and what it is.
 
-Search order: the argument, the environment variable `POKEDREAMER_ROM`, the
-practice cartridge of this repository. Known games give frames, memory and
+Search order: the argument, the environment variable `POKEDREAMER_ROM`, chapter
+one of the practice cartridges. Both may name a practice cartridge in place of
+a file: `great_vale`. A name is that cartridge wherever one stands; a file that
+happens to be called so is `./great_vale`. Known games give frames, memory and
 rewards; any other game for the four-shade Game Boy gives frames only.
 """
 
@@ -16,6 +18,11 @@ from data_tools.game import ram_addresses
 from data_tools.system import files
 
 ROM_VARIABLE = "POKEDREAMER_ROM"
+
+# Practice cartridges by name.
+CARTRIDGES = {
+  path.stem: path for path in (cartridge.CHAPTER_ONE, cartridge.GREAT_VALE)
+}
 
 PRACTICE, POKEMON_RED, UNKNOWN = "practice", "pokemon_red", "unknown"
 
@@ -91,22 +98,23 @@ def resolve(path: str | os.PathLike | None = None) -> Rom:
   """Finds, checks and names the ROM to play.
 
   Args:
-    path: a ROM file; None or "" for the environment's or the practice one.
+    path: a ROM file, or as text a name in `CARTRIDGES`; None or "" for the
+      environment's or chapter one.
 
   Raises:
     ValueError: the file is missing, damaged, no Game Boy ROM, for the colour
       model only, or a Pokemon Red or Blue other than the known ones. The one
-      line names the SHA-1 found and the ones expected.
+      line names the SHA-1 found and the ones expected; of what looks like a
+      name it gives the names that there are.
   """
-  chosen = pathlib.Path(
-    path or os.environ.get(ROM_VARIABLE) or cartridge.CHAPTER_ONE
-  )
+  chosen = _find(path or os.environ.get(ROM_VARIABLE) or cartridge.CHAPTER_ONE)
   try:
     data = files.read(chosen, _MOST_ROM_BYTES)
   except OSError as error:
     raise ValueError(
       f"ROM {chosen}: {error.strerror}; SHA-1 expected {_expected()}; give "
-      f"--rom=FILE, set {ROM_VARIABLE}, or neither for the practice cartridge"
+      f"--rom=FILE or --rom={'|'.join(CARTRIDGES)}, set {ROM_VARIABLE}, or "
+      "neither for chapter one"
     ) from None
   sha1 = hashlib.sha1(data).hexdigest()
   _check_header(chosen, data, sha1)
@@ -125,6 +133,24 @@ def resolve(path: str | os.PathLike | None = None) -> Rom:
   if title in _PRACTICE_TITLES:
     name += ", not this version's practice cartridge"
   return Rom(chosen, sha1, UNKNOWN, name, has_clock)
+
+
+def _find(given: str | os.PathLike) -> pathlib.Path:
+  """The file that was named.
+
+  Raises:
+    ValueError: one word, neither a cartridge's name nor anything on the disk.
+  """
+  if isinstance(given, str) and given in CARTRIDGES:
+    return CARTRIDGES[given]
+  path = pathlib.Path(given)
+  # Neither a folder before it nor a suffix: rather a name than a file.
+  if os.fspath(given) == path.stem and not os.path.lexists(path):
+    raise ValueError(
+      f"ROM {given}: neither a file nor a practice cartridge, expected a path "
+      f"or one of {', '.join(CARTRIDGES)}"
+    )
+  return path
 
 
 def header_checksum(data: bytes) -> int:

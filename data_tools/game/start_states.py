@@ -28,6 +28,23 @@ def find(path: str | os.PathLike) -> pathlib.Path:
   return given
 
 
+def check_world(path: str | os.PathLike, rom_sha1: str) -> None:
+  """Compares the world of a named state with that of a ROM.
+
+  Raises:
+    ValueError: they differ; the line says which ROM is expected.
+  """
+  named = find(path)
+  world = named.parent.name if named.parent.parent == FOLDER else ""
+  here = cartridge.world(rom_sha1)
+  if world and (here is None or here.name != world):
+    this = f"the cartridge {here.name}" if here else f"ROM {rom_sha1[:12]}"
+    raise ValueError(
+      f"start state {path}: of the cartridge {world}, this is {this}; expected "
+      f"--rom={world}, or no start states of it"
+    )
+
+
 def stamps(world: str) -> list[save_states.Stamp]:
   """What the states of a world belong to, in the order they came in play."""
   found = [

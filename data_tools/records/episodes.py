@@ -18,6 +18,7 @@ from data_tools.game import game_state
 from data_tools.game import rewards
 from data_tools.game import roms
 from data_tools.players import policies
+from data_tools.records import coverage
 from data_tools.records import shards
 from data_tools.records import start_mix
 from pokedreamer_jax import specs
@@ -161,6 +162,29 @@ def play(
       return
 
 
+@dataclasses.dataclass(frozen=True)
+class Playing:
+  """One episode from power-on, to be played by another process."""
+
+  rom: roms.Rom
+  behaviour: str
+  seed: int
+  length: int
+  jitter_frames: int
+
+
+def play_whole(task: Playing) -> dict[str, np.ndarray]:
+  """All steps `[<= length, ...]` of an episode."""
+  with emulator_lib.Emulator(task.rom) as game:
+    policy = policies.make_policy(task.behaviour, task.rom)
+    game.reset(task.seed, None, task.jitter_frames)
+    chunks = list(play(game, policy, task.seed, task.length))
+  return {
+    name: np.concatenate([chunk[name] for chunk in chunks])
+    for name in chunks[0]
+  }
+
+
 class RowReader:
   """Turns frames and copied memory of one episode into steps, in order."""
 
@@ -213,11 +237,13 @@ class Summary:
     self._tiles: set[tuple[int, int, int]] = set()
     self._battles = 0
     self._fighting = False
+    self._coverage = coverage.Coverage()
     self._last: dict[str, Any] = {}
 
   def add(self, steps: dict[str, np.ndarray]) -> None:
     """Takes the next chunk of steps `[T, ...]`."""
     self._rewards += steps["reward_terms"].sum(axis=0)
+    self._coverage.add(steps)
     running = steps["game_running"]
     places = zip(
       *(steps[name][running].tolist() for name in ("map_id", "y", "x")),
@@ -239,7 +265,7 @@ class Summary:
     return self._tiles
 
   def to_dict(self) -> dict[str, Any]:
-    """Reward sums by term, maps seen, tiles and battles counted."""
+    """Reward sums by term, maps seen, tiles, battles and rows counted."""
     return {
       "reward_terms": dict(
         zip(specs.REWARD_TERMS, self._rewards.tolist(), strict=True)
@@ -247,5 +273,6 @@ class Summary:
       "maps": sorted({map_id for map_id, _, _ in self._tiles}),
       "tiles": len(self._tiles),
       "battles": self._battles,
+      coverage.KEY: self._coverage.to_dict(),
       **self._last,
     }

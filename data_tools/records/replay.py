@@ -10,6 +10,7 @@ branch is, on average.
 
 from collections.abc import Iterator
 from collections.abc import Sequence
+import dataclasses
 import os
 
 import numpy as np
@@ -154,9 +155,9 @@ def branches(
   actions: np.ndarray,
   rows: Sequence[int],
   steps: Sequence[int],
-  wait_frames: int = 1,
+  waits_frames: Sequence[int] = (1,),
   save_state: bytes | None = None,
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+) -> Iterator[list[tuple[np.ndarray, np.ndarray]]]:
   """Plays on from some rows of an episode with its own actions.
 
   Args:
@@ -166,12 +167,13 @@ def branches(
     rows: where to branch off, ascending.
     steps: which steps after a row to return, ascending from 1; no row plus
       step may pass the end of the episode.
-    wait_frames: frames to wait at the row; 0 repeats the recording.
+    waits_frames: frames to wait at the row, one branch each; 0 repeats the
+      recording.
     save_state: where the episode began; None for power-on.
 
   Yields:
-    For each row the packed frames `[len(steps), 144, 40]` uint8 and the places
-    `[len(steps), 3]` (map, y, x).
+    For each row its branches: the packed frames `[len(steps), 144, 40]` uint8
+    and the places `[len(steps), 3]` (map, y, x) of each.
 
   Raises:
     ValueError: another ROM, PyBoy version or start state.
@@ -184,8 +186,33 @@ def branches(
       while at < row:
         main.step(int(actions[at]))
         at += 1
-      side.resume(main.save_state(), wait_frames)
-      yield _play_on(side, actions[row:], steps)
+      here = main.save_state()
+      made = []
+      for wait_frames in waits_frames:
+        side.resume(here, wait_frames)
+        made.append(_play_on(side, actions[row:], steps))
+      yield made
+
+
+@dataclasses.dataclass(frozen=True)
+class Branching:
+  """What `branches` is called with, to be sent to another process."""
+
+  rom: roms.Rom
+  header: shards.EpisodeHeader
+  actions: np.ndarray
+  rows: tuple[int, ...]
+  steps: tuple[int, ...]
+  waits_frames: tuple[int, ...]
+  save_state: bytes | None
+
+
+def all_branches(
+  task: Branching,
+) -> list[list[tuple[np.ndarray, np.ndarray]]]:
+  """What `branches` yields."""
+  fields = dataclasses.fields(task)
+  return list(branches(*(getattr(task, field.name) for field in fields)))
 
 
 def _play_on(side, actions, steps) -> tuple[np.ndarray, np.ndarray]:

@@ -4,17 +4,21 @@ Played again with other luck, a window shows what chance alone changes: the
 ceiling of every dream, and the calm windows in which chance changes nothing.
 """
 
+from collections.abc import Callable
+from collections.abc import Iterator
 from collections.abc import Sequence
+import itertools
 import pathlib
+from typing import TypeVar
 
 import numpy as np
 
-from data_tools.game import emulator as emulator_lib
 from data_tools.game import roms
 from data_tools.players import policies
 from data_tools.records import episodes
 from data_tools.records import loader
 from data_tools.records import replay
+from data_tools.system import children
 from pokedreamer_jax.evaluation import dreams
 from pokedreamer_jax.evaluation import scores
 
@@ -22,6 +26,8 @@ from pokedreamer_jax.evaluation import scores
 WAITS_FRAMES = (1, 2, 3)
 # Who plays where recorded episodes are too short: it has to last for long.
 LONG_MIX = "demonstrator:eps=0.9=0.5,sticky_random=0.5"
+_T = TypeVar("_T")
+_R = TypeVar("_R")
 _TRIES = 3  # episodes played for each one that lasts long enough
 
 
@@ -32,8 +38,9 @@ def other_luck(
   places: Sequence[tuple[int, int]],
   context: int,
   steps: Sequence[int],
-  wait_frames: int = WAITS_FRAMES[0],
-) -> dreams.Dreams:
+  waits_frames: Sequence[int] = WAITS_FRAMES[:1],
+  workers: int = 1,
+) -> list[dreams.Dreams]:
   """Recorded windows played by the emulator with other luck.
 
   Args:
@@ -43,23 +50,37 @@ def other_luck(
     places: episode and first row of each window, in order.
     context: rows of a window before luck changes.
     steps: steps after them to return, ascending from 1.
-    wait_frames: how the luck is changed.
+    waits_frames: how the luck is changed, each for a line of its own.
+    workers: processes that play; an episode is played by one.
+
+  Returns:
+    The windows with each of these lucks.
   """
   rows: dict[int, list[int]] = {}
   for episode, start in places:
     rows.setdefault(episode, []).append(start + context - 1)
-  frames, found = [], []
+  tasks = []
   for episode, at in rows.items():
     header = index.headers[episode]
     total = int(index.lengths[episode])
     actions = index.read(episode, 0, total, ["action"])["action"]
-    save_state = replay.find_start(header, data_dir)
-    for frame, place in replay.branches(
-      rom, header, actions, at, steps, wait_frames, save_state
-    ):
-      frames.append(frame)
-      found.append(place)
-  return dreams.Dreams(np.stack(frames), np.stack(found))
+    start_state = replay.find_start(header, data_dir)
+    tasks.append(
+      replay.Branching(
+        *(rom, header, actions, tuple(at), tuple(steps)),
+        *(tuple(waits_frames), start_state),
+      )
+    )
+  windows = itertools.chain.from_iterable(
+    _map(replay.all_branches, tasks, workers)
+  )
+  # One list of windows for each luck.
+  return [
+    dreams.Dreams(
+      np.stack([f for f, _ in line]), np.stack([p for _, p in line])
+    )
+    for line in zip(*windows, strict=True)
+  ]
 
 
 def calm(
@@ -83,7 +104,12 @@ def calm(
 
 
 def long_episodes(
-  rom: roms.Rom, count: int, length: int, seed: int, jitter_frames: int
+  rom: roms.Rom,
+  count: int,
+  length: int,
+  seed: int,
+  jitter_frames: int,
+  workers: int = 1,
 ) -> tuple[dict[str, np.ndarray], str]:
   """New episodes of `length` rows from power-on, and who played them.
 
@@ -94,29 +120,34 @@ def long_episodes(
     behaviours in words.
   """
   mix = policies.parse_mix(policies.playable_mix(LONG_MIX, rom))
-  played: list[dict[str, np.ndarray]] = []
-  with emulator_lib.Emulator(rom) as game:
-    for number in range(_TRIES * count):
-      if len(played) == count:
-        break
-      behaviour = mix[number % len(mix)].behaviour
-      rng = np.random.default_rng([seed, 11, number])  # no collection's stream
-      chance = int(rng.integers(1 << 32))
-      policy = policies.make_policy(behaviour, rom)
-      game.reset(chance, None, jitter_frames)
-      chunks = list(episodes.play(game, policy, chance, length))
-      steps = {
-        name: np.concatenate([chunk[name] for chunk in chunks])
-        for name in chunks[0]
-      }
-      if len(steps["action"]) == length:
-        played.append(steps)
+  tasks = []
+  for number in range(_TRIES * count):
+    rng = np.random.default_rng([seed, 11, number])  # no collection's stream
+    behaviour, chance = mix[number % len(mix)].behaviour, rng.integers(1 << 32)
+    tasks.append(
+      episodes.Playing(rom, behaviour, int(chance), length, jitter_frames)
+    )
+  whole = (
+    steps
+    for steps in _map(episodes.play_whole, tasks, workers)
+    if len(steps["action"]) == length
+  )
+  played = list(itertools.islice(whole, count))
   names = " and ".join(item.behaviour for item in mix)
   if not played:
     return {}, names
   return {name: np.stack([s[name] for s in played]) for name in played[0]}, (
     names
   )
+
+
+def _map(
+  function: Callable[[_T], _R], tasks: Sequence[_T], workers: int
+) -> Iterator[_R]:
+  """`map` over processes, or here where one would do; in order."""
+  if workers == 1:
+    return map(function, tasks)
+  return children.imap(function, tasks, workers)
 
 
 def recorded_long(

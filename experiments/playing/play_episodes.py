@@ -20,6 +20,7 @@ from pokedreamer_jax.world_model import statistics
 
 # First step at which each of these was gained.
 MILESTONES = ("new_maps", "wild_wins", "species", "trainer_wins", "badges")
+_MAP_BYTES = 32  # one bit for each of 256 maps
 _SEED_STREAM = 0xE7A1  # keeps played seeds apart from collected ones
 
 # Called with the episodes or steps done and their total.
@@ -45,6 +46,8 @@ class Played:
   reward_terms: np.ndarray  # [N, T, 8] float32, zero after the end
   steps: np.ndarray  # [N] int64, rows played
   beaten: np.ndarray  # [N] bool, whether the game was beaten
+  # [N, 32] uint8, bits of the maps that were seen; None where nobody looked
+  visited_maps: np.ndarray | None = None
 
 
 def make_seeds(seed: int, episodes: int) -> tuple[int, ...]:
@@ -103,6 +106,7 @@ def play_learned(
   terms = np.zeros((count, setting.length, specs.NUM_REWARD_TERMS), np.float32)
   steps = np.zeros(count, np.int64)
   beaten = np.zeros(count, bool)
+  visited = np.zeros((count, _MAP_BYTES), np.uint8)
   with vector.VectorEmulator(
     setting.rom,
     num_envs=count,
@@ -116,6 +120,7 @@ def play_learned(
       terms[running, t] = row["reward_terms"][running]
       steps += running
       beaten |= running & row["is_terminal"]
+      visited[running] |= row["visited_maps"][running]
       running = running & ~row["is_last"]
       if not running.any():
         break
@@ -129,7 +134,7 @@ def play_learned(
       row = emulators.step(np.asarray(action, np.uint8))
       told(t + 1, setting.length)
   told(setting.length, setting.length)
-  return Played(terms, steps, beaten)
+  return Played(terms, steps, beaten, visited)
 
 
 def measure(played: Played, weights: Sequence[float]) -> dict[str, np.ndarray]:
@@ -181,6 +186,46 @@ def milestones(played: Played) -> dict[str, dict[str, float | None]]:
   return reached
 
 
+def progress(played: Played) -> dict[str, Any]:
+  """How far the game was played, and when.
+
+  Returns:
+    JSON-ready: `badges[k]` of each number `k` of badges that anybody earned,
+    and `beaten`, each with `episodes` and their `median` step (None where
+    nobody did); `maps`, the ids of all maps that were seen in any episode, and
+    `maps_mean` and `maps_most` of one episode.
+  """
+  earned = np.cumsum(
+    played.reward_terms[..., specs.REWARD_TERMS.index("badges")], axis=1
+  )
+  badges = {
+    str(k): _reached(earned >= k) for k in range(1, int(earned.max()) + 1)
+  }
+  ended = played.steps[played.beaten]
+  found: dict[str, Any] = {
+    "badges": badges,
+    "beaten": {
+      "episodes": len(ended),
+      "median": float(np.median(ended - 1)) if len(ended) else None,
+    },
+  }
+  if played.visited_maps is not None:
+    seen = np.unpackbits(played.visited_maps, axis=1, bitorder="little")
+    found["maps"] = np.flatnonzero(seen.any(axis=0)).tolist()
+    found["maps_mean"] = float(seen.sum(axis=1).mean())
+    found["maps_most"] = int(seen.sum(axis=1).max())
+  return found
+
+
+def _reached(there: np.ndarray) -> dict[str, Any]:
+  """In how many episodes `[N, T]` bool holds once, and the median step."""
+  first = there.argmax(axis=1)[there.any(axis=1)]
+  return {
+    "episodes": len(first),
+    "median": float(np.median(first)) if len(first) else None,
+  }
+
+
 def report(
   played: Mapping[str, Played],
   weights: Sequence[float],
@@ -195,8 +240,8 @@ def report(
 
   Returns:
     JSON-ready: `policies[name][measure]` with `mean low high n`, its
-    `milestones`; `comparisons` rows with `policy`, `than` and the paired
-    difference of returns; `per_episode` returns.
+    `milestones` and its `progress`; `comparisons` rows with `policy`, `than`
+    and the paired difference of returns; `per_episode` returns.
   """
   measured = {name: measure(p, weights) for name, p in played.items()}
   policies = {
@@ -206,6 +251,7 @@ def report(
         for key, values in measures.items()
       },
       "milestones": milestones(played[name]),
+      "progress": progress(played[name]),
     }
     for name, measures in measured.items()
   }
@@ -243,7 +289,7 @@ def _play_one(task: tuple[str, Setting, int]) -> dict[str, np.ndarray]:
     chunks = list(episodes.play(emulator, policy, seed, setting.length))
   return {
     name: np.concatenate([chunk[name] for chunk in chunks])
-    for name in ("reward_terms", "is_terminal")
+    for name in ("reward_terms", "is_terminal", "visited_maps")
   }
 
 
@@ -256,4 +302,5 @@ def _stack(episodes: Sequence[dict[str, np.ndarray]], length: int) -> Played:
     reward_terms=terms,
     steps=np.array([len(e["reward_terms"]) for e in episodes], np.int64),
     beaten=np.array([e["is_terminal"].any() for e in episodes]),
+    visited_maps=np.stack([e["visited_maps"][-1] for e in episodes]),
   )

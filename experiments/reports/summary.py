@@ -11,6 +11,7 @@ import dataclasses
 import pathlib
 from typing import Any
 
+from experiments.reports import play_progress
 from experiments.reports import text_tables
 from experiments.runs import json_store
 from experiments.runs import run_directory
@@ -62,12 +63,13 @@ def collect(workdir: pathlib.Path) -> Summary:
     *dream_verdicts(dreams),
     *latent_verdicts(dreams),
     *play_verdicts(play),
+    *play_progress.verdicts(play),
   ]
   tables = []
   if dreams:
     tables.append(dream_table(dreams))
   if play:
-    tables.append(play_table(play))
+    tables += [play_table(play), *play_progress.tables(play)]
   return Summary(verdicts, tables, costs_table(costs), costs.get("notes", []))
 
 
@@ -244,15 +246,21 @@ def play_verdicts(play: Mapping[str, Any]) -> list[text_tables.Verdict]:
   if "policy" in names and "clone" in names:
     difference = pairs["policy", "clone"]
     gain = names["clone"]["return"]["mean"] - names["random"]["return"]["mean"]
-    margin = NOT_WORSE_SHARE * max(gain, 0.0)
-    verdicts.append(
-      text_tables.Verdict(
+    margin = NOT_WORSE_SHARE * gain
+    claim = "The policy trained in dreams is not worse than its clone"
+    if gain > 0:
+      verdict = text_tables.Verdict(
         difference["low"] > -margin,
-        "The policy trained in dreams is not worse than its clone: difference "
-        f"{_interval(difference)}, margin -{margin:.2f} "
+        f"{claim}: difference {_interval(difference)}, margin -{margin:.2f} "
         f"({NOT_WORSE_SHARE:.0%} of the clone's gain over random play).",
       )
-    )
+    else:
+      verdict = text_tables.Verdict(
+        None,
+        f"{claim}: the clone gains nothing over random play ({gain:.2f}), so "
+        f"there is nothing to keep; difference {_interval(difference)}.",
+      )
+    verdicts.append(verdict)
   for name, subject in (
     ("policy", "The policy trained in dreams"),
     ("policy_scratch", "Trained in dreams from scratch, without cloning, it"),

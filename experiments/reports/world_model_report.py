@@ -186,14 +186,14 @@ class Evaluator:
     """The ceiling at the reported steps, and in full detail the calm mask."""
     evaluate = self._config.evaluate
     steps = dreams.reported_steps(evaluate.horizon)
-    play = lambda at, wait: emulator_lines.other_luck(
+    waits = emulator_lines.WAITS_FRAMES
+    play = lambda at, waits: emulator_lines.other_luck(
       *(rom, self._index, self._data_dir, self._places()),
-      *(evaluate.context, at, wait),
+      *(evaluate.context, at, waits, self._config.collect.workers),
     )
     if evaluate.detail != "full":
-      return play(steps, emulator_lines.WAITS_FRAMES[0]), None
-    every = range(1, evaluate.horizon + 1)
-    lucks = [play(every, wait) for wait in emulator_lines.WAITS_FRAMES]
+      return play(steps, waits[:1])[0], None
+    lucks = play(range(1, evaluate.horizon + 1), waits)
     truth = self.windows(evaluate.windows)["frame"][:, evaluate.context :]
     ceiling = dreams.at_steps(lucks[0], steps)
     return ceiling, emulator_lines.calm(lucks, truth, steps)
@@ -212,7 +212,8 @@ class Evaluator:
     episodes, source = recorded(length), "held-out episodes"
     if not episodes and rom is not None:
       episodes, names = emulator_lines.long_episodes(
-        rom, count, length, config.seed, config.collect.jitter_frames
+        *(rom, count, length, config.seed, config.collect.jitter_frames),
+        config.collect.workers,
       )
       source = f"new episodes from power-on, played by {names}"
     if not episodes and len(self._index) > 1:

@@ -5,9 +5,9 @@ An entry point defines its flags with the functions below, and ends in
 line on stderr, nothing lost); 130 stopped by Ctrl-C, 143 by SIGTERM and 129 by
 SIGHUP (a terminal that is gone), all after saving.
 
-Environment: POKEDREAMER_ROM names the ROM, POKEDREAMER_TRACEBACK=1 shows the
-traceback of an input error, JAX_COMPILATION_CACHE_DIR moves the cache of
-compiled programs.
+Environment: POKEDREAMER_ROM names the ROM as --rom does,
+POKEDREAMER_TRACEBACK=1 shows the traceback of an input error,
+JAX_COMPILATION_CACHE_DIR moves the cache of compiled programs.
 """
 
 from collections.abc import Callable
@@ -122,6 +122,16 @@ def define_resume_step() -> flags.FlagHolder:
     None,
     "Checkpoint of this run to go on from, where the newest is damaged or led "
     "nowhere; newer ones are kept in checkpoints/left_out.",
+  )
+
+
+def define_rom() -> flags.FlagHolder:
+  """Defines `--rom`, for `data_tools.game.roms.resolve`."""
+  return string(
+    "rom",
+    None,
+    "ROM file, or a practice cartridge by name, such as great_vale; default: "
+    "chapter_one.",
   )
 
 

@@ -112,7 +112,8 @@ class PolicyConfig:
   reward: str = "capped"
   log_every: int = 5
   save_every: int = 50
-  scratch_updates: int = 150  # the second run of the quickstart, no clone
+  # The second run of the quickstart, without the clone; 0 leaves it out.
+  scratch_updates: int = 150
 
   def __post_init__(self):
     bounds.at_least(
@@ -125,9 +126,8 @@ class PolicyConfig:
       "minibatches",
       "log_every",
       "save_every",
-      "scratch_updates",
     )
-    bounds.at_least(self, 0, "critic_warmup")
+    bounds.at_least(self, 0, "critic_warmup", "scratch_updates")
     bounds.one_of(self, "reward", sorted(REWARDS))
     if self.starts * self.horizon % self.minibatches:
       raise ValueError(

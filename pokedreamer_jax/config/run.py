@@ -144,6 +144,9 @@ class EvaluateConfig:
   """What is measured at the end."""
 
   episodes: int = 24  # paired emulator episodes per policy
+  # Env steps at most of an episode of play, which begins at power-on; 0: as
+  # long as those that are recorded (`collect.episode_length`).
+  play_length: int = 0
   windows: int = 200  # held-out open-loop windows
   context: int = 8  # posterior rows before the open loop
   horizon: int = 50  # open-loop rows
@@ -161,6 +164,9 @@ class EvaluateConfig:
     bounds.one_of(self, "detail", DETAILS)
     bounds.at_least(self, self.context, "carried_rows")
     bounds.at_least(self, 2, "long_episodes")
+    bounds.at_least(self, 0, "play_length")
+    if self.play_length == 1:
+      raise ValueError("evaluate.play_length: 1, expected 0 or at least 2")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -187,6 +193,11 @@ class Config:
     default=behaviour_config.PolicyConfig()
   )
   evaluate: EvaluateConfig = EvaluateConfig()
+
+  @property
+  def play_length(self) -> int:
+    """Env steps at most of an episode in which players are measured."""
+    return self.evaluate.play_length or self.collect.episode_length
 
 
 def to_dict(config: Any) -> dict[str, Any]:

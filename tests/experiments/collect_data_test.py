@@ -53,6 +53,12 @@ def test_it_records_resumes_and_sums_up(tmp_path):
   assert "4 episodes, 320 steps" in first.stdout
   result = json.loads((data / "result.json").read_text())
   assert (result["episodes"], result["steps"]) == (4, 320)
+  covered = result["coverage"]
+  assert sum(covered["situations"].values()) == 320
+  assert covered["maps"]["of"] == 6 and covered["maps"]["rows"]["home"] > 0
+  assert len(covered["maps"]["unseen"]) == 6 - len(covered["maps"]["rows"])
+  assert covered["starts"] == {"power_on": {"episodes": 4, "rows": 320}}
+  assert f"coverage: {len(covered['maps']['rows'])} of 6 maps" in first.stdout
   # Again, by the other name of the flag: nothing is played.
   again = _run(f"--out_dir={data}", *_SMALL, "--workers=1")
   assert again.returncode == 0, again.stderr

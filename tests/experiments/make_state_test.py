@@ -150,7 +150,7 @@ def test_what_a_person_played_makes_a_state(tmp_path, rom):
   _refused(
     _run(
       "make_state", f"--inputs={path}", "--name=x",
-      "--rom=data_tools/cartridge/great_vale.gb",
+      "--rom=great_vale",
     ),
     "rom_sha1",
   )  # fmt: skip

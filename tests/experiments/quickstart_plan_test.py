@@ -6,6 +6,7 @@ from absl.testing import absltest
 from absl.testing import parameterized
 
 from data_tools.game import roms
+from experiments import quickstart
 from experiments import quickstart_plan
 from experiments.runs import stages
 from pokedreamer_jax.config import presets
@@ -62,11 +63,62 @@ class PlanTest(parameterized.TestCase):
     (["world_model.tokens=mood:4"], "mood"),
     (["collect.policy_mix=random=1"], "nobody to clone"),
     (["collect.episode_length=19"], "expected at least 20"),
+    (
+      ["collect.start_states=power_on=1,great_vale/first_badge=1"],
+      "great_vale/first_badge: of the cartridge great_vale, this is the "
+      "cartridge chapter_one; expected --rom=great_vale",
+    ),
   )
   def test_what_a_late_stage_would_refuse_is_refused_first(self, items, named):
     config = presets.make("debug", items)
     with self.assertRaisesRegex(ValueError, named):
       quickstart_plan.check(config, roms.resolve(None))
+
+  def test_start_states_of_the_world_are_welcome_and_missed_where_absent(self):
+    states = "collect.start_states=power_on=3,great_vale/first_badge=1"
+    vale = roms.resolve("great_vale")
+    with_states = presets.make("debug", [states])
+    quickstart_plan.check(with_states, vale)
+    self.assertEmpty(quickstart_plan.remarks(with_states, vale))
+    without = presets.make("debug")
+    (remark,) = quickstart_plan.remarks(without, vale)
+    self.assertIn("begins every episode at power-on", remark)
+    self.assertIn("29 maps with 17 start states", remark)
+    self.assertIn("--preset=vale", remark)
+    vale_preset = presets.make("vale")
+    quickstart_plan.check(vale_preset, vale)
+    self.assertEmpty(quickstart_plan.remarks(vale_preset, vale))
+    with self.assertRaisesRegex(ValueError, "expected --rom=great_vale"):
+      quickstart_plan.check(vale_preset, roms.resolve(None))
+    self.assertEmpty(quickstart_plan.remarks(without, roms.resolve(None)))
+
+  def test_training_from_scratch_can_be_left_out_and_that_is_said(self):
+    config = presets.make("debug", ["policy.scratch_updates=0"])
+    make = lambda config: quickstart_plan.make_plan(
+      pathlib.Path("runs/q"), "practice", None, ["--preset=debug"], config
+    )
+    names = [stage.name for stage in make(config)]
+    self.assertNotIn("policy_scratch", names)
+    self.assertIn("policy", names)
+    (play,) = (stage for stage in make(config) if stage.name == "play")
+    self.assertNotIn("policy_scratch", play.command)
+    (remark,) = quickstart_plan.remarks(config, roms.resolve(None))
+    self.assertIn("policy.scratch_updates is 0", remark)
+
+  def test_the_game_is_named_in_every_command_that_plays_it(self):
+    plan, _ = self.plan("practice", "great_vale")
+    for name in ("doctor", "collect", "dreams", "play", "video"):
+      self.assertIn("--rom=great_vale", plan[name].arguments, name)
+    for rom_path, count in (("great_vale", 1), (None, 0)):
+      clip = quickstart.next_commands(pathlib.Path("runs/q"), [], rom_path)[1]
+      self.assertEqual(clip.count("--rom=great_vale"), count)
+
+  def test_episodes_of_play_are_as_long_as_recorded_ones_unless_said(self):
+    self.assertEqual(presets.make("debug").play_length, 96)
+    longer = presets.make("debug", ["evaluate.play_length=1500"])
+    self.assertEqual(longer.play_length, 1500)
+    with self.assertRaisesRegex(ValueError, "evaluate.play_length: 1, expect"):
+      presets.make("debug", ["evaluate.play_length=1"])
 
   def test_commands_are_the_ordinary_entry_points(self):
     for stage in self.plan("practice")[0].values():

@@ -1,5 +1,6 @@
 import hashlib
 import os
+import pathlib
 import re
 
 import pytest
@@ -41,6 +42,40 @@ def test_the_flag_comes_before_the_environment(tmp_path, monkeypatch):
   assert roms.resolve(flag).path == flag
   assert roms.resolve(None).path == environment
   assert roms.resolve("").path == environment
+
+
+@pytest.mark.parametrize("name", sorted(roms.CARTRIDGES))
+def test_a_cartridge_has_a_name_wherever_one_stands(
+  name, tmp_path, monkeypatch
+):
+  monkeypatch.chdir(tmp_path)
+  rom = roms.resolve(name)
+  assert rom.path.stem == name and rom.kind == roms.PRACTICE
+  monkeypatch.setenv(roms.ROM_VARIABLE, name)
+  assert roms.resolve() == rom
+
+
+def test_a_file_called_like_a_cartridge_is_asked_for_as_a_path(
+  tmp_path, monkeypatch
+):
+  monkeypatch.chdir(tmp_path)
+  other = _patched(tmp_path, {0x7FF0: b"other"}, "great_vale")
+  assert roms.resolve("great_vale").path == cartridge.GREAT_VALE
+  for path in ("./great_vale", str(other), other, pathlib.Path("great_vale")):
+    assert roms.resolve(path).kind == roms.UNKNOWN
+
+
+def test_an_unknown_name_is_answered_with_the_names(tmp_path, monkeypatch):
+  monkeypatch.chdir(tmp_path)
+  with pytest.raises(
+    ValueError, match=r"^ROM great_wale: neither .* chapter_one, great_vale$"
+  ):
+    roms.resolve("great_wale")
+  _patched(tmp_path, {}, "mygame")  # a file without a suffix is a file
+  assert roms.resolve("mygame").path.name == "mygame"
+  (tmp_path / "folder").mkdir()
+  with pytest.raises(ValueError, match="ROM folder: no regular file"):
+    roms.resolve("folder")
 
 
 def test_a_patched_copy_is_an_unknown_game_and_says_so(tmp_path):

@@ -48,9 +48,12 @@ def recording():
 
 def _branch(recording, rows, steps, wait_frames):
   rom, header, recorded = recording
-  return list(
-    replay.branches(rom, header, recorded["action"], rows, steps, wait_frames)
-  )
+  return [
+    made[0]
+    for made in replay.branches(
+      rom, header, recorded["action"], rows, steps, [wait_frames]
+    )
+  ]
 
 
 def test_without_waiting_a_branch_is_the_recording(recording):
@@ -159,9 +162,9 @@ def test_branches_leave_from_episodes_of_a_start_state(from_a_state):
   rom, start, index = from_a_state
   recorded = index.read(0, 0, 260, ("action", "frame"))
   branches = replay.branches(
-    rom, index.headers[0], recorded["action"], [40], [1, 9], 0, start
+    rom, index.headers[0], recorded["action"], [40], [1, 9], [0], start
   )
-  frames, _ = next(branches)
+  ((frames, _),) = next(branches)
   np.testing.assert_array_equal(frames, recorded["frame"][[41, 49]])
 
 

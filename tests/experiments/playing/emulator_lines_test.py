@@ -61,8 +61,8 @@ def test_without_waiting_other_luck_is_the_recording(recorded):
   rom, index = recorded
   places = [(0, 3), (0, 70), (1, 20)]
   steps = [1, 5, 20]
-  made = emulator_lines.other_luck(
-    *(rom, index, _NOWHERE, places, _CONTEXT, steps), wait_frames=0
+  (made,) = emulator_lines.other_luck(
+    *(rom, index, _NOWHERE, places, _CONTEXT, steps), waits_frames=[0]
   )
   names = ["frame", "map_id", "y", "x"]
   for i, (episode, start) in enumerate(places):
@@ -77,12 +77,10 @@ def test_other_luck_differs_and_calm_windows_are_those_that_do_not(recorded):
   rom, index = recorded
   places = [(0, row) for row in range(0, 90, 10)]
   every = range(1, 31)
-  lucks = [
-    emulator_lines.other_luck(
-      *(rom, index, _NOWHERE, places, _CONTEXT, every, wait)
-    )
-    for wait in emulator_lines.WAITS_FRAMES
-  ]
+  waits = emulator_lines.WAITS_FRAMES
+  lucks = emulator_lines.other_luck(
+    *(rom, index, _NOWHERE, places, _CONTEXT, every, waits)
+  )
   rows = [index.read(e, s, s + _CONTEXT + 30, ["frame"]) for e, s in places]
   truth = np.stack([row["frame"][_CONTEXT:] for row in rows])
   calm = emulator_lines.calm(lucks, truth, [1, 15, 30])
@@ -90,6 +88,22 @@ def test_other_luck_differs_and_calm_windows_are_those_that_do_not(recorded):
   assert (calm[:, 1:] <= calm[:, :-1]).all()  # what is broken stays so
   for luck in lucks:
     np.testing.assert_array_equal(luck.frame[calm[:, 2]], truth[calm[:, 2]])
+
+
+def test_neither_processes_nor_other_lucks_change_a_line(recorded):
+  rom, index = recorded
+  places = [(0, 40), (0, 60), (1, 20)]
+  waits = emulator_lines.WAITS_FRAMES
+  together = emulator_lines.other_luck(
+    *(rom, index, _NOWHERE, places, _CONTEXT, [1, 30], waits, 2)
+  )
+  for luck, wait in zip(together, waits, strict=True):
+    (alone,) = emulator_lines.other_luck(
+      *(rom, index, _NOWHERE, places, _CONTEXT, [1, 30], [wait])
+    )
+    np.testing.assert_array_equal(luck.frame, alone.frame)
+    np.testing.assert_array_equal(luck.place, alone.place)
+  assert not np.array_equal(together[0].frame, together[2].frame)
 
 
 def test_a_window_is_calm_until_any_luck_differs():
@@ -106,7 +120,7 @@ def test_a_window_is_calm_until_any_luck_differs():
 def test_long_episodes_are_whole_new_and_repeatable():
   rom = roms.resolve(None)
   made, names = emulator_lines.long_episodes(rom, 2, 80, 0, 60)
-  again, _ = emulator_lines.long_episodes(rom, 2, 80, 0, 60)
+  again, _ = emulator_lines.long_episodes(rom, 2, 80, 0, 60, workers=2)
   assert made["frame"].shape == (2, 80, 144, 40)
   assert made["is_first"].sum(axis=1).tolist() == [1, 1]
   assert made["is_first"][:, 0].all()

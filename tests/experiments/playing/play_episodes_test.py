@@ -67,6 +67,31 @@ class MeasureTest(parameterized.TestCase):
     self.assertEqual(reached["badges"], {"share": 0.5, "median": 3.0})
     self.assertEqual(reached["species"], {"share": 0.0, "median": None})
 
+  def test_progress_tells_every_badge_the_end_and_the_maps(self):
+    visited = np.zeros((3, 32), np.uint8)
+    visited[0, 0], visited[1, 0], visited[1, 31] = 0b101, 0b1, 0b10000000
+    played = play_episodes.Played(
+      np.concatenate(
+        [_terms(badges={2: 1, 4: 1}), _terms(badges={4: 1}), _terms()]
+      ),
+      steps=np.array([6, 5, 6]),
+      beaten=np.array([False, True, False]),
+      visited_maps=visited,
+    )
+    self.assertEqual(
+      play_episodes.progress(played),
+      {
+        "badges": {
+          "1": {"episodes": 2, "median": 3.0},
+          "2": {"episodes": 1, "median": 4.0},
+        },
+        "beaten": {"episodes": 1, "median": 4.0},  # in the last of its 5 rows
+        "maps": [0, 2, 255],
+        "maps_mean": 4 / 3,
+        "maps_most": 2,
+      },
+    )
+
   def test_comparisons_are_paired(self):
     # Each episode of `better` gains exactly 1 over its twin, while episodes
     # differ widely: only the paired interval can see it.
@@ -115,6 +140,11 @@ class EmulatorTest(parameterized.TestCase):
     np.testing.assert_array_equal(one.reward_terms, two.reward_terms)
     self.assertEqual(one.steps.tolist(), [60, 60])
     self.assertGreater(one.reward_terms.sum(), 0)
+    np.testing.assert_array_equal(one.visited_maps, two.visited_maps)
+    # The first map, and those that are new.
+    maps = np.bitwise_count(one.visited_maps).sum(axis=1)
+    new = one.reward_terms[..., specs.REWARD_TERMS.index("new_maps")]
+    np.testing.assert_array_equal(maps, 1 + new.sum(axis=1))
 
   def test_learned_play_starts_like_scripted_play(self):
     setting = self.setting(length=20)
@@ -134,6 +164,9 @@ class EmulatorTest(parameterized.TestCase):
       played = play_episodes.play_learned(agent, setting)
     self.assertEqual(played.steps.tolist(), [20, 20])
     self.assertFalse(played.beaten.any())
+    maps = np.bitwise_count(played.visited_maps).sum(axis=1)
+    new = played.reward_terms[..., specs.REWARD_TERMS.index("new_maps")]
+    np.testing.assert_array_equal(maps, 1 + new.sum(axis=1))
     self.assertLen(seen, 19)  # nobody acts on the last row
     self.assertTrue(seen[0][1].all())
     self.assertFalse(seen[1][1].any())

@@ -146,6 +146,13 @@ class VerdictsTest(parameterized.TestCase):
     self.assertEqual(verdicts[0].holds, holds)
     self.assertIn("margin -1.00", verdicts[0].text)
 
+  def test_a_clone_that_gains_nothing_is_no_measure(self):
+    play = play_result(0.0)
+    play["policies"]["clone"]["return"] = _interval(2.0)  # as random play
+    verdict = summary.play_verdicts(play)[0]
+    self.assertIsNone(verdict.holds)
+    self.assertIn("the clone gains nothing over random play", verdict.text)
+
   def test_better_than_random_needs_the_lower_bound(self):
     verdicts = summary.play_verdicts(play_result(policy=12.0, scratch=0.2))
     self.assertEqual([v.holds for v in verdicts], [True, True, False])

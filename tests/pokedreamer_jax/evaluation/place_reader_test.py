@@ -154,3 +154,39 @@ def test_the_quick_search_finds_what_a_whole_one_finds():
       assert reader._read_one(code) == expected
       told += sure
   assert 40 < told < 200
+
+
+def _brute_force(codes, places, code):
+  """What `PlaceReader` says, frame by frame: the place as a number or -1."""
+  alike = (codes == code).sum(axis=1)
+  asked = places[alike >= alike.max() - 3]  # 1 % of 360 tiles
+  told = alike.max() >= 324 and (asked == asked[0]).all()
+  return asked[0] if told else -1
+
+
+def test_the_short_way_to_the_nearest_is_the_long_one():
+  rng = np.random.default_rng(0)
+  # Families of frames that are nearly alike, with low bytes that are equal
+  # although the tiles differ.
+  codes = np.repeat(rng.integers(0, 3, (8, 360)).astype(np.uint16), 60, axis=0)
+  places = np.repeat(rng.integers(0, 4, 8), 60)
+  places[rng.random(480) < 0.1] = -1
+  for row in codes:
+    at = rng.choice(360, rng.integers(0, 50), replace=False)
+    row[at] += rng.choice(np.array([1, 256], np.uint16), len(at))
+  reader = place_reader.PlaceReader(codes, places)
+  asked = codes[rng.integers(0, 480, 300)].copy()
+  for row in asked:
+    at = rng.choice(360, rng.integers(0, 45), replace=False)
+    row[at] += rng.choice(np.array([1, 256], np.uint16), len(at))
+  found = [reader._nearest(code) for code in asked]
+  assert found == [_brute_force(codes, places, code) for code in asked]
+  assert 30 < np.sum(np.array(found) >= 0) < 270
+
+
+@pytest.mark.parametrize("tile", [0, 1, 2])  # the first is compared first
+def test_a_twin_elsewhere_silences_it_wherever_they_differ(tile):
+  codes = np.zeros((2, 360), np.uint16)
+  codes[1, tile] = 1
+  reader = place_reader.PlaceReader(codes, np.array([7, 8]))
+  assert [reader._nearest(code) for code in codes] == [-1, -1]

@@ -1,0 +1,76 @@
+"""How far players came in the game: badges, its end, maps; and in words.
+
+Of worlds that nobody plays to the end in the steps given, this says so.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from experiments.reports import text_tables
+
+
+def tables(play: Mapping[str, Any]) -> list[text_tables.Table]:
+  """How far each policy came in the game; nothing of older measurements."""
+  progress = {
+    name: measured["progress"]
+    for name, measured in play["policies"].items()
+    if "progress" in measured
+  }
+  if not progress:
+    return []
+  most = max(1, *(len(found["badges"]) for found in progress.values()))
+  total = play["rom"].get("maps", 0)
+  header = ["episodes with", *(f"badge {k}" for k in range(1, most + 1))]
+  header += ["the game beaten", "maps", "most", f"of all {total}"]
+  rows, kinds = [], []
+  for name, found in progress.items():
+    badges = [found["badges"].get(str(k)) for k in range(1, most + 1)]
+    row = [name, *(_times(reached) for reached in [*badges, found["beaten"]])]
+    if "maps" in found:
+      row += [f"{found['maps_mean']:.1f}", str(found["maps_most"])]
+      row.append(str(len(found["maps"])))
+    else:
+      row += ["-"] * 3
+    rows.append(row)
+    kinds.append("strong" if name == "policy" else "faint")
+  note = (
+    f"Of {play['episodes']} episodes, those that got there, with their median "
+    "step. Maps: seen in an episode on average, in the best one, and by all "
+    "episodes together."
+  )
+  title = "How far they came"
+  return [text_tables.Table(title, header, rows, kinds, note)]
+
+
+def verdicts(play: Mapping[str, Any]) -> list[text_tables.Verdict]:
+  """Whether the policy earns a badge each time, and what the others earn."""
+  names = play.get("policies", {}) if play else {}
+  subject = next((n for n in ("policy", "policy_scratch") if n in names), None)
+  if subject is None:
+    return []
+  count, length = play["episodes"], play["episode_length"]
+  share = {n: names[n]["milestones"]["badges"]["share"] for n in names}
+  badges = {n: names[n]["badges"]["mean"] for n in names}
+  others = [n for n in names if n != subject]
+  listed = ", ".join(f"{n} {round(share[n] * count)}" for n in others)
+  if not any(share.values()):
+    text = f"Nobody earns a badge in {length} steps: {', '.join(names)}."
+    if any(name.startswith("demonstrator") for name in names):
+      text += " The episodes are too short: see evaluate.play_length."
+    return [text_tables.Verdict(None, text)]
+  return [
+    text_tables.Verdict(
+      share[subject] == 1.0,
+      f"The policy earns a badge in every episode: {subject} in "
+      f"{round(share[subject] * count)} of {count} ({listed}); badges an "
+      f"episode {badges[subject]:.2f} "
+      f"({', '.join(f'{n} {badges[n]:.2f}' for n in others)}).",
+    )
+  ]
+
+
+def _times(reached: Mapping[str, Any] | None) -> str:
+  """As `24 (171)`: in how many episodes, and at which step."""
+  if not reached or not reached["episodes"]:
+    return "-"
+  return f"{reached['episodes']} ({reached['median']:.0f})"
