@@ -92,14 +92,15 @@ def score(
     Nats `[...]` float32 of whole frames, and `[...]` bool where the most
     likely frame is right throughout (the escape counts as a tile).
   """
+  if isinstance(outputs, tile_mixture.Mixture):
+    ids = tiles.encode(_needed(table), packed)
+    nats = jnp.sum(tile_mixture.nats(outputs, ids), axis=-1)
+    return nats, jnp.all(tile_mixture.likeliest(outputs) == ids, axis=-1)
   if cfg.decoder == "pixels":
     shades = packing.tile_shades(packing.tile_words(packed))
     right = jnp.all(_likeliest_shades(outputs) == shades, axis=(-2, -1))
     return pixel_nats(outputs, shades), right
   ids = tiles.encode(_needed(table), packed)
-  if isinstance(outputs, tile_mixture.Mixture):
-    nats = jnp.sum(tile_mixture.nats(outputs, ids), axis=-1)
-    return nats, jnp.all(tile_mixture.likeliest(outputs) == ids, axis=-1)
   log_norm = jax.nn.logsumexp(outputs, axis=-1)
   own = jnp.take_along_axis(outputs, ids[..., None], axis=-1)[..., 0]
   nats = jnp.sum(log_norm - own, axis=-1)

@@ -50,13 +50,13 @@ def count(
   Args:
     cfg: sizes.
     table: the dictionary.
-    atlas: what stands where.
+    atlas: what stands where; a look that is not counted is the one it has.
     stream: rows with at least `atlas_counts.FIELDS`; rows in which one can
       walk vote, every different view once.
   """
   vocab, phases = cfg.tile_vocab, num_phases(cfg.token_sizes)
   classes = vocab + 1
-  looks = np.tile(np.arange(classes, dtype=np.int32)[:, None], (1, phases))
+  looks = np.array(atlas.looks)
   if phases == 1:
     return looks
   here = atlas_lib.Atlas(*map(np.asarray, (atlas.pages, atlas.tiles, looks)))

@@ -67,18 +67,20 @@ def image_loss(
   before = jnp.concatenate([frame[:1], frame[:-1]])
   kept = frame[chosen], before[chosen], feat.reshape(rows, -1)[chosen]
   frame, before, chosen_feat = spread(kept)
-  hide_cells: tuple[world_model.HideFn, ...] = ()
+  outputs_of = functools.partial(
+    world_model.decoder_outputs, cfg, params, chosen_feat
+  )
   if cfg.has_atlas and hide:
     hide_key = jax.random.fold_in(key, 1)
-    hide_cells = (functools.partial(atlas_lib.hidden, hide_key, hide),)
-  shared = (cfg, params, chosen_feat, *hide_cells)
+    hide_cells = functools.partial(atlas_lib.hidden, hide_key, hide)
+    outputs_of = functools.partial(outputs_of, hide=hide_cells)
   table = world_model.tile_table(params)
   if not decode_blocks:
-    outputs = world_model.decoder_outputs(*shared)
+    outputs = outputs_of()
     nats, exact = codecs.score(cfg, table, outputs, frame)
     return jnp.mean(nats), jnp.mean(exact.astype(jnp.float32))
   assert table is not None  # the configuration has an atlas, so a dictionary
-  x, found = world_model.decoder_outputs(*shared, method="read")
+  x, found = outputs_of(method="read")
   tile = tiles.encode(table, frame)
   changed = tile != tiles.encode(table, before)
   return _some_blocks(

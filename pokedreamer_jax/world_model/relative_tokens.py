@@ -69,7 +69,7 @@ def add(
   )
   token = layout[0]
   last = tokens.numbers(sizes, tokens_tm1)[..., token]
-  change = value - last
+  change = jnp.asarray(value) - last
   change = jnp.where(cycle > 0, change % jnp.maximum(cycle, 1), change)
   inside = (change >= low) & (change <= high)
   known = jnp.sum(tokens_tm1, axis=-1, keepdims=True) > 0.5
