@@ -18,7 +18,7 @@ from experiments.reports import pictures
 from experiments.reports import shelves
 from pokedreamer_jax.evaluation import cell_errors
 
-_BESIDE = 6  # pixels between what is believed and what is true
+_BETWEEN = 6  # pixels between two images of one map
 _RIM = 1  # cells drawn beyond a map's edge
 _MOST_PIXELS = 8_000_000
 _HATCH = np.array([(34, 44, 74), (78, 96, 150)], np.uint8)
@@ -52,9 +52,7 @@ def draw(maps: Sequence[atlas_maps.BelievedMap]) -> Any:
   for one in maps:
     image = _framed(one)
     if one.truth is not None:
-      size = (len(image), _BESIDE, 3)
-      beside = np.full(size, pictures.BACKGROUND, np.uint8)
-      image = np.concatenate([image, beside, _lit(one.truth, one.own)], axis=1)
+      image = _beside(image, _lit(one.truth, one.own))
     blocks.append(shelves.Block(_told(one), _smaller(image, shrink)))
   legend = [("unknown", _HATCHED)]
   shown = np.unique(np.concatenate([one.kind.ravel() for one in maps]))
@@ -66,36 +64,33 @@ def draw(maps: Sequence[atlas_maps.BelievedMap]) -> Any:
 
 
 def draw_errors(
-  maps: Sequence[atlas_maps.BelievedMap], errors: cell_errors.CellErrors
+  maps: Sequence[atlas_maps.BelievedMap],
+  errors: cell_errors.CellErrors,
+  at_large: cell_errors.CellErrors,
 ) -> Any:
   """Where frames imagined one step ahead are wrong; a `PIL.Image`.
 
   Args:
     maps: those without a cell that was looked at are left out.
-    errors: of the cells.
+    errors: of the cells, in all rows.
+    at_large: in those that are not wrong as a whole, drawn right of it.
   """
   looked = set(errors.place[:, 0].tolist())
   lacking = looked - {one.id for one in maps}
   maps = [_cropped(one) for one in maps if one.id in looked]
-  shrink = _shrink(sum(one.kind.size for one in maps))
-  colours = [*(colour for *_, colour in _SCALE), _NEUTRAL]
-  heat = np.stack([_mixed(colour, 0.7) for colour in colours])
+  shrink = _shrink(2 * sum(one.kind.size for one in maps))
   blocks = []
   for one in maps:
-    share, rows = _on_map(one, errors)
-    level = np.searchsorted([most for most, *_ in _SCALE], share)
-    level[rows == 0] = len(_SCALE)
-    image = _joined(heat[level[:, :, None, None], one.believed])
-    unknown = (one.kind == atlas_maps.UNKNOWN) & (rows == 0)
-    image = _hatched(image, unknown)
-    blocks.append(
-      shelves.Block(_told_errors(one, errors), _smaller(image, shrink))
-    )
+    image = _beside(_heat(one, errors), _heat(one, at_large))
+    lines = [f"{one.id} {one.name}", _share(one, errors)]
+    lines[1] += f" wrong; right: {_share(one, at_large)}"
+    blocks.append(shelves.Block(lines, _smaller(image, shrink)))
   legend = [("not known", _HATCHED), ("in no row", _NEUTRAL)]
   legend += [(label, colour) for _, label, colour in _SCALE]
   title = (
     f"Wrong pixels of each cell, one step ahead, in {errors.rows_read:,} rows "
-    "in which one can walk"
+    f"in which one can walk; right: in the {at_large.rows_read:,} that are not "
+    "wrong as a whole"
   )
   if lacking:
     title += f"; {len(lacking)} maps that the atlas lacks are left out"
@@ -119,15 +114,12 @@ def _told(one: atlas_maps.BelievedMap) -> list[str]:
   return [f"{one.id} {one.name}: {known:,} of {inside.size:,} known", compared]
 
 
-def _told_errors(one, errors: cell_errors.CellErrors) -> list[str]:
+def _share(one, errors: cell_errors.CellErrors) -> str:
   at = errors.place[:, 0] == one.id
-  share = errors.wrong[at].sum() / (
-    errors.rows[at].sum() * cell_errors.BLOCK_PIXELS
-  )
-  return [
-    f"{one.id} {one.name}",
-    f"{share:.1%} wrong; {int(at.sum()):,} cells looked at",
-  ]
+  if not at.any():
+    return "-"
+  looked_at = errors.rows[at].sum() * cell_errors.BLOCK_PIXELS
+  return f"{errors.wrong[at].sum() / looked_at:.2%}"
 
 
 def _cropped(one: atlas_maps.BelievedMap) -> atlas_maps.BelievedMap:
@@ -160,6 +152,22 @@ def _on_map(one, errors: cell_errors.CellErrors):
   share[y[at], x[at]] = errors.share[at]
   rows[y[at], x[at]] = errors.rows[at]
   return share, rows
+
+
+def _heat(one, errors: cell_errors.CellErrors) -> np.ndarray:
+  """What is believed, tinted by the share of wrong pixels."""
+  share, rows = _on_map(one, errors)
+  colours = [*(colour for *_, colour in _SCALE), _NEUTRAL]
+  heat = np.stack([_mixed(colour, 0.7) for colour in colours])
+  level = np.searchsorted([most for most, *_ in _SCALE], share)
+  level[rows == 0] = len(_SCALE)
+  image = _joined(heat[level[:, :, None, None], one.believed])
+  return _hatched(image, (one.kind == atlas_maps.UNKNOWN) & (rows == 0))
+
+
+def _beside(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+  between = np.full((len(left), _BETWEEN, 3), pictures.BACKGROUND, np.uint8)
+  return np.concatenate([left, between, right], axis=1)
 
 
 def _framed(one: atlas_maps.BelievedMap) -> np.ndarray:

@@ -20,42 +20,57 @@ _REASONS = {
 
 def numbers(
   maps: Sequence[atlas_maps.BelievedMap],
-  errors: cell_errors.CellErrors | None,
+  errors: cell_errors.CellErrors | None = None,
+  at_large: cell_errors.CellErrors | None = None,
 ) -> dict[str, Any]:
-  """JSON-ready: `maps` and `all` as in `atlas_maps.numbers`, and `errors`.
+  """JSON-ready: `maps` and `all` as in `atlas_maps.numbers`, and errors.
 
-  `errors` holds the `rows` that were looked at, the `cells` in sight, their
-  share of `wrong` pixels and the `worst` cells; it is left out without rows.
+  `errors` are of all rows and `errors_at_large` of those that are not wrong as
+  a whole: the `rows` that were looked at, the `cells` in sight, their share of
+  `wrong` pixels and the `worst` cells. They are left out without rows.
   """
   found = atlas_maps.numbers(maps)
-  if errors is None or not errors.rows_read:
-    return found
+  for key, some in (("errors", errors), ("errors_at_large", at_large)):
+    if some is not None and some.rows_read:
+      found[key] = _errors(maps, some)
+  return found
+
+
+def _errors(
+  maps: Sequence[atlas_maps.BelievedMap], errors: cell_errors.CellErrors
+) -> dict[str, Any]:
   names = {one.id: one.name for one in maps}
   looked_at = int(errors.rows.sum()) * cell_errors.BLOCK_PIXELS
   worst = []
   for i in errors.worst(_WORST, _LEAST_ROWS).tolist():
+    if not errors.wrong[i]:
+      break
     map_id, y, x = errors.place[i].tolist()
     worst.append(
       {
         "map": names.get(map_id, f"map {map_id}"),
         **{"y": y, "x": x, "rows": int(errors.rows[i])},
-        "wrong": round(float(errors.share[i]), 4),
+        "wrong": round(float(errors.share[i]), 6),
       }
     )
-  found["errors"] = {
+  return {
     "rows": errors.rows_read,
     "cells": len(errors.rows),
     "wrong": round(int(errors.wrong.sum()) / looked_at, 6),
     "worst": worst,
   }
-  return found
 
 
 def tables(atlas: Mapping[str, Any]) -> list[text_tables.Table]:
   """The maps, and the worst cells, of such numbers."""
   made = [_maps(atlas)]
   if "errors" in atlas:
-    made.append(_worst(atlas["errors"]))
+    note = errors_sentence(atlas)
+    made.append(_worst("Cells dreamed worst", atlas["errors"], note))
+  if "errors_at_large" in atlas:
+    note = "In frames that are not wrong as a whole alone."
+    title = "Cells dreamed worst by themselves"
+    made.append(_worst(title, atlas["errors_at_large"], note))
   return made
 
 
@@ -79,10 +94,13 @@ def sentence(atlas: Mapping[str, Any]) -> str:
 def errors_sentence(atlas: Mapping[str, Any]) -> str:
   """What the picture of the errors shows."""
   errors = atlas["errors"]
+  large = atlas.get("errors_at_large", {"rows": 0, "wrong": 0.0})
   return (
     f"One step ahead, {errors['wrong']:.2%} of the pixels are wrong in the "
     f"{errors['rows']:,} held-out rows in which one can walk, by the cell that "
-    "they show; cells that no row shows stay grey."
+    f"they show, and {large['wrong']:.3%} in the {large['rows']:,} of them "
+    "that are not wrong as a whole (at another place, or in more than "
+    f"{cell_errors.MOST_WRONG:.0%} of the pixels, as a battle is)."
   )
 
 
@@ -122,27 +140,24 @@ def _maps(atlas: Mapping[str, Any]) -> text_tables.Table:
   return text_tables.Table("The atlas", header, rows, kinds, note)
 
 
-def _worst(errors: Mapping[str, Any]) -> text_tables.Table:
+def _worst(
+  title: str, errors: Mapping[str, Any], note: str
+) -> text_tables.Table:
   rows = [
     [
       row["map"],
       *(str(row[name]) for name in ("y", "x")),
-      f"{row['wrong']:.3f}",
+      f"{row['wrong']:.4f}",
       str(row["rows"]),
     ]
     for row in errors["worst"]
   ]
-  note = (
-    f"{errors_sentence({'errors': errors})} Of the {errors['cells']:,} cells "
-    f"these are the worst that {_LEAST_ROWS} rows or more show."
+  note += (
+    f" Of the {errors['cells']:,} cells in sight these are the worst that "
+    f"{_LEAST_ROWS} rows or more show."
   )
-  return text_tables.Table(
-    "Cells dreamed worst",
-    ["map", "y", "x", "wrong", "rows"],
-    rows,
-    [""] * len(rows),
-    note,
-  )
+  header = ["map", "y", "x", "wrong", "rows"]
+  return text_tables.Table(title, header, rows, [""] * len(rows), note)
 
 
 def _share(part: int, whole: int) -> str:

@@ -67,7 +67,8 @@ class Evaluator:
       self._index = loader.EpisodeIndex(generation, "train")
     self._windows: dict[int, dict[str, np.ndarray]] = {}
     self._infer = config.world_model.ram == "inferred"
-    self._cell_errors: cell_errors.CellErrors | None = None  # of `report`
+    # Of `report`: in all rows, and in those that are not wrong as a whole.
+    self._cell_errors: tuple[cell_errors.CellErrors, ...] = ()
 
   @property
   def headers(self) -> list[shards.EpisodeHeader]:
@@ -241,9 +242,14 @@ class Evaluator:
     """Keeps where in the maps the frames one step ahead are wrong."""
     rows = {k: v for k, v in windows.items() if v.ndim > 1}
     rows = {k: v[:, self._config.evaluate.context :] for k, v in rows.items()}
-    self._cell_errors = cell_errors.per_cell(
-      *(ahead.frame, rows["frame"], scores.recorded_places(rows)),
-      cell_errors.walking(rows),
+    frame, truth = ahead.frame, rows["frame"]
+    walking = cell_errors.walking(rows)
+    place = scores.recorded_places(rows)
+    assert ahead.place is not None  # an atlas needs the tokens of a place
+    large = cell_errors.right_at_large(frame, truth, ahead.place, place)
+    self._cell_errors = tuple(
+      cell_errors.per_cell(frame, truth, place, at)
+      for at in (walking, walking & large)
     )
 
   def atlas(
@@ -267,10 +273,10 @@ class Evaluator:
     errors = self._cell_errors
     if maps:
       atlas_pictures.save(atlas_pictures.draw(maps), folder / "atlas.png")
-    if maps and errors is not None and errors.rows_read:
-      picture = atlas_pictures.draw_errors(maps, errors)
+    if maps and errors and errors[0].rows_read:
+      picture = atlas_pictures.draw_errors(maps, *errors)
       atlas_pictures.save(picture, folder / "atlas_errors.png")
-    return atlas_tables.numbers(maps, errors)
+    return atlas_tables.numbers(maps, *errors)
 
   def contact_sheet(
     self, params: world_model.Params, path: str | pathlib.Path, count: int = 6

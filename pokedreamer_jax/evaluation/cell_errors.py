@@ -16,6 +16,9 @@ from pokedreamer_jax.evaluation import scores
 from pokedreamer_jax.world_model import atlas
 
 BLOCK_PIXELS = 16 * 16
+# A frame with a greater share of wrong pixels is wrong as a whole: it shows a
+# battle, or a box of text.
+MOST_WRONG = 0.2
 _SIDE = 1 << 10  # rows or columns that have a place in a key
 _BEFORE = 16  # of them, before a map's first one
 
@@ -51,6 +54,24 @@ def walking(rows: Mapping[str, np.ndarray]) -> np.ndarray:
   """Rows `[...]` bool whose screens show cells: one can walk in them."""
   overworld = modes.modes_of(rows) == modes.MODES.index("overworld")
   return np.asarray(overworld & rows["has_control"].astype(bool))
+
+
+def right_at_large(
+  frame: np.ndarray,
+  truth: np.ndarray,
+  dreamed: np.ndarray,
+  place: np.ndarray,
+) -> np.ndarray:
+  """Rows `[...]` bool of the right place that are not wrong as a whole.
+
+  Args:
+    frame: packed frames `[..., 144, 40]`.
+    truth: the same rows as recorded.
+    dreamed: places `[..., 3]` that the tokens name.
+    place: places as recorded.
+  """
+  there = (dreamed == place).all(axis=-1)
+  return there & (scores.pixel_accuracy(frame, truth) >= 1.0 - MOST_WRONG)
 
 
 def per_cell(

@@ -75,6 +75,9 @@ def test_full_detail_measures_everything_and_draws_it(trained, tmp_path):
   atlas = result["atlas"]
   assert atlas["all"]["same"] > 0.9 * atlas["all"]["known"] > 100
   assert 0 < atlas["errors"]["rows"] <= result["one_step"]["rows"]
+  assert (
+    atlas["errors"]["rows"] >= atlas.get("errors_at_large", {"rows": 0})["rows"]
+  )
   drawn = ("dreams.png", "modes.png", "drift.png")
   for name in (*drawn, "atlas.png", "atlas_errors.png"):
     assert (tmp_path / name).stat().st_size > 1000, name

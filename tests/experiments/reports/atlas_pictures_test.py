@@ -129,7 +129,7 @@ def test_cells_are_the_same_unless_there_is_a_reason():
 
 def test_numbers_count_cells_by_reason_inside_and_beyond():
   maps, _ = _case()
-  found = atlas_tables.numbers(maps, None)
+  found = atlas_tables.numbers(maps)
   json.dumps(found)
   cave = found["maps"][str(_place("cave_up").id)]
   size = _place("cave_up").width * _place("cave_up").height
@@ -213,7 +213,7 @@ def test_of_another_game_nothing_but_the_atlas_is_drawn():
   home = _place("home")
   assert shown[0].kind.shape == (home.height + 2, home.width + 2)
   assert (shown[0].top, shown[0].left) == (-1, -1)
-  found = atlas_tables.numbers(shown, None)
+  found = atlas_tables.numbers(shown)
   assert found["all"]["cells"] is None
   assert found["maps"]["1"]["known"] == shown[0].kind.size
   assert "nobody knows" in atlas_tables.sentence(found)
@@ -240,17 +240,25 @@ def test_heat_lies_on_the_cells_that_were_wrong():
     *((cave, 0, 0, 0, 4), (cave, 2, 3, 512, 5), (cave, 4, 1, 5, 1)),
     (999, 0, 0, 1, 1),
   )
-  image = np.asarray(atlas_pictures.draw_errors(maps, errors))
+  large = _errors((cave, 0, 0, 0, 4), (cave, 5, 9, 512, 5))
+  image = np.asarray(atlas_pictures.draw_errors(maps, errors, large))
   (one,) = [one for one in maps if one.id == cave]
   scale = {label: colour for _, label, colour in atlas_pictures._SCALE}
-  share = {"none": (0, 0), "more": (2, 3), "to 3 %": (4, 1)}
-  places = {}
-  for label, (y, x) in share.items():
+
+  def found(label, y, x):
+    """Where a map begins whose cell has the colour of a label."""
     greys = atlas_pictures._mixed(scale[label], 0.7)
     shades = one.believed[y - one.top, x - one.left]
-    ((top, left),) = _at(image, greys[shades])
-    places[label] = top - 16 * y, left - 16 * x
-  assert len(set(places.values())) == 1  # each at its own cell
+    return [
+      (top - 16 * y, left - 16 * x) for top, left in _at(image, greys[shades])
+    ]
+
+  begin, right = found("none", 0, 0)
+  width = 16 * (_place("cave_up").width + 2) + 6
+  assert right == (begin[0], begin[1] + width)
+  assert begin in found("more", 2, 3) and right not in found("more", 2, 3)
+  assert begin in found("to 3 %", 4, 1)
+  assert right in found("more", 5, 9) and begin not in found("more", 5, 9)
   neutral = atlas_pictures._mixed(atlas_pictures._NEUTRAL, 0.7)
   assert (image[:, :, None] == neutral).all(-1).any()
 
@@ -259,17 +267,24 @@ def test_numbers_name_the_worst_cells():
   maps, _ = _case()
   cave = _place("cave_up").id
   errors = _errors(
-    (cave, 2, 3, 640, 5), (cave, 4, 1, 256, 1), (999, 0, 0, 0, 6)
+    (cave, 2, 3, 640, 5),
+    (cave, 4, 1, 256, 1),
+    (999, 0, 0, 1, 8),
+    (cave, 0, 0, 0, 6),
   )
   found = atlas_tables.numbers(maps, errors)["errors"]
-  assert (found["rows"], found["cells"]) == (7, 3)
-  assert found["wrong"] == pytest.approx(896 / (12 * 256), abs=1e-6)
+  assert (found["rows"], found["cells"]) == (7, 4)
+  assert found["wrong"] == pytest.approx(897 / (20 * 256), abs=1e-6)
   assert found["worst"] == [
     {"map": "cave_up", "y": 2, "x": 3, "rows": 5, "wrong": 0.5},
-    {"map": "map 999", "y": 0, "x": 0, "rows": 6, "wrong": 0.0},
+    {"map": "map 999", "y": 0, "x": 0, "rows": 8, "wrong": 0.000488},
   ]
-  *_, table = atlas_tables.tables(atlas_tables.numbers(maps, errors))
-  assert table.rows[0] == ["cave_up", "2", "3", "0.500", "5"]
+  both = atlas_tables.numbers(maps, errors, _errors((cave, 2, 3, 64, 5)))
+  assert both["errors_at_large"]["wrong"] == 0.05
+  _, table, by_themselves = atlas_tables.tables(both)
+  assert by_themselves.rows == [["cave_up", "2", "3", "0.0500", "5"]]
+  assert "5.000% in the 7 of them" in table.note
+  assert table.rows[0] == ["cave_up", "2", "3", "0.5000", "5"]
 
 
 def test_the_whole_vale_stays_small_and_many_maps_are_drawn_smaller():

@@ -90,3 +90,15 @@ def test_rows_show_cells_where_one_can_walk():
   rows["dialog_open"][2] = True
   rows["menu_open"][3] = True
   assert cell_errors.walking(rows).tolist() == [False] * 4 + [True, False]
+
+
+def test_frames_of_another_place_or_screen_are_wrong_as_a_whole():
+  truth = np.zeros((4, 144, 40), np.uint8)
+  frame = truth.copy()
+  frame[1].reshape(-1)[: 144 * 40 // 5] = 0xFF  # a fifth of it
+  frame[2].reshape(-1)[: 144 * 40 // 5 + 1] = 0xFF
+  place = np.ones((4, 3), np.uint8)
+  dreamed = place.copy()
+  dreamed[3, 1] = 2
+  found = cell_errors.right_at_large(frame, truth, dreamed, place)
+  assert found.tolist() == [True, True, False, False]
