@@ -92,12 +92,15 @@ def _case():
   ground = cartridge_atlas.ground(_tables(), town, [y], [x])
   higher = ground.copy()
   cartridge_atlas.put_figure(higher[:15], figure[1:])
+  above = _true_cells()[town.id, y - 1, x].copy()
+  above[15] ^= 1  # the hair
   water = _find("fernby", "~")
   cells = _true_cells()
   strange = np.arange(256, dtype=np.uint8).reshape(16, 16) % 3
   changed = {
     water: np.roll(cells[water], 3, axis=1),
     (town.id, y, x): higher,
+    (town.id, y - 1, x): above,
     (cave.id, 3, 4): strange,
     (town.id, -1, 0): strange,  # beyond its edge
   }
@@ -109,6 +112,7 @@ def _case():
   return atlas_maps.read(atlas, table, _VALE), {
     water: atlas_maps.WATER,
     (town.id, y, x): atlas_maps.PERSON,
+    (town.id, y - 1, x): atlas_maps.PERSON,
     (cave.id, 3, 4): atlas_maps.OTHER,
     (cave.id, 5, 6): atlas_maps.UNKNOWN,
     lacking: atlas_maps.MISSING,
@@ -140,7 +144,7 @@ def test_numbers_count_cells_by_reason_inside_and_beyond():
   )
   assert (cave["missing"], cave["other"], cave["water"]) == (1, 1, 0)
   town = found["maps"][str(_place("fernby").id)]
-  assert (town["water"], town["person"], town["other"]) == (1, 1, 0)
+  assert (town["water"], town["person"], town["other"]) == (1, 2, 0)
   assert town["beyond_known"] - town["beyond_same"] == 1
   hut = found["maps"]["28"]
   assert (hut["known"], hut["same"]) == (0, 0)
@@ -190,7 +194,7 @@ def test_what_is_believed_stands_left_of_what_is_true():
   np.testing.assert_array_equal(different, inside != atlas_maps.SAME)
   frames = atlas_pictures._FRAMES
   for kind in (atlas_maps.WATER, atlas_maps.PERSON):
-    ((y, x),) = np.argwhere(inside == kind)
+    y, x = np.argwhere(inside == kind)[0]
     assert tuple(believed[16 * y, 16 * x + 8]) == frames[kind][1]
   assert frames[atlas_maps.MISSING][1] not in _colours(image)
 
@@ -254,6 +258,8 @@ def test_heat_lies_on_the_cells_that_were_wrong():
     ]
 
   begin, right = found("none", 0, 0)
+  head = 2 * shelves._LINE + 4  # its name and its share
+  assert begin == (shelves._TOP + head + 16, shelves._GAP + 16)
   width = 16 * (_place("cave_up").width + 2) + 6
   assert right == (begin[0], begin[1] + width)
   assert begin in found("more", 2, 3) and right not in found("more", 2, 3)
