@@ -94,14 +94,19 @@ def sentence(atlas: Mapping[str, Any]) -> str:
 def errors_sentence(atlas: Mapping[str, Any]) -> str:
   """What the picture of the errors shows."""
   errors = atlas["errors"]
-  large = atlas.get("errors_at_large", {"rows": 0, "wrong": 0.0})
-  return (
+  text = (
     f"One step ahead, {errors['wrong']:.2%} of the pixels are wrong in the "
     f"{errors['rows']:,} held-out rows in which one can walk, by the cell that "
-    f"they show, and {large['wrong']:.3%} in the {large['rows']:,} of them "
-    "that are not wrong as a whole (at another place, or in more than "
-    f"{cell_errors.MOST_WRONG:.0%} of the pixels, as a battle is)."
+    "they show"
   )
+  if "errors_at_large" in atlas:
+    large = atlas["errors_at_large"]
+    text += (
+      f"; {large['wrong']:.3%} in the {large['rows']:,} of them that are not "
+      "wrong as a whole (at another place, or in more than "
+      f"{cell_errors.MOST_WRONG:.0%} of the pixels, as a battle is)"
+    )
+  return f"{text}."
 
 
 def _maps(atlas: Mapping[str, Any]) -> text_tables.Table:
