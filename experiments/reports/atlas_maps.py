@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import dataclasses
 from typing import Any
 
+import jax
 import numpy as np
 
 from data_tools import cartridge
@@ -55,7 +56,7 @@ def read(
     table: its dictionary.
     rom_sha1: of the game; only a cartridge with tables has true maps.
   """
-  atlas = atlas_lib.Atlas(np.asarray(atlas.pages), np.asarray(atlas.tiles))
+  atlas = jax.tree.map(np.asarray, atlas)
   shades = tiles.shades_numpy(table)
   names = roms.map_names(rom_sha1)
   tables = _tables(rom_sha1)

@@ -65,7 +65,8 @@ def _believed(changed=None, without=()):
   pages = np.arange(1, 1 + _MAPS * np.prod(_PAGES), dtype=np.int32)
   pages = pages.reshape(_MAPS, *_PAGES)
   held = np.full(((pages.max() + 1) * 64, 4), len(words), np.int32)
-  atlas = atlas_lib.Atlas(pages, held)
+  looks = np.arange(len(words) + 1, dtype=np.int32)[:, None]
+  atlas = atlas_lib.Atlas(pages, held, looks)
   for at, four in zip(cells, numbers, strict=True):
     held[atlas_lib.cells(atlas, *(np.asarray(n) for n in at))] = four
   return atlas, tiles.TileTable(words=words, hashes=None)
