@@ -7,7 +7,9 @@ r"""Measures a world model's dreams, or policies playing in the emulator.
 
 Writes `result.json` and the tables as `table.txt`; for a world model also the
 pictures `dreams.png`, `modes.png` (strips by what the game is doing) and
-`drift.png`. All numbers stand beside their reference lines. Of a world model
+`drift.png`, and of a model with an atlas `atlas.png` (what it believes beside
+what is true) and `atlas_errors.png` (where in it dreams are wrong). All numbers
+stand beside their reference lines. Of a world model
 `--set=evaluate.detail=quick` leaves out the calm windows and the long carried
 states.
 """
@@ -112,7 +114,7 @@ def _measure_dreams(
   from experiments.reports import dream_pictures
   from experiments.reports import world_model_report
 
-  pictures = 2
+  pictures = 3 if config.world_model.has_atlas else 2
   parts = world_model_report.parts(config.evaluate.detail) + pictures
   with progress.Progress("evaluation", parts, "parts") as bar:
     done = 0
@@ -133,6 +135,9 @@ def _measure_dreams(
     told("drawing strips by mode")
     evaluator.strips_by_mode(params, run.path / "modes.png")
     dream_pictures.save_drift(result, run.path / "drift.png")
+    if config.world_model.has_atlas:
+      told("drawing the atlas")
+      result["atlas"] = evaluator.atlas(params, run.path)
     bar.update(parts)
   return result
 

@@ -1,10 +1,11 @@
-"""Draws the map picture of a full world from its tables.
+"""Draws the maps of a world from its tables, and the picture of a full one.
 
   python -m data_tools.cartridge.atlas great_vale
 
 writes `<world>.png` beside this file: every map in the game's own tiles, with
 the people on it. Maps that touch are drawn touching. A black number on a cell
-is the map to which a warp there leads.
+is the map to which a warp there leads. `ground` draws any cells of a map as
+the game shows them.
 """
 
 import argparse
@@ -26,18 +27,12 @@ _PAPER = 1
 
 
 def draw_map(
-  tables: source.Tables, place: source.Place, figures: dict[str, np.ndarray]
+  tables: source.Tables, place: source.Place, images: dict[str, np.ndarray]
 ) -> np.ndarray:
   """Shades `[16 * height, 16 * width]` of one map."""
-  shades = np.zeros((place.height * CELL, place.width * CELL), np.uint8)
-  for x, y in place.cells():
-    _cell(shades, x, y)[:] = place.tileset.images[place.letter(x, y)]
-  for person in place.entries("people"):
-    if "sprite" in person:
-      figure = figures[person["sprite"]]
-      cell = _cell(shades, *person["at"])
-      # Colour 0 of a figure is clear, 1 is white.
-      cell[figure > 0] = np.array([0, 0, 2, 3], np.uint8)[figure[figure > 0]]
+  shades = ground(tables, place, range(place.height), range(place.width))
+  for x, y, figure in people(place, images):
+    put_figure(_cell(shades, x, y), figure)
   for warp in place.entries("warps"):
     cell = _cell(shades, *warp["at"])
     number = text(str(tables.places[warp["to"]].id))
@@ -45,6 +40,71 @@ def draw_map(
     cell[3:13, left - 1 : left + number.shape[1] + 1] = 3
     cell[4:12, left : left + number.shape[1]] = 3 - number
   return shades
+
+
+def ground(
+  tables: source.Tables, place: source.Place, ys: range, xs: range
+) -> np.ndarray:
+  """Shades `[16 * rows, 16 * columns]` of cells, without people.
+
+  Beyond the map's edge stand its neighbours and its border, as in the game.
+  """
+  shades = np.zeros((len(ys) * CELL, len(xs) * CELL), np.uint8)
+  for row, y in enumerate(ys):
+    for column, x in enumerate(xs):
+      image = place.tileset.images[letter_at(tables, place, x, y)]
+      _cell(shades, column, row)[:] = image
+  return shades
+
+
+def letter_at(
+  tables: source.Tables, place: source.Place, x: int, y: int
+) -> str:
+  """The letter of what a map shows at a cell, which may lie beyond its edge."""
+  found = place.letter(x, y)
+  if found:
+    return found
+  found = place.table["border"]
+  for edge, (name, offset) in place.table.get("connections", {}).items():
+    to = tables.places[name]
+    beyond, there = {
+      "north": (y < 0, (x + offset, y + to.height)),
+      "south": (y >= place.height, (x + offset, y - place.height)),
+      "west": (x < 0, (x + to.width, y + offset)),
+      "east": (x >= place.width, (x - place.width, y + offset)),
+    }[edge]
+    if beyond:
+      found = to.letter(*there) or found
+  return found
+
+
+def figures(tables: source.Tables) -> dict[str, np.ndarray]:
+  """Name -> image `[16, 16]` in sprite colours, of all that a world has."""
+  files = tables.table.get("sprites", ["sprites.txt"])
+  return {
+    heading[1]: pixel_art.parse_image(
+      lines, pixel_art.SPRITE_COLOURS, CELL, heading[1]
+    )
+    for file in files
+    for heading, lines in pixel_art.read_blocks(file)
+  }
+
+
+def people(
+  place: source.Place, images: dict[str, np.ndarray]
+) -> list[tuple[int, int, np.ndarray]]:
+  """(x, y, figure) of those who stand on a map, at first or later."""
+  return [
+    (*person["at"], images[person["sprite"]])
+    for person in place.entries("people")
+    if "sprite" in person
+  ]
+
+
+def put_figure(shades: np.ndarray, figure: np.ndarray) -> None:
+  """Puts a figure onto shades of its size; colour 0 is clear, 1 is white."""
+  seen = figure > 0
+  shades[seen] = np.array([0, 0, 2, 3], np.uint8)[figure[seen]]
 
 
 def text(words: str) -> np.ndarray:
@@ -81,15 +141,8 @@ def positions(tables: source.Tables) -> list[dict[str, tuple[int, int]]]:
 
 def atlas(tables: source.Tables) -> np.ndarray:
   """Shades of the whole picture."""
-  files = tables.table.get("sprites", ["sprites.txt"])
-  figures = {
-    heading[1]: pixel_art.parse_image(
-      lines, pixel_art.SPRITE_COLOURS, CELL, heading[1]
-    )
-    for file in files
-    for heading, lines in pixel_art.read_blocks(file)
-  }
-  blocks = [_draw_group(tables, group, figures) for group in positions(tables)]
+  images = figures(tables)
+  blocks = [_draw_group(tables, group, images) for group in positions(tables)]
   # Shelves: high blocks first, each beside the last while there is room.
   blocks.sort(key=lambda block: -block.shape[0])
   shelves: list[np.ndarray] = []
@@ -108,7 +161,7 @@ def atlas(tables: source.Tables) -> np.ndarray:
 def _draw_group(
   tables: source.Tables,
   group: dict[str, tuple[int, int]],
-  figures: dict[str, np.ndarray],
+  images: dict[str, np.ndarray],
 ) -> np.ndarray:
   places = [tables.places[name] for name in group]
   left = min(x for x, _ in group.values())
@@ -122,7 +175,7 @@ def _draw_group(
   for place in places:
     x = (group[place.name][0] - left) * CELL
     y = (group[place.name][1] - top) * CELL + LABEL
-    image = draw_map(tables, place, figures)
+    image = draw_map(tables, place, images)
     shades[y : y + image.shape[0], x : x + image.shape[1]] = image
   for place in places:
     x = (group[place.name][0] - left) * CELL

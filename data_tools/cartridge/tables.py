@@ -128,10 +128,24 @@ def read_tileset(name: str) -> Tileset:
   return Tileset(flags, images)
 
 
+def _all_cells() -> Tileset:
+  """Every cell of `art/cells.txt`, as chapter one draws all its maps."""
+  cells = pixel_art.map_cells()
+  return Tileset(
+    {letter: frozenset(marks) for letter, (_, marks, _) in cells.items()},
+    {letter: image for letter, (_, _, image) in cells.items()},
+  )
+
+
 def read(folder: pathlib.Path) -> Tables:
-  """Reads `world.toml` and `maps/<id>_<name>.toml` of one folder."""
+  """Reads `world.toml` and `maps/<id>_<name>.toml` of one folder.
+
+  Maps of a world for the small engine share one set of cells.
+  """
   table = tomllib.loads((folder / "world.toml").read_text())
   tilesets: dict[str, Tileset] = {}
+  if table.get("engine") != "full":
+    tilesets["town"] = _all_cells()
   places = []
   for path in folder.glob("maps/*.toml"):
     source = tomllib.loads(path.read_text())

@@ -62,10 +62,7 @@ class Rom:
   @property
   def map_names(self) -> Mapping[int, str]:
     """Names of the maps by id; empty for an unknown game."""
-    if self.kind == POKEMON_RED:
-      return ram_addresses.MAP_NAMES
-    world = cartridge.world(self.sha1)
-    return {} if world is None else {m.id: m.name for m in world.maps.values()}
+    return map_names(self.sha1)
 
   def describe(self) -> str:
     """One line for a person."""
@@ -92,6 +89,14 @@ class Rom:
         f"ROM {self.path} changed: SHA-1 found {found}, expected {self.sha1}"
       )
     return data
+
+
+def map_names(sha1: str) -> Mapping[int, str]:
+  """Names of the maps by id of the ROM with this SHA-1; empty if unknown."""
+  if sha1.lower() in POKEMON_RED_SHA1S:
+    return ram_addresses.MAP_NAMES
+  world = cartridge.world(sha1)
+  return {} if world is None else {m.id: m.name for m in world.maps.values()}
 
 
 def resolve(path: str | os.PathLike | None = None) -> Rom:

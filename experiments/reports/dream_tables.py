@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import Any
 
+from experiments.reports import atlas_tables
 from experiments.reports import text_tables
 
 # Metric -> its name in a header and how many decimals it has.
@@ -44,6 +45,8 @@ def details(result: Mapping[str, Any]) -> list[text_tables.Table]:
     tables.append(_carried(result["carried"]))
   if "reader" in result:
     tables.append(_reader(result["reader"]))
+  if "atlas" in result:
+    tables += atlas_tables.tables(result["atlas"])
   return [table for table in tables if table.rows]
 
 

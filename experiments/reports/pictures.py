@@ -3,6 +3,7 @@
 import base64
 from collections.abc import Sequence
 import dataclasses
+import functools
 import io
 import pathlib
 from typing import Any
@@ -68,7 +69,7 @@ def contact_sheet(
   width = round(specs.FRAME_WIDTH * scale)
   height = round(specs.FRAME_HEIGHT * scale)
   left = 16 + max(
-    (_text_width(row.label) for block in blocks for row in block), default=0
+    (text_width(row.label) for block in blocks for row in block), default=0
   )
   top = 30 + (24 if title else 0)
   rows = sum(len(block) for block in blocks)
@@ -79,14 +80,14 @@ def contact_sheet(
   sheet = Image.new("RGB", size, BACKGROUND)
   draw = ImageDraw.Draw(sheet)
   if title:
-    draw.text((8, 6), title, TEXT, font=_font(15))
+    draw.text((8, 6), title, TEXT, font=font(15))
   for index, label in enumerate(columns):
-    x = left + index * (width + _GAP) + (width - _text_width(label)) // 2
-    draw.text((x, top - 20), label, FAINT, font=_font())
+    x = left + index * (width + _GAP) + (width - text_width(label)) // 2
+    draw.text((x, top - 20), label, FAINT, font=font())
   y = top
   for block in blocks:
     for row in block:
-      draw.text((8, y + height // 2 - 8), row.label, TEXT, font=_font())
+      draw.text((8, y + height // 2 - 8), row.label, TEXT, font=font())
       for index, frame in enumerate(row.frames):
         x = left + index * (width + _GAP)
         if row.truth is not None:
@@ -131,11 +132,14 @@ def _resize(packed: np.ndarray, width: int, height: int) -> Any:
   return image.resize((width, height), method)
 
 
-def _font(size: int = 12) -> Any:
+@functools.cache
+def font(size: int = 12) -> Any:
+  """The font of all labels."""
   from PIL import ImageFont
 
   return ImageFont.load_default(size)
 
 
-def _text_width(text: str, size: int = 12) -> int:
-  return round(_font(size).getlength(text))
+def text_width(text: str, size: int = 12) -> int:
+  """Pixels that a label takes."""
+  return round(font(size).getlength(text))

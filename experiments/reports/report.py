@@ -9,6 +9,7 @@ not there yet is left out. Nothing in the file needs the network.
 import json
 import pathlib
 
+from experiments.reports import atlas_tables
 from experiments.reports import dream_tables
 from experiments.reports import html_page
 from experiments.reports import pictures
@@ -55,6 +56,7 @@ def render(workdir: pathlib.Path) -> str:
       *(html_page.paragraph(f"Note: {note}") for note in shown.notes),
     ),
     _dreams(workdir),
+    _atlas(workdir),
     _clip(workdir),
     *(_table(table) for table in shown.tables),
     _dream_details(workdir),
@@ -98,6 +100,23 @@ def _dreams(workdir: pathlib.Path) -> str:
         parts.append(html_page.details("By mode", _picture(by_mode, caption)))
       return html_page.section("Dreams", *parts)
   return ""
+
+
+def _atlas(workdir: pathlib.Path) -> str:
+  """What the map memory holds, and where dreams are wrong in it."""
+  found = run_directory.read_result(workdir / _DREAMS).get("atlas")
+  if not found:
+    return ""
+  sentences = {"atlas.png": atlas_tables.sentence}
+  if "errors" in found:
+    sentences["atlas_errors.png"] = atlas_tables.errors_sentence
+  parts = [
+    _picture(workdir / _DREAMS / name, sentence(found))
+    for name, sentence in sentences.items()
+    if (workdir / _DREAMS / name).exists()
+  ]
+  title = "What the model believes the world looks like"
+  return html_page.section(title, *parts) if parts else ""
 
 
 def _picture(path: pathlib.Path, caption: str) -> str:

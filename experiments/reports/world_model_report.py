@@ -1,6 +1,7 @@
 """Evaluates a world model on held-out windows, for trainer and evaluation."""
 
 from collections.abc import Callable
+from collections.abc import Mapping
 import pathlib
 from typing import Any
 
@@ -12,10 +13,14 @@ from data_tools.records import generations
 from data_tools.records import loader
 from data_tools.records import shards
 from experiments.playing import emulator_lines
+from experiments.reports import atlas_maps
+from experiments.reports import atlas_pictures
+from experiments.reports import atlas_tables
 from experiments.reports import dream_pictures
 from pokedreamer_jax import specs
 from pokedreamer_jax.config import run as config_lib
 from pokedreamer_jax.evaluation import carried
+from pokedreamer_jax.evaluation import cell_errors
 from pokedreamer_jax.evaluation import dreams
 from pokedreamer_jax.evaluation import latent_use
 from pokedreamer_jax.evaluation import place_reader
@@ -62,6 +67,8 @@ class Evaluator:
       self._index = loader.EpisodeIndex(generation, "train")
     self._windows: dict[int, dict[str, np.ndarray]] = {}
     self._infer = config.world_model.ram == "inferred"
+    # Of `report`: in all rows, and in those that are not wrong as a whole.
+    self._cell_errors: tuple[cell_errors.CellErrors, ...] = ()
 
   @property
   def headers(self) -> list[shards.EpisodeHeader]:
@@ -147,6 +154,7 @@ class Evaluator:
       groups=groups,
       training=training,
       calm=calm,
+      watch=self._watch if cfg.has_atlas else None,
     )
     told("exchanging latents")
     result["latent_use"] = latent_use.latent_use(
@@ -228,6 +236,48 @@ class Evaluator:
       *(evaluate.context, evaluate.bootstrap, self._infer),
     )
     return {"source": source, **found}
+
+  def _watch(
+    self, windows: Mapping[str, np.ndarray], ahead: dreams.Dreams
+  ) -> None:
+    """Keeps where in the maps the frames one step ahead are wrong."""
+    rows = {k: v for k, v in windows.items() if v.ndim > 1}
+    rows = {k: v[:, self._config.evaluate.context :] for k, v in rows.items()}
+    frame, truth = ahead.frame, rows["frame"]
+    walking = cell_errors.walking(rows)
+    place = scores.recorded_places(rows)
+    assert ahead.place is not None  # an atlas needs the tokens of a place
+    large = cell_errors.right_at_large(frame, truth, ahead.place, place)
+    self._cell_errors = tuple(
+      cell_errors.per_cell(frame, truth, place, at)
+      for at in (walking, walking & large)
+    )
+
+  def atlas(
+    self, params: world_model.Params, folder: pathlib.Path
+  ) -> dict[str, Any]:
+    """Draws the atlas and, after `report`, the errors on it.
+
+    Args:
+      params: of a model with an atlas.
+      folder: takes `atlas.png` and `atlas_errors.png`.
+
+    Returns:
+      The numbers of `atlas_tables`.
+    """
+    atlas, table = (
+      world_model.map_memory(params),
+      world_model.tile_table(params),
+    )
+    assert atlas is not None and table is not None
+    maps = atlas_maps.read(atlas, table, self.headers[0].rom_sha1)
+    errors = self._cell_errors
+    if maps:
+      atlas_pictures.save(atlas_pictures.draw(maps), folder / "atlas.png")
+    if maps and errors and errors[0].rows_read:
+      picture = atlas_pictures.draw_errors(maps, *errors)
+      atlas_pictures.save(picture, folder / "atlas_errors.png")
+    return atlas_tables.numbers(maps, *errors)
 
   def contact_sheet(
     self, params: world_model.Params, path: str | pathlib.Path, count: int = 6

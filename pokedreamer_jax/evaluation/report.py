@@ -7,6 +7,7 @@ random walker for places, the most frequent map, and the emulator with other
 luck (ceiling).
 """
 
+from collections.abc import Callable
 from collections.abc import Mapping
 from collections.abc import Sequence
 import functools
@@ -43,6 +44,8 @@ def report(
   groups: np.ndarray | None = None,
   training: place_reader.TrainingFrames | None = None,
   calm: np.ndarray | None = None,
+  watch: Callable[[Mapping[str, np.ndarray], dreams.Dreams], None]
+  | None = None,
 ) -> dict[str, Any]:
   """Fidelity and drift tables with their reference lines.
 
@@ -61,6 +64,8 @@ def report(
     training: the frames of training, for the reader of places and for what
       was never seen.
     calm: `[W, S]` bool, where up to a reported step chance changed nothing.
+    watch: is shown the windows whose rows are imagined one step ahead, and what
+      was imagined, for what else is made of them.
 
   Returns:
     JSON-ready: `lines[name][step][metric]` means and their `intervals`,
@@ -84,6 +89,8 @@ def report(
   if ceiling is not None:
     made[tables.CEILING] = ceiling
   ahead = dreams.one_step(cfg, params, keys[4], few, context, infer)
+  if watch is not None:
+    watch(few, ahead)
   rows = rows_lib.Rows(cfg, windows, context)
   few_rows = rows_lib.Rows(cfg, few, context)
   reader = None

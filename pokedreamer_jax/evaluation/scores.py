@@ -15,12 +15,17 @@ _LOOKUP = np.array([bin(i).count("1") for i in range(256)], np.uint8)
 
 def pixel_accuracy(frame: np.ndarray, truth: np.ndarray) -> np.ndarray:
   """Share of equal pixels `[...]` of packed frames `[..., 144, 40]`."""
-  wrong = frame ^ truth
-  # A pixel is wrong if either of its two bits differs.
-  pixel_bits = (wrong | (wrong >> 1)) & 0x55
-  count = np.sum(_LOOKUP[pixel_bits], axis=(-2, -1), dtype=np.int64)
+  wrong = wrong_pixels(frame, truth)
+  count = np.sum(wrong, axis=(-2, -1), dtype=np.int64)
   wrong_share = count / (specs.FRAME_HEIGHT * specs.FRAME_WIDTH)
   return np.asarray(1.0 - wrong_share)
+
+
+def wrong_pixels(frame: np.ndarray, truth: np.ndarray) -> np.ndarray:
+  """How many of the four pixels of each byte `[..., 144, 40]` differ."""
+  wrong = frame ^ truth
+  # A pixel is wrong if either of its two bits differs.
+  return np.asarray(_LOOKUP[(wrong | (wrong >> 1)) & 0x55])
 
 
 def exact(frame: np.ndarray, truth: np.ndarray) -> np.ndarray:

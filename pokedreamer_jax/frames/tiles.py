@@ -121,6 +121,13 @@ def decode(table: TileTable, ids: jax.Array) -> jax.Array:
   return packing.from_tile_words(words[ids])
 
 
+def shades_numpy(table: TileTable) -> np.ndarray:
+  """Shades `[V + 1, 8, 8]` uint8 of all tiles, the escape's checks last."""
+  words = np.concatenate([np.asarray(table.words), ESCAPE_WORDS[None]])
+  quads = np.ascontiguousarray(words).view(np.uint8)[..., None]
+  return (quads >> np.arange(0, 8, 2, dtype=np.uint8) & 3).reshape(-1, 8, 8)
+
+
 def _hash(words, xp):
   # Multiply-and-add mixing; equality is always checked on the words, so a
   # collision between dictionary tiles costs one of them, never a wrong tile.

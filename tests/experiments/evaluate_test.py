@@ -1,4 +1,7 @@
-"""`evaluate --what=world_model` on a model of a few updates, in full detail."""
+"""`evaluate --what=world_model` on a model of a few updates, in full detail.
+
+The model has an atlas, so that its pictures are there too.
+"""
 
 import json
 import os
@@ -30,7 +33,7 @@ def trained(tmp_path_factory):
     _run("collect_data", preset, f"--workdir={data}"),
     _run(
       *("train_rssm", preset, f"--data_dir={data}", f"--workdir={model}"),
-      "--set=train.steps=2",
+      *("--set=train.steps=2", "--set=world_model.atlas=counted"),
     ),
   ):
     assert done.returncode == 0, done.stderr
@@ -69,11 +72,19 @@ def test_full_detail_measures_everything_and_draws_it(trained, tmp_path):
   assert result["reader"]["right"]["mean"] == 1.0
   curve = result["curves"]["tiles"]["emulator, other luck"]
   assert curve["steps"] == list(range(1, 17))
-  for name in ("dreams.png", "modes.png", "drift.png"):
+  atlas = result["atlas"]
+  assert atlas["all"]["same"] > 0.9 * atlas["all"]["known"] > 100
+  assert 0 < atlas["errors"]["rows"] <= result["one_step"]["rows"]
+  assert (
+    atlas["errors"]["rows"] >= atlas.get("errors_at_large", {"rows": 0})["rows"]
+  )
+  drawn = ("dreams.png", "modes.png", "drift.png")
+  for name in (*drawn, "atlas.png", "atlas_errors.png"):
     assert (tmp_path / name).stat().st_size > 1000, name
   text = (tmp_path / "table.txt").read_text()
   said = " ".join(done.stdout.split())  # lines are wrapped to the terminal
-  for title in ("Fidelity", "Calm windows", "By mode", "Carried states"):
+  titles = ("Fidelity", "Calm windows", "By mode", "Carried states")
+  for title in (*titles, "The atlas", "Cells dreamed worst"):
     assert title in text
     assert title.lower() in said
   assert "Dreams against the game" in done.stdout

@@ -248,6 +248,31 @@ class ReportTest(parameterized.TestCase):
     ):
       self.assertIn(word, text)
 
+  def test_shows_the_atlas_and_its_errors_where_they_are(self):
+    folder = self.workdir / "evaluation/world_model"
+    counts = {"cells": 20, "known": 18, "same": 15}
+    counts |= {"water": 2, "person": 1, "missing": 0, "other": 0}
+    counts |= {"beyond_known": 4, "beyond_same": 4}
+    atlas = {"maps": {"1": {"name": "home", **counts}}, "all": counts}
+    worst = {"map": "home", "y": 1, "x": 2, "rows": 5, "wrong": 0.5}
+    errors = {"rows": 9, "cells": 12, "wrong": 0.0123, "worst": [worst]}
+    for found, shown in (
+      ({}, (False, False)),
+      ({"atlas": atlas}, (True, False)),
+      ({"atlas": {**atlas, "errors": errors}}, (True, True)),
+    ):
+      self.write("evaluation/world_model/result.json", dream_result() | found)
+      for name in ("atlas.png", "atlas_errors.png"):
+        (folder / name).write_bytes(b"picture")
+      text = report.render(self.workdir)
+      known = "knows 18 of the 20 cells of the maps, 15 of them as they are"
+      self.assertEqual((known in text, "1.23% of the" in text), shown)
+      self.assertEqual(
+        text.count("data:image/png;base64,cGljdHVyZQ=="), sum(shown)
+      )
+    self.assertIn("2 differ by water at another moment", text)
+    self.assertNotIn("0 differ", text)
+
   def test_leaves_out_what_is_not_there(self):
     page = _Page()
     page.feed(report.render(self.workdir))

@@ -67,6 +67,21 @@ def test_the_report_has_every_line_and_no_window_meets_its_own_actions():
   np.testing.assert_allclose(report["map_majority"], most)
 
 
+def test_what_is_imagined_one_step_ahead_is_shown_and_made_once():
+  windows = _windows()
+  shown = []
+  with mock.patch.object(dreams, "one_step", wraps=dreams.one_step) as ahead:
+    found = report_lib.report(
+      *(_CFG, fakes.params(_CFG, noise=0.3), _KEY, windows, _CONFIG.evaluate),
+      watch=lambda *given: shown.append(given),
+    )
+  assert ahead.call_count == len(shown) == 1
+  ((few, made),) = shown
+  assert made.frame.shape[:2] == (len(few["action"]), _HORIZON)
+  right = scores.exact(made.frame, few["frame"][:, _CONTEXT:])
+  assert found["one_step"]["exact"] == right.mean()
+
+
 def test_one_step_scores_by_hand():
   windows = fakes.windows(2, 3)
   for name in ("frame", "in_battle"):

@@ -107,3 +107,14 @@ def test_nothing_but_the_kept_tiles_is_found():
   ids = np.asarray(tiles.encode(table, screens)).reshape(-1)
   found = np.array([w.tobytes() in kept for w in _words(screens)])
   np.testing.assert_array_equal(ids < table.vocab, found)
+
+
+def test_shades_of_tiles_are_those_of_the_frames_that_they_make():
+  screens = fakes.screens()
+  table = tiles.build([screens], 16)  # some tiles are left to the escape
+  ids = tiles.encode_numpy(table, screens)
+  assert (ids == 16).any()
+  tile = tiles.shades_numpy(table)[ids].reshape(-1, 9, 10, 2, 2, 8, 8)
+  shades = tile.transpose(0, 1, 3, 5, 2, 4, 6).reshape(-1, 144, 160)
+  expected = packing.unpack(tiles.decode(table, ids))
+  np.testing.assert_array_equal(shades, expected)
