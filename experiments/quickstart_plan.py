@@ -107,7 +107,8 @@ def adapt(kind: str) -> tuple[list[str], list[str]]:
       "nobody demonstrates this game: no clone; the policy is trained from "
       "scratch on random play, so expect little of it"
     ]
-  overrides.append("world_model.ram=off")
+  # Without memory there is no place, and so no map of places.
+  overrides += ["world_model.ram=off", "world_model.atlas=off"]
   return overrides, [
     "an unknown game: frames only, without game state and rewards. The world "
     "model is trained and measured; demonstrator, clone and policy are left out"

@@ -35,7 +35,10 @@ def test_overrides_reach_their_field_alone():
   ("preset", "overrides"),
   [
     ("v3", ["train.seq_len=8", "train.burn_in=0"]),
-    ("tiny", ["world_model.family=v2", "world_model.ram=off"]),
+    (
+      "tiny",
+      ["world_model.family=v2", "world_model.ram=off", "world_model.atlas=off"],
+    ),
     ("tiny", ["policy.starts=7", "policy.horizon=3", "policy.minibatches=3"]),
   ],
 )
