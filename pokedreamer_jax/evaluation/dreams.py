@@ -132,6 +132,7 @@ def one_step(
   windows: Mapping[str, np.ndarray],
   context: int,
   infer: bool = False,
+  most_likely: bool = False,
 ) -> Dreams:
   """Each row imagined one step ahead from the posterior of the row before."""
 
@@ -140,10 +141,38 @@ def one_step(
     state = device.observe(cfg, params, observe_key, batch, infer)[0]
     before = device.select(state, slice(context - 1, -1))
     ahead = alignment.dream_actions(cfg, batch["action"][:, context - 1 :])
-    state = device.step_ahead(cfg, params, prior_key, before, ahead)
+    state = device.step_ahead(
+      cfg, params, prior_key, before, ahead, most_likely
+    )
     return device.look(cfg, params, state, None)
 
   return _in_batches(run, cfg, params, key, windows, windows["action"])
+
+
+def states(
+  cfg: world_model_config.WorldModelConfig,
+  params: world_model.Params,
+  key: jax.Array,
+  windows: Mapping[str, np.ndarray],
+  context: int,
+  infer: bool = False,
+) -> tuple[world_model.State, world_model.State]:
+  """States `[W, H, ...]` of the rows after the context; nothing is decoded.
+
+  Returns:
+    The posterior's, and those imagined one step ahead of the row before.
+  """
+
+  def run(params, key, batch):
+    observe_key, prior_key = jax.random.split(key)
+    state = device.observe(cfg, params, observe_key, batch, infer)[0]
+    before = device.select(state, slice(context - 1, -1))
+    ahead = alignment.dream_actions(cfg, batch["action"][:, context - 1 :])
+    made = device.step_ahead(cfg, params, prior_key, before, ahead)
+    return device.select(state, slice(context, None)), made
+
+  fields = _fields(windows, windows["action"])
+  return device.each_batch(cfg, run, params, key, fields)
 
 
 def observed(

@@ -47,10 +47,11 @@ def _run():
   return types.SimpleNamespace(log=said.append, said=said)
 
 
-def _config(cells=2048):
+def _config(cells=2048, *overrides):
   sizes = "world_model.tokens=map:8 y:30 x:30"  # the made-up places
   return fakes.config(
-    *("world_model.atlas=counted", f"world_model.atlas_cells={cells}", sizes)
+    *("world_model.atlas=counted", f"world_model.atlas_cells={cells}", sizes),
+    *overrides,
   )
 
 

@@ -1,0 +1,84 @@
+"""Maps left out: which rows count, and that only the atlas is exchanged."""
+
+import json
+from unittest import mock
+
+import jax
+import numpy as np
+
+from pokedreamer_jax.evaluation import device
+from pokedreamer_jax.evaluation import left_out
+from pokedreamer_jax.world_model import atlas as atlas_lib
+from tests.pokedreamer_jax import fakes
+
+_CFG = fakes.config().world_model
+_CONTEXT, _AHEAD = 3, 4
+
+
+def _decode(cfg):
+  """The right picture with a filled atlas; else it only knows map 2."""
+
+  def run(params, state):
+    place = np.asarray(device.places_of(cfg, state.tokens))
+    picture = fakes.obedient_picture(*np.moveaxis(place, -1, 0))
+    knows = (place[..., 0] == 2) | ("atlas" in params)
+    return np.where(knows[..., None, None], picture, 0)
+
+  return run
+
+
+def test_a_filled_atlas_is_measured_on_the_rows_of_those_maps_alone():
+  windows = fakes.obedient_windows(8, _CONTEXT + _AHEAD)
+  # Windows of maps 0 to 3 by turns; those of map 1 come from elsewhere, and
+  # one of them goes to a title screen. Map 3 is left out and never seen.
+  inside = windows["map_id"] == 1
+  windows["in_battle"][5, -1] = 1
+  windows["game_running"][1, -1] = False
+  blank = atlas_lib.Atlas(np.zeros((1, 1, 1), np.int32), np.zeros((64, 4)))
+  with mock.patch.object(device, "_decode_fn", _decode):
+    found = left_out.measure(
+      *(_CFG, fakes.obedient_params(_CFG), jax.random.key(0), windows),
+      *(_CONTEXT, (1, 2), {"seen once": blank}, np.arange(8) // 4, 50),
+    )
+  json.dumps(found, allow_nan=False)
+  assert inside[:, _CONTEXT:].sum() == 8
+  assert (found["map"]["1"]["rows"], found["map"]["2"]["rows"]) == (7, 8)
+  assert found["pooled"]["rows"] == 15
+  assert found["pooled"]["overworld_rows"] == 14
+  assert found["rows_walked_in"] == 0
+  for how in ("sampled", "most likely"):
+    for name, number, exact in (
+      ("atlas as trained", "1", 0.0),
+      ("atlas as trained", "2", 1.0),
+      ("seen once", "1", 1.0),
+      ("seen once", "2", 1.0),
+    ):
+      line = found["map"][number]["lines"][f"{name}, {how}"]
+      for where in ("all", "overworld"):
+        assert line[where]["exact"]["mean"] == exact, (name, number)
+    gain = found["gains"][f"seen once, {how}"]["exact"]
+    np.testing.assert_allclose(gain["mean"], 7 / 15)
+  frozen = found["pooled"]["lines"]["frozen frame"]["all"]
+  frame = windows["frame"]
+  same = (frame[:, 1:] == frame[:, :-1]).all(axis=(-2, -1))
+  counts = np.isin(windows["map_id"], (1, 2)) & windows["game_running"]
+  at = counts[:, _CONTEXT:]
+  np.testing.assert_allclose(
+    frozen["exact"]["mean"], same[:, _CONTEXT - 1 :][at].mean()
+  )
+
+
+def test_rows_count_where_a_window_walks_in():
+  windows = fakes.obedient_windows(4, _CONTEXT + _AHEAD)
+  windows["map_id"][:] = 0
+  windows["map_id"][0, _CONTEXT + 1 :] = 1
+  windows["map_id"][2] = 1
+  windows["map_id"][3, : _CONTEXT + 1] = 1
+  with mock.patch.object(device, "_decode_fn", _decode):
+    found = left_out.measure(
+      *(_CFG, fakes.obedient_params(_CFG), jax.random.key(0), windows),
+      *(_CONTEXT, (1,), {}, np.arange(4), 50),
+    )
+  assert found["pooled"]["rows"] == 3 + 4 + 1
+  assert found["rows_walked_in"] == 3
+  assert found["gains"] == {}
