@@ -172,7 +172,8 @@ class EvaluateConfig:
   context: int = 8  # posterior rows before the open loop
   horizon: int = 50  # open-loop rows
   bootstrap: int = 2000  # resamples of a paired interval
-  # Of a world model: `full` adds calm windows and long carried states.
+  # Of a world model: `full` adds calm windows, long carried states, and events
+  # and inventory read off states.
   detail: str = "full"
   carried_rows: int = 1000  # that a carried state has seen
   long_episodes: int = 12  # in which it is carried
