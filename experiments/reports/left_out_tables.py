@@ -22,7 +22,8 @@ _KINDS = {
 def left_out(part: Mapping[str, Any], shown: Shown) -> text_tables.Table:
   """One step ahead on maps that training left out."""
   title = "Maps left out of training"
-  header = ["maps", "line", "pixels", "exact", "overworld pixels", "exact "]
+  header = ["maps", "line", "pixels", "exact", "place"]
+  header += ["overworld pixels", "exact "]
   if "pooled" not in part:
     note = f"Maps {_listed(part['maps'])}: no held-out row is on one of them."
     return text_tables.Table(title, header, [["-"] * len(header)], [""], note)
@@ -34,8 +35,10 @@ def left_out(part: Mapping[str, Any], shown: Shown) -> text_tables.Table:
     for at, (line, found) in enumerate(piece["lines"].items()):
       cells = [
         shown(found[where].get(metric, {}), decimals)
-        for where in ("all", "overworld")
-        for metric, decimals in (("pixels", 3), ("exact", 2))
+        for where, metric, decimals in (
+          *(("all", "pixels", 3), ("all", "exact", 2), ("all", "place", 2)),
+          *(("overworld", "pixels", 3), ("overworld", "exact", 2)),
+        )
       ]
       counted = f"{name} ({piece['rows']})"
       rows.append(["" if at else counted, line, *cells])
@@ -44,7 +47,9 @@ def left_out(part: Mapping[str, Any], shown: Shown) -> text_tables.Table:
     f"Maps {_listed(part['maps'])}: no window of training held a row there. "
     "Rows in brackets, one step ahead each; of all, "
     f"{part['pooled']['overworld_rows']} in the overworld and "
-    f"{part['rows_walked_in']} of windows that begin on another map.",
+    f"{part['rows_walked_in']} of windows that begin on another map. Place: "
+    "whether the tokens name it; tokens told: they are the recorded ones, and "
+    "the frame alone is imagined.",
   ]
   if part.get("lacking_tiles") is not None:
     notes.append(
@@ -109,8 +114,8 @@ def heads(part: Mapping[str, Any], shown: Shown) -> text_tables.Table:
       )
   note = (
     f"Over {part['rows']} held-out rows. An event: the term is above 0, and "
-    "said where .5 or more is expected. As dreams pay: read from the tokens of "
-    "the imagined row."
+    "said where that has a probability of .5 or more. As dreams pay: read from "
+    "the tokens of the imagined row."
   )
   title = "Events as the heads see them"
   return text_tables.Table(title, header, rows, [""] * len(rows), note)

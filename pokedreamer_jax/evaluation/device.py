@@ -13,7 +13,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from pokedreamer_jax import specs
 from pokedreamer_jax.config import world_model as world_model_config
+from pokedreamer_jax.networks import sampling
 from pokedreamer_jax.world_model import imagination
 from pokedreamer_jax.world_model import model as world_model
 from pokedreamer_jax.world_model import reward_heads
@@ -113,6 +115,20 @@ def step_ahead(
   return _step_fn(cfg, most_likely)(params, key, states, action)
 
 
+def step_told(
+  cfg: world_model_config.WorldModelConfig,
+  params: world_model.Params,
+  states: world_model.State,
+  action: jax.Array,
+  hot: jax.Array,
+) -> world_model.State:
+  """One step on under `[W, H]`, with tokens `[W, H, R]` told, not imagined.
+
+  The latents are the most likely ones.
+  """
+  return _told_fn(cfg)(params, states, action, hot)
+
+
 def judge(
   cfg: world_model_config.WorldModelConfig,
   params: world_model.Params,
@@ -121,8 +137,8 @@ def judge(
   """What the heads say of states `[W, H, ...]`.
 
   Returns:
-    Expected reward terms `[W, H, 8]`, and the probability `[W, H]` that the
-    world goes on.
+    The probability `[W, H, 8]` that each reward term is above 0, and that
+    `[W, H]` that the world goes on.
   """
   run = lambda params, key, states: _judge_fn(cfg)(params, states)
   return each_batch(cfg, run, params, jax.random.key(0), states)
@@ -196,12 +212,27 @@ def _decode_fn(cfg):
 
 
 @functools.lru_cache(maxsize=4)
+def _told_fn(cfg):
+  def run(params, state, action, hot):
+    hot_action = jax.nn.one_hot(action, specs.NUM_ACTIONS)
+    known = world_model.project_known(cfg, params, state.tokens, hot_action)
+    cell = functools.partial(world_model.apply, cfg, params, "rssm")
+    deter = cell(state.deter, state.stoch, known, method="step")
+    prior = cell(deter, hot, method="prior")
+    stoch = sampling.one_hot_draw(jax.random.key(0), prior, True)
+    stoch = stoch.reshape(*deter.shape[:-1], cfg.stoch_dim)
+    return world_model.State(deter=deter, stoch=stoch, tokens=hot)
+
+  return jax.jit(run)
+
+
+@functools.lru_cache(maxsize=4)
 def _judge_fn(cfg):
   def run(params, states):
     feat = world_model.features(states)
     outputs = world_model.apply(cfg, params, "reward", feat)
     logit = world_model.apply(cfg, params, "continue", feat)
-    return reward_heads.predict(outputs), jax.nn.sigmoid(logit)
+    return reward_heads.event_probabilities(outputs), jax.nn.sigmoid(logit)
 
   return jax.jit(run)
 

@@ -21,7 +21,7 @@ from pokedreamer_jax.world_model import tokens
 
 SEEN, AHEAD, PAID = "posterior", "one step ahead", "as dreams pay"
 END = "end"  # of the world, beside the names of reward terms
-THRESHOLD = 0.5  # of a probability, or of an expected amount
+THRESHOLD = 0.5  # of a probability; counts that tokens tell are whole
 # The terms that a dream reads from tokens, and the token of each.
 _FROM_TOKENS = {"badges": "badges", "species": "dex_owned", "new_maps": "map"}
 
@@ -38,8 +38,8 @@ def measure(
 ) -> dict[str, Any]:
   """Compares what heads say of rows with what was recorded.
 
-  An event is a term above 0, said where it is expected to be `THRESHOLD` or
-  more; `end` is a terminal row. First rows of an episode do not count.
+  An event is a term above 0, said where its probability is `THRESHOLD` or more;
+  `end` is a terminal row. First rows of an episode do not count.
 
   Args:
     cfg: sizes.
@@ -63,8 +63,8 @@ def measure(
   counts = ~windows["is_first"][:, context:].astype(bool)
   said: dict[str, dict[str, np.ndarray]] = {}
   for line, states in ((SEEN, seen), (AHEAD, ahead)):
-    expected, cont = device.judge(cfg, params, states)
-    said[line] = _events(expected) | {END: 1.0 - cont >= THRESHOLD}
+    likely, cont = device.judge(cfg, params, states)
+    said[line] = _events(likely) | {END: 1.0 - cont >= THRESHOLD}
   said[PAID] = _paid(cfg, ahead, windows, context)
   return {
     "rows": int(counts.sum()),

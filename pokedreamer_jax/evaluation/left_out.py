@@ -2,8 +2,10 @@
 
 Weights never change. With an atlas in which each screen of those maps was seen
 once, the model may show what it has not been trained on; the frozen last frame
-stands beside it. `W` windows, `H` rows after the context, and of those the ones
-on the maps count, wherever their window began.
+stands beside it. A map that was never trained on is also one that the tokens of
+an imagined row hardly ever name, so the frames are looked at with the recorded
+tokens told as well. `W` windows, `H` rows after the context, and of those the
+ones on the maps count, wherever their window began.
 """
 
 from collections.abc import Mapping
@@ -14,6 +16,7 @@ import jax
 import numpy as np
 
 from pokedreamer_jax.config import world_model as world_model_config
+from pokedreamer_jax.evaluation import device
 from pokedreamer_jax.evaluation import dreams
 from pokedreamer_jax.evaluation import modes
 from pokedreamer_jax.evaluation import scores
@@ -23,7 +26,7 @@ from pokedreamer_jax.world_model import model as world_model
 
 AS_TRAINED = "atlas as trained"
 _FROZEN = "frozen frame"
-_HOW = {"sampled": False, "most likely": True}
+_HOW = ("sampled", "most likely", "tokens told")
 
 
 def measure(
@@ -54,19 +57,26 @@ def measure(
 
   Returns:
     JSON-ready: `pooled` and `map[number]` with `rows`, `overworld_rows` and
-    `lines[name]` of `pixels` and `exact`, over all rows and over those in the
-    overworld; `gains[name]`, what an atlas that was filled gains over the one
-    as trained, paired; `rows_walked_in`, of windows that begin elsewhere.
+    `lines[name]` of `pixels`, `exact` and `place` (whether the tokens name it),
+    over all rows and over those in the overworld; `gains[name]`, what an atlas
+    that was filled gains over the one as trained, paired; `rows_walked_in`, of
+    windows that begin elsewhere.
   """
   truth, before = windows["frame"][:, context:], windows["frame"][:, :-1]
+  place = scores.recorded_places(windows)[:, context:]
   score = {_FROZEN: _scores(before[:, context - 1 :], truth)}
   for name, atlas in ({AS_TRAINED: None} | dict(filled)).items():
     used = params if atlas is None else params | {"atlas": vars(atlas)}
-    for how, most_likely in _HOW.items():
-      ahead = dreams.one_step(
-        cfg, used, key, windows, context, infer, most_likely
-      )
-      score[f"{name}, {how}"] = _scores(ahead.frame, truth)
+    given = (cfg, used, key, windows, context, infer)
+    for how in _HOW if device.has_places(cfg) else _HOW[:2]:
+      if how == "tokens told":
+        ahead = dreams.one_step_told(*given)
+      else:
+        ahead = dreams.one_step(*given, how == "most likely")
+      found = _scores(ahead.frame, truth)
+      if ahead.place is not None:
+        found["place"] = (ahead.place == place).all(axis=-1).astype(float)
+      score[f"{name}, {how}"] = found
   running = windows["game_running"].astype(bool)
   number = np.where(running, windows["map_id"].astype(int), -1)
   there = np.isin(number, list(maps))
@@ -96,6 +106,7 @@ def measure(
     )
     for name in filled
     for how in _HOW
+    if f"{name}, {how}" in score
   }
   return {
     "rows_walked_in": int((counts & ~there[:, :1]).sum()),

@@ -80,7 +80,7 @@ def test_full_detail_measures_everything_and_draws_it(trained, tmp_path):
   assert set(left_out["gains"]) == {
     f"{name}, {how}"
     for name in left_out["filled"]
-    for how in ("sampled", "most likely")
+    for how in ("sampled", "most likely", "tokens told")
   }
   heads, probes = (result["serves_play"][name] for name in ("heads", "probes"))
   assert heads["rows"] > 0 and "end" in heads["terms"]

@@ -46,7 +46,7 @@ def test_a_filled_atlas_is_measured_on_the_rows_of_those_maps_alone():
   assert found["pooled"]["rows"] == 15
   assert found["pooled"]["overworld_rows"] == 14
   assert found["rows_walked_in"] == 0
-  for how in ("sampled", "most likely"):
+  for how in ("sampled", "most likely", "tokens told"):
     for name, number, exact in (
       ("atlas as trained", "1", 0.0),
       ("atlas as trained", "2", 1.0),
@@ -56,6 +56,7 @@ def test_a_filled_atlas_is_measured_on_the_rows_of_those_maps_alone():
       line = found["map"][number]["lines"][f"{name}, {how}"]
       for where in ("all", "overworld"):
         assert line[where]["exact"]["mean"] == exact, (name, number)
+        assert line[where]["place"]["mean"] == 1.0
     gain = found["gains"][f"seen once, {how}"]["exact"]
     np.testing.assert_allclose(gain["mean"], 7 / 15)
   frozen = found["pooled"]["lines"]["frozen frame"]["all"]
@@ -82,3 +83,25 @@ def test_rows_count_where_a_window_walks_in():
   assert found["pooled"]["rows"] == 3 + 4 + 1
   assert found["rows_walked_in"] == 3
   assert found["gains"] == {}
+
+
+def test_a_model_that_walks_wrongly_shows_the_right_frames_where_it_is_told():
+  windows = fakes.obedient_windows(4, _CONTEXT + _AHEAD)
+  windows["map_id"][:] = 2
+  windows["frame"] = fakes.obedient_picture(
+    windows["map_id"], windows["y"], windows["x"]
+  )
+  windows["action"] = (windows["action"] + 1) % 8  # not what was recorded
+  with mock.patch.object(device, "_decode_fn", _decode):
+    found = left_out.measure(
+      *(_CFG, fakes.obedient_params(_CFG), jax.random.key(0), windows),
+      *(_CONTEXT, (2,), {}, np.arange(4), 50),
+    )
+  lines = found["pooled"]["lines"]
+  for how, right in (
+    ("sampled", 0.0),
+    ("most likely", 0.0),
+    ("tokens told", 1),
+  ):
+    line = lines[f"atlas as trained, {how}"]["all"]
+    assert line["place"]["mean"] == line["exact"]["mean"] == right, how
