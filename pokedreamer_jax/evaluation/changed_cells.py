@@ -120,7 +120,7 @@ def _blocks(table, atlas, windows, now, ahead) -> dict[str, np.ndarray]:
     *(windows[name][now].astype(np.int64) for name in ("map_id", "y", "x"))
   )
   pages, held_tiles = np.asarray(atlas.pages), np.asarray(atlas.tiles)
-  memory = atlas_lib.Atlas(pages=pages, tiles=held_tiles)
+  memory = atlas.replace(pages=pages, tiles=held_tiles)
   shape = (-1, packing.NUM_BLOCKS, packing.TILES_PER_BLOCK)
   held = atlas_lib.screen(memory, place).reshape(shape)
   shown = tiles.encode_numpy(table, truth).reshape(shape)

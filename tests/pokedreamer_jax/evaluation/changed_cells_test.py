@@ -42,7 +42,7 @@ def _world():
   pages = np.zeros((2, 4, 4), np.int32)
   pages[0] = 1 + np.arange(16).reshape(4, 4)
   held = np.full((17 * 64, 4), _VOCAB, np.int32)
-  memory = atlas_lib.Atlas(pages, held)
+  memory = atlas_lib.Atlas(pages, held, np.arange(_VOCAB + 1)[:, None])
   for y, x in np.ndindex(23, 23):
     if rng.random() < 0.9:
       frame = np.tile(art[picture[y, x]], (9, 10))[None]

@@ -34,7 +34,9 @@ def test_a_filled_atlas_is_measured_on_the_rows_of_those_maps_alone():
   inside = windows["map_id"] == 1
   windows["in_battle"][5, -1] = 1
   windows["game_running"][1, -1] = False
-  blank = atlas_lib.Atlas(np.zeros((1, 1, 1), np.int32), np.zeros((64, 4)))
+  blank = atlas_lib.Atlas(
+    *(np.zeros(shape, np.int32) for shape in ((1, 1, 1), (64, 4), (25, 1)))
+  )
   with mock.patch.object(device, "_decode_fn", _decode):
     found = left_out.measure(
       *(_CFG, fakes.obedient_params(_CFG), jax.random.key(0), windows),
