@@ -9,6 +9,7 @@ process builds only its own rows.
 """
 
 from collections import OrderedDict
+from collections.abc import Container
 from collections.abc import Iterator
 from collections.abc import Sequence
 import dataclasses
@@ -145,6 +146,7 @@ class EpisodeIndex:
     fields: Sequence[str],
     most_rows: int | None = None,
     instead: bool = False,
+    episodes: Container[int] | None = None,
   ) -> Iterator[dict[str, np.ndarray]]:
     """Arrays `[N, ...]` of all rows that may be used, one after the other.
 
@@ -153,8 +155,11 @@ class EpisodeIndex:
       most_rows: rows that one array holds at most; None: as many as lie
         together.
       instead: of those, the rows that are left out.
+      episodes: of these alone, by their place here; None: of all.
     """
     for stretch in self._divided[1 if instead else 0]:
+      if episodes is not None and stretch.episode not in episodes:
+        continue
       step = most_rows or stretch.stop - stretch.start
       for start in range(stretch.start, stretch.stop, step):
         stop = min(start + step, stretch.stop)

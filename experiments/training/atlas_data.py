@@ -112,16 +112,16 @@ class Survey:
       leave_out_maps=self._leave_out_maps,
     )
     known = self._sides.held_out if self._sides else {}
-    new = [
+    new = {
       number
       for number, header in enumerate(index.headers)
       if header.episode_id not in known
-    ]
-    mine = [s for s in index.stretches if s.episode in set(new)]
+    }
+    mine = [s for s in index.stretches if s.episode in new]
     total, done = sum(s.stop - s.start for s in mine), 0
     spoke_s = time.monotonic()
     pieces = functools.partial(
-      index.kept, atlas_counts.FIELDS, _READ_ROWS, episodes=set(new)
+      index.kept, atlas_counts.FIELDS, _READ_ROWS, episodes=new
     )
     for rows in pieces():
       self._counter.add(rows)

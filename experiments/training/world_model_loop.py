@@ -298,9 +298,7 @@ def _init_params(
     frames = (rows["frame"] for rows in index.kept(["frame"]))
     table = tiles.build(frames, cfg.tile_vocab)
     if cfg.has_atlas:
-      survey = atlas_data.Survey(
-        cfg, table, run, config.train.left_out_maps
-      )
+      survey = atlas_data.Survey(cfg, table, run, config.train.left_out_maps)
       atlas = survey.grown(atlas_lib.empty(cfg), [generation.path])
   key = jax.random.fold_in(jax.random.key(config.seed), 1)
   return world_model.init(cfg, key, table, atlas), survey
