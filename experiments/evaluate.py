@@ -10,8 +10,9 @@ pictures `dreams.png`, `modes.png` (strips by what the game is doing) and
 `drift.png`, and of a model with an atlas `atlas.png` (what it believes beside
 what is true) and `atlas_errors.png` (where in it dreams are wrong). All numbers
 stand beside their reference lines. Of a world model
-`--set=evaluate.detail=quick` leaves out the calm windows and the long carried
-states.
+`--set=evaluate.detail=quick` leaves out the calm windows, the long carried
+states and what serves play. Maps that its training left out are looked at in
+both.
 """
 
 from collections.abc import Sequence
@@ -68,6 +69,7 @@ def _evaluate_world_model(config: config_lib.Config) -> None:
   config = inputs.with_ram(
     inputs.with_world_model(config, directory), _RAM.value
   )
+  config = inputs.with_left_out(config, directory)
   step = _step(directory)
   # The generation that it was trained on: its held-out episodes are unseen.
   data_dir = cli.required("data_dir")
@@ -87,7 +89,9 @@ def _evaluate_world_model(config: config_lib.Config) -> None:
   with run:
     if not run.finished:
       params = inputs.load_world_model(directory, step)
-      trained = _training_episodes(directory, generation, step)
+      trained = _training_episodes(
+        directory, generation, step, config.train.left_out_maps
+      )
       measured = _measure_dreams(config, generation, trained, params, run)
       # The best is best on the very episodes that are reported on.
       chosen = _CHECKPOINT_STEP.value == "best"
@@ -142,18 +146,24 @@ def _measure_dreams(
   return result
 
 
-def _training_episodes(directory: str, generation: Any, step: int | None):
+def _training_episodes(
+  directory: str,
+  generation: Any,
+  step: int | None,
+  leave_out_maps: Sequence[int] = (),
+):
   """The episodes that a checkpoint has seen, those adopted on the way too."""
   from data_tools.records import generations
   from data_tools.records import loader
   from experiments.runs import adoptions
 
-  index = loader.EpisodeIndex(generation, "train", cache_bytes=0)
+  shared: Any = {"cache_bytes": 0, "leave_out_maps": leave_out_maps}
+  index = loader.EpisodeIndex(generation, "train", **shared)
   at = inputs.fingerprint(directory, step)["step"]
   for adoption in adoptions.read(directory).before(at):
     path = generation.path.with_name(f"{adoption.generation}.json")
     index = loader.EpisodeIndex(
-      generations.load(path), "train", cache_bytes=0, earlier=index.sides
+      generations.load(path), "train", earlier=index.sides, **shared
     )
   return index
 

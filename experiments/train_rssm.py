@@ -101,6 +101,8 @@ def _open(group: distributed.Group):
     cli.required("data_dir"), workdir, config.train.max_files
   )
   inputs.check_fields(config.world_model, generation)
+  if not (workdir / "config.json").exists():
+    inputs.check_left_out(config, generation)
   config = inputs.with_epochs(config, generation)
   if not (workdir / "result.json").exists():
     memory.check_training(config)

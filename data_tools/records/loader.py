@@ -2,15 +2,18 @@
 
 Element `j` of a `BatchSource` is the global batch `j`: its windows are drawn
 uniformly, with replacement, over all valid starts by a counter-based generator
-keyed by (seed, j), and never cross an episode. So the position of a loader is
-one integer, batches do not depend on threads, on how shards were written or on
-the number of processes, and every process builds only its own rows.
+keyed by (seed, j), and never cross an episode, nor a row on a map that is left
+out. So the position of a loader is one integer, batches do not depend on
+threads, on how shards were written or on the number of processes, and every
+process builds only its own rows.
 """
 
 from collections import OrderedDict
+from collections.abc import Container
 from collections.abc import Iterator
 from collections.abc import Sequence
 import dataclasses
+import functools
 import hashlib
 import json
 import threading
@@ -19,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from data_tools.records import generations
+from data_tools.records import left_out
 from data_tools.records import shards
 from data_tools.records import splits
 from pokedreamer_jax import specs
@@ -59,6 +63,7 @@ class EpisodeIndex:
     val_share: float = splits.VALIDATION_SHARE,
     cache_bytes: int = CACHE_BYTES,
     earlier: splits.Sides | None = None,
+    leave_out_maps: Sequence[int] = (),
   ):
     """Reads the list only; shards are opened when steps are.
 
@@ -69,6 +74,7 @@ class EpisodeIndex:
       cache_bytes: memory for decompressed chunks, shared by all readers.
       earlier: the sides of episodes in the generations adopted before this
         one, which they keep; its `val_share` is that of this index.
+      leave_out_maps: no window holds a row on one of them.
 
     Raises:
       ValueError: unknown split, or a share out of range.
@@ -78,6 +84,7 @@ class EpisodeIndex:
     before = earlier or splits.Sides(val_share)
     self.generation = generation
     self.split = split
+    self.leave_out_maps = tuple(sorted(set(leave_out_maps)))
     self.val_share = before.val_share
     self.sides = before.extended(generation)
     self._history = before.history
@@ -109,7 +116,54 @@ class EpisodeIndex:
     parts += [self._history] if self._history else []
     # Equal contents once stood on both sides: those batches were others.
     parts += ["equal contents together"] if self.sides.repeats else []
+    if self.leave_out_maps:
+      parts += ["without maps", list(self.leave_out_maps)]
     return _fingerprint(parts)
+
+  @functools.cached_property
+  def stretches(self) -> list[left_out.Stretch]:
+    """The rows that may be used, in order: whole episodes, or their parts.
+
+    Where maps are left out, where the player is in every row is read for it.
+    """
+    return self._divided[0]
+
+  @functools.cached_property
+  def _divided(self) -> tuple[list[left_out.Stretch], list[left_out.Stretch]]:
+    """The rows that may be used, and those that may not."""
+    if not self.leave_out_maps:
+      lengths = enumerate(self.lengths.tolist())
+      return [left_out.Stretch(e, 0, length) for e, length in lengths], []
+    kept, out = [], []
+    for episode, (_, rows) in enumerate(self.episodes(left_out.FIELDS)):
+      there = left_out.on_maps(rows, self.leave_out_maps)
+      kept += left_out.stretches(episode, ~there)
+      out += left_out.stretches(episode, there)
+    return kept, out
+
+  def kept(
+    self,
+    fields: Sequence[str],
+    most_rows: int | None = None,
+    instead: bool = False,
+    episodes: Container[int] | None = None,
+  ) -> Iterator[dict[str, np.ndarray]]:
+    """Arrays `[N, ...]` of all rows that may be used, one after the other.
+
+    Args:
+      fields: step fields to read.
+      most_rows: rows that one array holds at most; None: as many as lie
+        together.
+      instead: of those, the rows that are left out.
+      episodes: of these alone, by their place here; None: of all.
+    """
+    for stretch in self._divided[1 if instead else 0]:
+      if episodes is not None and stretch.episode not in episodes:
+        continue
+      step = most_rows or stretch.stop - stretch.start
+      for start in range(stretch.start, stretch.stop, step):
+        stop = min(start + step, stretch.stop)
+        yield self.read(stretch.episode, start, stop, fields)
 
   def episodes(
     self, fields: Sequence[str] | None = None
@@ -372,6 +426,23 @@ def fixed_places(
   return [(window.episode, window.start) for window in windows]
 
 
+def windows_at(
+  index: EpisodeIndex,
+  places: Sequence[tuple[int, int]],
+  seq_len: int,
+  fields: Sequence[str] | None = None,
+) -> dict[str, np.ndarray]:
+  """The windows that begin at `places`, as `fixed_places` names them.
+
+  Returns:
+    Step fields `[C, T, ...]` and `first_action_tm1` `[C]`.
+  """
+  if fields is not None:
+    fields = (*fields, *_ALWAYS)
+  windows = [_Window(episode, row, row + seq_len) for episode, row in places]
+  return index.read_windows(windows, seq_len, fields)
+
+
 @dataclasses.dataclass(frozen=True)
 class _Window:
   """Steps `start` to `stop` of an episode, given by its place in the index."""
@@ -404,20 +475,23 @@ def _pieces(episode: _Episode, window: _Window) -> Iterator[_Piece]:
 
 
 class _Starts:
-  """All places where a window of `seq_len` rows fits into an episode."""
+  """All places where a window of `seq_len` rows fits into a stretch of rows."""
 
   def __init__(self, index: EpisodeIndex, seq_len: int):
     self._index = index
     self._seq_len = seq_len
-    valid = np.maximum(index.lengths - seq_len + 1, 0)
-    self._ends = np.cumsum(valid)
-    self.total = int(self._ends[-1]) if len(valid) else 0
-    self.too_short = int((valid == 0).sum())
+    self._stretches = index.stretches
+    lengths = np.array([s.stop - s.start for s in self._stretches], np.int64)
+    self._ends = np.cumsum(np.maximum(lengths - seq_len + 1, 0))
+    self.total = int(self._ends[-1]) if len(lengths) else 0
+    self.too_short = int((index.lengths < seq_len).sum())
     if self.total == 0:
-      longest = index.lengths.max() if len(index) else 0
+      longest = lengths.max() if len(lengths) else 0
+      maps = index.leave_out_maps
       raise ValueError(
         f"no window of {seq_len} steps in the {len(index)} {index.split} "
-        f"episodes (longest: {longest} steps): collect more or longer episodes"
+        + (f"episodes without maps {list(maps)} " if maps else "episodes ")
+        + f"(longest: {longest} steps): collect more or longer episodes"
       )
 
   def read(
@@ -437,9 +511,10 @@ class _Starts:
 
   def window(self, number: int) -> _Window:
     """The window of a number below `total`."""
-    episode = int(np.searchsorted(self._ends, number, side="right"))
-    start = number - (int(self._ends[episode - 1]) if episode else 0)
-    return _Window(episode, start, start + self._seq_len)
+    at = int(np.searchsorted(self._ends, number, side="right"))
+    stretch = self._stretches[at]
+    start = stretch.start + number - (int(self._ends[at - 1]) if at else 0)
+    return _Window(stretch.episode, start, start + self._seq_len)
 
 
 class _ChunkReader:

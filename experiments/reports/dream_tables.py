@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from experiments.reports import atlas_tables
+from experiments.reports import left_out_tables
 from experiments.reports import text_tables
 
 # Metric -> its name in a header and how many decimals it has.
@@ -47,6 +48,17 @@ def details(result: Mapping[str, Any]) -> list[text_tables.Table]:
     tables.append(_reader(result["reader"]))
   if "atlas" in result:
     tables += atlas_tables.tables(result["atlas"])
+  if "changed_cells" in result:
+    part = result["changed_cells"]
+    tables.append(left_out_tables.changed_cells(part, _interval))
+  if "left_out" in result:
+    tables.append(left_out_tables.left_out(result["left_out"], _interval))
+  for name, table in (
+    ("heads", left_out_tables.heads),
+    ("probes", left_out_tables.probes),
+  ):
+    if name in result.get("serves_play", {}):
+      tables.append(table(result["serves_play"][name], _interval))
   return [table for table in tables if table.rows]
 
 

@@ -17,6 +17,8 @@ from experiments.reports import atlas_maps
 from experiments.reports import atlas_pictures
 from experiments.reports import atlas_tables
 from experiments.reports import dream_pictures
+from experiments.reports import left_out_rows
+from experiments.reports import play_readings
 from pokedreamer_jax import specs
 from pokedreamer_jax.config import run as config_lib
 from pokedreamer_jax.evaluation import carried
@@ -37,7 +39,7 @@ FIELDS = (
 
 def parts(detail: str) -> int:
   """How often at most `Evaluator.report` tells what is next."""
-  return 5 if detail == "full" else 4
+  return 7 if detail == "full" else 5
 
 
 class Evaluator:
@@ -59,7 +61,12 @@ class Evaluator:
     self._config = config
     self._data_dir = generation.data_dir
     if training is None:
-      training = loader.EpisodeIndex(generation, "train", cache_bytes=0)
+      training = loader.EpisodeIndex(
+        generation,
+        "train",
+        cache_bytes=0,
+        leave_out_maps=config.train.left_out_maps,
+      )
     self._training = training
     self._index = loader.EpisodeIndex(generation, "val")
     self.held_out = bool(len(self._index))
@@ -161,7 +168,17 @@ class Evaluator:
       *(cfg, params, jax.random.key(2), windows),
       *(evaluate.context, groups, evaluate.bootstrap, self._infer),
     )
+    if config.train.left_out_maps:
+      told("looking at maps left out of training")
+      result["left_out"] = left_out_rows.measure(
+        *(config, params, self._index, self._training, FIELDS, self._infer)
+      )
     if evaluate.detail == "full":
+      told("reading events and inventory off states")
+      result["serves_play"] = play_readings.measure(
+        *(config, params, self._index, self._training, windows),
+        *(self._places(), groups, FIELDS, self._infer),
+      )
       told("carrying states over long episodes")
       result["carried"] = self._carried(params, rom)
     return result | {
@@ -184,8 +201,8 @@ class Evaluator:
   def _training_frames(self) -> place_reader.TrainingFrames:
     frames = place_reader.TrainingFrames()
     fields = ("frame", *(field.name for field in specs.RAM_FIELDS))
-    for _, steps in self._training.episodes(fields):
-      frames.add(steps)
+    for rows in self._training.kept(fields):
+      frames.add(rows)
     return frames
 
   def _other_luck(

@@ -65,7 +65,9 @@ def with_epochs(config: config_lib.Config, generation: Any):
   train = config.train
   if not train.epochs:
     return config
-  index = loader.EpisodeIndex(generation, "train", cache_bytes=0)
+  index = loader.EpisodeIndex(
+    generation, "train", cache_bytes=0, leave_out_maps=train.left_out_maps
+  )
   source = loader.BatchSource(
     index, train.batch_size, train.seq_len, config.seed
   )
@@ -73,6 +75,41 @@ def with_epochs(config: config_lib.Config, generation: Any):
   return dataclasses.replace(
     config, train=dataclasses.replace(train, steps=steps)
   )
+
+
+def check_left_out(config: config_lib.Config, generation: Any) -> None:
+  """Looks for the maps that `train.leave_out_maps` names.
+
+  Raises:
+    ValueError: the training episodes never go to one of them.
+  """
+  maps = config.train.left_out_maps
+  if not maps:
+    return
+  import numpy as np
+
+  from data_tools.records import left_out
+  from data_tools.records import loader
+
+  index = loader.EpisodeIndex(generation, "train", cache_bytes=0)
+  there: set[int] = set()
+  for _, rows in index.episodes(left_out.FIELDS):
+    there.update(np.unique(rows["map_id"][rows["game_running"]]).tolist())
+  unknown = sorted(set(maps) - there)
+  if unknown:
+    raise ValueError(
+      f"train.leave_out_maps: {config.train.leave_out_maps!r}, no training "
+      f"episode goes to {unknown}, expected some of {sorted(there)}"
+    )
+
+
+def with_left_out(
+  config: config_lib.Config, directory: str
+) -> config_lib.Config:
+  """`config` with the maps that the world model in `directory` left out."""
+  maps = load_config(directory).train.leave_out_maps
+  train = dataclasses.replace(config.train, leave_out_maps=maps)
+  return dataclasses.replace(config, train=train)
 
 
 def describe(generation: Any) -> dict[str, Any]:

@@ -43,6 +43,7 @@ class Survey:
     cfg: world_model_config.WorldModelConfig,
     table: tiles.TileTable,
     run: run_directory.Run,
+    leave_out_maps: Sequence[int] = (),
   ):
     """Begins with nothing.
 
@@ -50,8 +51,10 @@ class Survey:
       cfg: sizes.
       table: the dictionary.
       run: for lines of text, every few seconds and at the end.
+      leave_out_maps: rows on these are not counted.
     """
     self._cfg = cfg
+    self._leave_out_maps = leave_out_maps
     self._table = table
     self._run = run
     self._counter = atlas_counts.Counter(cfg, table)
@@ -59,6 +62,7 @@ class Survey:
     self._done = 0  # generations
     # Pieces of the last generation's new episodes, read again.
     self._newest: Callable[[], Iterator[Rows]] = lambda: iter(())
+    self._left_out = self._newest  # and of those, rows on maps left out
 
   def grown(
     self, atlas: atlas_lib.Atlas, paths: Sequence[pathlib.Path]
@@ -89,42 +93,48 @@ class Survey:
       f"counted in {time.monotonic() - began_s:.1f} s"
       + (f"; {_no_room(self._cfg, left_out)}" if left_out else "")
     )
+    if self._leave_out_maps:
+      filled = atlas_counts.fill(
+        self._cfg, self._table, grown, self._left_out()
+      )
+      if filled.no_room:  # what is measured there later would say nothing
+        text = _no_room(self._cfg, left_out + filled.no_room)
+        self._run.log(f"atlas: with the maps left out, {text}")
     return grown
 
   def _add(self, generation: generations.Generation) -> None:
     """Counts the training episodes that no generation before this one holds."""
     index = loader.EpisodeIndex(
-      generation, "train", cache_bytes=0, earlier=self._sides
+      generation,
+      "train",
+      cache_bytes=0,
+      earlier=self._sides,
+      leave_out_maps=self._leave_out_maps,
     )
     known = self._sides.held_out if self._sides else {}
-    new = [
+    new = {
       number
       for number, header in enumerate(index.headers)
       if header.episode_id not in known
-    ]
-    total, done = int(index.lengths[new].sum()), 0
+    }
+    mine = [s for s in index.stretches if s.episode in new]
+    total, done = sum(s.stop - s.start for s in mine), 0
     spoke_s = time.monotonic()
-    for rows in _pieces(index, new):
+    pieces = functools.partial(
+      index.kept, atlas_counts.FIELDS, _READ_ROWS, episodes=new
+    )
+    for rows in pieces():
       self._counter.add(rows)
       done += len(rows["frame"])
       if time.monotonic() - spoke_s > _SPEAK_S:
         spoke_s = time.monotonic()
         self._run.log(f"atlas: counted {done:,} of {total:,} rows")
-    self._newest = functools.partial(_pieces, index, new)
+    self._newest = pieces
+    self._left_out = functools.partial(pieces, instead=True)
     # Pieces end with a generation, also where the next one follows at once.
     self._counter.counts()
     self._sides = index.sides
     self._done += 1
-
-
-def _pieces(
-  index: loader.EpisodeIndex, episodes: Sequence[int]
-) -> Iterator[Rows]:
-  for episode in episodes:
-    length = int(index.lengths[episode])
-    for start in range(0, length, _READ_ROWS):
-      stop = min(start + _READ_ROWS, length)
-      yield index.read(episode, start, stop, atlas_counts.FIELDS)
 
 
 def _told(cfg, before, after) -> str:

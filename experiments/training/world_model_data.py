@@ -192,6 +192,7 @@ class Experience:
       "train",
       cache_bytes=train.cache_mib << 20,
       earlier=earlier,
+      leave_out_maps=train.left_out_maps,
     )
     self._source = loader.BatchSource(
       self._index,
@@ -204,6 +205,8 @@ class Experience:
     )
     self._prints.append((update, self._source.fingerprint))
     self._history.append(generation.path)
+    if train.left_out_maps:
+      self._run.log(_left_out(self._index, self._source))
     short = self._source.too_short_episodes
     if short:
       self._run.log(f"{len(short)} episodes are shorter than a window: unused")
@@ -241,17 +244,27 @@ def _told(
   return "; ".join(part for part in parts if part)
 
 
+def _left_out(index: loader.EpisodeIndex, source: loader.BatchSource) -> str:
+  """The line of text about maps that are left out."""
+  total = int(index.lengths.sum())
+  out = total - sum(s.stop - s.start for s in index.stretches)
+  return (
+    f"maps {', '.join(map(str, index.leave_out_maps))} are left out: {out:,} "
+    f"of {total:,} training rows; {source.num_starts:,} windows hold none of "
+    "them"
+  )
+
+
 def _new_frames(
   index: loader.EpisodeIndex, earlier: splits.Sides
 ) -> np.ndarray:
   """Some frames `[N, 144, 40]` of the training episodes that were added."""
+  headers = index.headers
   pieces = [
-    (episode, start, min(start + _ESCAPE_ROWS, int(length)))
-    for episode, (header, length) in enumerate(
-      zip(index.headers, index.lengths, strict=True)
-    )
-    if header.episode_id not in earlier.held_out
-    for start in range(0, int(length), _ESCAPE_ROWS)
+    (stretch.episode, start, min(start + _ESCAPE_ROWS, stretch.stop))
+    for stretch in index.stretches
+    if headers[stretch.episode].episode_id not in earlier.held_out
+    for start in range(stretch.start, stretch.stop, _ESCAPE_ROWS)
   ]
   chosen = np.linspace(0, len(pieces) - 1, min(_ESCAPE_PIECES, len(pieces)))
   frames = []

@@ -210,7 +210,8 @@ class Trainer:
       return
     if self._survey is None:  # resumed
       assert self._table is not None
-      self._survey = atlas_data.Survey(cfg, self._table, self._run)
+      maps = self._config.train.left_out_maps
+      self._survey = atlas_data.Survey(cfg, self._table, self._run, maps)
     held = meshes.local(self._mesh, params["atlas"])
     grown = self._survey.grown(atlas_lib.Atlas(**held), self._data.history)
     placed = meshes.place_state(self._mesh, vars(grown))
@@ -288,11 +289,16 @@ def _init_params(
   cfg = config.world_model
   table = atlas = survey = None
   if cfg.has_dictionary:
-    index = loader.EpisodeIndex(generation, "train", cache_bytes=0)
-    frames = (steps["frame"] for _, steps in index.episodes(["frame"]))
+    index = loader.EpisodeIndex(
+      generation,
+      "train",
+      cache_bytes=0,
+      leave_out_maps=config.train.left_out_maps,
+    )
+    frames = (rows["frame"] for rows in index.kept(["frame"]))
     table = tiles.build(frames, cfg.tile_vocab)
     if cfg.has_atlas:
-      survey = atlas_data.Survey(cfg, table, run)
+      survey = atlas_data.Survey(cfg, table, run, config.train.left_out_maps)
       atlas = survey.grown(atlas_lib.empty(cfg), [generation.path])
   key = jax.random.fold_in(jax.random.key(config.seed), 1)
   return world_model.init(cfg, key, table, atlas), survey

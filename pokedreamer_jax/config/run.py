@@ -17,6 +17,7 @@ from pokedreamer_jax.config import world_model as world_model_config
 MESH_AXES = ("data", "fsdp")  # see `training/mesh.py`
 PARAMETER_NAMES = ("kernel", "table", "cells", "bias", "scale")  # of networks
 DETAILS = ("quick", "full")
+NUM_MAPS = 256  # that memory can name
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,6 +86,10 @@ class TrainConfig:
   eval_windows: int = 64
   cache_mib: int = 1024  # recorded steps kept unpacked, 5.9 kB each
   refresh_every: int = 0  # train steps between looks at new data; 0: never
+  # Map numbers, as in "5,9": no training window holds a row on one of them, and
+  # neither tile dictionary nor atlas are counted there. For measuring what a
+  # model does in a place that it has not been to.
+  leave_out_maps: str = ""
 
   def __post_init__(self):
     bounds.at_least(self, 0, "cache_mib", "decode_rows", "decode_blocks")
@@ -113,6 +118,7 @@ class TrainConfig:
       raise ValueError(f"train.decay_share: {self.decay_share}, expected 0..1")
 
     _ = self.mesh_sizes  # raises where it cannot be read
+    _ = self.left_out_maps
 
   @property
   def mesh_sizes(self) -> dict[str, int]:
@@ -134,6 +140,21 @@ class TrainConfig:
     return sizes
 
   @property
+  def left_out_maps(self) -> tuple[int, ...]:
+    """The numbers in `leave_out_maps`, ascending."""
+    items = [item.strip() for item in self.leave_out_maps.split(",")]
+    if items == [""]:
+      return ()
+    good = all(item.isascii() and item.isdigit() for item in items)
+    maps = sorted(map(int, items)) if good else [-1]
+    if maps[0] < 0 or maps[-1] >= NUM_MAPS or len(set(maps)) < len(maps):
+      raise ValueError(
+        f"train.leave_out_maps: {self.leave_out_maps!r}, expected different "
+        f"map numbers from 0 to {NUM_MAPS - 1}, as in 5,9"
+      )
+    return tuple(maps)
+
+  @property
   def decay_name_set(self) -> frozenset[str]:
     """The names in `decay_names`."""
     return frozenset(name.strip() for name in self.decay_names.split(","))
@@ -151,7 +172,8 @@ class EvaluateConfig:
   context: int = 8  # posterior rows before the open loop
   horizon: int = 50  # open-loop rows
   bootstrap: int = 2000  # resamples of a paired interval
-  # Of a world model: `full` adds calm windows and long carried states.
+  # Of a world model: `full` adds calm windows, long carried states, and events
+  # and inventory read off states.
   detail: str = "full"
   carried_rows: int = 1000  # that a carried state has seen
   long_episodes: int = 12  # in which it is carried

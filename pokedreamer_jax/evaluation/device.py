@@ -13,9 +13,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from pokedreamer_jax import specs
 from pokedreamer_jax.config import world_model as world_model_config
+from pokedreamer_jax.networks import sampling
 from pokedreamer_jax.world_model import imagination
 from pokedreamer_jax.world_model import model as world_model
+from pokedreamer_jax.world_model import reward_heads
 from pokedreamer_jax.world_model import tokens
 
 _BATCH = 50  # windows on the device at a time
@@ -106,9 +109,39 @@ def step_ahead(
   key: jax.Array,
   states: world_model.State,
   action: jax.Array,
+  most_likely: bool = False,
 ) -> world_model.State:
   """Each of the states `[W, H, ...]` one imagined step on, under `[W, H]`."""
-  return _step_fn(cfg)(params, key, states, action)
+  return _step_fn(cfg, most_likely)(params, key, states, action)
+
+
+def step_told(
+  cfg: world_model_config.WorldModelConfig,
+  params: world_model.Params,
+  states: world_model.State,
+  action: jax.Array,
+  hot: jax.Array,
+) -> world_model.State:
+  """One step on under `[W, H]`, with tokens `[W, H, R]` told, not imagined.
+
+  The latents are the most likely ones.
+  """
+  return _told_fn(cfg)(params, states, action, hot)
+
+
+def judge(
+  cfg: world_model_config.WorldModelConfig,
+  params: world_model.Params,
+  states: world_model.State,
+) -> tuple[np.ndarray, np.ndarray]:
+  """What the heads say of states `[W, H, ...]`.
+
+  Returns:
+    The probability `[W, H, 8]` that each reward term is above 0, and that
+    `[W, H]` that the world goes on.
+  """
+  run = lambda params, key, states: _judge_fn(cfg)(params, states)
+  return each_batch(cfg, run, params, jax.random.key(0), states)
 
 
 def look(
@@ -159,13 +192,15 @@ def _replay_fn(cfg, most_likely):
 
 
 @functools.lru_cache(maxsize=4)
-def _step_fn(cfg):
+def _step_fn(cfg, most_likely):
   def run(params, key, state, action):
     lead = action.shape
     # Sizes in full: without tokens a leaf is empty, and -1 cannot be inferred.
     rows = (lead[0] * lead[1],)
     flat = jax.tree.map(lambda leaf: leaf.reshape(rows + leaf.shape[2:]), state)
-    flat = imagination.prior_step(cfg, params, key, flat, action.reshape(-1))
+    flat = imagination.prior_step(
+      cfg, params, key, flat, action.reshape(-1), most_likely
+    )
     return jax.tree.map(lambda leaf: leaf.reshape(lead + leaf.shape[1:]), flat)
 
   return jax.jit(run)
@@ -174,6 +209,32 @@ def _step_fn(cfg):
 @functools.lru_cache(maxsize=4)
 def _decode_fn(cfg):
   return jax.jit(functools.partial(world_model.decode, cfg))
+
+
+@functools.lru_cache(maxsize=4)
+def _told_fn(cfg):
+  def run(params, state, action, hot):
+    hot_action = jax.nn.one_hot(action, specs.NUM_ACTIONS)
+    known = world_model.project_known(cfg, params, state.tokens, hot_action)
+    cell = functools.partial(world_model.apply, cfg, params, "rssm")
+    deter = cell(state.deter, state.stoch, known, method="step")
+    prior = cell(deter, hot, method="prior")
+    stoch = sampling.one_hot_draw(jax.random.key(0), prior, True)
+    stoch = stoch.reshape(*deter.shape[:-1], cfg.stoch_dim)
+    return world_model.State(deter=deter, stoch=stoch, tokens=hot)
+
+  return jax.jit(run)
+
+
+@functools.lru_cache(maxsize=4)
+def _judge_fn(cfg):
+  def run(params, states):
+    feat = world_model.features(states)
+    outputs = world_model.apply(cfg, params, "reward", feat)
+    logit = world_model.apply(cfg, params, "continue", feat)
+    return reward_heads.event_probabilities(outputs), jax.nn.sigmoid(logit)
+
+  return jax.jit(run)
 
 
 @functools.lru_cache(maxsize=4)

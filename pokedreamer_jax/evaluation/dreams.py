@@ -17,6 +17,7 @@ from pokedreamer_jax.config import world_model as world_model_config
 from pokedreamer_jax.evaluation import device
 from pokedreamer_jax.world_model import alignment
 from pokedreamer_jax.world_model import model as world_model
+from pokedreamer_jax.world_model import tokens
 
 STEPS = (1, 5, 15, 50)  # open-loop steps that tables show
 
@@ -132,6 +133,7 @@ def one_step(
   windows: Mapping[str, np.ndarray],
   context: int,
   infer: bool = False,
+  most_likely: bool = False,
 ) -> Dreams:
   """Each row imagined one step ahead from the posterior of the row before."""
 
@@ -140,10 +142,61 @@ def one_step(
     state = device.observe(cfg, params, observe_key, batch, infer)[0]
     before = device.select(state, slice(context - 1, -1))
     ahead = alignment.dream_actions(cfg, batch["action"][:, context - 1 :])
-    state = device.step_ahead(cfg, params, prior_key, before, ahead)
+    state = device.step_ahead(
+      cfg, params, prior_key, before, ahead, most_likely
+    )
     return device.look(cfg, params, state, None)
 
   return _in_batches(run, cfg, params, key, windows, windows["action"])
+
+
+def one_step_told(
+  cfg: world_model_config.WorldModelConfig,
+  params: world_model.Params,
+  key: jax.Array,
+  windows: Mapping[str, np.ndarray],
+  context: int,
+  infer: bool = False,
+) -> Dreams:
+  """`one_step` with the recorded tokens told; the frame is imagined."""
+  sizes = cfg.token_sizes
+
+  def run(params, key, batch):
+    state = device.observe(cfg, params, key, batch, infer)[0]
+    before = device.select(state, slice(context - 1, -1))
+    ahead = alignment.dream_actions(cfg, batch["action"][:, context - 1 :])
+    later = {k: v[:, context:] for k, v in batch.items() if v.ndim > 1}
+    hot = tokens.one_hot(sizes, tokens.read(sizes, later))
+    made = device.step_told(cfg, params, before, ahead, hot)
+    return device.look(cfg, params, made, None)
+
+  return _in_batches(run, cfg, params, key, windows, windows["action"])
+
+
+def states(
+  cfg: world_model_config.WorldModelConfig,
+  params: world_model.Params,
+  key: jax.Array,
+  windows: Mapping[str, np.ndarray],
+  context: int,
+  infer: bool = False,
+) -> tuple[world_model.State, world_model.State]:
+  """States `[W, H, ...]` of the rows after the context; nothing is decoded.
+
+  Returns:
+    The posterior's, and those imagined one step ahead of the row before.
+  """
+
+  def run(params, key, batch):
+    observe_key, prior_key = jax.random.split(key)
+    state = device.observe(cfg, params, observe_key, batch, infer)[0]
+    before = device.select(state, slice(context - 1, -1))
+    ahead = alignment.dream_actions(cfg, batch["action"][:, context - 1 :])
+    made = device.step_ahead(cfg, params, prior_key, before, ahead)
+    return device.select(state, slice(context, None)), made
+
+  fields = _fields(windows, windows["action"])
+  return device.each_batch(cfg, run, params, key, fields)
 
 
 def observed(

@@ -18,6 +18,7 @@ import numpy as np
 
 from pokedreamer_jax.config import run as config_lib
 from pokedreamer_jax.config import world_model as world_model_config
+from pokedreamer_jax.evaluation import changed_cells
 from pokedreamer_jax.evaluation import device
 from pokedreamer_jax.evaluation import dreams
 from pokedreamer_jax.evaluation import modes
@@ -71,7 +72,8 @@ def report(
     JSON-ready: `lines[name][step][metric]` means and their `intervals`,
     `comparisons` and `place_comparisons`, `moved`, `one_step`, `breakdown`,
     `curves`, `windows`; `map_majority` where places are known; `reader` and
-    `unseen` with `training`, `calm` with that mask, all and by mode.
+    `unseen` with `training`, `calm` with that mask, all and by mode;
+    `changed_cells` where the parameters carry an atlas.
   """
   context, draws = evaluate.context, evaluate.bootstrap
   count = len(windows["action"])
@@ -123,6 +125,11 @@ def report(
   )
   result["moved"] = tables.table(score, rows.steps, groups, draws, rows.moved())
   result["one_step"] = one_step_scores(ahead, few, context, few_groups, draws)
+  atlas, table = world_model.map_memory(params), world_model.tile_table(params)
+  if atlas is not None and table is not None:
+    result["changed_cells"] = changed_cells.measure(
+      table, atlas, few, context, ahead.frame, few_groups, draws
+    )
   some = {name: score[name] for name in _IN_PARTS if name in score}
   if calm is not None:
     by_row = rows.of(rows.mode)

@@ -213,6 +213,55 @@ def extend(
   return made, len(new) - len(best)
 
 
+@dataclasses.dataclass(frozen=True)
+class Filled:
+  """An atlas with more rows in it, and what came in."""
+
+  atlas: atlas_lib.Atlas
+  rows: int  # read
+  views: int  # different views that voted
+  cells: int  # that they spoke of
+  lacking: int  # of those, cells with a tile that the dictionary lacks
+  no_room: int  # pages
+
+
+def fill(
+  cfg: world_model_config.WorldModelConfig,
+  table: tiles.TileTable,
+  atlas: atlas_lib.Atlas,
+  stream: Iterable[Mapping[str, np.ndarray]],
+  once: bool = False,
+) -> Filled:
+  """Puts what rows show into an atlas; no weight and no tile is learned.
+
+  Args:
+    cfg: sizes.
+    table: the dictionary; a tile that it lacks stays the escape.
+    atlas: what is known; other cells keep what they hold.
+    stream: rows `[N, ...]` with at least `FIELDS`.
+    once: of each place take the first row alone in which one can walk there.
+  """
+  counter = Counter(cfg, table)
+  been = np.zeros(0, np.int64)
+  for rows in stream:
+    part = {name: np.asarray(rows[name]) for name in FIELDS}
+    if once:
+      part = _at(part, np.flatnonzero(_walking(part, cfg.token_sizes)))
+      place = _key(part["map_id"], part["y"], part["x"])
+      found, first = np.unique(place, return_index=True)
+      new = ~np.isin(found, been)
+      part = _at(part, np.sort(first[new]))
+      been = np.concatenate([been, found[new]])
+    counter.add(part)
+  counts = counter.counts()
+  grown, no_room = extend(atlas, counts)
+  numbers = _from_code(counts.block[_most_frequent(counts)])
+  lacking = int((numbers == cfg.tile_vocab).any(axis=-1).sum())
+  return Filled(
+    grown, counts.rows, counts.views, len(numbers), lacking, no_room
+  )
+
+
 def _new(seen: np.ndarray, bits: np.ndarray) -> np.ndarray:
   """Indices of the views that were not seen before; remembers them."""
   unique, first = np.unique(bits, return_index=True)

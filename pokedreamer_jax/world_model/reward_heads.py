@@ -63,6 +63,16 @@ def predict(outputs: jax.Array) -> jax.Array:
   return with_stuck(terms)
 
 
+def event_probabilities(outputs: jax.Array) -> jax.Array:
+  """Probability `[..., 8]` that each term is above 0, stuck included."""
+  logits, bins = _split(outputs)
+  probabilities = jax.nn.sigmoid(logits)
+  above = 1.0 - jax.nn.softmax(bins, axis=-1)[..., 0]  # the bin of nothing
+  terms = {name: probabilities[..., i] for i, name in enumerate(EVENT_TERMS)}
+  terms |= {name: above[..., i] for i, name in enumerate(AMOUNT_TERMS)}
+  return with_stuck(terms)
+
+
 def with_stuck(terms: Mapping[str, jax.Array]) -> jax.Array:
   """Stacks terms `[..., 8]`, adding stuck: 1 where nothing good happened."""
   good = sum(jnp.minimum(terms[name], 1.0) for name in (*EVENT_TERMS, "xp"))

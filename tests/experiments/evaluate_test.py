@@ -34,6 +34,7 @@ def trained(tmp_path_factory):
     _run(
       *("train_rssm", preset, f"--data_dir={data}", f"--workdir={model}"),
       *("--set=train.steps=2", "--set=world_model.atlas=counted"),
+      "--set=train.leave_out_maps=1",
     ),
   ):
     assert done.returncode == 0, done.stderr
@@ -70,6 +71,20 @@ def test_full_detail_measures_everything_and_draws_it(trained, tmp_path):
   assert (carried["carried_rows"], carried["episodes"]) == (40, 2)
   assert result["latent_use"]["posterior"]["exact"]["own"]["count"] > 0
   assert result["reader"]["right"]["mean"] == 1.0
+  assert result["changed_cells"]["rows"] > 0
+  left_out = result["left_out"]
+  assert (left_out["maps"], left_out["pooled"]["rows"] > 50) == ([1], True)
+  assert left_out["pooled"] == left_out["map"]["1"]
+  once, every = left_out["filled"].values()
+  assert 0 < once["views"] < every["views"] < every["rows"]
+  assert set(left_out["gains"]) == {
+    f"{name}, {how}"
+    for name in left_out["filled"]
+    for how in ("sampled", "most likely", "tokens told")
+  }
+  heads, probes = (result["serves_play"][name] for name in ("heads", "probes"))
+  assert heads["rows"] > 0 and "end" in heads["terms"]
+  assert probes["targets"]["money"]["majority"]["mean"] > 0
   curve = result["curves"]["tiles"]["emulator, other luck"]
   assert curve["steps"] == list(range(1, 17))
   atlas = result["atlas"]
@@ -83,8 +98,12 @@ def test_full_detail_measures_everything_and_draws_it(trained, tmp_path):
     assert (tmp_path / name).stat().st_size > 1000, name
   text = (tmp_path / "table.txt").read_text()
   said = " ".join(done.stdout.split())  # lines are wrapped to the terminal
-  titles = ("Fidelity", "Calm windows", "By mode", "Carried states")
-  for title in (*titles, "The atlas", "Cells dreamed worst"):
+  for title in (
+    *("Fidelity", "Calm windows", "By mode", "Carried states"),
+    *("The atlas", "Cells dreamed worst"),
+    *("Cells that change", "Maps left out of training"),
+    *("Events as the heads see them", "Story and inventory in the features"),
+  ):
     assert title in text
     assert title.lower() in said
   assert "Dreams against the game" in done.stdout
@@ -108,7 +127,8 @@ def test_a_model_of_given_tokens_is_measured_with_inferred_ones(
   assert done.returncode == 0, done.stderr
   result = json.loads((tmp_path / "result.json").read_text())
   assert (result["ram"], result["detail"]) == ("inferred", "quick")
-  assert not {"calm", "carried"} & set(result)
+  assert not {"calm", "carried", "serves_play"} & set(result)
+  assert result["left_out"]["pooled"]["rows"] > 50
   # Tokens are guessed by a model of two updates: the floor is off.
   assert result["lines"]["floor (posterior)"]["15"]["tiles"] > 0
   assert "inferred" in done.stdout

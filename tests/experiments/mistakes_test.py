@@ -37,7 +37,9 @@ def places(tmp_path_factory):
   (data / generations.SHARDS_DIR).mkdir(parents=True)
   with shards_lib.ShardWriter(data / generations.SHARDS_DIR, "fake") as writer:
     writer.begin(data_fakes.header(0, "demonstrator"))
-    for chunk in data_fakes.chunks(fakes.steps(60, 0)):
+    steps = fakes.steps(60, 0)
+    steps["game_running"][:] = True
+    for chunk in data_fakes.chunks(steps):
       writer.write(chunk)
     writer.end({})
     writer.commit()
@@ -71,6 +73,16 @@ MISTAKES = [
   ("train_rssm", _TRAIN[1:], ["--data_dir is required"]),
   ("train_rssm", (*_TRAIN, "--set=train.batch_size=100000000"), ["GiB"]),
   ("train_rssm", (*_TRAIN, "--set=world_model.deter=10000000"), ["GiB"]),
+  (
+    "train_rssm",
+    (*_TRAIN, "--set=train.leave_out_maps=2,77"),
+    ["train.leave_out_maps: '2,77'", "[77]", "[0, 1, 2, 3]"],
+  ),
+  (
+    "train_rssm",
+    (*_TRAIN, "--set=train.leave_out_maps=x"),
+    ["'x'", "0 to 255"],
+  ),
   (
     "train_rssm",
     ("--data_dir={data}", "--workdir={moved}", "--preset=debug"),

@@ -47,10 +47,11 @@ def _run():
   return types.SimpleNamespace(log=said.append, said=said)
 
 
-def _config(cells=2048):
+def _config(cells=2048, *overrides):
   sizes = "world_model.tokens=map:8 y:30 x:30"  # the made-up places
   return fakes.config(
-    *("world_model.atlas=counted", f"world_model.atlas_cells={cells}", sizes)
+    *("world_model.atlas=counted", f"world_model.atlas_cells={cells}", sizes),
+    *overrides,
   )
 
 
@@ -223,3 +224,42 @@ def test_without_an_atlas_nothing_is_counted_or_kept(generation):
     fakes.config(), generation, run
   )
   assert "atlas" not in params and survey is None and not run.said
+
+
+def test_maps_left_out_are_neither_counted_nor_in_the_dictionary(
+  generation, monkeypatch
+):
+  train = loader.EpisodeIndex(generation, "train", cache_bytes=0)
+  rows = [rows for _, rows in train.episodes(("map_id", "game_running"))]
+  maps = np.concatenate([r["map_id"][r["game_running"]] for r in rows])
+  out = int(np.bincount(maps).argmax())
+  left = sum(
+    int((~(r["game_running"] & (r["map_id"] == out))).sum()) for r in rows
+  )
+  assert 0 < left < int(train.lengths.sum()) and len(np.unique(maps)) > 1
+  built = []
+  build = world_model_loop.tiles.build
+
+  def counted(frames, vocab):
+    built.append(sum(len(part) for part in frames))
+    return build([fakes.screens()], vocab)
+
+  monkeypatch.setattr(world_model_loop.tiles, "build", counted)
+  made = lambda cells, *over: world_model_loop._init_params(
+    _config(cells, *over), generation, run
+  )[0]
+  option, run = f"train.leave_out_maps={out}", _run()
+  pages = np.asarray(made(1 << 16, option)["atlas"]["pages"])
+  assert built == [left] and f"in {left:,} rows" in run.said[-1]
+  assert not (pages[out] > 0).any() and (pages > 0).any()
+  whole = np.asarray(made(1 << 16)["atlas"]["pages"])
+  assert (whole[out] > 0).any()
+  # An atlas with room for the others alone: said now, not after the training.
+  assert "with the maps left out" not in "".join(run.said)
+  cells, run = 64 * (int((pages > 0).sum()) + 1), _run()
+  made(cells, option)
+  assert run.said[-1].startswith("atlas: with the maps left out, ")
+  enough = int(run.said[-1].split("world_model.atlas_cells=")[1].split()[0])
+  run = _run()
+  made(enough, option)
+  assert "room" not in "".join(run.said)

@@ -284,3 +284,27 @@ def test_a_checkpoint_is_named_by_the_data_before_it(data, tmp_path):
   _checkpoint(run, 9)
   later = inputs.fingerprint(str(run))
   assert later["config"] != name["config"] and later["step"] == 9
+
+
+def test_data_that_is_adopted_is_without_the_maps_as_well(data, tmp_path):
+  # An episode is on the map of its number, in the rows where the game runs.
+  data_fakes.write(data, *_B)
+  config = presets.make("debug", ["train.leave_out_maps=1"])
+  config = dataclasses.replace(
+    config, train=dataclasses.replace(config.train, seq_len=2, refresh_every=4)
+  )
+  generation = inputs.open_generation(str(data), tmp_path / "run")
+  values = config_lib.to_dict(config) | inputs.describe(generation)
+  with run_directory.open_run(
+    tmp_path / "run", "world_model", values, graceful=False
+  ) as run:
+    batches = world_model_data.Experience(config, generation, run).batches(0)
+  found = _take(batches, 3)
+  data_fakes.write(data, *_C)
+  found += _take(batches, 30)
+  maps = np.concatenate([batch["map_id"].ravel() for batch in found])
+  running = np.concatenate([batch["game_running"].ravel() for batch in found])
+  assert (maps == 1).any() and not running[maps == 1].any()
+  assert {0, 2} <= set(maps[running].tolist())
+  text = (tmp_path / "run" / "log.txt").read_text()
+  assert text.count("maps 1 are left out: ") == 2

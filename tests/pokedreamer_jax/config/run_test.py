@@ -85,3 +85,12 @@ def test_reading_a_configuration_wakes_no_jax():
   )
   root = str(config_lib.__file__).rsplit("/", 3)[0]
   subprocess.run([sys.executable, "-c", program], check=True, cwd=root)
+
+
+def test_maps_to_leave_out_are_numbers_of_maps():
+  made = lambda text: config_lib.TrainConfig(leave_out_maps=text)
+  assert made("").left_out_maps == made(" ").left_out_maps == ()
+  assert made("17, 5,9").left_out_maps == (5, 9, 17)
+  for text in ("5,", "5 9", "-1", "256", "5,5", "a", "1.5", "\u0665"):
+    with pytest.raises(ValueError, match=r"train\.leave_out_maps: .* 0 to 255"):
+      made(text)

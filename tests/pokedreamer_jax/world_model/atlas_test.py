@@ -270,3 +270,49 @@ def test_the_maps_of_pokemon_red_have_room():
     leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(shapes)
   )
   assert size < 4 << 20
+
+
+def test_an_atlas_is_filled_with_what_rows_show():
+  _, _, before = _made()
+  rows = _rows(400, seed=7)
+  rows["map_id"][:] = np.where(np.arange(400) % 2, 3, 4)
+  parts = [
+    {k: v[i : i + 90] for k, v in rows.items()} for i in range(0, 400, 90)
+  ]
+  table = fakes.table(_VOCAB)
+  found = atlas_counts.fill(_CFG, table, before, parts)
+  expected, no_room = atlas_counts.extend(before, _counts(rows))
+  chex.assert_trees_all_equal(_on_host(expected), _on_host(found.atlas))
+  seen, views = _reference(rows)
+  assert (found.rows, found.views, found.cells) == (400, views, len(seen))
+  assert found.lacking == 0 and found.no_room == no_room == 0
+  # With one row of each place, whatever is seen there later.
+  first, been = [], set()
+  for t in range(400):
+    one = {k: v[t : t + 1] for k, v in rows.items()}
+    place = tuple(int(one[name][0]) for name in ("map_id", "y", "x"))
+    if _reference(one)[1] and place not in been:
+      been.add(place)
+      first.append(t)
+  assert 10 < len(first) < views
+  once = atlas_counts.fill(_CFG, table, before, parts, once=True)
+  chosen = {k: v[first] for k, v in rows.items()}
+  assert once.rows == once.views == len(first)
+  expected, _ = atlas_counts.extend(before, _counts(chosen))
+  chex.assert_trees_all_equal(_on_host(expected), _on_host(once.atlas))
+
+
+def test_tiles_that_the_dictionary_lacks_stay_escapes():
+  rows = _rows(300)
+  small = dataclasses.replace(_CFG, tile_vocab=8)
+  found = atlas_counts.fill(
+    small, fakes.table(8), atlas_lib.empty(small), [rows]
+  )
+  tiles_of = np.asarray(found.atlas.tiles)
+  numbers = atlas_lib.cells(_on_host(found.atlas), *_all_places())
+  seen = _reference(rows)[0]
+  assert found.cells == len(seen)
+  places = np.array(list(seen)).T
+  held = tiles_of[atlas_lib.cells(_on_host(found.atlas), *places)]
+  assert found.lacking == (held == 8).any(axis=-1).sum() > 0
+  assert (numbers > 0).any()

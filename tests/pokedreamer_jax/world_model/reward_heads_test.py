@@ -255,3 +255,18 @@ def test_visited_flags_are_the_bits_of_the_mask():
   np.testing.assert_array_equal(
     found, np.unpackbits(mask, axis=-1, bitorder="little").astype(bool)
   )
+
+
+def test_an_amount_is_an_event_where_it_is_hardly_nothing():
+  outputs = np.zeros((2, reward_heads.NUM_OUTPUTS), np.float32)
+  events = len(reward_heads.EVENT_TERMS)
+  outputs[:, :events] = -9.0
+  outputs[:, events :: reward_heads.NUM_BINS] = 20.0  # nothing, for sure
+  outputs[1, 0] = 1.0
+  outputs[1, events] = 0.0  # XP, any bin alike
+  found = np.asarray(reward_heads.event_probabilities(jnp.asarray(outputs)))
+  xp = specs.REWARD_TERMS.index("xp")
+  share = 1.0 - 1.0 / reward_heads.NUM_BINS
+  np.testing.assert_allclose(found[1, xp], share, rtol=1e-5)
+  np.testing.assert_allclose(found[1, 0], 1.0 / (1.0 + np.exp(-1.0)), rtol=1e-5)
+  assert found[0, xp] < 1e-6 and found[0, -1] > 0.99 and found[1, -1] == 0.0
