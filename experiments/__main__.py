@@ -16,6 +16,7 @@ _GROUPS = {
   "Look": ("evaluate", "compare", "report", "generate_demo_video"),
   "Measure speed": (
     *("benchmark_data", "benchmark_training", "benchmark_imagination"),
+    "benchmark_atlas",
   ),
 }
 NOT_VERBS = ("__init__", "__main__", "quickstart_plan")

@@ -1,12 +1,27 @@
-"""The atlas of a run, counted over its training episodes."""
+"""The atlas of a run: counted over its training episodes, and grown with them.
+
+Where data is adopted, the votes of the episodes that are new join those of all
+before, so that afterwards every cell holds what it would if all adopted
+episodes had been counted at once, in the order of their adoption. What is
+counted depends on the list of generations alone: a run that resumes, and has
+the votes no more, counts that list anew when it next grows, and not before.
+
+What tiles look like at the phases of clocks is counted over the first
+generation and stays, as the dictionary does.
+"""
 
 from collections.abc import Iterator
+from collections.abc import Sequence
+import pathlib
 import time
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
+from data_tools.records import generations
 from data_tools.records import loader
+from data_tools.records import splits
 from experiments.runs import run_directory
 from pokedreamer_jax.config import world_model as world_model_config
 from pokedreamer_jax.frames import tiles
@@ -18,60 +33,117 @@ _SPEAK_S = 5.0
 _READ_ROWS = 4096  # rows of an episode in memory at a time
 
 
-def count(
-  cfg: world_model_config.WorldModelConfig,
-  table: tiles.TileTable,
-  index: loader.EpisodeIndex,
-  run: run_directory.Run,
-) -> atlas_lib.Atlas:
-  """Counts the atlas over all rows of an index, one piece after the other.
+class Survey:
+  """The votes of a run's generations, one after the other."""
 
-  Args:
-    cfg: sizes.
-    table: the dictionary.
-    index: the training episodes.
-    run: for lines of text, every few seconds and at the end.
-  """
-  began_s = spoke_s = time.monotonic()
-  total = int(index.lengths.sum())
-  counter = atlas_counts.Counter(cfg, table)
-  done = 0
-  for rows in _pieces(index):
-    counter.add(rows)
-    done += len(rows["frame"])
-    if time.monotonic() - spoke_s > _SPEAK_S:
-      spoke_s = time.monotonic()
-      run.log(f"atlas: counted {done:,} of {total:,} rows")
-  counts = counter.counts()
-  atlas, left_out = atlas_counts.extend(atlas_lib.empty(cfg), counts)
-  looks = atlas_clocks.count(cfg, table, atlas, _pieces(index))
-  atlas = atlas.replace(looks=jnp.asarray(looks))
-  run.log(
-    f"{_told(cfg, atlas, counts)} in {time.monotonic() - began_s:.1f} s"
-    + (f"; {_no_room(cfg, left_out)}" if left_out else "")
-  )
-  return atlas
+  def __init__(
+    self,
+    cfg: world_model_config.WorldModelConfig,
+    table: tiles.TileTable,
+    run: run_directory.Run,
+  ):
+    """Begins with nothing.
+
+    Args:
+      cfg: sizes.
+      table: the dictionary.
+      run: for lines of text, every few seconds and at the end.
+    """
+    self._cfg = cfg
+    self._table = table
+    self._run = run
+    self._counter = atlas_counts.Counter(cfg, table)
+    self._sides: splits.Sides | None = None
+    self._done = 0  # generations
+
+  def grown(
+    self, atlas: atlas_lib.Atlas, paths: Sequence[pathlib.Path]
+  ) -> atlas_lib.Atlas:
+    """The atlas with what all generations show; known cells keep their number.
+
+    Args:
+      atlas: `atlas_lib.empty`, or what the generations before the last gave.
+      paths: of all generations so far, in order; those that were counted
+        before are not read again.
+
+    Raises:
+      ValueError: a generation is gone or damaged.
+    """
+    began_s = time.monotonic()
+    before = self._counter.rows
+    for path in paths[self._done :]:
+      self._add(generations.load(path))
+    counts = self._counter.counts()
+    atlas = jax.tree.map(np.asarray, atlas)
+    grown, left_out = atlas_counts.extend(atlas, counts)
+    if len(paths) == 1:
+      grown = self._with_looks(grown, generations.load(paths[0]))
+    self._run.log(
+      f"atlas: {_told(self._cfg, atlas, grown)}; {counts.views:,} different "
+      f"views in {counts.rows:,} rows, {counts.rows - before:,} of them "
+      f"counted in {time.monotonic() - began_s:.1f} s"
+      + (f"; {_no_room(self._cfg, left_out)}" if left_out else "")
+    )
+    return grown
+
+  def _with_looks(self, atlas, generation) -> atlas_lib.Atlas:
+    index = loader.EpisodeIndex(generation, "train", cache_bytes=0)
+    rows = _pieces(index, range(len(index)))
+    looks = atlas_clocks.count(self._cfg, self._table, atlas, rows)
+    return atlas.replace(looks=jnp.asarray(looks))
+
+  def _add(self, generation: generations.Generation) -> None:
+    """Counts the training episodes that no generation before this one holds."""
+    index = loader.EpisodeIndex(
+      generation, "train", cache_bytes=0, earlier=self._sides
+    )
+    known = self._sides.held_out if self._sides else {}
+    new = [
+      number
+      for number, header in enumerate(index.headers)
+      if header.episode_id not in known
+    ]
+    total, done = int(index.lengths[new].sum()), 0
+    spoke_s = time.monotonic()
+    for rows in _pieces(index, new):
+      self._counter.add(rows)
+      done += len(rows["frame"])
+      if time.monotonic() - spoke_s > _SPEAK_S:
+        spoke_s = time.monotonic()
+        self._run.log(f"atlas: counted {done:,} of {total:,} rows")
+    # Pieces end with a generation, also where the next one follows at once.
+    self._counter.counts()
+    self._sides = index.sides
+    self._done += 1
 
 
-def _pieces(index: loader.EpisodeIndex) -> Iterator[dict[str, np.ndarray]]:
-  for episode, length in enumerate(index.lengths.tolist()):
+def _pieces(
+  index: loader.EpisodeIndex, episodes: Sequence[int]
+) -> Iterator[dict[str, np.ndarray]]:
+  for episode in episodes:
+    length = int(index.lengths[episode])
     for start in range(0, length, _READ_ROWS):
       stop = min(start + _READ_ROWS, length)
       yield index.read(episode, start, stop, atlas_counts.FIELDS)
 
 
-def _told(cfg, atlas, counts) -> str:
-  known = int(atlas_lib.known_cells(atlas, cfg.tile_vocab).sum())
-  maps = int((np.asarray(atlas.pages) > 0).any(axis=(1, 2)).sum())
-  return (
-    f"atlas: {known:,} cells of {maps} maps known from {counts.views:,} "
-    f"different views in {counts.rows:,} rows"
-  )
+def _told(cfg, before, after) -> str:
+  """What is known now, and what of it was not before."""
+  known = atlas_lib.known_cells(after, cfg.tile_vocab)
+  maps = int((np.asarray(after.pages) > 0).any(axis=(1, 2)).sum())
+  text = f"{int(known.sum()):,} cells of {maps} maps known"
+  earlier = atlas_lib.known_cells(before, cfg.tile_vocab)
+  if earlier.any():
+    changed = (np.asarray(after.tiles) != before.tiles).any(axis=-1) & earlier
+    new = int((known & ~earlier).sum())
+    text += f", {new:,} of them new and {int(changed.sum()):,} changed"
+  used = (int(np.asarray(after.pages).max()) + 1) * atlas_lib.PAGE_CELLS
+  return f"{text}; their pages take {used:,} of {cfg.atlas_cells:,} cells"
 
 
 def _no_room(cfg, left_out: int) -> str:
   more = cfg.atlas_cells + left_out * atlas_lib.PAGE_CELLS
   return (
     f"{left_out} pages of cells found no room, and stay unknown: "
-    f"world_model.atlas_cells={more} would hold them"
+    f"world_model.atlas_cells={more} would hold them (from the first update on)"
   )

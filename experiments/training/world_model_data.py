@@ -6,7 +6,9 @@ pure function of (seed, list of generations, `j`); batches that were read ahead
 never cross an adoption. Episodes stay on their side of the split.
 """
 
+from collections.abc import Callable
 from collections.abc import Iterator
+import pathlib
 from typing import Any
 
 import jax
@@ -59,12 +61,18 @@ class Experience:
     self._roms = set(inputs.describe(generation)["roms"])
     self._record = adoptions.read(run.path)
     self._prints: list[tuple[int, str]] = []  # first batch, fingerprint
+    self._history: list[pathlib.Path] = []
     self._begin(0, generation, None)
 
   @property
   def source(self) -> loader.BatchSource:
     """The batches of the generation in force."""
     return self._source
+
+  @property
+  def history(self) -> list[pathlib.Path]:
+    """The files of all generations up to the one in force, in order."""
+    return list(self._history)
 
   def fingerprint(self, update: int) -> str:
     """Names the batches that the update numbered `update`, from 1, is from."""
@@ -80,7 +88,10 @@ class Experience:
       self._adopt(adoption)
 
   def batches(
-    self, start: int, table: tiles.TileTable | None = None
+    self,
+    start: int,
+    table: tiles.TileTable | None = None,
+    adopted: Callable[[], None] = lambda: None,
   ) -> Iterator[Batch]:
     """Batches `start, start + 1, ...` without end.
 
@@ -89,13 +100,15 @@ class Experience:
     Args:
       start: number of the first batch, where `resume` went to.
       table: the tile dictionary; an adoption tells how much it lacks.
+      adopted: called at every adoption, once it is recorded and before its
+        first batch is there: between two updates.
 
     Raises:
       ValueError: as `resume`; or new data is of another ROM.
     """
     while True:
       if start > 0:
-        self._refresh(start, table)
+        self._refresh(start, table, adopted)
       stop = self._next_look(start)
       yield from loader.batches(self._source, start, stop=stop)
       if stop is None:
@@ -110,7 +123,12 @@ class Experience:
       looks.append((start // every + 1) * every)
     return min(looks, default=None)
 
-  def _refresh(self, update: int, table: tiles.TileTable | None) -> None:
+  def _refresh(
+    self,
+    update: int,
+    table: tiles.TileTable | None,
+    adopted: Callable[[], None],
+  ) -> None:
     """Adopts what is recorded for an update, or what is there by now."""
     before, sides = self._source, self._index.sides
     known = self._generation
@@ -122,8 +140,6 @@ class Experience:
       self._look(update)
     if self._source is not before:
       self._run.log(_told(update, known, self._index, sides, table))
-      if self._config.world_model.has_atlas:
-        self._run.log("  the atlas stays that of the first generation")
       lost = [
         item
         for item in self._generation.skipped
@@ -131,6 +147,7 @@ class Experience:
       ]
       for item in lost[:_MOST_NAMED]:
         self._run.log(f"  left out: {item}")
+      adopted()
 
   def _look(self, update: int) -> None:
     known = self._generation
@@ -186,6 +203,7 @@ class Experience:
       fields=world_model_report.FIELDS,
     )
     self._prints.append((update, self._source.fingerprint))
+    self._history.append(generation.path)
     short = self._source.too_short_episodes
     if short:
       self._run.log(f"{len(short)} episodes are shorter than a window: unused")

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 import contextlib
+import dataclasses
 import functools
 from typing import Any
 
@@ -24,6 +25,7 @@ from pokedreamer_jax.config import run as config_lib
 from pokedreamer_jax.frames import tiles
 from pokedreamer_jax.training import mesh as meshes
 from pokedreamer_jax.training import world_model as training
+from pokedreamer_jax.world_model import atlas as atlas_lib
 from pokedreamer_jax.world_model import model as world_model
 
 PROFILE_DIR = "profile"  # of `--profile_steps`, in the run directory
@@ -65,19 +67,17 @@ class Trainer:
     self._epoch = self._data.source.batches_per_epoch
     self._validator = validation.Validator(config, generation)
     self._mesh = meshes.make(config.train)
-    state = training.init_state(
-      config.train, _init_params(config, generation, run)
-    )
-    # Read while it is on the host: the parameters are donated to the update.
-    self._table = _table(state.params)
-    self._state = meshes.place_state(self._mesh, state)
     self._store = run.checkpoints(
       keep=2,
       best=inputs.VALIDATION_LOSS,
       best_is_high=False,
       keep_every=self._epoch if config.train.keep_every_epoch else 0,
     )
-    self._step = self._restore()
+    self._survey: atlas_data.Survey | None = None
+    self._state: training.TrainState
+    self._step = self._restore(generation)
+    # Read now: the parameters are donated to the update.
+    self._table = _table(self._mesh, self._state.params)
 
   def train(self) -> dict[str, float]:
     """Trains to the end; what is saved last is validated.
@@ -93,7 +93,7 @@ class Trainer:
     frames = train.batch_size * train.seq_len
     update = meshes.jit_update(self._mesh, self._config, self._state)
     run_key = jax.random.key(self._config.seed)
-    batches = self._data.batches(self._step, self._table)
+    batches = self._data.batches(self._step, self._table, self._grow)
     alone = self._group.count == 1
     stop = shared_run.Stop(
       run, None if alone else meshes.make_largest(self._mesh)
@@ -168,16 +168,23 @@ class Trainer:
       validated,
     )
 
-  def _restore(self) -> int:
-    """The update that the last checkpoint was saved at, 0 if there is none."""
+  def _restore(self, generation: generations.Generation) -> int:
+    """Begins, or goes to the update that the last checkpoint was saved at."""
     latest = self._group.share("latest", self._store.latest_step)
     if latest is None:
+      params, survey = _init_params(self._config, generation, self._run)
+      if self._config.train.refresh_every:  # else no more will be counted
+        self._survey = survey
+      state = training.init_state(self._config.train, params)
+      self._state = meshes.place_state(self._mesh, state)
       return 0
+    # Dictionary and atlas come with it: nothing is counted, nor initialised.
+    template = meshes.shapes_on(self._mesh, _shapes(self._config))
     found = stage_loop.restore(
       self._run,
       self._store,
       _TITLE,
-      {"params": self._state.params, "opt": _opt(self._state)},
+      {"params": template.params, "opt": _opt(template)},
       latest,
     )
     assert found is not None
@@ -190,6 +197,26 @@ class Trainer:
     if loop["source"] != self._data.fingerprint(step):
       raise ValueError(f"{self._run.path}: the recorded data has changed")
     return step
+
+  def _grow(self) -> None:
+    """Adds to the atlas what a generation shows that was just adopted.
+
+    Shapes and places of the arrays stay, so that the update is not traced
+    again, and what a cell's number stands for stays too: the optimiser's
+    moments remain those of the same cells.
+    """
+    params, cfg = self._state.params, self._config.world_model
+    if not cfg.has_atlas:
+      return
+    if self._survey is None:  # resumed
+      assert self._table is not None
+      self._survey = atlas_data.Survey(cfg, self._table, self._run)
+    held = meshes.local(self._mesh, params["atlas"])
+    grown = self._survey.grown(atlas_lib.Atlas(**held), self._data.history)
+    placed = meshes.place_state(self._mesh, vars(grown))
+    self._state = dataclasses.replace(
+      self._state, params={**params, "atlas": placed}
+    )
 
 
 def _shown(values: dict[str, float], frames_s: float) -> dict[str, float]:
@@ -235,23 +262,37 @@ def _opt(state: training.TrainState) -> dict[str, Any]:
   return {"opt_state": state.opt_state, "step": state.step}
 
 
-def _table(params: world_model.Params) -> tiles.TileTable | None:
-  """A copy of the dictionary: the parameters are donated to the update."""
-  table = world_model.tile_table(params)
-  return None if table is None else jax.tree.map(np.array, table)
+def _table(
+  mesh: jax.sharding.Mesh, params: world_model.Params
+) -> tiles.TileTable | None:
+  """A copy of the dictionary on the host."""
+  if "tiles" not in params:
+    return None
+  kept = meshes.local(mesh, {"tiles": params["tiles"]})
+  return jax.tree.map(np.array, world_model.tile_table(kept))
+
+
+def _shapes(config: config_lib.Config) -> training.TrainState:
+  return jax.eval_shape(
+    functools.partial(training.init_state, config.train),
+    world_model.shapes(config.world_model),
+  )
 
 
 def _init_params(
   config: config_lib.Config,
   generation: generations.Generation,
   run: run_directory.Run,
-) -> world_model.Params:
-  table = atlas = None
-  if config.world_model.has_dictionary:
+) -> tuple[world_model.Params, atlas_data.Survey | None]:
+  """Fresh parameters, and the votes that their atlas is made of."""
+  cfg = config.world_model
+  table = atlas = survey = None
+  if cfg.has_dictionary:
     index = loader.EpisodeIndex(generation, "train", cache_bytes=0)
     frames = (steps["frame"] for _, steps in index.episodes(["frame"]))
-    table = tiles.build(frames, config.world_model.tile_vocab)
-    if config.world_model.has_atlas:
-      atlas = atlas_data.count(config.world_model, table, index, run)
+    table = tiles.build(frames, cfg.tile_vocab)
+    if cfg.has_atlas:
+      survey = atlas_data.Survey(cfg, table, run)
+      atlas = survey.grown(atlas_lib.empty(cfg), [generation.path])
   key = jax.random.fold_in(jax.random.key(config.seed), 1)
-  return world_model.init(config.world_model, key, table, atlas)
+  return world_model.init(cfg, key, table, atlas), survey

@@ -124,6 +124,22 @@ def place_state(
   return jax.tree.map(place, state, state_shardings(mesh, state, min_size))
 
 
+def shapes_on(
+  mesh: jax.sharding.Mesh, shapes: Any, min_size: int = MIN_SHARED_SIZE
+) -> Any:
+  """Shapes with the place that `place_state` would give each array.
+
+  The template from which a checkpoint is restored where no arrays are there.
+  """
+  return jax.tree.map(
+    lambda leaf, sharding: jax.ShapeDtypeStruct(
+      leaf.shape, leaf.dtype, sharding=sharding
+    ),
+    shapes,
+    state_shardings(mesh, shapes, min_size),
+  )
+
+
 def place_batch(
   mesh: jax.sharding.Mesh, batch: Mapping[str, np.ndarray]
 ) -> dict[str, jax.Array]:

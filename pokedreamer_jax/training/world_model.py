@@ -111,7 +111,7 @@ def make_update(
     weights, frozen = _split(state.params)
 
     def loss_fn(weights):
-      params = gather(weights) | frozen
+      params = gather(weights | frozen)
       return _loss(cfg, params, key, batch, state.step, spread)
 
     grads, (metrics, moved) = jax.grad(loss_fn, has_aux=True)(weights)

@@ -94,8 +94,17 @@ class Counter:
         self._count()
       start = stop
 
+  @property
+  def rows(self) -> int:
+    """Rows that were counted; some given last may still wait."""
+    return self._rows
+
   def counts(self) -> Counts:
-    """What was counted, once all rows are there."""
+    """What was counted so far.
+
+    Rows that wait for others of their piece are counted now: who wants the
+    same outcome again asks after the same rows.
+    """
     if self._waiting:
       self._count()
     self._settle()

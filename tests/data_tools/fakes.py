@@ -42,6 +42,22 @@ def steps(length, episode=0):
   return rows
 
 
+def walks(length, episode=0):
+  """`steps` of which one can walk in a third; few tiles, a map an episode."""
+  rows = steps(length, episode)
+  rng = np.random.default_rng([episode, length])
+  for name in ("in_battle", "dialog_open", "menu_open"):
+    rows[name][:] = 0
+  rows["has_control"][:] = np.arange(length) % 3 == 0
+  rows["game_running"][:] = True
+  for name in ("y", "x"):
+    rows[name][:] = rng.integers(0, 30, length)
+  art = np.random.default_rng(0).integers(0, 256, (20, 8, 2)).astype(np.uint8)
+  grid = art[rng.integers(len(art), size=(length, 18, 20))]
+  rows["frame"][:] = grid.transpose(0, 1, 3, 2, 4).reshape(length, 144, 40)
+  return rows
+
+
 def chunks(rows):
   for start in range(0, len(rows["frame"]), shards_lib.CHUNK_STEPS):
     yield {
@@ -49,14 +65,16 @@ def chunks(rows):
     }
 
 
-def write(directory, prefix, episodes, per_shard=2, collection="made-up"):
+def write(
+  directory, prefix, episodes, per_shard=2, collection="made-up", make=None
+):
   """Writes (number, length, behaviour) episodes into shards."""
   shards = pathlib.Path(directory) / generations.SHARDS_DIR
   shards.mkdir(parents=True, exist_ok=True)
   with shards_lib.ShardWriter(shards, prefix) as writer:
     for i, (number, length, behaviour) in enumerate(episodes):
       writer.begin(header(number, behaviour, collection))
-      for chunk in chunks(steps(length, number)):
+      for chunk in chunks((make or steps)(length, number)):
         writer.write(chunk)
       writer.end({"number": number})
       if (i + 1) % per_shard == 0:

@@ -21,26 +21,11 @@ from tests.data_tools import fakes as data_fakes
 from tests.pokedreamer_jax import fakes
 
 
-def _free_steps(length, episode=0):
-  """Made-up rows, in a third of which one can walk."""
-  rows = made_up(length, episode)
-  for name in ("in_battle", "dialog_open", "menu_open"):
-    rows[name][:] = 0
-  rows["has_control"][:] = np.arange(length) % 3 == 0
-  rows["game_running"][:] = True
-  rows["frame"] = fakes.screens()[np.arange(length) % 12]
-  return rows
-
-
-made_up = data_fakes.steps
-
-
 @pytest.fixture(scope="module")
 def generation(tmp_path_factory):
   directory = tmp_path_factory.mktemp("data")
   episodes = [(n, 200 + n, "random") for n in range(4)]
-  with mock.patch.object(data_fakes, "steps", _free_steps):
-    data_fakes.write(directory, "made-up", episodes)
+  data_fakes.write(directory, "made-up", episodes, make=data_fakes.walks)
   return generations.freeze(directory)
 
 
@@ -62,31 +47,145 @@ def _run():
 
 
 def _config(cells=2048):
-  sizes = "world_model.tokens=map:8 y:250 x:250"  # the made-up places
+  sizes = "world_model.tokens=map:8 y:30 x:30"  # the made-up places
   return fakes.config(
     *("world_model.atlas=counted", f"world_model.atlas_cells={cells}", sizes)
   )
 
 
+_CFG = _config(1 << 14).world_model
+
+
+def _table(generation):
+  index = loader.EpisodeIndex(generation, "train", cache_bytes=0)
+  frames = (rows["frame"] for _, rows in index.episodes(["frame"]))
+  return tiles.build(frames, _CFG.tile_vocab)
+
+
+def _grown_data(directory):
+  """Generations of data that grows twice; episodes of the last are on maps
+  seen before and new ones, one of them is held out, one is there no more."""
+  made = []
+  for prefix, episodes in (
+    ("b", [(n, 90 + n, "random") for n in range(4)]),
+    ("a", [(n, 70 + n, "random") for n in range(2, 6)]),
+    ("c", [(n, 80 + n, "sticky_random") for n in range(5, 8)]),
+  ):
+    data_fakes.write(directory, prefix, episodes, 1, prefix, data_fakes.walks)
+    made.append(generations.freeze(directory))
+    if prefix == "a":
+      shards = sorted((directory / generations.SHARDS_DIR).glob("b-*.json"))
+      shards[0].write_text("{")
+  return made
+
+
+def _seen_at(atlas):
+  """What the atlas holds at every place `[8, 60, 60, 4]`."""
+  atlas = jax.tree.map(np.asarray, atlas)
+  places = (np.arange(8), np.arange(-15, 45), np.arange(-15, 45))
+  return atlas.tiles[
+    atlas_lib.cells(atlas, *np.meshgrid(*places, indexing="ij"))
+  ]
+
+
 def test_pieces_of_training_episodes_count_as_whole_ones(
   generation, monkeypatch
 ):
-  cfg = _config(1 << 16).world_model
   index = loader.EpisodeIndex(generation, "train", cache_bytes=0)
   rows = [rows for _, rows in index.episodes(atlas_counts.FIELDS)]
-  table = tiles.build((part["frame"] for part in rows), cfg.tile_vocab)
-  counts = atlas_counts.count(cfg, table, rows)
-  expected, _ = atlas_counts.extend(atlas_lib.empty(cfg), counts)
+  table = _table(generation)
+  counts = atlas_counts.count(_CFG, table, rows)
+  expected, _ = atlas_counts.extend(atlas_lib.empty(_CFG), counts)
   assert counts.views > 10
   monkeypatch.setattr(atlas_data, "_READ_ROWS", 70)
   monkeypatch.setattr(atlas_data, "_SPEAK_S", -1.0)
   run = _run()
-  found = atlas_data.count(cfg, table, index, run)
+  survey = atlas_data.Survey(_CFG, table, run)
+  found = survey.grown(atlas_lib.empty(_CFG), [generation.path])
   chex.assert_trees_all_equal(expected, found)
   total = int(index.lengths.sum())
   assert run.said[-2] == f"atlas: counted {total:,} of {total:,} rows"
-  assert f"{counts.views} different views in {total:,} rows in" in run.said[-1]
-  assert "room" not in run.said[-1]
+  assert f"{counts.views} different views in {total:,} rows" in run.said[-1]
+  assert "room" not in run.said[-1] and "new" not in run.said[-1]
+
+
+def test_an_atlas_that_grew_is_the_one_counted_at_once(tmp_path):
+  made = _grown_data(tmp_path)
+  paths = [generation.path for generation in made]
+  table = _table(made[0])
+  run = _run()
+  survey = atlas_data.Survey(_CFG, table, run)
+  atlas, steps = atlas_lib.empty(_CFG), []
+  for number in range(3):
+    atlas = survey.grown(atlas, paths[: number + 1])
+    steps.append(jax.tree.map(np.asarray, atlas))
+  # The training episodes in the order in which they came.
+  sides, rows, seen = None, [], set()
+  for generation in made:
+    index = loader.EpisodeIndex(generation, "train", 0.1, 0, sides)
+    for header, part in index.episodes(atlas_counts.FIELDS):
+      if header.episode_id not in seen:
+        rows.append(part)
+      seen.add(header.episode_id)
+    sides = index.sides
+  assert len(seen) < len(sides.held_out)
+  counts = atlas_counts.count(_CFG, table, rows)
+  once, _ = atlas_counts.extend(atlas_lib.empty(_CFG), counts)
+  np.testing.assert_array_equal(_seen_at(atlas), _seen_at(once))
+  # It grew, cells kept their numbers, and some changed what they hold.
+  for before, after in zip(steps, steps[1:], strict=False):
+    there = before.pages > 0
+    np.testing.assert_array_equal(before.pages[there], after.pages[there])
+    assert (after.pages > 0).sum() > there.sum()
+  known = atlas_lib.known_cells(steps[0], _CFG.tile_vocab)
+  changed = (steps[0].tiles != steps[1].tiles).any(axis=-1) & known
+  new = int(atlas_lib.known_cells(steps[1], _CFG.tile_vocab).sum()) - known.sum()
+  assert changed.sum() > 0 and new > 0
+  assert f"{new:,} of them new and {changed.sum():,} changed" in run.said[1]
+  used = int(steps[1].pages.max() + 1) * 64
+  assert f"their pages take {used:,} of 16,384 cells" in run.said[1]
+
+
+@pytest.mark.parametrize("counted", [0, 1, 2])
+def test_who_has_the_votes_no_more_counts_the_same(tmp_path, counted):
+  made = _grown_data(tmp_path)
+  paths = [generation.path for generation in made]
+  table = _table(made[0])
+
+  def grow(atlas, numbers):
+    survey = atlas_data.Survey(_CFG, table, _run())
+    for number in numbers:
+      atlas = survey.grown(atlas, paths[: number + 1])
+    return atlas
+
+  # Few votes are kept, so that what is dropped when would tell.
+  with mock.patch.object(
+    atlas_counts.Counter.__init__, "__defaults__", (3000,)
+  ):
+    whole = grow(atlas_lib.empty(_CFG), range(3))
+    before = grow(atlas_lib.empty(_CFG), range(counted))
+    chex.assert_trees_all_equal(whole, grow(before, range(counted, 3)))
+
+
+def test_only_what_is_new_is_read(tmp_path, monkeypatch):
+  made = _grown_data(tmp_path)
+  paths = [generation.path for generation in made]
+  lengths = []
+  add = atlas_counts.Counter.add
+  monkeypatch.setattr(
+    atlas_counts.Counter,
+    "add",
+    lambda self, rows: lengths.append(len(rows["frame"])) or add(self, rows),
+  )
+  survey = atlas_data.Survey(_CFG, _table(made[0]), _run())
+  atlas = survey.grown(atlas_lib.empty(_CFG), paths[:1])
+  assert lengths and set(lengths) <= {90, 91, 92, 93}
+  lengths.clear()
+  atlas = survey.grown(atlas, paths[:2])
+  assert lengths and set(lengths) <= {72, 73, 74, 75}
+  lengths.clear()
+  survey.grown(atlas, paths)
+  assert lengths and set(lengths) <= {85, 86, 87}
 
 
 def test_what_finds_no_room_is_told(generation):
@@ -94,13 +193,15 @@ def test_what_finds_no_room_is_told(generation):
   world_model_loop._init_params(_config(256), generation, run)
   line = run.said[-1]
   assert "pages of cells found no room" in line
+  assert "their pages take 256 of 256 cells" in line
   enough = int(line.split("world_model.atlas_cells=")[1].split()[0])
   world_model_loop._init_params(_config(enough), generation, run)
   assert "no room" not in run.said[-1]
+  assert f"{enough:,} of {enough:,} cells" in run.said[-1]
 
 
 def test_a_checkpoint_keeps_the_atlas(generation, tmp_path):
-  params = world_model_loop._init_params(_config(), generation, _run())
+  params, _ = world_model_loop._init_params(_config(), generation, _run())
   atlas = world_model.map_memory(params)
   assert (np.asarray(atlas.pages) > 0).any()
   store = checkpoints.Store(tmp_path)
@@ -114,5 +215,7 @@ def test_a_checkpoint_keeps_the_atlas(generation, tmp_path):
 
 def test_without_an_atlas_nothing_is_counted_or_kept(generation):
   run = _run()
-  params = world_model_loop._init_params(fakes.config(), generation, run)
-  assert "atlas" not in params and not run.said
+  params, survey = world_model_loop._init_params(
+    fakes.config(), generation, run
+  )
+  assert "atlas" not in params and survey is None and not run.said

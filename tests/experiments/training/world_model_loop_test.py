@@ -11,6 +11,8 @@ from experiments.runs import run_directory
 from experiments.training import world_model_loop
 from pokedreamer_jax.config import presets
 from pokedreamer_jax.config import run as config_lib
+from pokedreamer_jax.training import world_model as training
+from pokedreamer_jax.world_model import atlas as atlas_lib
 
 _LOSSES = ("loss/total", "loss/image", "loss/kl", "loss/reward", "grad/norm")
 
@@ -127,3 +129,43 @@ def test_metrics_are_looked_at_where_they_are_shown_alone(monkeypatch):
   config = _config("train.save_every=100", "train.eval_every=100")
   _Loop(monkeypatch, config).trainer.train()
   assert len(looked) == 5  # updates 5, 10, 15, 20 and the last
+
+
+def test_an_atlas_grows_right_before_the_first_batch_of_its_generation(
+  monkeypatch,
+):
+  config = _config("world_model.atlas=counted")
+  loop = _Loop(monkeypatch, config)
+  old, new = (
+    {"pages": jnp.full((1, 1, 1), n), "tiles": jnp.full((2, 4), n)}
+    for n in (0, 1)
+  )
+  trainer = loop.trainer
+  trainer._state = training.TrainState({"atlas": old, "w": 5}, {}, 0)
+  seen = []
+
+  def batches(start, table, adopted):
+    for number in itertools.count(start):
+      if number == 9:
+        adopted()
+      yield {"number": number}
+
+  def grown(held, history):
+    assert history == ["first", "second"]
+    assert int(held.tiles[0, 0]) == 0 and len(seen) == 9
+    return atlas_lib.Atlas(**new)
+
+  def update(state, batch, key):
+    seen.append((batch["number"], int(state.params["atlas"]["tiles"][0, 0])))
+    assert state.params["w"] == 5
+    return loop._update(state, batch, key)
+
+  trainer._data = types.SimpleNamespace(
+    batches=batches, fingerprint=lambda _: "", history=["first", "second"]
+  )
+  trainer._survey = types.SimpleNamespace(grown=grown)
+  meshes = world_model_loop.meshes
+  meshes.jit_update = lambda *_: update
+  meshes.local = meshes.place_state = lambda mesh, tree: tree
+  trainer.train()
+  assert seen == [(number, int(number >= 9)) for number in range(21)]

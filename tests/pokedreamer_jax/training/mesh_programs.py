@@ -19,6 +19,7 @@ from data_tools.records import generations
 from data_tools.records import loader
 from pokedreamer_jax import checkpoints
 from pokedreamer_jax.config import presets
+from pokedreamer_jax.config import world_model as world_model_config
 from pokedreamer_jax.training import mesh as meshes
 from pokedreamer_jax.training import world_model as training
 from pokedreamer_jax.world_model import model as world_model
@@ -31,8 +32,11 @@ _SEED = 3
 
 
 # The shape of what a decoder makes of one row, by kind of model: the tile
-# dictionary, pixels, family v2.
-KINDS = {"dictionary": "360,25", "pixels": "360,4,64", "v2": "144,160,3"}
+# dictionary, pixels, family v2, and the dictionary with an atlas.
+KINDS = {
+  **{"dictionary": "360,25", "pixels": "360,4,64", "v2": "144,160,3"},
+  "atlas": "360,25",
+}
 
 
 def config(mesh, kind="dictionary"):
@@ -47,6 +51,11 @@ def config(mesh, kind="dictionary"):
   ]
   if kind == "v2":
     return fakes.config_v2(*shared)
+  if kind == "atlas":
+    return fakes.config(
+      *(*shared, "world_model.tokens=map:8 y:12 x:12"),
+      *("world_model.atlas=counted", "world_model.atlas_cells=4096"),
+    )
   codec = [f"world_model.{name}={kind}" for name in ("encoder", "decoder")]
   tokens = "world_model.tokens=map:8 x:12"  # compiles sooner
   return fakes.config(*shared, *codec, tokens)
@@ -87,6 +96,23 @@ class Trainer:
       )
       losses.append(float(metrics["loss/total"]))
     return losses
+
+  def grow(self):
+    """Fills the atlas with random tiles, as a run does that adopts data."""
+    rng = np.random.default_rng(0)
+    atlas = jax.device_get(self.state.params["atlas"])
+    numbers = np.arange(1, 64)
+    pages = np.zeros(atlas["pages"].shape, np.int32)
+    pages.flat[: len(numbers)] = numbers
+    held = rng.integers(0, 24, atlas["tiles"].shape).astype(np.int32)
+    placed = meshes.place_state(
+      self.mesh, {"pages": pages, "tiles": held}, MIN_SIZE
+    )
+    self.state = training.TrainState(
+      {**self.state.params, "atlas": placed},
+      self.state.opt_state,
+      self.state.step,
+    )
 
   def validate(self, source):
     """The losses of a batch on parameters as they lie; all rows decoded."""
@@ -191,6 +217,36 @@ def kinds(data_dir, *names):
   return results
 
 
+def grown(data_dir, *meshes_text):
+  """By mesh, losses around an atlas that grows, and how it is laid out."""
+  batches = source(data_dir)
+  results = {}
+  for mesh in meshes_text:
+    trainer = Trainer(mesh, "atlas")
+    before = jax.tree.map(lambda leaf: leaf.sharding, trainer.state.params)
+    losses = trainer.run(batches, 0, 2)
+    trainer.grow()
+    params = trainer.state.params
+    losses += trainer.run(batches, 2, UPDATES)
+    kept = jax.tree.map(
+      lambda leaf, old: leaf.sharding.is_equivalent_to(old, leaf.ndim),
+      trainer.state.params,
+      before,
+    )
+    results[mesh] = {
+      "losses": losses,
+      "donated": all(leaf.is_deleted() for leaf in jax.tree.leaves(params)),
+      "sharding_kept": all(jax.tree.leaves(kept)),
+      "cut": sorted(
+        jax.tree_util.keystr(path)
+        for path, leaf in jax.tree_util.tree_leaves_with_path(params)
+        if "fsdp" in leaf.sharding.spec and leaf.shape[0] == 4096
+      ),
+      **_layout(trainer),
+    }
+  return results
+
+
 def restored(data_dir, workdir):
   """Losses where a checkpoint goes from eight devices to one and back."""
   batches, eight, one = source(data_dir), "data=2,fsdp=4", "data=1,fsdp=1"
@@ -231,13 +287,24 @@ def process(data_dir, address, number, count):
   }
 
 
+RED = f"world_model.tokens={world_model_config.POKEMON_RED_TOKENS}"
+ATLASES = {  # name -> preset and what is set there
+  "tiny with an atlas": ("tiny", "world_model.atlas=counted"),
+  "small with the atlas of a large world": (
+    *("small", "world_model.atlas=counted", RED),
+    "world_model.atlas_cells=327680",
+  ),
+}
+
+
 def lowered():
-  """By preset, whether its update lowers for a TPU, and how much is cut."""
+  """By configuration, the accelerators that its update lowers for, and how
+  much is cut."""
   results = {}
-  for preset in presets.PRESETS:
-    made = presets.make(
-      preset, ["train.mesh=data=-1,fsdp=4", "train.batch_size=16"]
-    )
+  plain = {preset: (preset,) for preset in presets.PRESETS}
+  for name, (preset, *overrides) in (plain | ATLASES).items():
+    shared = ["train.mesh=data=-1,fsdp=4", "train.batch_size=16"]
+    made = presets.make(preset, [*shared, *overrides])
     cfg, mesh = made.world_model, meshes.make(made.train)
     params = jax.eval_shape(
       functools.partial(world_model.init, cfg),
@@ -251,16 +318,20 @@ def lowered():
     batch = jax.eval_shape(functools.partial(fakes.on_device, rows))
     update = meshes.jit_update(mesh, made, state)
     traced = update.trace(state, batch, jax.random.key(0))
-    text = traced.lower(lowering_platforms=("tpu",)).as_text()
+    platforms = ("tpu", "cuda") if name in ATLASES else ("tpu",)
+    texts = {
+      platform: traced.lower(lowering_platforms=(platform,)).as_text()
+      for platform in platforms
+    }
     shardings = meshes.state_shardings(mesh, state)
-    results[preset] = {
-      "stablehlo": "stablehlo" in text,
+    results[name] = {
+      "stablehlo": [p for p, text in texts.items() if "stablehlo" in text],
       "cut": sum("fsdp" in s.spec for s in jax.tree.leaves(shardings)),
     }
   return results
 
 
 if __name__ == "__main__":
-  programs = (updates, kinds, restored, process, lowered)
+  programs = (updates, kinds, grown, restored, process, lowered)
   program = {f.__name__: f for f in programs}
   print(json.dumps(program[sys.argv[1]](*sys.argv[2:])))

@@ -20,6 +20,7 @@ from pokedreamer_jax.training import world_model as training
 from pokedreamer_jax.world_model import model as world_model
 from tests.data_tools import fakes as data_fakes
 from tests.pokedreamer_jax import fakes
+from tests.pokedreamer_jax.training import mesh_programs
 
 _ROOT = pathlib.Path(__file__).resolve().parents[3]
 _PROGRAMS = "tests.pokedreamer_jax.training.mesh_programs"
@@ -121,6 +122,20 @@ def test_v2_decodes_a_share_of_the_rows_on_each_device(kinds):
   assert 5 in cut["decoded"] and max(cut["decoded"]) <= 6  # of one window
 
 
+def test_an_atlas_grows_on_eight_devices_as_on_one(data):
+  found = _run(8, "grown", data, _WHOLE, "data=2,fsdp=4")
+  whole, cut = found[_WHOLE], found["data=2,fsdp=4"]
+  assert len(set(whole["losses"])) == len(whole["losses"]) > 3
+  np.testing.assert_allclose(cut["losses"], whole["losses"], rtol=1e-5)
+  for result in (whole, cut):  # traced once, or the program fails
+    assert result["donated"] and result["sharding_kept"]
+  assert cut["moments_lie_with_parameters"] and cut["held"] < 0.3
+  assert whole["cut"] == []
+  assert [name.split("'")[-2] for name in cut["cut"]] == [
+    *("tiles", "cells", "cells")  # what is known, and two learned vectors
+  ]
+
+
 def test_a_checkpoint_moves_from_eight_devices_to_one_and_back(
   data, alone, tmp_path
 ):
@@ -150,10 +165,11 @@ def test_two_processes_with_half_a_batch_each_give_the_losses_of_one(
 
 def test_the_update_of_a_mesh_lowers_for_an_accelerator():
   found = _run(8, "lowered")
-  assert set(found) == set(presets.PRESETS)
-  for preset, result in found.items():
-    assert result["stablehlo"], preset
-    assert result["cut"] > 0, preset
+  assert set(found) == {*presets.PRESETS, *mesh_programs.ATLASES}
+  for name, result in found.items():
+    more = ["cuda"] if name in mesh_programs.ATLASES else []
+    assert result["stablehlo"] == ["tpu", *more], name
+    assert result["cut"] > 0, name
 
 
 def _mesh(text, count, batch_size=24):
