@@ -162,7 +162,9 @@ def test_killed_around_adoptions_every_later_loss_is_the_same(
   assert "update 6: adopted generation" in said
   assert "3 more episodes and +153 steps" in said
   assert said.count("cells of") == (3 if atlas else 0)
-  assert len(re.findall(r", [1-9][\d,]* of them new", said)) == (2 if atlas else 0)
+  assert len(re.findall(r", [1-9][\d,]* of them new", said)) == (
+    2 if atlas else 0
+  )
   looked_until, adopted = _adopted(whole)
   assert [update for update, _ in adopted] == [6, 18]
   assert looked_until == 18

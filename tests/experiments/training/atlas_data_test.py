@@ -139,7 +139,9 @@ def test_an_atlas_that_grew_is_the_one_counted_at_once(tmp_path):
     assert (after.pages > 0).sum() > there.sum()
   known = atlas_lib.known_cells(steps[0], _CFG.tile_vocab)
   changed = (steps[0].tiles != steps[1].tiles).any(axis=-1) & known
-  new = int(atlas_lib.known_cells(steps[1], _CFG.tile_vocab).sum()) - known.sum()
+  new = (
+    int(atlas_lib.known_cells(steps[1], _CFG.tile_vocab).sum()) - known.sum()
+  )
   assert changed.sum() > 0 and new > 0
   assert f"{new:,} of them new and {changed.sum():,} changed" in run.said[1]
   used = int(steps[1].pages.max() + 1) * 64

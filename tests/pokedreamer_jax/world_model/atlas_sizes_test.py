@@ -85,6 +85,8 @@ def test_all_parameters_of_a_model_of_a_whole_game_stay_within_200_mb():
     for name, part in shapes.items()
   }
   total = sum(size_bytes.values())
-  print(f"{total / 1e6:.1f} MB, of them {size_bytes['atlas'] / 1e6:.1f} counted")
+  print(
+    f"{total / 1e6:.1f} MB, of them {size_bytes['atlas'] / 1e6:.1f} counted"
+  )
   assert total < 200e6
   assert size_bytes["atlas"] < 6e6
