@@ -43,18 +43,27 @@ def steps(length, episode=0):
 
 
 def walks(length, episode=0):
-  """`steps` of which one can walk in a third; few tiles, a map an episode."""
+  """`steps` of which one can walk in a third; few tiles, a map an episode.
+
+  Every cell of a map has its block, of which 40 % are hidden by others.
+  """
   rows = steps(length, episode)
   rng = np.random.default_rng([episode, length])
   for name in ("in_battle", "dialog_open", "menu_open"):
     rows[name][:] = 0
   rows["has_control"][:] = np.arange(length) % 3 == 0
   rows["game_running"][:] = True
-  for name in ("y", "x"):
-    rows[name][:] = rng.integers(0, 30, length)
+  y, x = rng.integers(0, 30, (2, length))
+  rows["y"][:], rows["x"][:] = y, x
+  world = np.random.default_rng(episode).integers(20, size=(40, 40, 2, 2))
+  shown = world[
+    y[:, None, None] + np.arange(9)[:, None], x[:, None, None] + np.arange(10)
+  ]
+  hidden = rng.random(shown.shape[:3]) < 0.4
+  shown[hidden] = rng.integers(20, size=(hidden.sum(), 2, 2))
   art = np.random.default_rng(0).integers(0, 256, (20, 8, 2)).astype(np.uint8)
-  grid = art[rng.integers(len(art), size=(length, 18, 20))]
-  rows["frame"][:] = grid.transpose(0, 1, 3, 2, 4).reshape(length, 144, 40)
+  pixels = art[shown].transpose(0, 1, 3, 5, 2, 4, 6)
+  rows["frame"][:] = pixels.reshape(length, 144, 40)
   return rows
 
 

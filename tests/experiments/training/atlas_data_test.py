@@ -165,6 +165,7 @@ def test_who_has_the_votes_no_more_counts_the_same(tmp_path, counted):
     atlas_counts.Counter.__init__, "__defaults__", (3000,)
   ):
     whole = grow(atlas_lib.empty(_CFG), range(3))
+    assert 1000 < atlas_lib.known_cells(whole, _CFG.tile_vocab).sum()
     before = grow(atlas_lib.empty(_CFG), range(counted))
     chex.assert_trees_all_equal(whole, grow(before, range(counted, 3)))
 

@@ -138,6 +138,31 @@ def test_the_record_is_there_before_the_first_batch(
   assert seen and all(item is not None for item in seen)
 
 
+def test_an_adoption_is_announced_before_its_first_batch(data, tmp_path):
+  run = tmp_path / "run"
+  experience = _experience(data, run)
+  heard = []
+
+  def adopted():
+    assert adoptions.read(run).adopted[-1].update == len(found)
+    heard.append((len(found), [path.stem for path in experience.history]))
+
+  found, batches = [], experience.batches(0, None, adopted)
+  for number in range(14):
+    if number in (1, 9):
+      data_fakes.write(data, *(_B if number == 1 else _C))
+    found.append(next(batches))
+  names = [path.stem for path in experience.history]
+  first = inputs.open_generation(str(data), run).digest
+  record = adoptions.read(run)
+  assert names == [first, *(item.generation for item in record.adopted)]
+  assert heard == [(4, names[:2]), (12, names)]
+  # The same for a run that goes on in between.
+  again = _experience(data, run)
+  again.resume(6)
+  assert [path.stem for path in again.history] == names[:2]
+
+
 def test_never_looking_is_the_default(data, tmp_path):
   assert config_lib.Config().train.refresh_every == 0
   experience = _experience(data, tmp_path / "run", 0)
