@@ -1,5 +1,6 @@
 """A run's atlas: counted in pieces, told, and kept in its checkpoints."""
 
+import itertools
 import types
 from unittest import mock
 
@@ -133,7 +134,7 @@ def test_an_atlas_that_grew_is_the_one_counted_at_once(tmp_path):
   once, _ = atlas_counts.extend(atlas_lib.empty(_CFG), counts)
   np.testing.assert_array_equal(_seen_at(atlas), _seen_at(once))
   # It grew, cells kept their numbers, and some changed what they hold.
-  for before, after in zip(steps, steps[1:], strict=False):
+  for before, after in itertools.pairwise(steps):
     there = before.pages > 0
     np.testing.assert_array_equal(before.pages[there], after.pages[there])
     assert (after.pages > 0).sum() > there.sum()

@@ -46,8 +46,7 @@ def _rows():
     xs |= {x - 1 if x else 1 for x in xs}
     places += [(map_id, y, x) for y in sorted(ys) for x in sorted(xs)]
   rows = specs.empty_steps(len(places))
-  for name, values in zip(("map_id", "y", "x"), zip(*places, strict=True)):
-    rows[name][:] = values
+  rows["map_id"], rows["y"], rows["x"] = np.array(places, np.uint8).T
   rows["has_control"][:] = rows["game_running"][:] = True
   return rows
 
