@@ -5,13 +5,13 @@
 The training rows of the directory are read over and over, each time as if on
 other maps, so that no view has been seen before. The dictionary is counted
 first, over some of them. Other jobs slow a machine down: processor seconds say
-more than those of the clock.
+more than those of the clock. Memory is what the process holds at most, above
+what it held before it counted.
 """
 
 from collections.abc import Iterator
 import os
 import pathlib
-import resource
 import time
 from typing import Any
 
@@ -80,7 +80,7 @@ def measure(cfg: Any, index: loader.EpisodeIndex, wanted: int) -> dict:
     for episode in some.astype(int).tolist()
   )
   table = tiles.build(frames, cfg.tile_vocab)
-  before_mib = _peak_mib()
+  before_mib = _held_mib("VmRSS")
   began, counting_s = (time.monotonic(), time.process_time()), 0.0
   counter = atlas_counts.Counter(cfg, table)
   for rows in _over_and_over(index, wanted, atlas_counts.FIELDS):
@@ -98,8 +98,8 @@ def measure(cfg: Any, index: loader.EpisodeIndex, wanted: int) -> dict:
     "wall_s": time.monotonic() - began[0],
     "cpu_s": time.process_time() - began[1],
     "counting_cpu_s": counting_s,
-    "peak_mib": _peak_mib(),
-    "growth_mib": _peak_mib() - before_mib,
+    "peak_mib": _held_mib("VmHWM"),
+    "growth_mib": _held_mib("VmHWM") - before_mib,
   }
 
 
@@ -129,8 +129,11 @@ def _over_and_over(
       wanted -= stop
 
 
-def _peak_mib() -> float:
-  return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+def _held_mib(name: str) -> float:
+  """Memory of this process: `VmRSS` now, `VmHWM` at most so far."""
+  lines = pathlib.Path("/proc/self/status").read_text().splitlines()
+  (kib,) = (line.split()[1] for line in lines if line.startswith(f"{name}:"))
+  return int(kib) / 1024
 
 
 if __name__ == "__main__":
