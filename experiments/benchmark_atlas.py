@@ -31,7 +31,7 @@ _TABLE_EPISODES = 40  # at most, for the dictionary
 
 _DATA_DIR = cli.string("data_dir", None, "Directory of recorded experience.")
 _ROWS = cli.integer("rows", 1_000_000, "Rows to count.")
-_PRESET = cli.string("preset", "small", "Gives the dictionary's size.")
+_PRESET = cli.string("preset", "vale", "Gives the dictionary's size.")
 _CELLS = cli.integer("atlas_cells", 327_680, "Cells that the atlas can hold.")
 _JSON = cli.string("json", "", "Also write the results to this file.")
 

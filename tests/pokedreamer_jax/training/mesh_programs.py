@@ -291,9 +291,8 @@ def process(data_dir, address, number, count):
 RED = f"world_model.tokens={world_model_config.POKEMON_RED_TOKENS}"
 ATLASES = {  # name -> preset and what is set there
   "tiny with an atlas": ("tiny", "world_model.atlas=counted"),
-  "small with the atlas of a large world": (
-    *("small", "world_model.atlas=counted", RED),
-    "world_model.atlas_cells=327680",
+  "vale with the atlas of a large world": (
+    *("vale", "world_model.atlas_cells=327680", RED),
   ),
 }
 

@@ -17,7 +17,7 @@ from pokedreamer_jax.world_model import model as world_model
 _VOCAB = 4800
 _CELLS = 327_680
 _CFG = presets.make(
-  "small",
+  "vale",
   [
     *("world_model.atlas=counted", f"world_model.atlas_cells={_CELLS}"),
     f"world_model.tile_vocab={_VOCAB}",
