@@ -1,5 +1,6 @@
 """A run's atlas: counted in pieces, told, and kept in its checkpoints."""
 
+import dataclasses
 import itertools
 import types
 from unittest import mock
@@ -16,6 +17,7 @@ from experiments.training import world_model_loop
 from pokedreamer_jax import checkpoints
 from pokedreamer_jax.frames import tiles
 from pokedreamer_jax.world_model import atlas as atlas_lib
+from pokedreamer_jax.world_model import atlas_clocks
 from pokedreamer_jax.world_model import atlas_counts
 from pokedreamer_jax.world_model import model as world_model
 from tests.data_tools import fakes as data_fakes
@@ -169,6 +171,22 @@ def test_who_has_the_votes_no_more_counts_the_same(tmp_path, counted):
     assert 1000 < atlas_lib.known_cells(whole, _CFG.tile_vocab).sum()
     before = grow(atlas_lib.empty(_CFG), range(counted))
     chex.assert_trees_all_equal(whole, grow(before, range(counted, 3)))
+
+
+def test_what_clocks_do_to_tiles_stays_that_of_the_first_generation(tmp_path):
+  made = _grown_data(tmp_path)
+  cfg = dataclasses.replace(_CFG, tokens=f"{_CFG.tokens} tile_clock:168")
+  table = _table(made[0])
+  survey = atlas_data.Survey(cfg, table, _run())
+  first = survey.grown(atlas_lib.empty(cfg), [made[0].path])
+  index = loader.EpisodeIndex(made[0], "train", cache_bytes=0)
+  rows = (part for _, part in index.episodes(atlas_counts.FIELDS))
+  looks = atlas_clocks.count(cfg, table, first, rows)
+  assert (looks != atlas_lib.empty(cfg).looks).any()
+  np.testing.assert_array_equal(first.looks, looks)
+  grown = survey.grown(first, [generation.path for generation in made[:2]])
+  np.testing.assert_array_equal(grown.looks, looks)
+  assert (grown.tiles != first.tiles).any()
 
 
 def test_only_what_is_new_is_read(tmp_path, monkeypatch):

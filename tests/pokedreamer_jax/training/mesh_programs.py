@@ -106,9 +106,8 @@ class Trainer:
     pages = np.zeros(atlas["pages"].shape, np.int32)
     pages.flat[: len(numbers)] = numbers
     held = rng.integers(0, 24, atlas["tiles"].shape).astype(np.int32)
-    placed = meshes.place_state(
-      self.mesh, {"pages": pages, "tiles": held}, MIN_SIZE
-    )
+    atlas |= {"pages": pages, "tiles": held}
+    placed = meshes.place_state(self.mesh, atlas, MIN_SIZE)
     self.state = training.TrainState(
       {**self.state.params, "atlas": placed},
       self.state.opt_state,
