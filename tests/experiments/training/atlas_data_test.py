@@ -1,6 +1,5 @@
 """A run's atlas: counted in pieces, told, and kept in its checkpoints."""
 
-import dataclasses
 import itertools
 import types
 from unittest import mock
@@ -173,20 +172,28 @@ def test_who_has_the_votes_no_more_counts_the_same(tmp_path, counted):
     chex.assert_trees_all_equal(whole, grow(before, range(counted, 3)))
 
 
-def test_what_clocks_do_to_tiles_stays_that_of_the_first_generation(tmp_path):
-  made = _grown_data(tmp_path)
-  cfg = dataclasses.replace(_CFG, tokens=f"{_CFG.tokens} tile_clock:168")
-  table = _table(made[0])
-  survey = atlas_data.Survey(cfg, table, _run())
-  first = survey.grown(atlas_lib.empty(cfg), [made[0].path])
-  index = loader.EpisodeIndex(made[0], "train", cache_bytes=0)
-  rows = (part for _, part in index.episodes(atlas_counts.FIELDS))
-  looks = atlas_clocks.count(cfg, table, first, rows)
-  assert (looks != atlas_lib.empty(cfg).looks).any()
+def test_what_clocks_do_to_tiles_stays_that_of_the_first_generation(
+  tmp_path, monkeypatch
+):
+  paths = [generation.path for generation in _grown_data(tmp_path)]
+  table = _table(generations.load(paths[0]))
+  looks, asked = np.full(atlas_lib.empty(_CFG).looks.shape, 7, np.int32), []
+
+  def count(cfg, table, atlas, rows):
+    assert atlas_lib.known_cells(atlas, cfg.tile_vocab).any()
+    asked.append(sum(len(part["frame"]) for part in rows))
+    return looks
+
+  monkeypatch.setattr(atlas_clocks, "count", count)
+  survey = atlas_data.Survey(_CFG, table, _run())
+  first = survey.grown(atlas_lib.empty(_CFG), paths[:1])
   np.testing.assert_array_equal(first.looks, looks)
-  grown = survey.grown(first, [generation.path for generation in made[:2]])
+  grown = survey.grown(first, paths[:2])
+  again = atlas_data.Survey(_CFG, table, _run()).grown(first, paths[:2])
+  chex.assert_trees_all_equal(grown, again)
   np.testing.assert_array_equal(grown.looks, looks)
-  assert (grown.tiles != first.tiles).any()
+  index = loader.EpisodeIndex(generations.load(paths[0]), "train")
+  assert asked == [index.lengths.sum()]
 
 
 def test_only_what_is_new_is_read(tmp_path, monkeypatch):

@@ -53,7 +53,7 @@ def config(mesh, kind="dictionary"):
     return fakes.config_v2(*shared)
   if kind == "atlas":
     return fakes.config(
-      *(*shared, "world_model.tokens=map:8 y:12 x:12"),
+      *(*shared, "world_model.tokens=battle:4 map:8 y:12 x:12"),
       *("world_model.atlas=counted", "world_model.atlas_cells=4096"),
       *("world_model.relative_tokens=true", "train.decode_blocks=20"),
     )
