@@ -5,6 +5,9 @@ before, so that afterwards every cell holds what it would if all adopted
 episodes had been counted at once, in the order of their adoption. What is
 counted depends on the list of generations alone: a run that resumes, and has
 the votes no more, counts that list anew when it next grows, and not before.
+
+What tiles look like at the phases of clocks is counted over the first
+generation and stays, as the dictionary does.
 """
 
 from collections.abc import Callable
@@ -84,9 +87,9 @@ class Survey:
     counts = self._counter.counts()
     atlas = jax.tree.map(np.asarray, atlas)
     grown, left_out = atlas_counts.extend(atlas, counts)
-    # Looks are those of the generations before, and what the last one shows.
-    looks = atlas_clocks.count(self._cfg, self._table, grown, self._newest())
-    grown = dataclasses.replace(grown, looks=jnp.asarray(looks))
+    if len(paths) == 1:
+      looks = atlas_clocks.count(self._cfg, self._table, grown, self._newest())
+      grown = dataclasses.replace(grown, looks=jnp.asarray(looks))
     self._run.log(
       f"atlas: {_told(self._cfg, atlas, grown)}; {counts.views:,} different "
       f"views in {counts.rows:,} rows, {counts.rows - before:,} of them "

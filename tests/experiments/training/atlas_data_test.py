@@ -16,6 +16,7 @@ from experiments.training import world_model_loop
 from pokedreamer_jax import checkpoints
 from pokedreamer_jax.frames import tiles
 from pokedreamer_jax.world_model import atlas as atlas_lib
+from pokedreamer_jax.world_model import atlas_clocks
 from pokedreamer_jax.world_model import atlas_counts
 from pokedreamer_jax.world_model import model as world_model
 from tests.data_tools import fakes as data_fakes
@@ -170,6 +171,30 @@ def test_who_has_the_votes_no_more_counts_the_same(tmp_path, counted):
     assert 1000 < atlas_lib.known_cells(whole, _CFG.tile_vocab).sum()
     before = grow(atlas_lib.empty(_CFG), range(counted))
     chex.assert_trees_all_equal(whole, grow(before, range(counted, 3)))
+
+
+def test_what_clocks_do_to_tiles_stays_that_of_the_first_generation(
+  tmp_path, monkeypatch
+):
+  paths = [generation.path for generation in _grown_data(tmp_path)]
+  table = _table(generations.load(paths[0]))
+  looks, asked = np.full(atlas_lib.empty(_CFG).looks.shape, 7, np.int32), []
+
+  def count(cfg, table, atlas, rows):
+    assert atlas_lib.known_cells(atlas, cfg.tile_vocab).any()
+    asked.append(sum(len(part["frame"]) for part in rows))
+    return looks
+
+  monkeypatch.setattr(atlas_clocks, "count", count)
+  survey = atlas_data.Survey(_CFG, table, _run())
+  first = survey.grown(atlas_lib.empty(_CFG), paths[:1])
+  np.testing.assert_array_equal(first.looks, looks)
+  grown = survey.grown(first, paths[:2])
+  again = atlas_data.Survey(_CFG, table, _run()).grown(first, paths[:2])
+  chex.assert_trees_all_equal(grown, again)
+  np.testing.assert_array_equal(grown.looks, looks)
+  index = loader.EpisodeIndex(generations.load(paths[0]), "train")
+  assert asked == [index.lengths.sum()]
 
 
 def test_only_what_is_new_is_read(tmp_path, monkeypatch):

@@ -137,7 +137,10 @@ def test_an_atlas_grows_right_before_the_first_batch_of_its_generation(
   config = _config("world_model.atlas=counted")
   loop = _Loop(monkeypatch, config)
   old, new = (
-    {"pages": jnp.full((1, 1, 1), n), "tiles": jnp.full((2, 4), n)}
+    {
+      "pages": jnp.full((1, 1, 1), n),
+      **{name: jnp.full((2, 4), n) for name in ("tiles", "looks")},
+    }
     for n in (0, 1)
   )
   trainer = loop.trainer

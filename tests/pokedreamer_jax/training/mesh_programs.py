@@ -53,7 +53,7 @@ def config(mesh, kind="dictionary"):
     return fakes.config_v2(*shared)
   if kind == "atlas":
     return fakes.config(
-      *(*shared, "world_model.tokens=map:8 y:12 x:12"),
+      *(*shared, "world_model.tokens=battle:4 map:8 y:12 x:12"),
       *("world_model.atlas=counted", "world_model.atlas_cells=4096"),
       *("world_model.relative_tokens=true", "train.decode_blocks=20"),
     )
@@ -106,9 +106,8 @@ class Trainer:
     pages = np.zeros(atlas["pages"].shape, np.int32)
     pages.flat[: len(numbers)] = numbers
     held = rng.integers(0, 24, atlas["tiles"].shape).astype(np.int32)
-    placed = meshes.place_state(
-      self.mesh, {"pages": pages, "tiles": held}, MIN_SIZE
-    )
+    atlas |= {"pages": pages, "tiles": held}
+    placed = meshes.place_state(self.mesh, atlas, MIN_SIZE)
     self.state = training.TrainState(
       {**self.state.params, "atlas": placed},
       self.state.opt_state,
