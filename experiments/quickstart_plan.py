@@ -100,9 +100,10 @@ def adapt(kind: str) -> tuple[list[str], list[str]]:
     return [], []
   overrides = [f"collect.policy_mix={_UNDEMONSTRATED_MIX}"]
   if kind == "pokemon_red":
-    overrides.append(
-      f"world_model.tokens={world_model_config.POKEMON_RED_TOKENS}"
-    )
+    overrides += [
+      f"world_model.tokens={world_model_config.POKEMON_RED_TOKENS}",
+      "policy.scratch_updates=150",  # the one policy that there can be
+    ]
     return overrides, [
       "nobody demonstrates this game: no clone; the policy is trained from "
       "scratch on random play, so expect little of it"

@@ -8,6 +8,9 @@ from pokedreamer_jax.config import overrides as overrides_lib
 from pokedreamer_jax.config import run as config_lib
 from pokedreamer_jax.config import world_model as world_model_config
 
+# A second policy without the clone takes as long as the first.
+_NO_SCRATCH = behaviour_config.PolicyConfig(scratch_updates=0)
+
 
 def _tiny() -> config_lib.Config:
   """The quickstart on a laptop: `make quickstart`, 2 CPU cores, 2 GiB.
@@ -26,6 +29,7 @@ def _tiny() -> config_lib.Config:
       atlas_cells=4096,
     ),
     train=config_lib.TrainConfig(steps=3000, decode_blocks=24),
+    policy=_NO_SCRATCH,
   )
 
 
@@ -120,6 +124,11 @@ _VALE_WORLD = world_model_config.WorldModelConfig(
 )
 
 
+# A row of latents takes 3 kB. The first badge is some 1,200 steps away.
+_VALE_LATENTS = behaviour_config.LatentsConfig(max_rows=120_000)
+_VALE_PLAY = config_lib.EvaluateConfig(episodes=12, play_length=1500)
+
+
 def _vale() -> config_lib.Config:
   """The great vale on a laptop, 2 CPU cores."""
   return config_lib.Config(
@@ -138,7 +147,10 @@ def _vale() -> config_lib.Config:
       eval_every=6000,
       cache_mib=4096,
     ),
+    latents=_VALE_LATENTS,
     actor_critic=behaviour_config.ActorCriticConfig(units=512),
+    policy=_NO_SCRATCH,
+    evaluate=_VALE_PLAY,
   )
 
 
@@ -177,7 +189,10 @@ def _vale_gpu() -> config_lib.Config:
       eval_every=10_000,
       cache_mib=16_384,
     ),
+    latents=_VALE_LATENTS,
     actor_critic=behaviour_config.ActorCriticConfig(units=512),
+    policy=_NO_SCRATCH,
+    evaluate=_VALE_PLAY,
   )
 
 
