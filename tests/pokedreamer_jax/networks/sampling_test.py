@@ -226,3 +226,10 @@ def test_no_tokens_is_no_draw():
     jax.random.key(0), {}, empty, jnp.zeros((0, 0)), False
   )
   assert drawn.shape == (4, 0)
+
+
+def test_the_uniform_share_is_taken_out_again():
+  probs = np.array([[0.7, 0.3, 0.0, 0.0], [0.25, 0.25, 0.25, 0.25]])
+  mixed = np.log(0.9 * probs + 0.1 / 4)
+  found = np.exp(sampling.without_uniform(jnp.asarray(mixed), 0.1))
+  np.testing.assert_allclose(found, probs, atol=1e-6)
