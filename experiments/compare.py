@@ -24,6 +24,7 @@ Results = dict[str, list[dict[str, Any]]]  # name of a row -> one per seed
 
 _DREAM = "dream (sampled)"
 _SUBJECTS = (_DREAM, "dream (most likely)")
+_KEPT = (*_SUBJECTS, "emulator, other luck", "frozen frame")  # in JSON
 _MODES = ("overworld", "dialog", "battle")
 _METRICS = {
   "pixels": ("pixels", 3),
@@ -75,7 +76,12 @@ def tables(results: Results) -> list[text_tables.Table]:
 
 
 def numbers(results: Results) -> dict[str, Any]:
-  """What the tables show, per seed, ready for JSON."""
+  """What the tables show of the lines that are read, per seed, for JSON."""
+
+  def kept(part: Mapping[str, Any]) -> dict[str, Any]:
+    lines = _shown_lines(part)
+    return {name: lines[name] for name in _KEPT if name in lines}
+
   return {
     name: [
       {
@@ -83,14 +89,21 @@ def numbers(results: Results) -> dict[str, Any]:
         "windows": seed["windows"],
         "episodes": seed["episodes"],
         "ram": seed["ram"],
-        "one_step": _ahead(seed),
-        "all": _shown_lines(seed),
-        "calm": _shown_lines(seed["calm"]) if "calm" in seed else None,
+        "one_step": _rounded(_ahead(seed)),
+        "all": _rounded(kept(seed)),
+        "calm": _rounded(kept(seed["calm"])) if "calm" in seed else None,
       }
       for seed in seeds
     ]
     for name, seeds in results.items()
   }
+
+
+def _rounded(values: Any) -> Any:
+  """Numbers of a tree with four decimals: more of them mean nothing."""
+  if isinstance(values, Mapping):
+    return {name: _rounded(value) for name, value in values.items()}
+  return round(values, 4) if isinstance(values, float) else values
 
 
 def _read(directory: str) -> dict[str, Any]:
