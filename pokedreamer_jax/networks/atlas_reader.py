@@ -207,7 +207,7 @@ class AtlasDecoder(nn.Module):
   def _without_place(self, feat):
     """Features `[N, .]` without the place, and the other tokens of them."""
     start = feat.shape[-1] - self.token_dim
-    tokens = []
+    tokens = [feat[:, :0]]  # there may be none but the place's
     for low, high, phases in self.shown:
       token = feat[:, start + low : start + high]
       if phases:

@@ -323,3 +323,11 @@ def test_updates_and_dreams_lower_for_accelerators(platform, dtype):
   for traced in programs:
     text = traced.lower(lowering_platforms=(platform,)).as_text()
     assert "stablehlo" in text
+
+
+def test_a_state_may_hold_the_place_and_no_other_token():
+  cfg = _config("world_model.tokens=map:8 y:12 x:12").world_model
+  feat = jnp.zeros((2, cfg.feat_dim))
+  params = fakes.params(cfg)
+  found = world_model.decoder_outputs(cfg, params, feat)
+  assert found.logits.shape == (2, 360, cfg.tile_vocab + 1)
