@@ -62,6 +62,8 @@ class Rom:
   @property
   def map_names(self) -> Mapping[int, str]:
     """Names of the maps by id; empty for an unknown game."""
+    if self.kind == POKEMON_RED:
+      return ram_addresses.MAP_NAMES
     return map_names(self.sha1)
 
   def describe(self) -> str:
