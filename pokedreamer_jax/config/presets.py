@@ -15,10 +15,10 @@ _NO_SCRATCH = behaviour_config.PolicyConfig(scratch_updates=0)
 def _tiny() -> config_lib.Config:
   """The quickstart on a laptop: `make quickstart`, 2 CPU cores, 2 GiB.
 
-  Expect, over seeds 0 to 2: dreams with 0.53 to 0.56 of the frames exact and
-  2.7 to 3.5 tiles off at 50 steps (the emulator with other luck: 0.59 to 0.65
-  and 1.7 to 2.2), a clone with a return of 24 to 25 and a policy with 24.5 to
-  26, both with the badge in every episode.
+  Expect, over seeds 0 to 2: most likely dreams with .81 to .84 of the frames
+  exact at 5 steps, .72 to .79 at 15 and .48 to .65 at 50 (the emulator with
+  other luck .79 to .80, .66 to .71, .50 to .58), and where no luck changes
+  anything .97 at 50 steps.
   """
   return config_lib.Config(
     preset="tiny",
@@ -130,7 +130,16 @@ _VALE_PLAY = config_lib.EvaluateConfig(episodes=12, play_length=1500)
 
 
 def _vale() -> config_lib.Config:
-  """The great vale on a laptop, 2 CPU cores."""
+  """The great vale on a laptop: 2 CPU cores, 6 GB, 43 minutes on one of them.
+
+      python -m experiments.quickstart --preset=vale --rom=great_vale \\
+        --workdir=runs/vale
+
+  Expect of the world model, one seed: one step ahead .98 of the pixels, .82 of
+  the moved overworld frames and .51 of the battle frames exact; at 15 steps as
+  many pixels right as of the emulator with other luck (.87), at 50 steps .69
+  for its .79, and 3.9 tiles off for 2.6. No policy was measured yet.
+  """
   return config_lib.Config(
     preset="vale",
     collect=_VALE_COLLECT,
