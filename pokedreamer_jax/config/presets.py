@@ -130,7 +130,7 @@ _VALE_PLAY = config_lib.EvaluateConfig(episodes=12, play_length=1500)
 
 
 def _vale() -> config_lib.Config:
-  """The great vale on a laptop: 2 CPU cores, 6 GB, 43 minutes on one of them.
+  """The great vale on a laptop: 2 CPU cores, 5 GB, 43 minutes on one of them.
 
       python -m experiments.quickstart --preset=vale --rom=great_vale \\
         --workdir=runs/vale
