@@ -50,7 +50,7 @@ class Atlas:
   pages: Array  # [maps, page rows, page columns] int32, 0 where none is
   tiles: Array  # [C, 4] int32, dictionary numbers; the escape if unknown
   # What a tile looks like at each phase of the clocks (`atlas_clocks.py`).
-  looks: Array  # [V + 1, P] int32
+  looks: Array = None  # [V + 1, P] int32; None where only cells are asked for
 
 
 @flax.struct.dataclass

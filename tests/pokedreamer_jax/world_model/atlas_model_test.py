@@ -47,7 +47,11 @@ def _params():
   pages[1].flat[:7] = np.arange(1, 8)
   held = rng.integers(0, _CFG.tile_vocab, (_CFG.atlas_cells, 4))
   held[0] = _CFG.tile_vocab
-  atlas = {"pages": jnp.asarray(pages), "tiles": jnp.asarray(held, jnp.int32)}
+  atlas = {
+    **params["atlas"],
+    "pages": jnp.asarray(pages),
+    "tiles": jnp.asarray(held, jnp.int32),
+  }
   return {**params, "atlas": atlas}
 
 

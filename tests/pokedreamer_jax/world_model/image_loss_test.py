@@ -43,7 +43,11 @@ def _case():
   pages[:, :, :] = 1 + np.arange(pages.size).reshape(pages.shape) % 7
   held = rng.integers(0, 4, (_CFG.atlas_cells, 4))
   held[::2] = _CFG.tile_vocab
-  atlas = {"pages": jnp.asarray(pages), "tiles": jnp.asarray(held, jnp.int32)}
+  atlas = {
+    **params["atlas"],
+    "pages": jnp.asarray(pages),
+    "tiles": jnp.asarray(held, jnp.int32),
+  }
   batch = fakes.on_device(fakes.windows(3, 4))
   feat = rng.normal(size=(3, 4, _CFG.feat_dim)).astype(np.float32)
   return {**params, "atlas": atlas}, batch, jnp.asarray(feat)
