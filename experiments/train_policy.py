@@ -172,17 +172,18 @@ def _policy_config(
   """From scratch there is nothing to stay near, nor to be destroyed.
 
   What --set names holds all the same; of both numbers of updates, that of
-  training from scratch.
+  training from scratch, or the other one where a preset has none of it.
   """
   if cloned:
     return policy
   changes: dict[str, Any] = {"kl_scale": 0.0, "kl_final": 0.0}  # to no clone
-  if cli.is_set("policy.scratch_updates") or not cli.is_set("policy.updates"):
-    if not policy.scratch_updates:
-      raise ValueError(
-        "policy.scratch_updates: 0, expected at least 1 to train from scratch "
-        "(--clone= is empty)"
-      )
+  asked = cli.is_set("policy.scratch_updates")
+  if asked and not policy.scratch_updates:
+    raise ValueError(
+      "policy.scratch_updates: 0, expected at least 1 to train from scratch "
+      "(--clone= is empty)"
+    )
+  if policy.scratch_updates and (asked or not cli.is_set("policy.updates")):
     changes["updates"] = policy.scratch_updates
   if not cli.is_set("policy.critic_warmup"):
     changes["critic_warmup"] = 0

@@ -78,8 +78,9 @@ class EndToEndTest(absltest.TestCase):
     report = (self.workdir / "report.html").read_text()
     self.assertNotIn("http", report.replace("http-equiv", ""))
     self.assertIn("policy_scratch", report)
-    # Few episodes are held out: no verdict on dreams, three on play.
-    self.assertEqual(done.stdout.count("[n/a]"), 2)
+    # Few episodes are held out: no verdict on dreams. Nobody is long enough at
+    # it for a badge, and what the clone gains may be too little to be lost.
+    self.assertBetween(done.stdout.count("[n/a]"), 3, 4)
     for text in ("compiling", "Report:", "Next:", "10 needed", "The policy"):
       self.assertIn(text, done.stdout)
     self.assertIn("Result", (self.workdir / "log.txt").read_text())
