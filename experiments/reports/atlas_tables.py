@@ -2,11 +2,14 @@
 
 from collections.abc import Mapping
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 from typing import Any
 
-from experiments.reports import atlas_maps
 from experiments.reports import text_tables
 from pokedreamer_jax.evaluation import cell_errors
+
+if TYPE_CHECKING:  # it wakes jax, and `--help` reads this module
+  from experiments.reports import atlas_maps
 
 _WORST = 10  # cells that are named
 _LEAST_ROWS = 5  # in sight of fewer rows, a cell's share says little
@@ -19,7 +22,7 @@ _REASONS = {
 
 
 def numbers(
-  maps: Sequence[atlas_maps.BelievedMap],
+  maps: Sequence["atlas_maps.BelievedMap"],
   errors: cell_errors.CellErrors | None = None,
   at_large: cell_errors.CellErrors | None = None,
 ) -> dict[str, Any]:
@@ -29,6 +32,8 @@ def numbers(
   a whole: the `rows` that were looked at, the `cells` in sight, their share of
   `wrong` pixels and the `worst` cells. They are left out without rows.
   """
+  from experiments.reports import atlas_maps
+
   found = atlas_maps.numbers(maps)
   for key, some in (("errors", errors), ("errors_at_large", at_large)):
     if some is not None and some.rows_read:
@@ -37,7 +42,7 @@ def numbers(
 
 
 def _errors(
-  maps: Sequence[atlas_maps.BelievedMap], errors: cell_errors.CellErrors
+  maps: Sequence["atlas_maps.BelievedMap"], errors: cell_errors.CellErrors
 ) -> dict[str, Any]:
   names = {one.id: one.name for one in maps}
   looked_at = int(errors.rows.sum()) * cell_errors.BLOCK_PIXELS
