@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 from typing import Any
 
 from experiments.reports import text_tables
-from pokedreamer_jax.evaluation import cell_errors
 
-if TYPE_CHECKING:  # it wakes jax, and `--help` reads this module
+if TYPE_CHECKING:  # these wake jax, and `--help` reads this module
   from experiments.reports import atlas_maps
+  from pokedreamer_jax.evaluation import cell_errors
 
 _WORST = 10  # cells that are named
 _LEAST_ROWS = 5  # in sight of fewer rows, a cell's share says little
@@ -23,8 +23,8 @@ _REASONS = {
 
 def numbers(
   maps: Sequence["atlas_maps.BelievedMap"],
-  errors: cell_errors.CellErrors | None = None,
-  at_large: cell_errors.CellErrors | None = None,
+  errors: "cell_errors.CellErrors | None" = None,
+  at_large: "cell_errors.CellErrors | None" = None,
 ) -> dict[str, Any]:
   """JSON-ready: `maps` and `all` as in `atlas_maps.numbers`, and errors.
 
@@ -42,8 +42,10 @@ def numbers(
 
 
 def _errors(
-  maps: Sequence["atlas_maps.BelievedMap"], errors: cell_errors.CellErrors
+  maps: Sequence["atlas_maps.BelievedMap"], errors: "cell_errors.CellErrors"
 ) -> dict[str, Any]:
+  from pokedreamer_jax.evaluation import cell_errors
+
   names = {one.id: one.name for one in maps}
   looked_at = int(errors.rows.sum()) * cell_errors.BLOCK_PIXELS
   worst = []
@@ -98,6 +100,8 @@ def sentence(atlas: Mapping[str, Any]) -> str:
 
 def errors_sentence(atlas: Mapping[str, Any]) -> str:
   """What the picture of the errors shows."""
+  from pokedreamer_jax.evaluation import cell_errors
+
   errors = atlas["errors"]
   text = (
     f"One step ahead, {errors['wrong']:.2%} of the pixels are wrong in the "
