@@ -13,12 +13,13 @@ _NO_SCRATCH = behaviour_config.PolicyConfig(scratch_updates=0)
 
 
 def _tiny() -> config_lib.Config:
-  """The quickstart on a laptop: `make quickstart`, 2 CPU cores, 2 GiB.
+  """The quickstart on a laptop: `make quickstart`, 2 CPU cores, 2.3 GiB.
 
   Expect, over seeds 0 to 2: most likely dreams with .81 to .84 of the frames
   exact at 5 steps, .72 to .79 at 15 and .48 to .65 at 50 (the emulator with
   other luck .79 to .80, .66 to .71, .50 to .58), and where no luck changes
-  anything .97 at 50 steps.
+  anything .97 at 50 steps. On seed 0 a clone with a return of 24.3 and a policy
+  with 24.8, each with the badge in 23 of 24 episodes.
   """
   return config_lib.Config(
     preset="tiny",
@@ -88,7 +89,7 @@ def _debug() -> config_lib.Config:
 # Episodes from everywhere on the way through the great vale, with few mistakes
 # and with many: from power-on alone its later maps are hardly seen.
 _VALE_COLLECT = config_lib.CollectConfig(
-  episodes=500,
+  episodes=450,
   episode_length=1024,
   policy_mix=(
     "demonstrator:eps=0.05=0.3,demonstrator:eps=0.2=0.3,"
@@ -124,11 +125,6 @@ _VALE_WORLD = world_model_config.WorldModelConfig(
 )
 
 
-# A row of latents takes 3 kB. The first badge is some 1,200 steps away.
-_VALE_LATENTS = behaviour_config.LatentsConfig(max_rows=120_000)
-_VALE_PLAY = config_lib.EvaluateConfig(episodes=12, play_length=1500)
-
-
 def _vale() -> config_lib.Config:
   """The great vale on a laptop: 2 CPU cores, 5 GB, 43 minutes on one of them.
 
@@ -156,24 +152,27 @@ def _vale() -> config_lib.Config:
       eval_every=6000,
       cache_mib=4096,
     ),
-    latents=_VALE_LATENTS,
+    latents=behaviour_config.LatentsConfig(max_rows=120_000),  # 3 kB each
     actor_critic=behaviour_config.ActorCriticConfig(units=512),
     policy=_NO_SCRATCH,
-    evaluate=_VALE_PLAY,
+    # The first badge is some 1,200 steps away.
+    evaluate=config_lib.EvaluateConfig(episodes=12, play_length=1500),
   )
 
 
 def _vale_gpu() -> config_lib.Config:
   """The great vale on one GPU. Not measured yet.
 
-  python -m experiments.quickstart --preset=vale_gpu --rom=great_vale \
+      python -m experiments.quickstart --preset=vale_gpu --rom=great_vale \\
         --workdir=runs/vale_gpu
   """
-  return config_lib.Config(
+  vale = _vale()
+  return dataclasses.replace(
+    vale,
     preset="vale_gpu",
-    collect=dataclasses.replace(_VALE_COLLECT, episodes=1500),
+    collect=dataclasses.replace(vale.collect, episodes=1500),
     world_model=dataclasses.replace(
-      _VALE_WORLD,
+      vale.world_model,
       deter=1024,
       stoch=32,
       classes=32,
@@ -184,24 +183,20 @@ def _vale_gpu() -> config_lib.Config:
       compute_dtype="bfloat16",
       ram_heads=world_model_config.PRACTICE_RAM_HEADS,
     ),
-    train=config_lib.TrainConfig(
+    train=dataclasses.replace(
+      vale.train,
       steps=40_000,
       mesh="data=-1,fsdp=1",
       batch_size=32,
       seq_len=32,
       burn_in=8,
       decode_rows=256,
-      decode_blocks=24,
       learning_rate=1e-3,
       warmup_steps=500,
       save_every=1000,
       eval_every=10_000,
       cache_mib=16_384,
     ),
-    latents=_VALE_LATENTS,
-    actor_critic=behaviour_config.ActorCriticConfig(units=512),
-    policy=_NO_SCRATCH,
-    evaluate=_VALE_PLAY,
   )
 
 

@@ -124,7 +124,7 @@ def _some_blocks(draw, key, x, found, tile, changed, decode_blocks):
     return values.reshape(shape)
 
   copied = tile_mixture.is_copy(found, tile)
-  nats = jnp.sum(tile_mixture.copy_nats(found, tile))
+  copy_nats = tile_mixture.copy_nats(found, tile)
   needed = jnp.any(by_block(~copied), axis=-1)
   weight = jnp.where(needed, 1.0, _COPIED)
   weight *= jnp.where(jnp.any(by_block(changed), axis=-1), _CHANGED, 1.0)
@@ -132,7 +132,7 @@ def _some_blocks(draw, key, x, found, tile, changed, decode_blocks):
   logits = draw(by_block(x)[chosen])
   drawn = tile_mixture.draw_nats(logits, by_block(tile)[chosen])
   drawn = jnp.where(by_block(copied)[chosen], 0.0, drawn)
-  nats += jnp.sum(counts[:, None] * drawn)
-  right = tile_mixture.copy_nats(found, tile) < jnp.log(2.0)
+  nats = jnp.sum(copy_nats) + jnp.sum(counts[:, None] * drawn)
+  right = copy_nats < jnp.log(2.0)
   share = jnp.sum(copied & right) / jnp.maximum(jnp.sum(copied), 1)
   return nats / frames, share
