@@ -163,7 +163,7 @@ def _vale() -> config_lib.Config:
 def _vale_gpu() -> config_lib.Config:
   """The great vale on one GPU. Not measured yet.
 
-      python -m experiments.quickstart --preset=vale_gpu --rom=great_vale \\
+  python -m experiments.quickstart --preset=vale_gpu --rom=great_vale \\
         --workdir=runs/vale_gpu
   """
   vale = _vale()
