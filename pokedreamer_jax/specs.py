@@ -32,6 +32,7 @@ BEHAVIOURS = (
   "policy",
   "human",
   "none",  # nobody: the last row's action was never executed
+  "wanderer",
 )
 
 FACINGS = ("down", "up", "left", "right")  # values of the step field `facing`

@@ -22,7 +22,7 @@ import numpy as np
 from data_tools.game import roms
 from pokedreamer_jax import specs
 
-NAMES = ("random", "sticky_random", "demonstrator")
+NAMES = ("random", "sticky_random", "demonstrator", "wanderer")
 STICKINESS = 0.75  # probability that `sticky_random` repeats its last action
 
 _LEARNED = r"(policy|sb3):[0-9a-f]+(:round=[0-9]+)?(@[0-9]+)?(:deterministic)?"
@@ -83,24 +83,35 @@ class StickyRandom:
 
 
 class Scripted:
-  """The demonstrator, which wins the practice cartridge by reading memory."""
+  """A player that reads memory: the demonstrator, or one that wanders."""
 
-  chosen_by = specs.BEHAVIOURS.index("demonstrator")
-
-  def __init__(self, rom: roms.Rom):
+  def __init__(self, name: str, rom: roms.Rom):
     """Makes a player for one world.
 
+    Args:
+      name: `demonstrator`, which wins practice cartridges, or `wanderer`, which
+        sees those with a full world from all sides.
+      rom: the game.
+
     Raises:
-      ValueError: the ROM is not a practice cartridge.
+      ValueError: it does not play this ROM.
     """
     from data_tools.players import demonstrator_small
+    from data_tools.players import wanderer
 
-    self._player = demonstrator_small.make(rom.sha1)
-    if self._player is None:
+    self.chosen_by = specs.BEHAVIOURS.index(name)
+    if name == "wanderer":
+      player: Any = wanderer.make(rom.sha1)
+      plays = "the practice cartridge great_vale"
+    else:
+      player = demonstrator_small.make(rom.sha1)
+      plays = "practice cartridges"
+    if player is None:
       raise ValueError(
-        f"policy demonstrator: it plays practice cartridges only, not "
-        f"{rom.name}; use random or sticky_random"
+        f"policy {name}: it plays {plays} only, not {rom.name}; use random or "
+        "sticky_random"
       )
+    self._player = player
 
   def reset(self, rng: np.random.Generator) -> None:
     self._player.reset(rng)
@@ -150,7 +161,7 @@ def make_policy(behaviour: str, rom: roms.Rom) -> Policy:
   elif name == "sticky_random":
     policy = StickyRandom()
   else:
-    policy = Scripted(rom)
+    policy = Scripted(name, rom)
   return policy if eps == 0 else Epsilon(policy, eps)
 
 
@@ -199,7 +210,7 @@ def playable_mix(text: str, rom: roms.Rom) -> str:
     item
     for item in parse_mix(text)
     if rom.kind == roms.PRACTICE
-    or not item.behaviour.startswith("demonstrator")
+    or not item.behaviour.startswith(("demonstrator", "wanderer"))
   ]
   if len(playable) == len(parse_mix(text)):
     return text

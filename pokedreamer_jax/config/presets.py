@@ -26,6 +26,7 @@ def _tiny() -> config_lib.Config:
     world_model=world_model_config.WorldModelConfig(
       tokens=world_model_config.CHAPTER_TOKENS,
       relative_tokens=True,
+      hp_bars=True,
       atlas="counted",
       atlas_cells=4096,
     ),
@@ -89,11 +90,12 @@ def _debug() -> config_lib.Config:
 # Episodes from everywhere on the way through the great vale, with few mistakes
 # and with many: from power-on alone its later maps are hardly seen.
 _VALE_COLLECT = config_lib.CollectConfig(
-  episodes=450,
+  episodes=900,
   episode_length=1024,
   policy_mix=(
-    "demonstrator:eps=0.05=0.3,demonstrator:eps=0.2=0.3,"
-    "demonstrator:eps=0.5=0.2,sticky_random=0.1,random=0.1"
+    "demonstrator:eps=0.05=0.25,demonstrator:eps=0.2=0.25,"
+    "demonstrator:eps=0.5=0.2,wanderer:eps=0.1=0.15,sticky_random=0.1,"
+    "random=0.05"
   ),
   start_states=",".join(
     ["power_on=3"]
@@ -114,10 +116,11 @@ _VALE_WORLD = world_model_config.WorldModelConfig(
   classes=16,
   tokens=world_model_config.VALE_TOKENS,
   relative_tokens=True,
+  hp_bars=True,
   hidden=256,
   tile_vocab=2400,
   tile_units=48,
-  block_units=48,
+  block_units=40,
   atlas="counted",
   atlas_cells=24_576,
   # Most of what it would guess, a picture does not show.

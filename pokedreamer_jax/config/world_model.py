@@ -32,7 +32,7 @@ VALE_TOKENS = (
   "party_size:7 dex_owned:21 "
   "dex_seen:21 level:32 hp:72 active_slot:6 active_species:21 "
   "active_max_hp:72 active_hp:72 enemy_species:21 enemy_level:32 "
-  "enemy_max_hp:56 enemy_hp:56 move_item:5 text:128 tile_clock:168 "
+  "enemy_max_hp:56 enemy_hp:56 move_item:5 text:128 text2:96 tile_clock:168 "
   "figure_clock:62"
 )
 # Tokens that are clocks and go round: how many phases they have, and how many
@@ -56,6 +56,10 @@ POKEMON_RED_RAM_HEADS = (
 PRACTICE_PLACE_HEADS = "map:32 y:64 x:64 facing:4 battle:4 dialog:2"
 POKEMON_RED_PLACE_HEADS = "map:256 y:160 x:96 facing:4 battle:4 dialog:2"
 RAM_MODES = ("given", "inferred", "off")
+# HP bars that a decoder may be told the length of: HP and its maximum.
+BARS = (("active_hp", "active_max_hp"), ("enemy_hp", "enemy_max_hp"))
+BAR_PIXELS = 48
+BARS_DIM = len(BARS) * (BAR_PIXELS + 1)
 CODECS = ("dictionary", "pixels")  # see `codecs.py`
 COMPUTE_DTYPES = ("float32", "bfloat16")
 FAMILIES = ("v3", "v2")  # our networks, and the published ones
@@ -76,6 +80,9 @@ class WorldModelConfig:
   tokens: str = PRACTICE_TOKENS  # RAM variables in the state, `name:size`
   # Whether tokens are predicted by their change beside their value.
   relative_tokens: bool = False
+  # Whether the decoder is told how long the HP bars are (see `hp_bars.py`),
+  # where the state has the tokens that say it.
+  hp_bars: bool = False
   ram: str = "given"  # tokens of observed frames: given, inferred or off
   # Memory variables read off the features, `name:size` (see `ram_heads.py`).
   ram_heads: str = ""
@@ -234,6 +241,12 @@ class WorldModelConfig:
   def has_atlas(self) -> bool:
     """Whether decoder and step read a map memory."""
     return self.atlas != "off"
+
+  @property
+  def has_bars(self) -> bool:
+    """Whether the decoder is told how long the HP bars are."""
+    needed = {name for bar in BARS for name in bar}
+    return self.hp_bars and needed <= set(self.token_sizes)
 
   @property
   def token_dim(self) -> int:

@@ -6,8 +6,6 @@ holds for what stands off the 8-pixel grid or was never seen. Encoder and
 decoder are chosen apart. Both list tiles in block order (`frames.py`).
 """
 
-from collections.abc import Mapping
-
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -35,6 +33,7 @@ def make_encoder(cfg: world_model_config.WorldModelConfig) -> nn.Module:
 def make_decoder(cfg: world_model_config.WorldModelConfig) -> nn.Module:
   """The module from features `[..., F]` to what `score` takes.
 
+  Where it is told of HP bars, they follow the features.
   With an atlas it takes the window of cells in sight and their tiles as well.
   """
   if cfg.has_atlas:
@@ -45,8 +44,8 @@ def make_decoder(cfg: world_model_config.WorldModelConfig) -> nn.Module:
       cfg.atlas_cells,
       cfg.atlas_units,
       cfg.hidden,
-      cfg.token_dim,
-      _shown_tokens(cfg.token_sizes),
+      cfg.token_dim + (world_model_config.BARS_DIM if cfg.has_bars else 0),
+      _shown_tokens(cfg),
     )
   if cfg.decoder == "dictionary":
     return codec.TileDecoder(cfg.tile_vocab, cfg.tile_units, cfg.block_units)
@@ -154,15 +153,17 @@ pixel_nats.defvjp(_pixel_nats_forward, _pixel_nats_backward)
 
 
 def _shown_tokens(
-  sizes: Mapping[str, int],
+  cfg: world_model_config.WorldModelConfig,
 ) -> tuple[tuple[int, int, int], ...]:
   """Tokens that stand for more than the place: where, and phases of clocks."""
   found, start = [], 0
-  for name, size in sizes.items():
+  for name, size in cfg.token_sizes.items():
     if name not in ("map", "y", "x"):
       phases, _ = world_model_config.CLOCKS.get(name, (0, 0))
       found.append((start, start + size, phases))
     start += size
+  if cfg.has_bars:
+    found.append((start, start + world_model_config.BARS_DIM, 0))
   return tuple(found)
 
 

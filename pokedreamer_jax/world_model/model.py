@@ -28,6 +28,7 @@ from pokedreamer_jax.world_model import alignment
 from pokedreamer_jax.world_model import atlas as atlas_lib
 from pokedreamer_jax.world_model import atlas_clocks
 from pokedreamer_jax.world_model import atlas_view
+from pokedreamer_jax.world_model import hp_bars
 from pokedreamer_jax.world_model import model_v2 as world_model_v2
 from pokedreamer_jax.world_model import ram_heads
 from pokedreamer_jax.world_model import relative_tokens
@@ -161,7 +162,7 @@ def _init(
       jnp.zeros((1, cfg.hidden)),
       *around,
     ),
-    "decoder": (feat, *window),
+    "decoder": (_with_bars(cfg, feat, state.tokens), *window),
     "chain": (state.tokens,),
   }
   params: Params = {}
@@ -372,6 +373,7 @@ def decoder_outputs(
   """
   hot = feat[..., cfg.feat_dim - cfg.token_dim :]
   window = _window(cfg, tile_table(params), map_memory(params), hot, hide)
+  feat = _with_bars(cfg, feat, hot)
   return apply(cfg, params, "decoder", feat, *window, method=method)
 
 
@@ -461,6 +463,14 @@ def read_ram(
     return {}
   outputs = apply(cfg, params, "ram", features(state))
   return ram_heads.read(cfg.ram_head_sizes, outputs)
+
+
+def _with_bars(cfg, feat, hot) -> jax.Array:
+  """Features `[..., F]` as the decoder reads them."""
+  if not cfg.has_bars:
+    return feat
+  bars = hp_bars.one_hot(cfg.token_sizes, hot)
+  return jnp.concatenate([feat, bars], axis=-1)
 
 
 def _surroundings(cfg) -> atlas_reader.Surroundings:

@@ -26,7 +26,7 @@ _CHANGES = {
 }
 _CLOCK = (0, 24)  # frames of a step; a clock goes round
 _NAMES = (
-  *("map", "facing", "text"),
+  *("map", "facing", "text", "text2"),
   *("species", "active_species", "enemy_species"),
 )
 _OTHERS = (-1, 1)

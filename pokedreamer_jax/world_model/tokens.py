@@ -71,6 +71,7 @@ READERS = {
   "active_max_hp": lambda ram: _fights(ram, "party_max_hp"),
   "move_item": lambda ram: ram["move_item"],
   "text": lambda ram: ram["text"],
+  "text2": lambda ram: ram["text"],
   "walk": lambda ram: ram["walk_counter"],
   "scroll_y": lambda ram: ram["scroll_y"],
   "scroll_x": lambda ram: ram["scroll_x"],
@@ -78,8 +79,9 @@ READERS = {
   "figure_clock": lambda ram: _clock(ram, "figure"),
 }
 CLOCKS = world_model_config.CLOCKS
-# Numbers without order: 0 is none, the others share the values from 1 on.
-HASHED = ("text",)
+# Numbers without order: 0 is none, the others share the values from 1 on. Two
+# of different sizes tell a text apart that shares a value of one with others.
+HASHED = ("text", "text2")
 
 
 def check(sizes: Mapping[str, int]) -> None:

@@ -67,6 +67,10 @@ def _row(**values):
     ("text", 256, {"text": 255}, 1),  # the number modulo 255, plus 1
     ("text", 256, {"text": 65_535}, 1),
     ("text", 256, {"text": 509}, 255),
+    # Of another size, it parts those that share a value.
+    ("text2", 96, {"text": 0}, 0),
+    ("text2", 96, {"text": 255}, 66),
+    ("text2", 96, {"text": 510}, 36),
     ("text", 2, {"text": 12_345}, 1),
   ],
 )
