@@ -173,11 +173,10 @@ def _demonstrations(config, generation, world_params, run, split):
   encoded = encoding.encode_with_progress(
     config, world_params, index, places, f"encoding {split} episodes", run
   )
-  return jax.device_put(
-    latents.take(
-      encoded, latents.target_rows(encoded, config.clone.source_names)
-    )
-  )
+  rows = latents.target_rows(encoded, config.clone.source_names)
+  if split == "train" and config.clone.max_rows:
+    rows = rows[: config.clone.max_rows]
+  return jax.device_put(latents.take(encoded, rows))
 
 
 def _held_out_values(evaluate, params, held_out) -> dict[str, float]:

@@ -265,8 +265,8 @@ def _play(
           assists.add("learned policies read the RAM tokens")
       else:
         played[name] = play_episodes.play_scripted(name, setting, told)
-        if name.startswith("demonstrator"):
-          assists.add("the demonstrator reads memory and map tables")
+        if name.startswith(("demonstrator", "wanderer")):
+          assists.add("scripted players read memory and map tables")
   weights = specs.REWARD_WEIGHTS["published"]
   return {
     "rom": {

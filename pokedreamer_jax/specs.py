@@ -55,10 +55,18 @@ NUM_REWARD_TERMS = len(REWARD_TERMS)
 # battles for ever pays more than finishing the game. The sums are about what
 # the demonstrator of chapter one earns on its way (median 5 wins, 470 XP):
 # lower ones make a policy avoid battles that the published weights pay.
+# `progress`: what brings the game on and happens once each, and time costs.
+# Nothing of it can be had again and again: badges, species and maps count
+# against the most so far, and a trainer is beaten once.
 _PUBLISHED = (10.0, 2.0, 0.5, 1.0, 1.0, 0.01, -0.05, -0.001)
-REWARD_WEIGHTS = {"published": _PUBLISHED, "capped": _PUBLISHED}
+REWARD_WEIGHTS = {
+  "published": _PUBLISHED,
+  "capped": _PUBLISHED,
+  "progress": (10.0, 2.0, 0.5, 0.0, 1.0, 0.0, -0.05, -0.01),
+}
 REWARD_CAPS: dict[str, dict[str, float]] = {
   "published": {},
+  "progress": {},
   "capped": {"wild_wins": 5.0, "xp": 450.0},
 }
 # Terms that grinding wild battles can raise; play is also reported without.

@@ -51,7 +51,7 @@ class PokeDreamerEnv(gymnasium.Env[np.ndarray, np.int64]):
       rom: the ROM file of `pokemon_red`.
       render_mode: None or "rgb_array".
       observation: "rgb", "grey" or "packed".
-      reward: "published" or "capped", see `specs.REWARD_CAPS`.
+      reward: "published", "capped" or "progress", see `specs.REWARD_WEIGHTS`.
       episode_length: rows until truncation, the first one included.
       jitter_frames: most frames without input after a reset, drawn by seed.
       save_state: where episodes start, a file or its bytes; None is power-on.

@@ -9,7 +9,7 @@ from pokedreamer_jax import specs
 from pokedreamer_jax.config import bounds
 from pokedreamer_jax.config import world_model as world_model_config
 
-REWARDS = ("published", "capped")  # names in `specs.REWARD_WEIGHTS`
+REWARDS = ("published", "capped", "progress")  # names in `specs.REWARD_WEIGHTS`
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,6 +52,8 @@ class CloneConfig:
 
   # Whose choices are imitated, comma-separated names of `specs.BEHAVIOURS`.
   sources: str = "demonstrator,human"
+  # Of what they demonstrated, the first so many rows; 0: all of them.
+  max_rows: int = 0
   steps: int = 2000
   batch_size: int = 512  # rows
   learning_rate: float = 1e-3
@@ -66,6 +68,7 @@ class CloneConfig:
 
   def __post_init__(self):
     bounds.at_least(self, 1, "steps", "batch_size", "log_every", "save_every")
+    bounds.at_least(self, 0, "max_rows")
     if not 0.0 <= self.dropout < 1.0:
       raise ValueError(f"clone.dropout: {self.dropout}, expected 0..1, not 1")
     allowed = [name for name in specs.BEHAVIOURS if name != "none"]

@@ -188,6 +188,26 @@ def test_clone_stops_and_resumes_to_the_same_bits(
     )
 
 
+def test_a_clone_of_few_rows_sees_the_first_ones_alone(made_up, tmp_path):
+  config, generation, params, _ = made_up
+  few = dataclasses.replace(
+    config, clone=dataclasses.replace(config.clone, max_rows=40)
+  )
+  with _open(tmp_path / "few", "clone", few) as run:
+    assert (
+      clone_behaviour.train(few, generation, params, run)["demonstrated_steps"]
+      == 40
+    )
+    rows = clone_behaviour._demonstrations(
+      few, generation, params, run, "train"
+    )
+    every = clone_behaviour._demonstrations(
+      config, generation, params, run, "train"
+    )
+  assert len(every.action) > 40
+  chex.assert_trees_all_equal(rows, jax.tree.map(lambda leaf: leaf[:40], every))
+
+
 @pytest.mark.parametrize("cloned", [True, False])
 def test_policy_stops_and_resumes_to_the_same_bits(
   made_up, tmp_path, monkeypatch, cloned

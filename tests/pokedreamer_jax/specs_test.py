@@ -53,3 +53,13 @@ def test_what_was_earned_before_counts_towards_the_cap():
   # Two halves of an episode count as the whole.
   late = specs.cap_terms(terms[1:], earned + terms[0], "capped")
   np.testing.assert_array_equal(late, counted[1:])
+
+
+def test_progress_pays_nothing_that_can_be_had_again():
+  weights = dict(
+    zip(specs.REWARD_TERMS, specs.REWARD_WEIGHTS["progress"], strict=True)
+  )
+  assert not any(weights[name] for name in specs.WILD_BATTLE_TERMS)
+  assert all(weights[name] < 0 for name in ("hp_lost", "stuck"))
+  once = {"badges", "species", "new_maps", "trainer_wins"}
+  assert {name for name, weight in weights.items() if weight > 0} == once

@@ -72,7 +72,7 @@ def test_an_id_with_its_module_needs_no_import():
   assert done.stdout.split() == ["chapter_one.gb"], done.stderr
 
 
-@pytest.mark.parametrize("reward", ["published", "capped"])
+@pytest.mark.parametrize("reward", specs.REWARD_WEIGHTS)
 def test_an_episode_is_the_recorded_one(rom, reward):
   policy = policies.make_policy("demonstrator", rom)
   with emulator_lib.Emulator(rom) as game:
