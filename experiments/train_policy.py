@@ -98,7 +98,7 @@ def train(
   from pokedreamer_jax.behaviour import ppo
 
   starts = _starts(config, generation, world_params, run)
-  run.log(f"policy: dreams start from {len(starts.action)} recorded states")
+  run.log(f"policy: dreams start from {len(starts.start)} recorded states")
   init_key, run_key = jax.random.split(jax.random.key(config.seed))
   state = ppo.init_state(config, init_key, config.world_model.feat_dim, clone)
   # As restored parameters lie: arrays that are bound to no device yet would
@@ -162,7 +162,9 @@ def _jitted_update(config: config_lib.Config):
   from pokedreamer_jax.behaviour import dreams
   from pokedreamer_jax.behaviour import ppo
 
-  update = ppo.make_update(config, dreams.make_dream_fn(config))
+  update = ppo.make_update(
+    config, dreams.make_dream_fn(config), dreams.make_replay_fn(config)
+  )
   return jax.jit(update, donate_argnums=0)
 
 
@@ -191,11 +193,13 @@ def _policy_config(
 
 
 def _starts(config, generation, world_params, run):
-  """Recorded states that dreams may start from, on the device."""
+  """Recorded states, and which of them dreams may start from."""
   import jax
+  import jax.numpy as jnp
 
   from data_tools.records import loader
   from experiments.training import latents as encoding
+  from pokedreamer_jax.behaviour import dreams
   from pokedreamer_jax.behaviour import latents
 
   index = loader.EpisodeIndex(generation, "train")
@@ -204,7 +208,8 @@ def _starts(config, generation, world_params, run):
     config, world_params, index, places, "encoding episodes", run
   )
   encoded = latents.with_earned(encoded)
-  return jax.device_put(latents.take(encoded, latents.start_rows(encoded)))
+  start = jnp.asarray(latents.start_rows(encoded), jnp.int32)
+  return jax.device_put(dreams.Experience(rows=encoded, start=start))
 
 
 def _items(state) -> dict:

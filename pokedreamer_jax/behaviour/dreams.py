@@ -2,31 +2,40 @@
 
 from typing import Any
 
+from flax import struct
 import jax
 
 from pokedreamer_jax.behaviour import latents
 from pokedreamer_jax.behaviour import ppo
+from pokedreamer_jax.behaviour import replay
 from pokedreamer_jax.config import run as config_lib
 from pokedreamer_jax.world_model import imagination
 from pokedreamer_jax.world_model import reward_heads
 
 
+@struct.dataclass
+class Experience:
+  """Recorded states on the device: all of them, and where dreams may start."""
+
+  rows: latents.Latents  # [M] of whole episodes, of `latents.with_earned`
+  start: jax.Array  # [S] int32, numbers of the rows of `latents.start_rows`
+
+
 def make_dream_fn(cfg: config_lib.Config) -> ppo.DreamFn:
   """Makes the `DreamFn` of a world model.
 
-  Its `world` is the model's parameters and its `starts` are `Latents` `[M]`
-  that a dream may start from (`latents.start_rows` of
-  `latents.with_earned`), on the device:
-  `cfg.policy.starts` of them are drawn, each row as likely as any other.
+  Its `world` is the model's parameters and its `starts` are an `Experience`:
+  `cfg.policy.starts` of the rows where dreams may start are drawn, each as
+  likely as any other.
   """
 
   def dream_fn(
     world: Any, key: jax.Array, starts: Any, policy_fn: ppo.PolicyFn
   ) -> imagination.Rollout:
     start_key, dream_key = jax.random.split(key)
-    count = len(starts.action)
+    count = len(starts.start)
     index = jax.random.randint(start_key, (cfg.policy.starts,), 0, count)
-    rows = latents.take(starts, index)
+    rows = latents.take(starts.rows, starts.start[index])
     return imagination.imagine(
       cfg.world_model,
       world,
@@ -39,3 +48,12 @@ def make_dream_fn(cfg: config_lib.Config) -> ppo.DreamFn:
     )
 
   return dream_fn
+
+
+def make_replay_fn(cfg: config_lib.Config) -> ppo.ReplayFn:
+  """Makes the `ReplayFn` that draws from an `Experience`."""
+
+  def replay_fn(key: jax.Array, starts: Any) -> replay.Sequences:
+    return replay.draw(cfg, key, starts.rows)
+
+  return replay_fn

@@ -19,6 +19,7 @@ import jax.numpy as jnp
 import optax
 
 from pokedreamer_jax import specs
+from pokedreamer_jax.behaviour import replay
 from pokedreamer_jax.behaviour import returns as returns_lib
 from pokedreamer_jax.config import behaviour as behaviour_config
 from pokedreamer_jax.config import run as config_lib
@@ -49,6 +50,12 @@ class DreamFn(Protocol):
   ) -> Rollout: ...
 
 
+class ReplayFn(Protocol):
+  """Draws recorded sequences, as many and as long as a batch of dreams."""
+
+  def __call__(self, key: jax.Array, starts: Any) -> replay.Sequences: ...
+
+
 @struct.dataclass
 class PolicyState:
   """What an update reads and returns; the caller may donate it."""
@@ -71,6 +78,15 @@ class Rows:
   advantage: jax.Array  # [M] normalised
   returns: jax.Array  # [M] targets of the critic
   weight: jax.Array  # [M] probability that the state was reached
+
+
+@struct.dataclass
+class PlayedRows:
+  """Rows of recorded sequences, for the critic alone; `M = L * N`."""
+
+  feat: jax.Array  # [M, F]
+  returns: jax.Array  # [M]
+  weight: jax.Array  # [M] 0 where a row has no return
 
 
 def init_state(
@@ -114,7 +130,9 @@ def make_optimisers(
 
 
 def make_update(
-  cfg: config_lib.Config, dream_fn: DreamFn
+  cfg: config_lib.Config,
+  dream_fn: DreamFn,
+  replay_fn: ReplayFn | None = None,
 ) -> Callable[..., tuple[PolicyState, Metrics]]:
   """Makes `(state, key, world, starts, clone) -> (state, metrics)`.
 
@@ -122,8 +140,14 @@ def make_update(
   update's own number is folded in, so a resumed run repeats. `clone` holds the
   parameters of the cloned actor, or None for no divergence term. The first
   `critic_warmup` updates leave the actor alone: a random critic would destroy
-  a clone.
+  a clone. Where `policy.replay_scale` is above 0 the critic also learns from
+  what `replay_fn` draws of `starts`.
   """
+  if cfg.policy.replay_scale and replay_fn is None:
+    raise ValueError(
+      f"policy.replay_scale: {cfg.policy.replay_scale}, nothing was recorded "
+      "here, expected 0"
+    )
   weights = jnp.asarray(specs.REWARD_WEIGHTS[cfg.policy.reward])
   train_rows = _make_train_rows(cfg)
 
@@ -133,8 +157,12 @@ def make_update(
     policy_fn = make_policy_fn(cfg.actor_critic, state.actor)
     rollout = dream_fn(world, dream_key, starts, policy_fn)
     rows, metrics = make_rows(cfg, state, rollout, weights, clone)
+    played = None
+    if cfg.policy.replay_scale and replay_fn is not None:
+      replay_key = jax.random.fold_in(key, 1)
+      played = judge_played(cfg, state, replay_fn(replay_key, starts), weights)
     kl_scale = 0.0 if clone is None else _annealed_kl(cfg.policy, state.update)
-    state, losses = train_rows(state, shuffle_key, rows, kl_scale)
+    state, losses = train_rows(state, shuffle_key, rows, played, kl_scale)
     state = state.replace(update=state.update + 1)
     metrics |= losses
     metrics["param/actor_norm"] = optax.tree.norm(state.actor)
@@ -217,6 +245,33 @@ def make_rows(
   return rows, metrics
 
 
+def judge_played(
+  cfg: config_lib.Config,
+  state: PolicyState,
+  sequences: replay.Sequences,
+  reward_weights: jax.Array,
+) -> PlayedRows:
+  """Returns of recorded sequences, `[L * N, ...]`; no gradients."""
+  value = two_hot.mean(
+    actor_critic.critic_logits(cfg.actor_critic, state.critic, sequences.feat),
+    actor_critic.value_bins(cfg.actor_critic),
+  )
+  counted = specs.cap_terms(
+    sequences.reward_terms, sequences.earned, cfg.policy.reward
+  )
+  targets = replay.returns(
+    *(sequences, value, counted @ reward_weights),
+    *(cfg.policy.gamma, cfg.policy.lambda_),
+  )
+  flat = lambda leaf: leaf.reshape(-1, *leaf.shape[2:])
+  rows = PlayedRows(
+    feat=flat(sequences.feat[:-1]),
+    returns=flat(targets),
+    weight=flat(sequences.weight),
+  )
+  return jax.lax.stop_gradient(rows)
+
+
 def actor_loss(
   cfg: config_lib.Config, params: Any, rows: Rows, kl_scale: jax.Array | float
 ) -> tuple[jax.Array, Metrics]:
@@ -256,7 +311,7 @@ def actor_loss(
 
 
 def critic_loss(
-  cfg: config_lib.Config, params: Any, rows: Rows
+  cfg: config_lib.Config, params: Any, rows: Rows | PlayedRows
 ) -> tuple[jax.Array, Metrics]:
   """Cross-entropy to the two-hot returns, weighted by `rows.weight`."""
   chex.assert_rank([rows.feat, rows.returns], [2, 1])
@@ -269,7 +324,7 @@ def critic_loss(
 
 
 def _make_train_rows(cfg: config_lib.Config):
-  """Makes `(state, key, rows, kl_scale) -> (state, metrics)`: all epochs."""
+  """Makes `(state, key, rows, played, kl_scale) -> (state, metrics)`."""
   actor_optimiser, critic_optimiser = make_optimisers(cfg.policy)
 
   def train_actor(state, rows, kl_scale):
@@ -286,9 +341,17 @@ def _make_train_rows(cfg: config_lib.Config):
     metrics["grad/actor_norm"] = jnp.zeros(())
     return state, metrics
 
-  def train_critic(state, rows):
-    grads, metrics = jax.grad(critic_loss, argnums=1, has_aux=True)(
-      cfg, state.critic, rows
+  def both_losses(params, rows, played):
+    loss, metrics = critic_loss(cfg, params, rows)
+    if played is not None:
+      real, _ = critic_loss(cfg, params, played)
+      loss += cfg.policy.replay_scale * real
+      metrics["loss/critic_played"] = real
+    return loss, metrics
+
+  def train_critic(state, rows, played):
+    grads, metrics = jax.grad(both_losses, has_aux=True)(
+      state.critic, rows, played
     )
     updates, opt = critic_optimiser.update(
       grads, state.critic_opt, state.critic
@@ -297,12 +360,12 @@ def _make_train_rows(cfg: config_lib.Config):
     critic = optax.apply_updates(state.critic, updates)
     return state.replace(critic=critic, critic_opt=opt), metrics
 
-  def train_rows(state, key, rows, kl_scale):
+  def train_rows(state, key, rows, played, kl_scale):
     warm = state.update >= cfg.policy.critic_warmup
 
     def step(state, index):
-      batch = jax.tree.map(lambda leaf: leaf[index], rows)
-      state, critic_metrics = train_critic(state, batch)
+      batch, real = jax.tree.map(lambda leaf: leaf[index], (rows, played))
+      state, critic_metrics = train_critic(state, batch, real)
       state, actor_metrics = jax.lax.cond(
         warm, train_actor, leave_actor, state, batch, kl_scale
       )

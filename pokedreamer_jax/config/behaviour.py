@@ -107,6 +107,8 @@ class PolicyConfig:
   kl_scale: float = 0.5
   kl_final: float = 0.5
   max_grad_norm: float = 0.5
+  # Weight of the critic's loss on recorded sequences, see `replay.py`.
+  replay_scale: float = 0.0
   # Advantages are divided by their deviation over the batch, but never by less
   # than this: where nothing happens, noise must not be blown up.
   advantage_floor: float = 0.1
@@ -131,6 +133,7 @@ class PolicyConfig:
       "save_every",
     )
     bounds.at_least(self, 0, "critic_warmup", "scratch_updates")
+    bounds.at_least(self, 0, "replay_scale")
     bounds.one_of(self, "reward", sorted(REWARDS))
     if self.starts * self.horizon % self.minibatches:
       raise ValueError(
