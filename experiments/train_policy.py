@@ -50,6 +50,7 @@ def main() -> None:
     config, policy=_policy_config(config.policy, bool(clone_dir))
   )
   config.world_model.check_reward_terms()  # before hours of encoding
+  _check_objective(config)
   step = inputs.choose_step(world_model_dir, _CHECKPOINT_STEP.value)
   generation = inputs.open_generation(cli.required("data_dir"), cli.workdir())
   sources = {
@@ -190,6 +191,12 @@ def _policy_config(
   if not cli.is_set("policy.critic_warmup"):
     changes["critic_warmup"] = 0
   return dataclasses.replace(policy, **changes)
+
+
+def _check_objective(config: config_lib.Config) -> None:
+  from pokedreamer_jax.behaviour import objectives
+
+  objectives.check(config)
 
 
 def _starts(config, generation, world_params, run):

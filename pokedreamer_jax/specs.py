@@ -56,14 +56,16 @@ NUM_REWARD_TERMS = len(REWARD_TERMS)
 # the demonstrator of chapter one earns on its way (median 5 wins, 470 XP):
 # lower ones make a policy avoid battles that the published weights pay.
 # `progress`: what brings the game on and happens once each, and time costs.
-# Nothing of it can be had again and again: badges, species and maps count
-# against the most so far, and a trainer is beaten once.
+# Nothing of it can be had again and again: badges, species, maps and levels
+# count against the most so far, and a trainer is beaten once.
 _PUBLISHED = (10.0, 2.0, 0.5, 1.0, 1.0, 0.01, -0.05, -0.001)
 REWARD_WEIGHTS = {
   "published": _PUBLISHED,
   "capped": _PUBLISHED,
-  "progress": (10.0, 2.0, 0.5, 0.0, 1.0, 0.0, -0.05, -0.01),
+  "progress": (10.0, 0.5, 0.5, 0.0, 1.0, 0.0, 0.0, -0.01),
 }
+# Paid for each level of the first creature above the highest of the episode.
+LEVEL_WEIGHTS = {"published": 0.0, "capped": 0.0, "progress": 0.5}
 REWARD_CAPS: dict[str, dict[str, float]] = {
   "published": {},
   "progress": {},

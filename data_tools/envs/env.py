@@ -156,6 +156,6 @@ class PokeDreamerEnv(gymnasium.Env[np.ndarray, np.int64]):
     if terminated:
       self._left = 0
     observation = env_rows.observe(self.settings.observation, row["frame"])[0]
-    reward = float(self._rewards.weigh(row["reward_terms"])[0])
+    reward = float(self._rewards.weigh(row)[0])
     info = env_rows.info(row, self.settings.rom.map_names)
     return observation, reward, terminated, truncated, info

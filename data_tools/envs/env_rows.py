@@ -83,23 +83,35 @@ def observe(observation: str, frames: np.ndarray) -> np.ndarray:
 
 
 class Rewards:
-  """Weighs the reward terms of `N` episodes, with caps where asked for."""
+  """What an objective of `specs` pays in `N` episodes, row by row."""
 
   def __init__(self, reward: str, num_envs: int):
     """`reward` is a name in `specs.REWARD_WEIGHTS`."""
     self._reward = reward
     self._weights = specs.REWARD_WEIGHTS[reward]
     self._earned = np.zeros((num_envs, specs.NUM_REWARD_TERMS), np.float32)
+    self._level = np.zeros(num_envs, int)  # the highest; 0: none yet
 
-  def weigh(self, terms: np.ndarray) -> np.ndarray:
-    """Rewards `[N]` float32 of the next row's terms `[N, 8]`."""
+  def weigh(self, row: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Rewards `[N]` float32 on arriving at the next rows `[N, ...]`."""
+    terms = row["reward_terms"]
     counted = specs.cap_terms(terms[None], self._earned, self._reward)[0]
     self._earned += terms
-    return specs.weighted_reward(counted, self._weights)
+    paid = specs.weighted_reward(counted, self._weights)
+    rises = self._level_rises(row["party_level"][:, 0])
+    return paid + np.float32(specs.LEVEL_WEIGHTS[self._reward]) * rises
 
   def restart(self, which: np.ndarray) -> None:
     """Forgets what the episodes of the environments `which` have earned."""
     self._earned[which] = 0
+    self._level[which] = 0
+
+  def _level_rises(self, level: np.ndarray) -> np.ndarray:
+    """What levels `[N]` are above the highest so far; at first nothing."""
+    level = level.astype(int)
+    before = np.where(self._level > 0, self._level, level)
+    self._level = np.maximum(before, level)
+    return self._level - before
 
 
 def info(

@@ -146,7 +146,7 @@ class VectorEnv(gymnasium_vector.VectorEnv):
     seeds = [self._seed(i) if restart[i] else None for i in range(len(restart))]
     row = self._emulators.step(np.asarray(actions), seeds, self._save_state)
     self._rewards.restart(restart)
-    rewards = self._rewards.weigh(row["reward_terms"]).astype(np.float64)
+    rewards = self._rewards.weigh(row).astype(np.float64)
     terminated = row["is_terminal"]
     truncated = row["is_last"] & ~terminated
     self._row = row

@@ -19,6 +19,7 @@ import jax.numpy as jnp
 import optax
 
 from pokedreamer_jax import specs
+from pokedreamer_jax.behaviour import objectives
 from pokedreamer_jax.behaviour import replay
 from pokedreamer_jax.behaviour import returns as returns_lib
 from pokedreamer_jax.config import behaviour as behaviour_config
@@ -148,7 +149,6 @@ def make_update(
       f"policy.replay_scale: {cfg.policy.replay_scale}, nothing was recorded "
       "here, expected 0"
     )
-  weights = jnp.asarray(specs.REWARD_WEIGHTS[cfg.policy.reward])
   train_rows = _make_train_rows(cfg)
 
   def update(state, key, world, starts, clone):
@@ -156,11 +156,11 @@ def make_update(
     dream_key, shuffle_key = jax.random.split(key)
     policy_fn = make_policy_fn(cfg.actor_critic, state.actor)
     rollout = dream_fn(world, dream_key, starts, policy_fn)
-    rows, metrics = make_rows(cfg, state, rollout, weights, clone)
+    rows, metrics = make_rows(cfg, state, rollout, clone)
     played = None
     if cfg.policy.replay_scale and replay_fn is not None:
       replay_key = jax.random.fold_in(key, 1)
-      played = judge_played(cfg, state, replay_fn(replay_key, starts), weights)
+      played = judge_played(cfg, state, replay_fn(replay_key, starts))
     kl_scale = 0.0 if clone is None else _annealed_kl(cfg.policy, state.update)
     state, losses = train_rows(state, shuffle_key, rows, played, kl_scale)
     state = state.replace(update=state.update + 1)
@@ -192,7 +192,6 @@ def make_rows(
   cfg: config_lib.Config,
   state: PolicyState,
   rollout: Rollout,
-  reward_weights: jax.Array,
   clone: Any,
 ) -> tuple[Rows, Metrics]:
   """Judges a dream batch: values, returns, advantages; no gradients.
@@ -206,16 +205,17 @@ def make_rows(
   """
   length, dreams = rollout.action.shape
   chex.assert_shape(rollout.feat, (length + 1, dreams, None))
-  chex.assert_shape(rollout.reward_terms, (length, dreams, len(reward_weights)))
+  chex.assert_shape(
+    rollout.reward_terms, (length, dreams, specs.NUM_REWARD_TERMS)
+  )
   chex.assert_shape(rollout.cont, (length, dreams))
   value = two_hot.mean(
     actor_critic.critic_logits(cfg.actor_critic, state.critic, rollout.feat),
     actor_critic.value_bins(cfg.actor_critic),
   )
-  counted = specs.cap_terms(
-    rollout.reward_terms, rollout.earned, cfg.policy.reward
+  reward = objectives.rewards(
+    cfg, rollout.feat, rollout.reward_terms, rollout.earned
   )
-  reward = counted @ reward_weights
   streams = (1, 1, 1, None)
   targets = jax.vmap(returns_lib.lambda_returns, streams, 1)(
     reward, cfg.policy.gamma * rollout.cont, value, cfg.policy.lambda_
@@ -249,19 +249,19 @@ def judge_played(
   cfg: config_lib.Config,
   state: PolicyState,
   sequences: replay.Sequences,
-  reward_weights: jax.Array,
 ) -> PlayedRows:
   """Returns of recorded sequences, `[L * N, ...]`; no gradients."""
   value = two_hot.mean(
     actor_critic.critic_logits(cfg.actor_critic, state.critic, sequences.feat),
     actor_critic.value_bins(cfg.actor_critic),
   )
-  counted = specs.cap_terms(
-    sequences.reward_terms, sequences.earned, cfg.policy.reward
+  reward = objectives.rewards(
+    cfg, sequences.feat, sequences.reward_terms, sequences.earned
   )
+  # Into the next episode nothing rises.
+  reward *= sequences.weight
   targets = replay.returns(
-    *(sequences, value, counted @ reward_weights),
-    *(cfg.policy.gamma, cfg.policy.lambda_),
+    *(sequences, value, reward, cfg.policy.gamma, cfg.policy.lambda_)
   )
   flat = lambda leaf: leaf.reshape(-1, *leaf.shape[2:])
   rows = PlayedRows(

@@ -27,10 +27,12 @@ def _tiny() -> config_lib.Config:
       tokens=world_model_config.CHAPTER_TOKENS,
       relative_tokens=True,
       hp_bars=True,
+      tile_units=24,
+      block_units=24,
       atlas="counted",
       atlas_cells=4096,
     ),
-    train=config_lib.TrainConfig(steps=3000, decode_blocks=24),
+    train=config_lib.TrainConfig(steps=2200, decode_blocks=24),
     policy=_NO_SCRATCH,
   )
 

@@ -86,6 +86,9 @@ def test_an_episode_is_the_recorded_one(rom, reward):
   )
   weights = specs.REWARD_WEIGHTS[reward]
   expected = specs.cap_terms(terms, np.zeros(8, np.float32), reward) @ weights
+  level = np.maximum.accumulate(steps["party_level"][:, 0].astype(int))
+  rises = np.where(level[:-1] > 0, np.diff(level), 0)
+  expected[1:] += specs.LEVEL_WEIGHTS[reward] * rises
   frame, info = env.reset(seed=11)
   for t, action in enumerate(steps["action"]):
     np.testing.assert_array_equal(frame, steps["frame"][t])
@@ -106,12 +109,15 @@ def test_an_episode_is_the_recorded_one(rom, reward):
 def test_the_caps_lower_what_grinding_pays():
   env = env_lib.PokeDreamerEnv(reward="capped", episode_length=5)
   env.reset(seed=0)
-  terms = np.zeros((1, 8), np.float32)
-  terms[0, specs.REWARD_TERMS.index("wild_wins")] = 1
-  paid = [float(env._rewards.weigh(terms)[0]) for _ in range(8)]
+  row = {
+    "reward_terms": np.zeros((1, 8), np.float32),
+    "party_level": np.zeros((1, 6), np.uint8),
+  }
+  row["reward_terms"][0, specs.REWARD_TERMS.index("wild_wins")] = 1
+  paid = [float(env._rewards.weigh(row)[0]) for _ in range(8)]
   assert paid == [1.0] * 5 + [0.0] * 3  # 5 wild wins count
   env.reset(seed=0)
-  assert float(env._rewards.weigh(terms)[0]) == 1.0
+  assert float(env._rewards.weigh(row)[0]) == 1.0
   env.close()
 
 

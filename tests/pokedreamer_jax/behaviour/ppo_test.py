@@ -220,13 +220,12 @@ def test_dream_batch_carries_no_gradient():
   cfg = _config()
   dream = _corridor(4, 8)
   state = ppo.init_state(cfg, jax.random.key(0), CELLS)
-  weights = jnp.asarray(specs.REWARD_WEIGHTS["published"])
 
   def judged(actor, critic, world):
     policy_fn = ppo.make_policy_fn(cfg.actor_critic, actor)
     rollout = dream(world, jax.random.key(1), None, policy_fn)
     new = state.replace(actor=actor, critic=critic)
-    rows, _ = ppo.make_rows(cfg, new, rollout, weights, actor)
+    rows, _ = ppo.make_rows(cfg, new, rollout, actor)
     return sum(
       jnp.sum(leaf) for leaf in (rows.advantage, rows.returns, rows.log_prob)
     )
@@ -307,8 +306,7 @@ def test_terminal_states_cut_returns_and_weights():
     cont=jnp.array([[1.0], [0.0], [1.0]]),
     earned=jnp.zeros((1, 8)),
   )
-  weights = jnp.asarray(specs.REWARD_WEIGHTS["published"])
-  rows, metrics = ppo.make_rows(cfg, state, rollout, weights, None)
+  rows, metrics = ppo.make_rows(cfg, state, rollout, None)
   # Half a point a map; state 2 is terminal: V_1 = 2, V_0 = 1 + 0.99 * 2.
   np.testing.assert_allclose(rows.returns, [2.98, 2.0, 4.0], rtol=1e-4)
   np.testing.assert_allclose(rows.weight, [1.0, 1.0, 0.0])

@@ -115,8 +115,7 @@ def test_what_was_played_teaches_the_critic():
   cfg = _config(replay_scale=1.0)
   state = ppo.init_state(cfg, jax.random.key(1), _CFG.feat_dim)
   sequences = replay.draw(cfg, jax.random.key(0), rows)
-  weights = jnp.asarray(specs.REWARD_WEIGHTS[cfg.policy.reward])
-  played = ppo.judge_played(cfg, state, sequences, weights)
+  played = ppo.judge_played(cfg, state, sequences)
   # The critic is 0 at first; the badge of the next row pays 10.
   assert played.returns.shape == (4 * 200,) and played.returns.max() > 10.0
   kept = played.weight > 0

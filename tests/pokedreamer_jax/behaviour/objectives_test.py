@@ -1,0 +1,96 @@
+"""Objectives: levels pay once, dreams pay what the emulator pays."""
+
+import dataclasses
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from data_tools.envs import env_rows
+from pokedreamer_jax import specs
+from pokedreamer_jax.behaviour import objectives
+from pokedreamer_jax.config import behaviour as behaviour_config
+from pokedreamer_jax.config import presets
+from pokedreamer_jax.config import world_model as world_model_config
+from pokedreamer_jax.world_model import tokens
+
+_CFG = world_model_config.WorldModelConfig(
+  deter=3, stoch=2, classes=2, tokens="map:4 level:16 hp:8"
+)
+
+
+def _config(reward):
+  return dataclasses.replace(
+    presets.make("debug"),
+    world_model=_CFG,
+    policy=behaviour_config.PolicyConfig(reward=reward),
+  )
+
+
+def _feat(level):
+  """Features `[T, N, F]` of states with levels `[T, N]`."""
+  zeros = np.zeros_like(level)
+  numbers = jnp.asarray(np.stack([zeros, level, zeros + 3], -1))
+  hot = tokens.one_hot(_CFG.token_sizes, numbers)
+  return jnp.concatenate([jnp.ones((*level.shape, 7)), hot], -1)
+
+
+def test_only_a_new_highest_level_counts():
+  level = np.array([[5, 9, 5, 6, 6, 8], [0, 4, 5, 4, 5, 6]]).T
+  rises = objectives.level_rises(_CFG, _feat(level))
+  np.testing.assert_array_equal(
+    rises, np.array([[4, 0, 0, 0, 0], [0, 1, 0, 0, 1]]).T
+  )
+
+
+@pytest.mark.parametrize("reward", specs.REWARD_WEIGHTS)
+def test_dreams_pay_what_the_environment_pays(reward):
+  rng = np.random.default_rng(0)
+  rows, dreams = 30, 4
+  terms = rng.uniform(0, 2, (rows, dreams, 8)).astype(np.float32)
+  level = rng.integers(5, 12, (rows, dreams))
+  paid = env_rows.Rewards(reward, dreams)
+  found = []
+  for t in range(rows):
+    party = np.zeros((dreams, 6), np.uint8)
+    party[:, 0] = level[t]
+    row = {
+      "reward_terms": terms[t],
+      "party_level": party,
+    }
+    found.append(paid.weigh(row))
+  # A dream begins with the first row; what it was paid is no part of it.
+  dreamt = objectives.rewards(
+    _config(reward),
+    _feat(level),
+    jnp.asarray(terms[1:]),
+    jnp.asarray(terms[0]),
+  )
+  np.testing.assert_allclose(dreamt, np.stack(found[1:]), rtol=1e-4, atol=1e-4)
+
+
+def test_a_level_that_a_game_began_with_pays_nothing():
+  paid = env_rows.Rewards("progress", 1)
+
+  def row(level):
+    return {
+      "reward_terms": np.zeros((1, 8), np.float32),
+      "party_level": np.array([[level, 0, 0, 0, 0, 0]]),
+    }
+
+  rewards = [float(paid.weigh(row(level))[0]) for level in (0, 20, 21, 0, 21)]
+  assert rewards == [0.0, 0.0, specs.LEVEL_WEIGHTS["progress"], 0.0, 0.0]
+  paid.restart(np.array([True]))
+  assert float(paid.weigh(row(30))[0]) == 0.0
+
+
+def test_levels_need_their_token():
+  cfg = dataclasses.replace(
+    _config("progress"),
+    world_model=dataclasses.replace(_CFG, tokens="map:4 hp:8"),
+  )
+  with pytest.raises(
+    ValueError, match=r"reward: 'progress' pays levels.*'capp"
+  ):
+    objectives.check(cfg)
+  objectives.check(_config("progress"))
