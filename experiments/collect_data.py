@@ -12,8 +12,9 @@ episodes each player gets:
 
 Players are random, sticky_random, demonstrator (practice cartridges only) and
 wanderer (great_vale only; goes where no errand leads); eps is the probability
-that an action is random instead. Learned players stand in the same mix: the newest checkpoint of a run, or a frozen PPO policy of
-Stable-Baselines3, as of PWhiddy's Pokemon Red baseline:
+that an action is random instead. Learned players stand in the same mix: the
+newest checkpoint of a run, or a frozen PPO policy of Stable-Baselines3, as of
+PWhiddy's Pokemon Red baseline:
 
     --policy=policy=RUN_DIR:eps=0.1=0.5,sb3=PATH.zip=0.3,random=0.2
 

@@ -29,6 +29,8 @@ def check(config: config_lib.Config, rom: Any) -> None:
   from data_tools.records import start_mix
   from pokedreamer_jax.world_model import tokens
 
+  if config.collect.start_states:
+    start_mix.resolve(config.collect.start_states, rom)
   mix = policies.parse_mix(config.collect.policy_mix)
   for item in mix:
     policies.make_policy(item.behaviour, rom)
@@ -38,8 +40,6 @@ def check(config: config_lib.Config, rom: Any) -> None:
       f"collect.policy_mix: {config.collect.policy_mix!r} without demonstrator "
       "leaves nobody to clone; run the stages by hand instead"
     )
-  if config.collect.start_states:
-    start_mix.resolve(config.collect.start_states, rom)
   tokens.check(config.world_model.token_sizes)
   config.world_model.check_reward_terms()
   if rom.kind == "pokemon_red" and not config.policy.scratch_updates:

@@ -131,15 +131,16 @@ _VALE_WORLD = world_model_config.WorldModelConfig(
 
 
 def _vale() -> config_lib.Config:
-  """The great vale on a laptop: 2 CPU cores, 5 GB, 43 minutes on one of them.
+  """The great vale on a laptop: 2 CPU cores, 5 GB, 42 minutes on one of them.
 
       python -m experiments.quickstart --preset=vale --rom=great_vale \\
         --workdir=runs/vale
 
-  Expect of the world model, one seed: one step ahead .98 of the pixels, .82 of
-  the moved overworld frames and .51 of the battle frames exact; at 15 steps as
-  many pixels right as of the emulator with other luck (.87), at 50 steps .69
-  for its .79, and 3.9 tiles off for 2.6. No policy was measured yet.
+  Expect of the world model, one seed: one step ahead .98 of the pixels, .87 of
+  the moved overworld frames and .72 of the battle frames exact; the most likely
+  dream as near to the game as the emulator with other luck (at 50 steps .36 of
+  the frames exact for its .36, 3.3 tiles off for 4.0), the sampled one behind
+  it (.20, 5.4). No policy was measured yet.
   """
   return config_lib.Config(
     preset="vale",
