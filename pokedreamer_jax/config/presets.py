@@ -15,11 +15,11 @@ _NO_SCRATCH = behaviour_config.PolicyConfig(scratch_updates=0)
 def _tiny() -> config_lib.Config:
   """The quickstart on a laptop: `make quickstart`, 2 CPU cores, 2.3 GiB.
 
-  Expect, over seeds 0 to 2: most likely dreams with .81 to .84 of the frames
-  exact at 5 steps, .72 to .79 at 15 and .48 to .65 at 50 (the emulator with
-  other luck .79 to .80, .66 to .71, .50 to .58), and where no luck changes
-  anything .97 at 50 steps. On seed 0 a clone with a return of 24.3 and a policy
-  with 24.8, each with the badge in 23 of 24 episodes.
+  Expect, over seeds 0 to 2: most likely dreams with .82 to .84 of the frames
+  exact at 5 steps, .73 to .76 at 15 and .48 to .62 at 50 (the emulator with
+  other luck .79 to .80, .66 to .72, .50 to .58), and where no luck changes
+  anything .96 at 50 steps; clones and policies that get the badge in nearly
+  every game (`docs/results.md`).
   """
   return config_lib.Config(
     preset="tiny",
