@@ -18,8 +18,8 @@ def _tiny() -> config_lib.Config:
   Expect, over seeds 0 to 2: most likely dreams with .82 to .84 of the frames
   exact at 5 steps, .73 to .76 at 15 and .48 to .62 at 50 (the emulator with
   other luck .79 to .80, .66 to .72, .50 to .58), and where no luck changes
-  anything .96 at 50 steps; clones and policies that get the badge in nearly
-  every game (`docs/results.md`).
+  anything .96 at 50 steps. On seed 0 a clone with the badge in 23 and a policy
+  with it in 21 of 24 episodes; 7 minutes in all.
   """
   return config_lib.Config(
     preset="tiny",
