@@ -102,14 +102,14 @@ class Scripted:
     self.chosen_by = specs.BEHAVIOURS.index(name)
     if name == "wanderer":
       player: Any = wanderer.make(rom.sha1)
-      plays = "the practice cartridge great_vale"
+      plays = "great_vale"
     else:
       player = demonstrator_small.make(rom.sha1)
       plays = "practice cartridges"
     if player is None:
       raise ValueError(
-        f"policy {name}: it plays {plays} only, not {rom.name}; use random or "
-        "sticky_random"
+        f"policy {name}: it plays {plays} only, not {rom.path.stem}; use "
+        "random or sticky_random"
       )
     self._player = player
 

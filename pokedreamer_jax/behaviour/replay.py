@@ -51,8 +51,17 @@ def draw(
   Returns:
     Sequences that may run over the end of an episode into the next one; what
     belongs to no step of one episode has the weight 0 and no trace.
+
+  Raises:
+    ValueError: fewer rows than a sequence takes.
   """
   length, count = cfg.policy.horizon, cfg.policy.starts
+  if len(rows.action) <= length:
+    raise ValueError(
+      f"policy.replay_scale: {cfg.policy.replay_scale}, {len(rows.action)} "
+      f"recorded rows hold no sequence of {length + 1} (policy.horizon + 1), "
+      "expected 0"
+    )
   first = jax.random.randint(key, (count,), 0, len(rows.action) - length)
   index = first[None] + jnp.arange(length + 1)[:, None]
   seen = latents_lib.take(rows, index)

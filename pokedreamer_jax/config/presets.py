@@ -131,7 +131,7 @@ _VALE_WORLD = world_model_config.WorldModelConfig(
 
 
 def _vale() -> config_lib.Config:
-  """The great vale on a laptop: 2 CPU cores, 5 GB, 42 minutes on one of them.
+  """The great vale on a laptop: 6 minutes to record, 42 to train on one core.
 
       python -m experiments.quickstart --preset=vale --rom=great_vale \\
         --workdir=runs/vale
@@ -140,7 +140,8 @@ def _vale() -> config_lib.Config:
   the moved overworld frames and .72 of the battle frames exact; the most likely
   dream as near to the game as the emulator with other luck (at 50 steps .36 of
   the frames exact for its .36, 3.3 tiles off for 4.0), the sampled one behind
-  it (.20, 5.4). No policy was measured yet.
+  it (.20, 5.4). No policy was measured yet, nor memory: the cache of unpacked
+  records alone may take 4 GiB.
   """
   return config_lib.Config(
     preset="vale",

@@ -85,6 +85,15 @@ def test_sequences_do_not_run_over_the_edge_of_an_episode():
   np.testing.assert_array_equal(drawn.earned[:, _BADGES], since)
 
 
+def test_rows_too_few_for_a_sequence_are_refused():
+  rows, _ = _recorded()
+  config = _config(horizon=15)
+  few = latents.take(rows, jnp.arange(15))
+  with pytest.raises(ValueError, match=r"15 recorded rows hold no .* of 16 \("):
+    replay.draw(config, jax.random.key(0), few)
+  replay.draw(config, jax.random.key(0), rows)  # the one that there is
+
+
 def test_returns_are_those_of_a_loop():
   rng = np.random.default_rng(0)
   shape = (6, 3)
