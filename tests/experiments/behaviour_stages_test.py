@@ -214,7 +214,10 @@ def test_policy_stops_and_resumes_to_the_same_bits(
 ):
   config, generation, params, _ = made_up
   clone = None
-  if cloned:
+  if cloned:  # and the critic on records as well
+    config = dataclasses.replace(
+      config, policy=dataclasses.replace(config.policy, replay_scale=0.3)
+    )
     clone = actor_critic.init_actor(
       config.actor_critic, jax.random.key(9), config.world_model.feat_dim
     )
