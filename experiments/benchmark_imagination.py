@@ -9,6 +9,7 @@ spread are over repeats that wait for the device. Without a checkpoint the
 model has fresh weights, which changes no shape.
 """
 
+import functools
 import json
 import pathlib
 import time
@@ -94,17 +95,17 @@ def _model(jax):
 
 
 def _measure(jax, config, params, size: int, repeats: int) -> dict:
-  import jax.numpy as jnp
 
+  from pokedreamer_jax.behaviour import policy_inputs
   from pokedreamer_jax.behaviour import ppo
   from pokedreamer_jax.networks import actor_critic
   from pokedreamer_jax.world_model import imagination
   from pokedreamer_jax.world_model import model as world_model
-  from pokedreamer_jax.world_model import reward_heads
+  from pokedreamer_jax.world_model import progress as progress_lib
 
   cfg, length = config.world_model, config.policy.horizon
   actor_params = actor_critic.init_actor(
-    config.actor_critic, jax.random.key(1), cfg.feat_dim
+    config.actor_critic, jax.random.key(1), policy_inputs.size(config)
   )
 
   @jax.jit
@@ -115,9 +116,10 @@ def _measure(jax, config, params, size: int, repeats: int) -> dict:
       params,
       key,
       world_model.initial_state(cfg, (size,)),
-      jnp.zeros((size, reward_heads.NUM_MAPS), jnp.bool_),
+      progress_lib.nothing((size,)),
       policy_fn,
       length,
+      inputs_fn=functools.partial(policy_inputs.read, config),
     )
     return rollout.action, rollout.reward_terms, rollout.cont
 

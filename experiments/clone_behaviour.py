@@ -77,6 +77,7 @@ def train(
   import jax
 
   from pokedreamer_jax.behaviour import cloning
+  from pokedreamer_jax.behaviour import policy_inputs
 
   rows = _demonstrations(config, generation, world_params, run, "train")
   if not len(rows.action):
@@ -93,7 +94,7 @@ def train(
   train_fn, evaluate = _jitted(config)
 
   init_key, draw_key = jax.random.split(jax.random.key(config.seed))
-  state = cloning.init_state(config, init_key, config.world_model.feat_dim)
+  state = cloning.init_state(config, init_key, policy_inputs.size(config))
   state = jax.device_put(state, jax.devices()[0])  # as a restored one lies
   store = run.checkpoints(keep=2)
   found = stage_loop.restore(
@@ -147,10 +148,12 @@ def _jitted(config: config_lib.Config):
 
   from pokedreamer_jax.behaviour import cloning
   from pokedreamer_jax.behaviour import latents
-  from pokedreamer_jax.world_model import model as world_model
+  from pokedreamer_jax.behaviour import policy_inputs
 
   def feat_fn(rows):
-    return world_model.features(latents.unpack(config.world_model, rows))
+    state = latents.unpack(config.world_model, rows)
+    reached = latents.progress(config.world_model, rows, state)
+    return policy_inputs.read(config, state, reached)
 
   return (
     jax.jit(cloning.make_train(config, feat_fn), donate_argnums=0),
@@ -176,7 +179,7 @@ def _demonstrations(config, generation, world_params, run, split):
   rows = latents.target_rows(encoded, config.clone.source_names)
   if split == "train" and config.clone.max_rows:
     rows = rows[: config.clone.max_rows]
-  return jax.device_put(latents.take(encoded, rows))
+  return jax.device_put(latents.take(latents.with_earned(encoded), rows))
 
 
 def _held_out_values(evaluate, params, held_out) -> dict[str, float]:

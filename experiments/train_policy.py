@@ -96,12 +96,14 @@ def train(
   """
   import jax
 
+  from pokedreamer_jax.behaviour import policy_inputs
   from pokedreamer_jax.behaviour import ppo
 
   starts = _starts(config, generation, world_params, run)
   run.log(f"policy: dreams start from {len(starts.start)} recorded states")
   init_key, run_key = jax.random.split(jax.random.key(config.seed))
-  state = ppo.init_state(config, init_key, config.world_model.feat_dim, clone)
+  inputs_dim = policy_inputs.size(config)
+  state = ppo.init_state(config, init_key, inputs_dim, clone)
   # As restored parameters lie: arrays that are bound to no device yet would
   # make the second update compile again.
   state = jax.device_put(state, jax.devices()[0])

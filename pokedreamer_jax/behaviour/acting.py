@@ -13,12 +13,14 @@ import jax
 import jax.numpy as jnp
 
 from pokedreamer_jax import specs
+from pokedreamer_jax.behaviour import policy_inputs
 from pokedreamer_jax.config import run as config_lib
 from pokedreamer_jax.config import world_model as world_model_config
 from pokedreamer_jax.networks import actor_critic
 from pokedreamer_jax.networks import sampling
 from pokedreamer_jax.world_model import model as world_model
 from pokedreamer_jax.world_model import model_v2 as world_model_v2
+from pokedreamer_jax.world_model import progress as progress_lib
 
 
 @struct.dataclass
@@ -26,6 +28,7 @@ class ActState:
   """What `B` players remember between frames."""
 
   model: world_model.State  # leaves [B, ...]
+  progress: progress_lib.Progress  # leaves [B, ...], what episodes reached
   action_tm1: jax.Array  # [B] int32, ignored where a row is first
 
 
@@ -43,6 +46,7 @@ def init_state(
   """The state of `players` before their first frame."""
   return ActState(
     model=world_model.initial_state(cfg, (players,)),
+    progress=progress_lib.nothing((players,)),
     action_tm1=jnp.zeros((players,), jnp.int32),
   )
 
@@ -98,10 +102,9 @@ def make_act(
     be used again.
   """
 
-  def choose(actor_params, model, key):
-    logits = actor_critic.actor_logits(
-      cfg.actor_critic, actor_params, world_model.features(model)
-    )
+  def choose(actor_params, model, progress, key):
+    inputs = policy_inputs.read(cfg, model, progress)
+    logits = actor_critic.actor_logits(cfg.actor_critic, actor_params, inputs)
     if greedy:
       return jnp.argmax(logits, axis=-1).astype(jnp.int32)
     return sampling.categorical(key, logits)
@@ -110,10 +113,10 @@ def make_act(
   def act(world_params, actor_params, state, frame, ram, is_first, key):
     model_key, action_key = jax.random.split(key)
     ahead = cfg.world_model.action_alignment == "published"
-    taken = state.action_tm1
+    taken, progress = state.action_tm1, _restart(state.progress, is_first)
     if ahead:
       before = world_model.restart(cfg.world_model, state.model, is_first)
-      taken = choose(actor_params, before, action_key)
+      taken = choose(actor_params, before, progress, action_key)
     model = world_model.act_step(
       cfg.world_model,
       world_params,
@@ -125,8 +128,14 @@ def make_act(
       is_first,
       infer=cfg.world_model.ram == "inferred",
     )
-    action = taken if ahead else choose(actor_params, model, action_key)
-    return ActState(model=model, action_tm1=action), action
+    running = ram["game_running"] if cfg.world_model.ram == "given" else None
+    progress = progress_lib.advance(
+      cfg.world_model.token_sizes, model.tokens, progress, running
+    )
+    action = taken
+    if not ahead:
+      action = choose(actor_params, model, progress, action_key)
+    return ActState(model=model, progress=progress, action_tm1=action), action
 
   def act_apart(world_params, actor_params, state, frame, ram, is_first, keys):
     state, frame, ram, is_first = jax.tree.map(  # [B, 1, ...]
@@ -147,3 +156,15 @@ def make_act(
     return jitted(world_params, actor_params, state, frame, ram, is_first, key)
 
   return act_fn
+
+
+def _restart(
+  progress: progress_lib.Progress, is_first: jax.Array
+) -> progress_lib.Progress:
+  """`progress`, but nothing in the rows `[B]` that are first."""
+  return jax.tree.map(
+    lambda leaf: jnp.where(
+      is_first.reshape(-1, *(1,) * (leaf.ndim - 1)), jnp.zeros_like(leaf), leaf
+    ),
+    progress,
+  )

@@ -1,16 +1,17 @@
 """Dreams of the world model, started where recorded episodes were."""
 
+import functools
 from typing import Any
 
 from flax import struct
 import jax
 
 from pokedreamer_jax.behaviour import latents
+from pokedreamer_jax.behaviour import policy_inputs
 from pokedreamer_jax.behaviour import ppo
 from pokedreamer_jax.behaviour import replay
 from pokedreamer_jax.config import run as config_lib
 from pokedreamer_jax.world_model import imagination
-from pokedreamer_jax.world_model import reward_heads
 
 
 @struct.dataclass
@@ -36,15 +37,17 @@ def make_dream_fn(cfg: config_lib.Config) -> ppo.DreamFn:
     count = len(starts.start)
     index = jax.random.randint(start_key, (cfg.policy.starts,), 0, count)
     rows = latents.take(starts.rows, starts.start[index])
+    state = latents.unpack(cfg.world_model, rows)
     return imagination.imagine(
       cfg.world_model,
       world,
       dream_key,
-      latents.unpack(cfg.world_model, rows),
-      reward_heads.visited_flags(rows.visited_maps),
+      state,
+      latents.progress(cfg.world_model, rows, state),
       policy_fn,
       cfg.policy.horizon,
       earned=rows.reward_terms,
+      inputs_fn=functools.partial(policy_inputs.read, cfg),
     )
 
   return dream_fn

@@ -20,6 +20,7 @@ import numpy as np
 from pokedreamer_jax import specs
 from pokedreamer_jax.config import world_model as world_model_config
 from pokedreamer_jax.world_model import model as world_model
+from pokedreamer_jax.world_model import progress as progress_lib
 
 
 @struct.dataclass
@@ -38,6 +39,8 @@ class Latents:
   is_last: jax.Array  # [...] bool
   is_terminal: jax.Array  # [...] bool
   visited_maps: jax.Array  # [..., 32] uint8, bits
+  # [...] uint8, of the first creature; after `with_earned` the highest so far
+  level: jax.Array
   # [..., 8] float32, of this row; of the episode up to it after `with_earned`
   reward_terms: jax.Array
 
@@ -63,6 +66,7 @@ def pack(state: world_model.State, batch: dict[str, Any]) -> Latents:
     deter=state.deter.astype(jnp.float16),
     stoch=_pack_bits(state.stoch),
     tokens=_pack_bits(state.tokens),
+    level=batch["party_level"][..., 0],
     **{name: batch[name] for name in ROW_FIELDS},
   )
 
@@ -82,7 +86,28 @@ def empty(cfg: world_model_config.WorldModelConfig) -> Latents:
   """No rows at all, `[0, ...]`, with the shapes of `cfg`."""
   rows = specs.empty_steps(0)
   state = world_model.initial_state(cfg, (0,))
-  return pack(state, {name: jnp.asarray(rows[name]) for name in ROW_FIELDS})
+  names = (*ROW_FIELDS, "party_level")
+  return pack(state, {name: jnp.asarray(rows[name]) for name in names})
+
+
+def progress(
+  cfg: world_model_config.WorldModelConfig,
+  latents: Latents,
+  state: world_model.State,
+) -> progress_lib.Progress:
+  """What was reached up to rows `[...]` of `with_earned`, and with them.
+
+  Args:
+    cfg: sizes.
+    latents: packed rows.
+    state: their states, `unpack(cfg, latents)`.
+  """
+  return progress_lib.recorded(
+    cfg.token_sizes,
+    state.tokens,
+    progress_lib.visited_flags(latents.visited_maps),
+    latents.level,
+  )
 
 
 def target_rows(latents: Latents, sources: Sequence[str]) -> np.ndarray:
@@ -98,10 +123,10 @@ def target_rows(latents: Latents, sources: Sequence[str]) -> np.ndarray:
 
 
 def with_earned(latents: Latents) -> Latents:
-  """Rows `[M]` of whole episodes, in order, with rewards summed so far.
+  """Rows `[M]` of whole episodes, in order, with what they earned so far.
 
   Row `m` then holds the sum of its episode's unweighted terms up to and with
-  its own: what a dream from there has earned already.
+  its own, what a dream from there has earned already, and the highest level.
   """
   total = np.cumsum(latents.reward_terms, axis=0, dtype=np.float64)
   began = np.maximum.accumulate(
@@ -109,7 +134,12 @@ def with_earned(latents: Latents) -> Latents:
   )
   before = total[began] - latents.reward_terms[began]
   earned: Any = (total - before).astype(np.float32)
-  return dataclasses.replace(latents, reward_terms=earned)
+  # Of one episode more than of all before it, so that none reaches over.
+  episode = np.cumsum(latents.is_first) * 256
+  highest: Any = np.maximum.accumulate(latents.level + episode) - episode
+  return dataclasses.replace(
+    latents, reward_terms=earned, level=highest.astype(np.uint8)
+  )
 
 
 def start_rows(latents: Latents) -> np.ndarray:

@@ -5,13 +5,13 @@ sums, and what a new highest level pays. The environments pay the same
 (`data_tools/envs/env_rows.py`).
 """
 
+from typing import Protocol
+
 import jax
 import jax.numpy as jnp
 
 from pokedreamer_jax import specs
 from pokedreamer_jax.config import run as config_lib
-from pokedreamer_jax.config import world_model as world_model_config
-from pokedreamer_jax.world_model import tokens
 
 
 def check(cfg: config_lib.Config) -> None:
@@ -25,44 +25,33 @@ def check(cfg: config_lib.Config) -> None:
     )
 
 
-def rewards(
-  cfg: config_lib.Config,
-  feat: jax.Array,
-  reward_terms: jax.Array,
-  earned: jax.Array,
-) -> jax.Array:
-  """Rewards `[L, N]` on arriving at states 1..L.
+class Steps(Protocol):
+  """What is paid for: dreamt or recorded sequences, time first."""
 
-  Args:
-    cfg: names the objective.
-    feat: features `[L + 1, N, F]` of states, which hold their tokens.
-    reward_terms: `[L, N, 8]` unweighted.
-    earned: `[N, 8]` terms of the same episode before.
-  """
+  reward_terms: jax.Array  # [L, N, 8] unweighted, on arriving at states 1..L
+  earned: jax.Array  # [N, 8] terms of the same episode before
+
+  @property
+  def level(self) -> jax.Array:
+    """The highest level of the episode up to each state, `[L + 1, N]`."""
+
+
+def rewards(cfg: config_lib.Config, steps: Steps) -> jax.Array:
+  """Rewards `[L, N]` on arriving at states 1..L; `cfg` names the objective."""
   name = cfg.policy.reward
-  counted = specs.cap_terms(reward_terms, earned, name)
+  counted = specs.cap_terms(steps.reward_terms, steps.earned, name)
   reward = counted @ jnp.asarray(specs.REWARD_WEIGHTS[name])
   if specs.LEVEL_WEIGHTS[name]:
-    rises = level_rises(cfg.world_model, feat)
-    reward += specs.LEVEL_WEIGHTS[name] * rises
+    reward += specs.LEVEL_WEIGHTS[name] * level_rises(steps.level)
   return reward
 
 
-def level_rises(
-  cfg: world_model_config.WorldModelConfig, feat: jax.Array
-) -> jax.Array:
-  """By how much each state's level exceeds the highest so far, `[L, N]`.
+def level_rises(highest: jax.Array) -> jax.Array:
+  """By how much the highest level rises on arriving at states 1..L, `[L, N]`.
 
-  The level of the first creature, as the token says; what stands before the
-  first state is not known, so that it counts from there. The first creature
-  that there is pays nothing: a game may begin with it.
+  The first creature that there is pays nothing: a game may begin with it.
 
   Args:
-    cfg: sizes, with a token `level`.
-    feat: features `[L + 1, N, F]`.
+    highest: `[L + 1, N]`, of the first creature up to each state; 0: none.
   """
-  hot = feat[..., cfg.feat_dim - cfg.token_dim :]
-  place = tokens.slices(cfg.token_sizes)["level"]
-  level = jnp.argmax(hot[..., place], axis=-1).astype(jnp.float32)
-  highest = jax.lax.cummax(level, axis=0)
   return jnp.where(highest[:-1] > 0, highest[1:] - highest[:-1], 0.0)

@@ -42,6 +42,10 @@ class Rollout(Protocol):
   cont: jax.Array  # [L, N] probability that states 1..L are not terminal
   earned: jax.Array  # [N, 8] terms of the episode before the dream
 
+  @property
+  def level(self) -> jax.Array:
+    """The highest level up to each state, `[L + 1, N]`."""
+
 
 class DreamFn(Protocol):
   """Dreams one batch under a policy."""
@@ -213,9 +217,7 @@ def make_rows(
     actor_critic.critic_logits(cfg.actor_critic, state.critic, rollout.feat),
     actor_critic.value_bins(cfg.actor_critic),
   )
-  reward = objectives.rewards(
-    cfg, rollout.feat, rollout.reward_terms, rollout.earned
-  )
+  reward = objectives.rewards(cfg, rollout)
   streams = (1, 1, 1, None)
   targets = jax.vmap(returns_lib.lambda_returns, streams, 1)(
     reward, cfg.policy.gamma * rollout.cont, value, cfg.policy.lambda_
@@ -255,9 +257,7 @@ def judge_played(
     actor_critic.critic_logits(cfg.actor_critic, state.critic, sequences.feat),
     actor_critic.value_bins(cfg.actor_critic),
   )
-  reward = objectives.rewards(
-    cfg, sequences.feat, sequences.reward_terms, sequences.earned
-  )
+  reward = objectives.rewards(cfg, sequences)
   # Into the next episode nothing rises.
   reward *= sequences.weight
   targets = replay.returns(

@@ -19,8 +19,8 @@ import jax.numpy as jnp
 
 from pokedreamer_jax import specs
 from pokedreamer_jax.behaviour import latents as latents_lib
+from pokedreamer_jax.behaviour import policy_inputs
 from pokedreamer_jax.config import run as config_lib
-from pokedreamer_jax.world_model import model as world_model
 
 # Whose choices are followed beyond the next state.
 _MEANT = ("demonstrator", "human", "policy")
@@ -30,9 +30,10 @@ _MEANT = ("demonstrator", "human", "policy")
 class Sequences:
   """`N` recorded sequences of `L` steps; time first, as dreams."""
 
-  feat: jax.Array  # [L + 1, N, F]
+  feat: jax.Array  # [L + 1, N, F], what the critic reads
   reward_terms: jax.Array  # [L, N, 8] on arriving at states 1..L
   earned: jax.Array  # [N, 8] terms of the episode up to state 0
+  level: jax.Array  # [L + 1, N] the highest up to each state
   cont: jax.Array  # [L, N] 0 where states 1..L are terminal, else 1
   trace: jax.Array  # [L, N] share of lambda that holds behind states 1..L
   weight: jax.Array  # [L, N] 1 where state l is followed by l + 1, else 0
@@ -65,7 +66,8 @@ def draw(
   first = jax.random.randint(key, (count,), 0, len(rows.action) - length)
   index = first[None] + jnp.arange(length + 1)[:, None]
   seen = latents_lib.take(rows, index)
-  feat = world_model.features(latents_lib.unpack(cfg.world_model, seen))
+  state = latents_lib.unpack(cfg.world_model, seen)
+  reached = latents_lib.progress(cfg.world_model, seen, state)
   ends = seen.is_last | seen.is_terminal
   follows = ~(ends[:-1] | seen.is_first[1:])
   meant = jnp.isin(
@@ -75,9 +77,10 @@ def draw(
   further = jnp.concatenate([follows[1:], jnp.zeros_like(follows[:1])])
   terms = seen.reward_terms[1:] - seen.reward_terms[:-1]
   return Sequences(
-    feat=feat,
+    feat=policy_inputs.read(cfg, state, reached),
     reward_terms=jnp.where(follows[..., None], terms, 0.0),
     earned=seen.reward_terms[0],
+    level=reached.level,
     cont=1.0 - seen.is_terminal[1:].astype(jnp.float32),
     trace=(further & meant[1:]).astype(jnp.float32),
     weight=follows.astype(jnp.float32),

@@ -31,6 +31,9 @@ class ActorCriticConfig:
   family: str = "v3"  # v2: the published actor and critic, without goals
   units: int = 256  # of both hidden layers
   goal_dim: int = 64
+  # Whether both also read what the episode has reached: maps visited, highest
+  # level (see `world_model/progress.py`), which bound what rewards pay.
+  reads_progress: bool = False
   unimix: float = 0.01  # uniform share of the policy: log-ratios stay bounded
   bins: int = 63  # two-hot bins of the critic
   symlog_limit: float = 5.0  # outermost bins at +-symexp(this), +-147
@@ -38,6 +41,11 @@ class ActorCriticConfig:
   def __post_init__(self):
     bounds.one_of(self, "family", world_model_config.FAMILIES)
     bounds.at_least(self, 1, "units", "goal_dim")
+    if self.reads_progress and self.family == "v2":
+      raise ValueError(
+        "actor_critic.reads_progress: True, family v2 reads features alone, "
+        "expected False"
+      )
     if self.bins < 3 or self.bins % 2 == 0:
       raise ValueError(
         f"actor_critic.bins: {self.bins}, expected an odd number from 3"

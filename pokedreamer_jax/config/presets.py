@@ -8,6 +8,8 @@ from pokedreamer_jax.config import overrides as overrides_lib
 from pokedreamer_jax.config import run as config_lib
 from pokedreamer_jax.config import world_model as world_model_config
 
+# Rewards are paid once for what an episode has not reached yet.
+_ACTOR_CRITIC = behaviour_config.ActorCriticConfig(reads_progress=True)
 # A second policy without the clone takes as long as the first.
 _NO_SCRATCH = behaviour_config.PolicyConfig(scratch_updates=0)
 
@@ -33,6 +35,7 @@ def _tiny() -> config_lib.Config:
       atlas_cells=4096,
     ),
     train=config_lib.TrainConfig(steps=2200, decode_blocks=24),
+    actor_critic=_ACTOR_CRITIC,
     policy=_NO_SCRATCH,
   )
 
@@ -61,7 +64,7 @@ def _debug() -> config_lib.Config:
     ),
     latents=behaviour_config.LatentsConfig(streams=4, chunk=32),
     actor_critic=behaviour_config.ActorCriticConfig(
-      units=32, goal_dim=8, bins=21
+      units=32, goal_dim=8, bins=21, reads_progress=True
     ),
     clone=behaviour_config.CloneConfig(
       steps=20, batch_size=32, log_every=5, save_every=10
@@ -160,7 +163,7 @@ def _vale() -> config_lib.Config:
       cache_mib=4096,
     ),
     latents=behaviour_config.LatentsConfig(max_rows=120_000),  # 3 kB each
-    actor_critic=behaviour_config.ActorCriticConfig(units=512),
+    actor_critic=dataclasses.replace(_ACTOR_CRITIC, units=512),
     policy=_NO_SCRATCH,
     # The first badge is some 1,200 steps away.
     evaluate=config_lib.EvaluateConfig(episodes=12, play_length=1500),
@@ -247,7 +250,7 @@ def _v3() -> config_lib.Config:
       save_every=1000,
       eval_every=10_000,
     ),
-    actor_critic=behaviour_config.ActorCriticConfig(units=512),
+    actor_critic=dataclasses.replace(_ACTOR_CRITIC, units=512),
   )
 
 

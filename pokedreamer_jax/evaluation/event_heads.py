@@ -16,6 +16,7 @@ from pokedreamer_jax.config import world_model as world_model_config
 from pokedreamer_jax.evaluation import device
 from pokedreamer_jax.evaluation import tables
 from pokedreamer_jax.world_model import model as world_model
+from pokedreamer_jax.world_model import progress as progress_lib
 from pokedreamer_jax.world_model import reward_heads
 from pokedreamer_jax.world_model import tokens
 
@@ -107,14 +108,14 @@ def _paid(cfg, ahead, windows, context) -> dict[str, np.ndarray]:
     name: windows[name][:, context - 1 : -1]
     for name in (*(f.name for f in specs.RAM_FIELDS), "visited_maps")
   }
-  progress = reward_heads.start_progress(
-    sizes,
-    tokens.one_hot(sizes, tokens.read(sizes, rows)),
-    reward_heads.visited_flags(jnp.asarray(rows["visited_maps"])),
-  )
+  last = tokens.one_hot(sizes, tokens.read(sizes, rows))
+  seen = progress_lib.visited_flags(jnp.asarray(rows["visited_maps"]))
+  seen |= progress_lib.here_flags(sizes, last)
+  before = progress_lib.recorded(sizes, last, seen)
   hot = jnp.asarray(ahead.tokens)
+  after = progress_lib.advance(sizes, hot, before)
   nothing = jnp.zeros((*hot.shape[:-1], specs.NUM_REWARD_TERMS))
-  terms, _ = reward_heads.from_tokens(sizes, nothing, hot, progress)
+  terms = reward_heads.from_tokens(sizes, nothing, before, after)
   found = _events(np.asarray(terms))
   return {
     name: found[name] for name, token in _FROM_TOKENS.items() if token in sizes

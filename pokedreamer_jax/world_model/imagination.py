@@ -18,10 +18,21 @@ from pokedreamer_jax import specs
 from pokedreamer_jax.config import world_model as world_model_config
 from pokedreamer_jax.networks import sampling
 from pokedreamer_jax.world_model import model as world_model
+from pokedreamer_jax.world_model import progress as progress_lib
 from pokedreamer_jax.world_model import reward_heads
 
 # `(key, feat [N, F]) -> action [N]` int32.
 PolicyFn = Callable[[jax.Array, jax.Array], jax.Array]
+# What a policy reads of states and of what was reached, leaves `[..., ...]`.
+InputsFn = Callable[[world_model.State, progress_lib.Progress], jax.Array]
+
+
+def features_alone(
+  state: world_model.State, progress: progress_lib.Progress
+) -> jax.Array:
+  """The features `[..., F]` of states, and nothing else."""
+  del progress
+  return world_model.features(state)
 
 
 @flax.struct.dataclass
@@ -29,12 +40,17 @@ class Rollout:
   """Imagined experience; index 0 of states is where the dream started."""
 
   state: world_model.State  # leaves [L + 1, N, ...]
-  feat: jax.Array  # [L + 1, N, F]
+  feat: jax.Array  # [L + 1, N, F], what the policy reads
   action: jax.Array  # [L, N] int32, taken in state l
   reward_terms: jax.Array  # [L, N, 8] float32, on arriving in state l + 1
   cont: jax.Array  # [L, N] float32, probability that l + 1 is not terminal
-  visited: jax.Array  # [L + 1, N, 256] bool, maps seen
+  progress: progress_lib.Progress  # leaves [L + 1, N, ...], up to each state
   earned: jax.Array  # [N, 8] float32, terms of the episode before the dream
+
+  @property
+  def level(self) -> jax.Array:
+    """The highest level up to each state, `[L + 1, N]`."""
+    return self.progress.level
 
 
 def prior_step(
@@ -80,10 +96,11 @@ def imagine(
   params: world_model.Params,
   key: jax.Array,
   start: world_model.State,
-  visited: jax.Array,
+  reached: progress_lib.Progress,
   policy_fn: PolicyFn,
   length: int,
   earned: jax.Array | None = None,
+  inputs_fn: InputsFn = features_alone,
 ) -> Rollout:
   """Dreams of `length` steps under a policy, from `N` states.
 
@@ -92,11 +109,12 @@ def imagine(
     params: world-model parameters.
     key: typed PRNG key; consumed.
     start: leaves `[N, ...]`.
-    visited: maps already seen, `[N, 256]` bool.
+    reached: what was reached up to `start`, leaves `[N, ...]`.
     policy_fn: `(key, feat [N, F]) -> action [N]` int32.
     length: imagined steps `L`, static, at least 1.
     earned: reward terms of the episode so far, `[N, 8]`; zeros if None. Passed
       on to those who cap rewards.
+    inputs_fn: what the policy reads.
 
   Returns:
     `Rollout`.
@@ -108,17 +126,33 @@ def imagine(
   if length < 1:
     raise ValueError(f"length: {length}, expected at least 1")
 
-  def step(state, step_key):
+  def step(carry, step_key):
+    state, progress = carry
     action_key, prior_key = jax.random.split(step_key)
-    action = policy_fn(action_key, world_model.features(state))
-    following = prior_step(cfg, params, prior_key, state, action)
-    return following, (following, action)
+    action = policy_fn(action_key, inputs_fn(state, progress))
+    state = prior_step(cfg, params, prior_key, state, action)
+    progress = progress_lib.advance(cfg.token_sizes, state.tokens, progress)
+    return (state, progress), (state, progress, action)
 
   keys = jax.random.split(key, length)
-  _, (states, action) = jax.lax.scan(step, start, keys)
+  _, (*rest, action) = jax.lax.scan(step, (start, reached), keys)
   if earned is None:
     earned = jnp.zeros((action.shape[1], specs.NUM_REWARD_TERMS))
-  return _judge(cfg, params, start, states, action, visited, earned)
+  state, progress = jax.tree.map(
+    lambda first, later: jnp.concatenate([first[None], later]),
+    (start, reached),
+    tuple(rest),
+  )
+  terms, cont = _judge(cfg, params, state, progress)
+  return Rollout(
+    state=state,
+    feat=inputs_fn(state, progress),
+    action=action,
+    reward_terms=terms,
+    cont=cont,
+    progress=progress,
+    earned=earned,
+  )
 
 
 def replay_actions(
@@ -145,32 +179,21 @@ def replay_actions(
   return states
 
 
-def _judge(cfg, params, start, states, action, visited, earned) -> Rollout:
-  """Rewards and continues of a whole dream, heads batched over time."""
-  feat = world_model.features(states)
+def _judge(cfg, params, state, progress) -> tuple[jax.Array, jax.Array]:
+  """Terms `[L, N, 8]` and continues `[L, N]` of a dream, heads batched."""
+  feat = world_model.features(jax.tree.map(lambda leaf: leaf[1:], state))
   predicted = reward_heads.predict(
     world_model.apply(cfg, params, "reward", feat)
   )
   logit = world_model.apply(cfg, params, "continue", feat)
-  state = jax.tree.map(
-    lambda first, rest: jnp.concatenate([first[None], rest]), start, states
+  before, after = (
+    jax.tree.map(lambda leaf, part=part: leaf[part], progress)
+    for part in (slice(None, -1), slice(1, None))
   )
-
-  def score(progress, row):
-    predicted_t, hot = row
-    terms, progress = reward_heads.from_tokens(
-      cfg.token_sizes, predicted_t, hot, progress
-    )
-    return progress, (terms, progress.visited)
-
-  progress = reward_heads.start_progress(cfg.token_sizes, start.tokens, visited)
-  _, (terms, seen) = jax.lax.scan(score, progress, (predicted, states.tokens))
-  return Rollout(
-    state=state,
-    feat=jnp.concatenate([world_model.features(start)[None], feat]),
-    action=action,
-    reward_terms=terms,
-    cont=jax.nn.sigmoid(logit),
-    visited=jnp.concatenate([visited[None], seen]),
-    earned=earned,
-  )
+  # Where a dream starts is no news, on the title screen neither: no map is
+  # visited there, yet memory holds some number.
+  here = progress_lib.here_flags(cfg.token_sizes, state.tokens[0])
+  visited = before.visited.at[0].set(before.visited[0] | here)
+  before = before.replace(visited=visited)
+  terms = reward_heads.from_tokens(cfg.token_sizes, predicted, before, after)
+  return terms, jax.nn.sigmoid(logit)

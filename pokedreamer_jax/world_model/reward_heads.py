@@ -9,22 +9,18 @@ always computed: a step on which nothing good happened.
 
 from collections.abc import Mapping
 
-import flax.struct
 import jax
 import jax.numpy as jnp
 
 from pokedreamer_jax import specs
 from pokedreamer_jax.networks import two_hot
-from pokedreamer_jax.world_model import tokens
+from pokedreamer_jax.world_model import progress as progress_lib
 
 EVENT_TERMS = ("badges", "species", "new_maps", "wild_wins", "trainer_wins")
 AMOUNT_TERMS = ("xp", "hp_lost")
 NUM_BINS = 41
 MAX_SYMLOG = 8.0  # amounts up to e^8 - 1 = 2,980
 NUM_OUTPUTS = len(EVENT_TERMS) + len(AMOUNT_TERMS) * NUM_BINS
-# Terms that count up, and the token that holds the count.
-_COUNTED = (("badges", "badges"), ("species", "dex_owned"))
-NUM_MAPS = 256  # the visited set is one flag per map id
 
 
 def bin_amounts() -> jax.Array:
@@ -80,70 +76,34 @@ def with_stuck(terms: Mapping[str, jax.Array]) -> jax.Array:
   return jnp.stack([terms[name] for name in specs.REWARD_TERMS], axis=-1)
 
 
-@flax.struct.dataclass
-class Progress:
-  """What an episode has reached so far; rewards count only what is new."""
-
-  visited: jax.Array  # [..., 256] bool, maps seen
-  best: jax.Array  # [..., 2] float32, most badges and species so far
-
-
-def start_progress(
-  sizes: Mapping[str, int], hot: jax.Array, visited: jax.Array
-) -> Progress:
-  """Progress at tokens `[..., R]` with the maps `[..., 256]` seen before.
-
-  Where a dream starts is no news, on the title screen neither: no map is
-  visited there, yet memory holds some number.
-  """
-  places = tokens.slices(sizes)
-  if "map" in places:
-    visited = visited | _here(hot[..., places["map"]])
-  counts = [_count(sizes, hot, token) for _, token in _COUNTED]
-  return Progress(visited=visited, best=jnp.stack(counts, axis=-1))
-
-
 def from_tokens(
   sizes: Mapping[str, int],
   predicted: jax.Array,
-  hot: jax.Array,
-  progress: Progress,
-) -> tuple[jax.Array, Progress]:
-  """Replaces what tokens know better, for one imagined step.
+  before: progress_lib.Progress,
+  after: progress_lib.Progress,
+) -> jax.Array:
+  """Replaces what tokens know better, on arriving at imagined states.
 
   Badges and species pay for a new maximum only, as in the records: a token
   that flickers in a dream is no income.
 
   Args:
     sizes: token sizes.
-    predicted: `predict` of the arrival state, `[..., 8]`.
-    hot: tokens of the arrival state, one-hot `[..., R]`.
-    progress: before the arrival.
+    predicted: `predict` of the arrival states, `[..., 8]`.
+    before: progress before the arrivals, leaves `[..., ...]`.
+    after: with them.
 
   Returns:
-    Terms `[..., 8]` and the progress with the arrival in it.
+    Terms `[..., 8]`.
   """
-  places = tokens.slices(sizes)
   terms = {name: predicted[..., i] for i, name in enumerate(specs.REWARD_TERMS)}
-  best = []
-  for i, (term, token) in enumerate(_COUNTED):
-    before = progress.best[..., i]
-    best.append(jnp.maximum(before, _count(sizes, hot, token)))
-    if token in places:
-      terms[term] = best[i] - before
-  visited = progress.visited
-  if "map" in places:
-    here = _here(hot[..., places["map"]])
-    terms["new_maps"] = jnp.any(here & ~visited, axis=-1).astype(jnp.float32)
-    visited = visited | here
-  return with_stuck(terms), Progress(visited, jnp.stack(best, axis=-1))
-
-
-def visited_flags(bitmask: jax.Array) -> jax.Array:
-  """Flags `[..., 256]` bool of the record's bitmask `[..., 32]` uint8."""
-  places = jnp.broadcast_to(jnp.arange(8, dtype=jnp.uint8), (*bitmask.shape, 8))
-  bits = (bitmask[..., None] >> places) & jnp.uint8(1)
-  return bits.reshape(*bitmask.shape[:-1], NUM_MAPS).astype(jnp.bool_)
+  for i, (term, token) in enumerate(progress_lib.COUNTED):
+    if token in sizes:
+      terms[term] = after.best[..., i] - before.best[..., i]
+  if "map" in sizes:
+    found = jnp.any(after.visited & ~before.visited, axis=-1)
+    terms["new_maps"] = found.astype(jnp.float32)
+  return with_stuck(terms)
 
 
 def _split(outputs: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -152,20 +112,6 @@ def _split(outputs: jax.Array) -> tuple[jax.Array, jax.Array]:
   return outputs[..., : len(EVENT_TERMS)], bins.reshape(
     *outputs.shape[:-1], len(AMOUNT_TERMS), NUM_BINS
   )
-
-
-def _here(hot: jax.Array) -> jax.Array:
-  """Flags `[..., 256]` of the map that a one-hot token names."""
-  number = jnp.argmax(hot, axis=-1)
-  return jax.nn.one_hot(number, NUM_MAPS, dtype=jnp.bool_)
-
-
-def _count(sizes, hot, name: str) -> jax.Array:
-  """Number `[...]` float32 that a token stands for; 0 where there is none."""
-  place = tokens.slices(sizes).get(name)
-  if place is None:
-    return jnp.zeros(hot.shape[:-1])
-  return hot[..., place] @ jnp.arange(sizes[name], dtype=jnp.float32)
 
 
 def _index(name: str) -> int:

@@ -20,6 +20,7 @@ from experiments.training import latents as encoding
 from pokedreamer_jax import checkpoints
 from pokedreamer_jax import specs
 from pokedreamer_jax.behaviour import latents
+from pokedreamer_jax.behaviour import policy_inputs
 from pokedreamer_jax.config import behaviour as behaviour_config
 from pokedreamer_jax.config import run as config_lib
 from pokedreamer_jax.networks import actor_critic
@@ -219,7 +220,7 @@ def test_policy_stops_and_resumes_to_the_same_bits(
       config, policy=dataclasses.replace(config.policy, replay_scale=0.3)
     )
     clone = actor_critic.init_actor(
-      config.actor_critic, jax.random.key(9), config.world_model.feat_dim
+      config.actor_critic, jax.random.key(9), policy_inputs.size(config)
     )
   with _open(tmp_path / "whole", "policy", config) as run:
     whole = train_policy.train(config, generation, params, clone, run)

@@ -21,6 +21,7 @@ from experiments.runs import run_directory
 from pokedreamer_jax import checkpoints
 from pokedreamer_jax import specs
 from pokedreamer_jax import whole_files
+from pokedreamer_jax.behaviour import policy_inputs
 from pokedreamer_jax.config import run as config_lib
 from pokedreamer_jax.networks import actor_critic
 from tests import conftest
@@ -85,7 +86,7 @@ def agent_run(tmp_path_factory):
 
 def _save(store, config, step, **changed):
   actor = actor_critic.init_actor(
-    config.actor_critic, jax.random.key(step), config.world_model.feat_dim
+    config.actor_critic, jax.random.key(step), policy_inputs.size(config)
   )
   world = fakes.params(config.world_model) | changed
   store.save(step, {"actor": actor, "world_model": world}, {"step": step})

@@ -10,6 +10,7 @@ import pytest
 
 from pokedreamer_jax import specs
 from pokedreamer_jax.behaviour import acting
+from pokedreamer_jax.behaviour import policy_inputs
 from pokedreamer_jax.config import presets
 from pokedreamer_jax.frames import tiles
 from pokedreamer_jax.networks import actor_critic
@@ -38,7 +39,7 @@ def parts(request):
     tiles.build([row["frame"]], cfg.world_model.tile_vocab),
   )
   actor = actor_critic.init_actor(
-    cfg.actor_critic, jax.random.key(1), cfg.world_model.feat_dim
+    cfg.actor_critic, jax.random.key(1), policy_inputs.size(cfg)
   )
   actor["Dense_0"]["kernel"] *= 1e3  # decided, so that inputs matter
   return cfg, world, actor, row, acting.make_act(cfg, world, actor)
@@ -74,6 +75,7 @@ def _states(cfg, seed):
       lambda leaf: jnp.asarray(rng.normal(size=leaf.shape), jnp.float32),
       blank.model,
     ),
+    progress=blank.progress,
     action_tm1=jnp.asarray(rng.integers(0, 8, PLAYERS), jnp.int32),
   )
 
@@ -103,7 +105,7 @@ def test_greedy_takes_the_most_likely(parts):
   greedy = acting.make_act(cfg, world, actor, greedy=True)
   state, action = _step(greedy, _states(cfg, 1), row, False)
   logits = actor_critic.make_actor(cfg.actor_critic).apply(
-    {"params": actor}, world_model.features(state.model)
+    {"params": actor}, policy_inputs.read(cfg, state.model, state.progress)
   )
   np.testing.assert_array_equal(action, jnp.argmax(logits, -1))
 

@@ -25,7 +25,8 @@ def _rows(lead, seed=0):
       CFG.token_sizes, jnp.asarray(rng.integers(0, 5, (*lead, 2)))
     ),
   )
-  batch = {
+  batch = {"party_level": rng.integers(0, 9, (*lead, 6)).astype(np.uint8)}
+  batch |= {
     name: rng.integers(0, 2, (*lead, *field.shape)).astype(field.dtype)
     for name in latents.ROW_FIELDS
     for field in specs.STEP_FIELDS
@@ -90,7 +91,11 @@ def test_rewards_are_summed_from_the_first_row_of_each_episode():
   rows = rows.replace(
     is_first=np.array([1, 0, 0, 1, 0, 1, 0], bool),
     reward_terms=np.arange(1.0, 8.0, dtype=np.float32)[:, None].repeat(8, 1),
+    level=np.array([9, 5, 10, 4, 3, 0, 255], np.uint8),
   )
-  found = latents.with_earned(rows).reward_terms
-  np.testing.assert_array_equal(found[:, 0], [1, 3, 6, 4, 9, 6, 13])
-  assert found.dtype == np.float32
+  found = latents.with_earned(rows)
+  earned = found.reward_terms
+  np.testing.assert_array_equal(earned[:, 0], [1, 3, 6, 4, 9, 6, 13])
+  assert earned.dtype == np.float32
+  np.testing.assert_array_equal(found.level, [9, 9, 10, 4, 4, 0, 255])
+  assert found.level.dtype == np.uint8

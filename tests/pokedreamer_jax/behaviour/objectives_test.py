@@ -12,6 +12,7 @@ from pokedreamer_jax.behaviour import objectives
 from pokedreamer_jax.config import behaviour as behaviour_config
 from pokedreamer_jax.config import presets
 from pokedreamer_jax.config import world_model as world_model_config
+from pokedreamer_jax.world_model import progress as progress_lib
 from pokedreamer_jax.world_model import tokens
 
 _CFG = world_model_config.WorldModelConfig(
@@ -27,17 +28,28 @@ def _config(reward):
   )
 
 
-def _feat(level):
-  """Features `[T, N, F]` of states with levels `[T, N]`."""
-  zeros = np.zeros_like(level)
+@dataclasses.dataclass
+class _Steps:
+  reward_terms: jnp.ndarray
+  earned: jnp.ndarray
+  level: jnp.ndarray
+
+
+def _highest(level):
+  """The highest so far of levels `[T, N]`, as dreams carry it."""
+  sizes, zeros = _CFG.token_sizes, np.zeros_like(level)
   numbers = jnp.asarray(np.stack([zeros, level, zeros + 3], -1))
-  hot = tokens.one_hot(_CFG.token_sizes, numbers)
-  return jnp.concatenate([jnp.ones((*level.shape, 7)), hot], -1)
+  hot = tokens.one_hot(sizes, numbers)
+  reached, found = progress_lib.nothing(level.shape[1:]), []
+  for row in hot:
+    reached = progress_lib.advance(sizes, row, reached)
+    found.append(reached.level)
+  return jnp.stack(found)
 
 
 def test_only_a_new_highest_level_counts():
   level = np.array([[5, 9, 5, 6, 6, 8], [0, 4, 5, 4, 5, 6]]).T
-  rises = objectives.level_rises(_CFG, _feat(level))
+  rises = objectives.level_rises(_highest(level))
   np.testing.assert_array_equal(
     rises, np.array([[4, 0, 0, 0, 0], [0, 1, 0, 0, 1]]).T
   )
@@ -60,12 +72,8 @@ def test_dreams_pay_what_the_environment_pays(reward):
     }
     found.append(paid.weigh(row))
   # A dream begins with the first row; what it was paid is no part of it.
-  dreamt = objectives.rewards(
-    _config(reward),
-    _feat(level),
-    jnp.asarray(terms[1:]),
-    jnp.asarray(terms[0]),
-  )
+  steps = _Steps(jnp.asarray(terms[1:]), jnp.asarray(terms[0]), _highest(level))
+  dreamt = objectives.rewards(_config(reward), steps)
   np.testing.assert_allclose(dreamt, np.stack(found[1:]), rtol=1e-4, atol=1e-4)
 
 

@@ -54,6 +54,7 @@ def _recorded():
     "is_last": is_last,
     "is_terminal": is_last & (np.arange(count) == starts[1] + _LENGTHS[1] - 1),
     "visited_maps": np.zeros((count, 32), np.uint8),
+    "party_level": np.zeros((count, 6), np.uint8),
     "reward_terms": terms,
   }
   state = world_model.initial_state(_CFG, (count,))
@@ -103,6 +104,7 @@ def test_returns_are_those_of_a_loop():
     feat=jnp.zeros((7, 3, 2)),
     reward_terms=jnp.zeros((*shape, 8)),
     earned=jnp.zeros((3, 8)),
+    level=jnp.zeros((7, 3)),
     cont=jnp.asarray(cont, jnp.float32),
     trace=jnp.asarray(trace, jnp.float32),
     weight=jnp.ones(shape),

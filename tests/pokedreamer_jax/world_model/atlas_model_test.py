@@ -11,6 +11,7 @@ import pytest
 
 from pokedreamer_jax import specs
 from pokedreamer_jax.behaviour import acting
+from pokedreamer_jax.behaviour import policy_inputs
 from pokedreamer_jax.config import presets
 from pokedreamer_jax.config import run as config_lib
 from pokedreamer_jax.networks import actor_critic
@@ -241,7 +242,7 @@ def test_players_take_the_atlas_along():
   params = acting.acting_params(_CFG, _params())
   assert {"atlas", "tiles", "rssm"} < set(params) and "decoder" not in params
   actor = actor_critic.init_actor(
-    _CONFIG.actor_critic, jax.random.key(1), _CFG.feat_dim
+    _CONFIG.actor_critic, jax.random.key(1), policy_inputs.size(_CONFIG)
   )
   act = acting.make_act(_CONFIG, params, actor)
   row = {k: v[:, 0] for k, v in fakes.windows(_B, _T).items() if v.ndim > 1}

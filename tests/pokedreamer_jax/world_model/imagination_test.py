@@ -11,6 +11,7 @@ import pytest
 from pokedreamer_jax import specs
 from pokedreamer_jax.world_model import imagination
 from pokedreamer_jax.world_model import model as world_model
+from pokedreamer_jax.world_model import progress as progress_lib
 from pokedreamer_jax.world_model import reward_heads
 from pokedreamer_jax.world_model import tokens
 from tests.pokedreamer_jax import fakes
@@ -28,7 +29,8 @@ def _policy(key, feat):
 
 @chex.assert_max_traces(n=1)
 def _imagine_once(params, key, start, visited):
-  return imagination.imagine(_CFG, params, key, start, visited, _policy, _L)
+  reached = progress_lib.recorded(_CFG.token_sizes, start.tokens, visited)
+  return imagination.imagine(_CFG, params, key, start, reached, _policy, _L)
 
 
 _imagine = fakes.jit(_imagine_once)
@@ -63,7 +65,7 @@ def _actions(seed=0):
 
 
 def _visited():
-  return jnp.zeros((_N, reward_heads.NUM_MAPS), bool).at[:3, :4].set(True)
+  return jnp.zeros((_N, progress_lib.NUM_MAPS), bool).at[:3, :4].set(True)
 
 
 @pytest.fixture(scope="module")
@@ -81,14 +83,17 @@ def test_shapes(rollout):
   chex.assert_shape(rollout.feat, (_L + 1, _N, _CFG.feat_dim))
   chex.assert_shape([rollout.action, rollout.cont], (_L, _N))
   chex.assert_shape(rollout.reward_terms, (_L, _N, specs.NUM_REWARD_TERMS))
-  chex.assert_shape(rollout.visited, (_L + 1, _N, reward_heads.NUM_MAPS))
+  chex.assert_shape(
+    rollout.progress.visited, (_L + 1, _N, progress_lib.NUM_MAPS)
+  )
+  chex.assert_shape(rollout.level, (_L + 1, _N))
   chex.assert_tree_all_finite(rollout)
 
 
 def test_the_dream_begins_with_its_start(rollout):
   first = jax.tree.map(lambda leaf: leaf[0], rollout.state)
   chex.assert_trees_all_equal(first, _start())
-  np.testing.assert_array_equal(rollout.visited[0], _visited())
+  np.testing.assert_array_equal(rollout.progress.visited[0], _visited())
   np.testing.assert_array_equal(
     rollout.feat, world_model.features(rollout.state)
   )
@@ -140,19 +145,21 @@ def test_rewards_and_continues_belong_to_the_arrival(rollout, params):
   numbers = np.asarray(tokens.numbers(_CFG.token_sizes, rollout.state.tokens))
   paid = 0
   for n in range(_N):
-    visited = set(np.flatnonzero(rollout.visited[0, n]).tolist())
+    visited = set(np.flatnonzero(rollout.progress.visited[0, n]).tolist())
     states = [dict(zip(names, row, strict=True)) for row in numbers[:, n]]
-    visited.add(int(states[0]["map"]))  # where it starts is no news
+    start = int(states[0]["map"])  # where it starts is no news
     for step in range(_L):
       after = states[step + 1]
       terms = rollout.reward_terms[step, n]
-      assert terms[_TERM["new_maps"]] == (after["map"] not in visited)
+      known = visited | {start} if step == 0 else visited
+      assert terms[_TERM["new_maps"]] == (after["map"] not in known)
       for term, token in (("badges", "badges"), ("species", "dex_owned")):
         best = max(state[token] for state in states[: step + 1])
         assert terms[_TERM[term]] == max(after[token] - best, 0)
       paid += float(terms[_TERM["new_maps"]] + terms[_TERM["badges"]])
       visited.add(int(after["map"]))
-      assert set(np.flatnonzero(rollout.visited[step + 1, n])) == visited
+      seen = rollout.progress.visited[step + 1, n]
+      assert set(np.flatnonzero(seen)) == visited
   assert paid > 0  # the loop above compared something
 
 
@@ -168,7 +175,8 @@ def test_keys_decide_and_nothing_is_traced_again(rollout, params):
 def test_a_dream_has_at_least_one_step(params, length):
   with pytest.raises(ValueError, match=f"length: {length}, expected at least"):
     imagination.imagine(
-      _CFG, params, jax.random.key(0), _start(), _visited(), _policy, length
+      *(_CFG, params, jax.random.key(0), _start()),
+      *(progress_lib.nothing((_N,)), _policy, length),
     )
 
 
@@ -223,7 +231,7 @@ def test_without_ram_the_heads_pay_and_no_map_is_known():
       params,
       key,
       world_model.initial_state(cfg, (_N,)),
-      visited,
+      progress_lib.nothing((_N,)).replace(visited=visited),
       _policy,
       _L,
     )
@@ -231,7 +239,7 @@ def test_without_ram_the_heads_pay_and_no_map_is_known():
   rollout = run(params, jax.random.key(0), _visited())
   chex.assert_shape(rollout.state.tokens, (_L + 1, _N, 0))
   chex.assert_tree_all_finite(rollout)
-  assert (rollout.visited == _visited()[None]).all()
+  assert (rollout.progress.visited == _visited()[None]).all()
   predicted = reward_heads.predict(
     world_model.apply(cfg, params, "reward", rollout.feat[1:])
   )

@@ -17,6 +17,7 @@ from pokedreamer_jax.world_model import alignment
 from pokedreamer_jax.world_model import imagination
 from pokedreamer_jax.world_model import model as world_model
 from pokedreamer_jax.world_model import model_v2 as world_model_v2
+from pokedreamer_jax.world_model import progress as progress_lib
 from tests.pokedreamer_jax import fakes
 
 _CONFIG = fakes.config_v2()
@@ -210,9 +211,9 @@ def test_a_published_agent_acts_before_it_sees_the_frame():
 
 def test_what_v2_cannot_do_is_refused_in_one_line():
   start = world_model.initial_state(_CFG, (1,))
-  maps = jnp.zeros((1, 256), jnp.bool_)
+  reached = progress_lib.nothing((1,))
   with pytest.raises(ValueError, match="one scalar reward"):
-    imagination.imagine(_CFG, _params(), _KEY, start, maps, None, 2)
+    imagination.imagine(_CFG, _params(), _KEY, start, reached, None, 2)
   cfg = behaviour_config.ActorCriticConfig(family="v2")
   with pytest.raises(ValueError, match="critic of one number"):
     actor_critic.init_critic(cfg, _KEY, 5)

@@ -7,6 +7,7 @@ import pytest
 
 from pokedreamer_jax import specs
 from pokedreamer_jax.networks import two_hot
+from pokedreamer_jax.world_model import progress as progress_lib
 from pokedreamer_jax.world_model import reward_heads
 from pokedreamer_jax.world_model import tokens
 
@@ -183,9 +184,7 @@ def test_stuck_is_what_remains_of_one(good, stuck):
 def test_tokens_decide_badges_species_and_maps(before, after, seen, paid):
   # Whatever the head says of these three is put aside; the rest stays.
   predicted = _terms(badges=0.5, species=0.5, new_maps=0.5, hp_lost=4.0)
-  terms, progress = reward_heads.from_tokens(
-    _SIZES, predicted, _hot(*after), _progress(before, *seen)
-  )
+  terms, progress = _arrive(_progress(before, *seen), after, predicted)
   expected = _terms(**paid, hp_lost=4.0, stuck=0.0 if paid else 1.0)
   np.testing.assert_allclose(terms, expected)
   np.testing.assert_array_equal(progress.visited, _visited(*seen, after[0]))
@@ -207,27 +206,24 @@ def test_a_flickering_token_is_no_income(term):
 
 def test_where_a_dream_starts_is_no_news():
   # The title screen: memory holds map 0, and no map is visited.
-  nothing = jnp.zeros(reward_heads.NUM_MAPS, jnp.bool_)
-  progress = reward_heads.start_progress(_SIZES, _hot(0, 0, 0), nothing)
-  paid = []
-  for number in (0, 0, 3, 0, 3):
-    terms, progress = reward_heads.from_tokens(
-      _SIZES, _terms(), _hot(number, 0, 0), progress
-    )
-    paid.append(float(terms[_TERM["new_maps"]]))
-  assert paid == [0, 0, 1, 0, 0]
+  assert _paid("new_maps", [(m, 0, 0) for m in (0, 0, 0, 3, 0, 3)]) == [
+    *(0, 0, 1, 0, 0)
+  ]
 
 
 def _progress(state, *seen):
-  return reward_heads.start_progress(_SIZES, _hot(*state), _visited(*seen))
+  return progress_lib.recorded(_SIZES, _hot(*state), _visited(*seen))
+
+
+def _arrive(before, state, predicted):
+  after = progress_lib.advance(_SIZES, _hot(*state), before)
+  return reward_heads.from_tokens(_SIZES, predicted, before, after), after
 
 
 def _paid(term, states):
   progress, paid = _progress(states[0], states[0][0]), []
   for state in states[1:]:
-    terms, progress = reward_heads.from_tokens(
-      _SIZES, _terms(), _hot(*state), progress
-    )
+    terms, progress = _arrive(progress, state, _terms())
     paid.append(float(terms[_TERM[term]]))
   return paid
 
@@ -235,8 +231,9 @@ def _paid(term, states):
 def test_without_tokens_the_heads_decide():
   predicted = _terms(badges=0.25, new_maps=0.125, hp_lost=2.0, stuck=9.0)
   empty = jnp.zeros(0)
-  progress = reward_heads.start_progress({}, empty, _visited(3))
-  terms, progress = reward_heads.from_tokens({}, predicted, empty, progress)
+  before = progress_lib.recorded({}, empty, _visited(3))
+  progress = progress_lib.advance({}, empty, before)
+  terms = reward_heads.from_tokens({}, predicted, before, progress)
   np.testing.assert_allclose(
     terms, _terms(badges=0.25, new_maps=0.125, hp_lost=2.0, stuck=0.625)
   )
@@ -246,7 +243,7 @@ def test_without_tokens_the_heads_decide():
 def test_visited_flags_are_the_bits_of_the_mask():
   rng = np.random.default_rng(0)
   mask = rng.integers(0, 256, (2, 3, 32)).astype(np.uint8)
-  found = np.asarray(jax.jit(reward_heads.visited_flags)(mask))
+  found = np.asarray(jax.jit(progress_lib.visited_flags)(mask))
   assert found.shape == (2, 3, 256)
   for index in np.ndindex(2, 3):
     for number in range(256):
