@@ -16,6 +16,7 @@ from data_tools.game import emulator as emulator_lib
 from data_tools.game import frame_codec
 from data_tools.game import roms
 from data_tools.players import policies
+from data_tools.records import chunk_reader
 from data_tools.records import episodes
 from data_tools.records import generations
 from data_tools.records import loader
@@ -179,7 +180,7 @@ class Job:
   def load(self, name: str, seconds: float) -> float:
     """Frames per second of one of `loader_rivals.NAMES`, in its turn."""
     if name not in self._loaders:
-      index = self._index(0 if name == "ours" else loader.CACHE_BYTES)
+      index = self._index(0 if name == "ours" else chunk_reader.CACHE_BYTES)
       rival = loader_rivals.make(name, index)
       self._loaders[name] = self._stack.enter_context(rival)
       if name == "cached":
@@ -250,7 +251,7 @@ class Job:
       self._ended += 1
 
   def _index(
-    self, cache_bytes: int = loader.CACHE_BYTES
+    self, cache_bytes: int = chunk_reader.CACHE_BYTES
   ) -> loader.EpisodeIndex:
     generation = generations.freeze(self._copies)
     return loader.EpisodeIndex(generation, "all", cache_bytes=cache_bytes)

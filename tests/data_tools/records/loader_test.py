@@ -3,6 +3,7 @@ import itertools
 import numpy as np
 import pytest
 
+from data_tools.records import chunk_reader
 from data_tools.records import generations
 from data_tools.records import loader
 from pokedreamer_jax import specs
@@ -34,7 +35,7 @@ def _assert_equal(left, right):
 
 def test_few_shards_are_open_at_a_time(generation, index, monkeypatch):
   assert len(generation.shards) > 1
-  monkeypatch.setattr(loader, "_MOST_OPEN", 1)
+  monkeypatch.setattr(chunk_reader, "_MOST_OPEN", 1)
   sparing = loader.EpisodeIndex(generation, "all", cache_bytes=0)
   for _ in range(2):  # a shard that was closed is opened again
     for i, (_, rows) in enumerate(sparing.episodes()):
