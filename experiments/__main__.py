@@ -7,7 +7,7 @@ import sys
 
 # By what they are for; the order in which one meets them.
 _GROUPS = {
-  "Begin": ("doctor", "quickstart"),
+  "Begin": ("doctor", "quickstart", "train_agent"),
   "Experience": (
     *("collect_data", "record_demos", "make_state"),
     *("import_npz", "export_npz"),
@@ -19,7 +19,7 @@ _GROUPS = {
     "benchmark_atlas",
   ),
 }
-NOT_VERBS = ("__init__", "__main__", "quickstart_plan")
+NOT_VERBS = ("__init__", "__main__", "agent_plan", "quickstart_plan")
 
 
 def verbs() -> dict[str, str]:

@@ -29,6 +29,11 @@ again at any time:
 
     --collector_index=$SLURM_ARRAY_TASK_ID --collector_count=8
 
+What a policy plays joins what it learned from, in the same folder but as a run
+of its own, and whoever trains next reads both:
+
+    --workdir=runs/mine/own_play --add_to=runs/mine/data --policy=policy=RUN_DIR
+
 Beside a learner, --follow=RUN_DIR collects one round of --episodes after the
 other until it is stopped, each with the checkpoint of RUN_DIR that is newest
 by then, and freezes a generation after each (`collect_follow`).
@@ -46,6 +51,7 @@ from experiments.playing import learned_players
 from experiments.reports import collect_coverage
 from experiments.reports import collect_summary
 from experiments.runs import cli
+from experiments.runs import inputs
 from experiments.runs import progress
 from experiments.runs import run_directory
 from pokedreamer_jax import whole_files
@@ -70,7 +76,9 @@ _INDEX = cli.integer("collector_index", 0, "Number of this collector, from 0.")
 _COUNT = cli.integer(
   "collector_count", 1, "Collectors that share the folder, each its episodes."
 )
-
+_ADD_TO = cli.string(
+  "add_to", None, "Folder of experience that the records join; default: DIR."
+)
 _FOLLOW = cli.string(
   "follow", None, "Collects rounds with the newest checkpoint of this run."
 )
@@ -105,6 +113,9 @@ def main() -> None:
   job = _prepare()
   values = _recorded(job)
   workdir = root
+  if _ADD_TO.value:
+    root = _joined(_ADD_TO.value, job)
+    values["add_to"] = True
   if job.share.count > 1:
     run_directory.claim(root, "collect", values, FREE)
     workdir = root / COLLECTORS_DIR / f"{job.share.index:03d}"
@@ -114,12 +125,28 @@ def main() -> None:
     run.finish(_collect(run, root, job))
 
 
+def _joined(directory: str, job: _Job) -> pathlib.Path:
+  """The folder that records join, which must hold some of the same game."""
+  from data_tools.records import generations
+
+  if job.share.count > 1:
+    raise ValueError("--add_to and --collector_count: expected one of them")
+  roms = inputs.describe(generations.freeze(directory))["roms"]
+  if roms != [job.rom.sha1]:
+    raise ValueError(
+      f"--add_to: {directory} holds the ROM {', '.join(roms)}, and "
+      f"{job.rom.describe()} is played, expected the same one"
+    )
+  return pathlib.Path(directory)
+
+
 def _follow(root: pathlib.Path, directory: str) -> None:
   """Collects rounds until it is stopped."""
   from data_tools.game import roms
 
-  if _COUNT.value != 1:
-    raise ValueError("--follow and --collector_count: expected one of them")
+  if _COUNT.value != 1 or _ADD_TO.value:
+    other = "add_to" if _ADD_TO.value else "collector_count"
+    raise ValueError(f"--follow and --{other}: expected one of them")
   rom = roms.resolve(_ROM.value)
   config, seed, _ = _settings(rom)
   values = {

@@ -11,15 +11,13 @@ instead of chapter one, `--rom=PATH` plays your own game.
 from collections.abc import Sequence
 import os
 import pathlib
-import time
 from typing import Any
 
 from experiments import quickstart_plan
-from experiments.machine import processes
 from experiments.reports import summary
 from experiments.reports import text_tables
 from experiments.runs import cli
-from experiments.runs import json_store
+from experiments.runs import plans
 from experiments.runs import run_directory
 from experiments.runs import stages
 from pokedreamer_jax.config import run as config_lib
@@ -69,49 +67,12 @@ def main() -> int | None:
       run.log(f"Preset {config.preset}, seed {config.seed}, in {workdir}")
       for note in notes:
         run.log(f"Note: {note}")
-      code = run_plan(plan, run, notes)
+      code = plans.carry_out(plan, run, notes)
       if code:
         return code
     shown = summary.collect(workdir)
     print_panel(shown, workdir, arguments, run, rom_path)
     run.finish(to_json(shown))
-  return 0
-
-
-def run_plan(
-  plan: Sequence[stages.Stage],
-  run: run_directory.Run,
-  notes: Sequence[str],
-) -> int:
-  """Runs the pending stages; 0, or the exit code of the one that ended badly.
-
-  The report is written last, after the costs of all others are known.
-  """
-  log_path = run.path / "log.txt"
-  costs = summary.read_costs(run.path)
-  costs["notes"] = list(notes)
-  known = costs.setdefault("stages", {})
-  costs["commands"] = {stage.name: stage.command for stage in plan}
-  news = False  # anything that makes the report out of date
-  for number, stage in enumerate(plan, 1):
-    head = f"[{number}/{len(plan)}] {stage.title}"
-    if stage.finished and not (news and stage is plan[-1]):
-      run.log(f"{head}: done already")
-      continue
-    run.log(f"\n{head}\n$ {stage.command}")
-    outcome = stages.run(stage, log_path)
-    news = news or stage.done is not None
-    old = known.get(stage.name, {"wall_s": 0.0, "peak_bytes": 0})
-    known[stage.name] = {
-      "wall_s": old["wall_s"] + outcome.wall_s,
-      "peak_bytes": max(old["peak_bytes"], outcome.peak_bytes),
-    }
-    costs["disk_bytes"] = processes.disk_bytes(run.path)
-    costs["finished"] = time.strftime("%Y-%m-%d %H:%M")
-    json_store.write_json(run.path / "costs.json", costs)
-    # A stage that was nearly done may end well in spite of a signal.
-    if outcome.exit_code or outcome.signal is not None:
-      return _ended_badly(stage, outcome, run)
   return 0
 
 
@@ -179,20 +140,6 @@ def to_json(shown: summary.Summary) -> dict[str, Any]:
       for table in [*shown.tables, shown.costs]
     ],
   }
-
-
-def _ended_badly(
-  stage: stages.Stage, outcome: stages.Outcome, run: run_directory.Run
-) -> int:
-  command = cli.command_line()
-  if outcome.signal is not None:
-    run.log(f"Stopped during {stage.name}. To continue: {command}")
-    return 128 + outcome.signal
-  run.log(
-    f"Error: {stage.name} ended with exit code {outcome.exit_code}; what is "
-    f"done is kept. Once mended, continue with: {command}"
-  )
-  return outcome.exit_code
 
 
 if __name__ == "__main__":

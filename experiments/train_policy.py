@@ -34,7 +34,7 @@ _CLONE = cli.string(
 FREE = (
   *("policy.updates", "policy.scratch_updates", "preset"),
   *("policy.log_every", "policy.save_every"),
-  *("collect", "train", "clone", "evaluate"),
+  *("collect", "train", "clone", "evaluate", "agent"),
 )
 _COMPILE_S = 30  # on two CPU cores
 

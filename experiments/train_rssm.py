@@ -61,8 +61,8 @@ FREE = (
   *("train.steps", "train.log_every", "train.eval_every", "train.save_every"),
   *("train.epochs", "train.keep_every_epoch", "train.refresh_every"),
   *("train.cache_mib", "train.mesh"),
-  *("collect", "latents", "clone", "policy", "actor_critic", "evaluate"),
-  "preset",
+  *("collect", "latents", "clone", "policy", "actor_critic"),
+  *("evaluate", "agent", "preset"),
 )
 
 

@@ -17,6 +17,7 @@ from experiments.reports import summary
 from experiments.reports import text_tables
 from experiments.runs import json_store
 from experiments.runs import metrics
+from experiments.runs import plans
 from experiments.runs import run_directory
 from pokedreamer_jax import json_files
 
@@ -195,7 +196,7 @@ def _costs(workdir: pathlib.Path, table: text_tables.Table) -> str:
 def _commands(workdir: pathlib.Path) -> str:
   """What was typed, and what it ran."""
   start = _last_start(workdir)
-  stages = summary.read_costs(workdir).get("commands", {})
+  stages = plans.read_costs(workdir).get("commands", {})
   lines = [f"# {name}\n{command}" for name, command in stages.items()]
   if not lines:
     return ""

@@ -13,9 +13,8 @@ from typing import Any
 
 from experiments.reports import play_progress
 from experiments.reports import text_tables
-from experiments.runs import json_store
+from experiments.runs import plans
 from experiments.runs import run_directory
-from pokedreamer_jax import json_files
 
 # "Not worse than the clone": the lower bound of the paired difference is above
 # minus this share of what the clone gains over random play.
@@ -58,7 +57,7 @@ def collect(workdir: pathlib.Path) -> Summary:
   """
   dreams = run_directory.read_result(workdir / "evaluation" / "world_model")
   play = run_directory.read_result(workdir / "evaluation" / "play")
-  costs = read_costs(workdir)
+  costs = plans.read_costs(workdir)
   verdicts = [
     *dream_verdicts(dreams),
     *latent_verdicts(dreams),
@@ -71,16 +70,6 @@ def collect(workdir: pathlib.Path) -> Summary:
   if play:
     tables += [play_table(play), *play_progress.tables(play)]
   return Summary(verdicts, tables, costs_table(costs), costs.get("notes", []))
-
-
-def read_costs(workdir: pathlib.Path) -> dict[str, Any]:
-  """Wall time and memory per stage, as the quickstart noted them."""
-  path = workdir / "costs.json"
-  costs = json_store.read_json(path)
-  for name in ("stages", "commands"):
-    json_files.as_object(costs.get(name, {}), f"{path}: {name}")
-  json_files.as_list(costs.get("notes", []), f"{path}: notes")
-  return costs
 
 
 def dream_table(report: Mapping[str, Any]) -> text_tables.Table:

@@ -192,6 +192,27 @@ class EvaluateConfig:
 
 
 @dataclasses.dataclass(frozen=True)
+class AgentConfig:
+  """Turns of `train_agent`: fresh play, world model, clone and policy anew."""
+
+  turns: int = 1  # after the first, which has nobody's play but the recorded
+  episodes: int = 32  # of fresh play in a turn
+  # Who plays them, as in `collect.policy_mix`; `policy`: of the turn before.
+  policy_mix: str = "policy=0.5,policy:eps=0.1=0.5"
+  updates: int = 550  # further updates of the world model in a turn
+
+  def __post_init__(self):
+    bounds.at_least(self, 1, "episodes", "updates")
+    bounds.at_least(self, 0, "turns")
+    for item in self.policy_mix.split(","):
+      if not item.strip():
+        raise ValueError(
+          f"agent.policy_mix: {self.policy_mix!r}, expected players with "
+          "shares, as in policy=0.5,policy:eps=0.1=0.5"
+        )
+
+
+@dataclasses.dataclass(frozen=True)
 class Config:
   """Everything that decides a run."""
 
@@ -215,6 +236,7 @@ class Config:
     default=behaviour_config.PolicyConfig()
   )
   evaluate: EvaluateConfig = EvaluateConfig()
+  agent: AgentConfig = AgentConfig()
 
   @property
   def play_length(self) -> int:

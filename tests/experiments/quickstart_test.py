@@ -60,7 +60,7 @@ import pathlib
 import sys
 
 from experiments.runs import cli
-from experiments import quickstart
+from experiments.runs import plans
 from experiments.runs import run_directory
 from experiments.runs import stages
 
@@ -75,7 +75,7 @@ def main():
                  pathlib.Path(done) if done else None)
     for name, arguments, done in json.loads(cli.required("plan"))
   ]
-  return quickstart.run_plan(plan, run, ["a note"])
+  return plans.carry_out(plan, run, ["a note"])
 
 
 if __name__ == "__main__":

@@ -7,9 +7,9 @@ import random
 import pytest
 
 from experiments.playing import collect_follow
-from experiments.reports import summary
 from experiments.runs import adoptions
 from experiments.runs import inputs
+from experiments.runs import plans
 from experiments.runs import run_directory
 from pokedreamer_jax import whole_files
 from pokedreamer_jax.config import presets
@@ -43,7 +43,7 @@ _READERS = {
   "meta.json": [_open],
   "result.json": [run_directory.read_result],
   "generations.json": [adoptions.read],
-  "costs.json": [summary.read_costs],
+  "costs.json": [plans.read_costs],
 }
 
 

@@ -1,0 +1,170 @@
+"""The stages of `train_agent`: turn after turn, each an ordinary command.
+
+Turn 0 records, trains the world model, clones and trains a policy. In every
+further turn that policy plays, the world model goes on with what was played
+added to its data, and clone and policy are trained anew on it. At the end all
+policies play the same games.
+"""
+
+from collections.abc import Sequence
+import pathlib
+from typing import Any
+
+from experiments import quickstart_plan
+from experiments.runs import stages
+from pokedreamer_jax.config import run as config_lib
+
+
+def check(config: config_lib.Config, rom: Any) -> None:
+  """Finds early what would end a later stage.
+
+  Raises:
+    ValueError: as `quickstart_plan.check`; or the world model's updates are no
+      multiple of those of a turn, or a player is unknown.
+  """
+  quickstart_plan.check(config, rom)
+  agent, steps = config.agent, config.train.steps
+  if config.train.epochs:
+    raise ValueError(
+      f"train.epochs: {config.train.epochs}, turns count updates, expected 0"
+    )
+  if agent.turns and steps % agent.updates:
+    raise ValueError(
+      f"agent.updates: {agent.updates}, expected a divisor of train.steps = "
+      f"{steps}: new data is adopted at multiples of it"
+    )
+  for item in agent.policy_mix.split(","):
+    name = item.strip().partition("=")[0].partition(":")[0]
+    if name == "policy":
+      continue
+    from data_tools.players import policies
+
+    policies.make_policy(policies.parse_mix(item)[0].behaviour, rom)
+
+
+def make_plan(
+  workdir: pathlib.Path,
+  rom_path: str | None,
+  config_arguments: Sequence[str],
+  config: config_lib.Config,
+) -> list[stages.Stage]:
+  """The stages in order.
+
+  Args:
+    workdir: of the run.
+    rom_path: the ROM to name in every command; None for chapter one.
+    config_arguments: `--preset --seed --set` for every stage.
+    config: the configuration that they describe.
+  """
+  rom = quickstart_plan.rom_arguments(rom_path)
+  data, model = workdir / "data", workdir / "world_model"
+  agent, plan = config.agent, list[stages.Stage]()
+
+  def add(
+    turn: int,
+    name: str,
+    title: str,
+    module: str,
+    directory: pathlib.Path,
+    *arguments: str,
+    reached: tuple[str, int] | None = None,
+  ) -> None:
+    plan.append(
+      stages.Stage(
+        f"{name} {turn}",
+        f"Turn {turn}: {title}",
+        f"experiments.{module}",
+        (f"--workdir={directory}", *arguments),
+        directory / "result.json",
+        reached,
+      )
+    )
+
+  shared = tuple(config_arguments)
+  for turn in range(agent.turns + 1):
+    here = turn_directory(workdir, turn)
+    steps = config.train.steps + turn * agent.updates
+    grown: tuple[str, ...] = ()
+    if turn == 0:
+      add(0, "collect", "record", "collect_data", data, *rom, *shared)
+    else:
+      before = turn_directory(workdir, turn - 1) / "policy"
+      grown = (
+        f"--set=train.steps={steps}",
+        f"--set=train.refresh_every={agent.updates}",
+      )
+      add(
+        turn,
+        "play",
+        "the policy plays",
+        "collect_data",
+        here / "play",
+        f"--add_to={data}",
+        *rom,
+        *shared,
+        f"--policy={_players(agent.policy_mix, before)}",
+        f"--episodes={agent.episodes}",
+        f"--seed={turn_seed(config.seed, turn)}",
+      )
+    add(
+      turn,
+      "world_model",
+      "train the world model",
+      "train_rssm",
+      model,
+      f"--data_dir={data}",
+      *shared,
+      *grown,
+      reached=("steps", steps),
+    )
+    learn = (f"--data_dir={data}", f"--world_model={model}", *shared)
+    clone, policy = here / "clone", here / "policy"
+    add(turn, "clone", "clone", "clone_behaviour", clone, *learn)
+    learn += (f"--clone={clone}",)
+    add(turn, "policy", "learn in dreams", "train_policy", policy, *learn)
+  players = [
+    f"--player={name}_{turn}={turn_directory(workdir, turn) / name}"
+    for turn in range(agent.turns + 1)
+    for name in ("clone", "policy")
+  ]
+  add(
+    agent.turns,
+    "measure",
+    "all play the same games",
+    "evaluate",
+    workdir / f"measured_{agent.turns}",
+    "--what=play",
+    *rom,
+    *shared,
+    "--player=demonstrator",
+    *players,
+  )
+  return plan
+
+
+def turn_directory(workdir: pathlib.Path, turn: int) -> pathlib.Path:
+  """Where the clone, the policy and the play of a turn lie."""
+  return workdir / "turns" / f"{turn:02d}"
+
+
+def turn_seed(seed: int, turn: int) -> int:
+  """Seed of a turn's play: no two turns and seeds play the same episodes."""
+  import numpy as np
+
+  return int(np.random.default_rng([seed, turn, 0xA6]).integers(1 << 31))
+
+
+def _players(mix: str, directory: pathlib.Path) -> str:
+  """The mix, with `policy` as the run that it stands for.
+
+  >>> _players("policy=0.5,policy:eps=0.1=0.5", pathlib.Path("p"))
+  'policy=p=0.5,policy=p:eps=0.1=0.5'
+  """
+  items = []
+  for item in mix.split(","):
+    text = item.strip()
+    name, rest = text[:6], text[6:]
+    if name == "policy" and rest[:1] in ("", ":", "="):
+      text = f"policy={directory}{rest}"
+    items.append(text)
+  return ",".join(items)

@@ -1,0 +1,78 @@
+"""Plans: stages one after the other, with what each cost, resumed as they are.
+
+DIR/costs.json    wall time and memory of every stage, and its command
+"""
+
+from collections.abc import Sequence
+import pathlib
+import time
+from typing import Any
+
+from experiments.machine import processes
+from experiments.runs import cli
+from experiments.runs import json_store
+from experiments.runs import run_directory
+from experiments.runs import stages
+from pokedreamer_jax import json_files
+
+
+def carry_out(
+  plan: Sequence[stages.Stage],
+  run: run_directory.Run,
+  notes: Sequence[str],
+) -> int:
+  """Runs the pending stages; 0, or the exit code of the one that ended badly.
+
+  The last stage, a report, is run again where an earlier one was run: it
+  reads the costs of all others.
+  """
+  log_path = run.path / "log.txt"
+  costs = read_costs(run.path)
+  costs["notes"] = list(notes)
+  known = costs.setdefault("stages", {})
+  costs["commands"] = {stage.name: stage.command for stage in plan}
+  news = False  # anything that makes the report out of date
+  for number, stage in enumerate(plan, 1):
+    head = f"[{number}/{len(plan)}] {stage.title}"
+    if stage.finished and not (news and stage is plan[-1]):
+      run.log(f"{head}: done already")
+      continue
+    run.log(f"\n{head}\n$ {stage.command}")
+    outcome = stages.run(stage, log_path)
+    news = news or stage.done is not None
+    old = known.get(stage.name, {"wall_s": 0.0, "peak_bytes": 0})
+    known[stage.name] = {
+      "wall_s": old["wall_s"] + outcome.wall_s,
+      "peak_bytes": max(old["peak_bytes"], outcome.peak_bytes),
+    }
+    costs["disk_bytes"] = processes.disk_bytes(run.path)
+    costs["finished"] = time.strftime("%Y-%m-%d %H:%M")
+    json_store.write_json(run.path / "costs.json", costs)
+    # A stage that was nearly done may end well in spite of a signal.
+    if outcome.exit_code or outcome.signal is not None:
+      return _ended_badly(stage, outcome, run)
+  return 0
+
+
+def read_costs(workdir: pathlib.Path) -> dict[str, Any]:
+  """Wall time and memory per stage, as the quickstart noted them."""
+  path = workdir / "costs.json"
+  costs = json_store.read_json(path)
+  for name in ("stages", "commands"):
+    json_files.as_object(costs.get(name, {}), f"{path}: {name}")
+  json_files.as_list(costs.get("notes", []), f"{path}: notes")
+  return costs
+
+
+def _ended_badly(
+  stage: stages.Stage, outcome: stages.Outcome, run: run_directory.Run
+) -> int:
+  command = cli.command_line()
+  if outcome.signal is not None:
+    run.log(f"Stopped during {stage.name}. To continue: {command}")
+    return 128 + outcome.signal
+  run.log(
+    f"Error: {stage.name} ended with exit code {outcome.exit_code}; what is "
+    f"done is kept. Once mended, continue with: {command}"
+  )
+  return outcome.exit_code
