@@ -120,7 +120,7 @@ def test_imports_inside_functions_keep_the_direction_too(package):
 _ROOMS = {
   "pokedreamer_jax": (
     *("specs", "json_files", "whole_files", "goal_specs"),
-    *("config", "frames", "networks"),
+    *("goal_embeddings", "config", "frames", "networks"),
     *("world_model", "behaviour"),
     *("evaluation", "training", "interop", "checkpoints"),
   ),
