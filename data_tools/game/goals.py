@@ -2,10 +2,11 @@
 
 `reached` judges the recorded rows of an episode at once, `Judge` running games
 row by row; both ask `judge`. Row `t` is reached by the step that arrives there.
-No step arrives at the first row of an episode, and no goal is reached while no
-game runs (title screen: all fields are 0). A state is reached by every step
-that arrives while it holds, an event by the step on which it happens; an event
-needs a running game on both rows, so that what a save holds is not earned.
+No step arrives at the first row of an episode or leaves its last one, and no
+goal is reached while no game runs (title screen: all fields are 0). A state is
+reached by every step that arrives while it holds, an event by the step on which
+it happens; an event needs a running game on both rows, so that what a save
+holds is not earned.
 
   map         state  the map is this one; in battle, amid a fade and after a
                      blackout too
@@ -57,7 +58,8 @@ Rows = Mapping[str, np.ndarray]
 
 # The step fields that are read; every schema version has them.
 FIELDS = (
-  *("is_first", "game_running", "map_id", "y", "x", "has_control"),
+  *("is_first", "is_last", "game_running", "map_id", "y", "x"),
+  "has_control",
   *("in_battle", "dialog_open", "menu_open", "badges", "dex_owned"),
   *("party_species", "party_hp", "party_max_hp", "party_level"),
   *("capture_items", "event_flags", "visited_maps", "reward_terms"),
@@ -101,7 +103,7 @@ def arrivals(steps: Rows) -> dict[str, np.ndarray]:
   """
   now = _fields(steps)
   before = {k: np.concatenate([v[:1], v[:-1]]) for k, v in now.items()}
-  comes = ~now["is_first"]
+  comes = ~before["is_last"]
   comes[:1] = False
   return _arrive(before, now, comes)
 
@@ -111,7 +113,7 @@ class Judge:
 
   def __init__(self, num_envs: int):
     self._last: dict[str, np.ndarray] | None = None
-    self._comes = np.zeros(num_envs, bool)
+    self._comes = np.zeros(num_envs, bool)  # a step comes from the last row
 
   def update(self, row: Rows, goals: np.ndarray) -> np.ndarray:
     """Whether arriving at the next rows reaches their goals.
@@ -121,13 +123,12 @@ class Judge:
       goals: arrays `[N, goal_specs.SIZE]`; they may change from row to row.
 
     Returns:
-      `[N]` bool; False on a game's first row.
+      `[N]` bool; False on a game's first row, and where it stays at its last.
     """
     now = {name: array.copy() for name, array in _fields(row).items()}
     before = now if self._last is None else self._last
-    found = judge(_arrive(before, now, self._comes & ~now["is_first"]), goals)
-    self._last = now
-    self._comes = np.ones_like(self._comes)
+    found = judge(_arrive(before, now, self._comes), goals)
+    self._last, self._comes = now, ~now["is_last"]
     return found
 
   def restart(self, which: np.ndarray) -> None:
@@ -181,7 +182,7 @@ def _arrive(
   before: Rows, now: Rows, comes: np.ndarray
 ) -> dict[str, np.ndarray]:
   """The arrivals `[T]` at rows `now`, where a step `comes` from `before`."""
-  running = comes & now["game_running"]
+  running = comes & ~now["is_first"] & now["game_running"]
   goes_on = running & before["game_running"]
   calm = goes_on & (before["in_battle"] == 0) & (now["in_battle"] == 0)
   stays = calm & (before["map_id"] == now["map_id"])

@@ -284,6 +284,16 @@ def test_a_text_opens_once_outside_battle():
 # All kinds.
 
 
+def test_a_game_that_stays_at_its_last_row_reaches_nothing_more():
+  last = dict(is_last=True)
+  assert _reached("reach map 2", {}, {}, last, {}, {}) == [1, 2]
+  again = dict(is_first=True, is_last=False)
+  assert _reached("reach map 2", {}, last, again, dict(is_first=False)) == [
+    1,
+    3,
+  ]
+
+
 def test_texts_and_none_are_not_judged():
   rows = _rows({}, {}, {})
   assert not goals.reached(rows, goal_specs.NONE).any()
@@ -437,4 +447,12 @@ def test_a_game_that_begins_anew_reaches_nothing_by_that():
   assert judge.update(row, wanted).tolist() == [True, True]
   judge.restart(np.array([True, False]))
   assert judge.update(row, wanted).tolist() == [False, True]
+  assert judge.update(row, wanted).tolist() == [True, True]
+  # One stays at its last row until it begins anew, the other goes on.
+  flags = lambda **which: row | {k: np.array(v) for k, v in which.items()}
+  ended = flags(is_last=[True, False])
+  assert judge.update(ended, wanted).tolist() == [True, True]
+  assert judge.update(ended, wanted).tolist() == [False, True]
+  first = flags(is_first=[True, False])
+  assert judge.update(first, wanted).tolist() == [False, True]
   assert judge.update(row, wanted).tolist() == [True, True]
