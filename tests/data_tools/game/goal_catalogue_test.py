@@ -4,6 +4,7 @@ from collections import Counter
 
 import pytest
 
+from data_tools import cartridge
 from data_tools.game import goal_catalogue
 from data_tools.game import goals
 from data_tools.game import roms
@@ -45,6 +46,20 @@ def test_where_one_walks_there_are_tiles_and_maps(world):
   assert len(places) > 50 and places <= tiles
   reached = [goal for goal in known if goals.reached(rows, goal).any()]
   assert {goal.kind for goal in reached} == set(goal_specs.PREDICATES)
+
+
+@pytest.mark.parametrize("world", roms.CARTRIDGES)
+def test_warps_are_no_tiles(world):
+  rom = roms.resolve(world)
+  tiles = {g for g in goal_catalogue.catalogue(rom, True) if g.kind == "tile"}
+  facts = cartridge.world(rom.sha1)
+  for place in facts.maps.values():
+    for y in range(place.height):
+      for x in range(place.width):
+        goal = goal_specs.Goal("tile", place.id, y, x)
+        warps = any((warp.y, warp.x) == (y, x) for warp in place.warps)
+        assert not (warps and goal in tiles), goal
+        assert warps or not place.walkable[y, x] or goal in tiles, goal
 
 
 def test_another_game_has_no_table(tmp_path):

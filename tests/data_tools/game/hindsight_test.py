@@ -95,6 +95,12 @@ def test_levels_and_species_that_are_jumped_over_are_reached():
   ]  # fmt: skip
 
 
+def test_a_badge_for_another_is_that_badge_and_no_more():
+  rows = goals_test._rows(dict(badges=1), dict(badges=2))
+  words = [str(goal) for _, goal in hindsight.hindsight(rows)]
+  assert words == ["earn badge 1"]
+
+
 @pytest.mark.parametrize(
   ("values", "line"),
   [
