@@ -17,7 +17,7 @@ _HEAVY = ("jax", "flax", "optax", "orbax")
 # What data_tools may know of the library: the standard library and numpy.
 _SHARED = (
   *("pokedreamer_jax.specs", "pokedreamer_jax.json_files"),
-  "pokedreamer_jax.whole_files",
+  *("pokedreamer_jax.whole_files", "pokedreamer_jax.goal_specs"),
 )
 
 
@@ -119,8 +119,8 @@ def test_imports_inside_functions_keep_the_direction_too(package):
 # its own name; `""` stands for the others there.
 _ROOMS = {
   "pokedreamer_jax": (
-    *("specs", "json_files", "whole_files", "config", "frames"),
-    "networks",
+    *("specs", "json_files", "whole_files", "goal_specs"),
+    *("goal_embeddings", "config", "frames", "networks"),
     *("world_model", "behaviour"),
     *("evaluation", "training", "interop", "checkpoints"),
   ),

@@ -9,8 +9,10 @@ import pytest
 from data_tools import cartridge
 from data_tools.envs import vector
 from data_tools.game import emulator as emulator_lib
+from data_tools.game import goals
 from data_tools.game import roms
 from data_tools.records import episodes
+from pokedreamer_jax import goal_specs
 from pokedreamer_jax import specs
 
 _N, _LENGTH = 3, 40
@@ -85,6 +87,24 @@ def test_an_ended_environment_stays_until_the_reset(emulators):
     assert not after["reward_terms"].any()
     np.testing.assert_array_equal(after["frame"], row["frame"])
   assert emulators.reset([0, 1, 2])["is_first"].all()
+
+
+def test_goals_are_judged_row_by_row_as_in_the_record(emulators):
+  words = ("reach map 1", "reach tile 1 2 3", "explore new map")
+  wanted = [goal_specs.parse(text) for text in words]
+  arrays, judge = goal_specs.stack(wanted), goals.Judge(_N)
+  rows = [emulators.reset([4, 5, 6])]
+  found = [judge.update(rows[0], arrays)]
+  begin = [specs.ACTIONS.index(name) for name in ("start", "a", "down", "up")]
+  for t in range(_LENGTH + 5):  # and stays at its last row
+    rows.append(emulators.step([begin[t % 4]] * _N))
+    found.append(judge.update(rows[-1], arrays))
+  together = {k: np.stack([row[k] for row in rows]) for k in goals.FIELDS}
+  for i, goal in enumerate(wanted):
+    alone = goals.reached({k: v[:, i] for k, v in together.items()}, goal)
+    np.testing.assert_array_equal(np.stack(found)[:, i], alone)
+    assert not alone[_LENGTH:].any()
+  assert np.stack(found)[:, 0].any()
 
 
 def test_bad_calls_are_refused_and_the_processes_go_on(rom, emulators):

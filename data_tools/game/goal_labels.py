@@ -1,0 +1,228 @@
+"""Goals for the rows of an episode: what it reached later, in two ways.
+
+`label_goals` draws any goal that comes within a horizon, for cloning under
+goals; `milestones` names the next major event, what a demonstrator was about to
+do. Both give numbers of goals, which a table on the device turns into arrays
+and vectors (`pokedreamer_jax/behaviour/goals.py`).
+"""
+
+from collections.abc import Iterable
+from collections.abc import Mapping
+import dataclasses
+
+import numpy as np
+
+from data_tools.game import goals
+from data_tools.game import hindsight
+from pokedreamer_jax import goal_specs
+
+Goal = goal_specs.Goal
+
+# What a demonstrator may be about to do; of several on one row the first.
+MILESTONES = ("badge", "win_trainer", "map", "level", "item", "catch", "heal")
+
+
+class Numbering:
+  """Numbers of goals, from 0 for none; grows by goals it has not seen."""
+
+  def __init__(self, known: Iterable[Goal] = ()):
+    self._numbers = {goal_specs.NONE: 0}
+    for goal in known:
+      self.number(goal)
+
+  @property
+  def goals(self) -> list[Goal]:
+    """The goal of each number."""
+    return list(self._numbers)
+
+  def number(self, goal: Goal) -> int:
+    """Its number, a new one for a new goal."""
+    return self._numbers.setdefault(goal, len(self._numbers))
+
+
+@dataclasses.dataclass(frozen=True)
+class Labels:
+  """A goal for each of `T` rows."""
+
+  number: np.ndarray  # [T] int32, of a `Numbering`; 0 is none
+  env_steps: np.ndarray  # [T] int32, until it is reached; 0 where none is
+
+
+def label_goals(
+  steps: goals.Rows,
+  rng: np.random.Generator,
+  horizon: int,
+  mix: Mapping[str, float],
+  numbering: Numbering | None = None,
+) -> tuple[Labels, list[Goal]]:
+  """A goal for each row that its episode reaches later.
+
+  Args:
+    steps: `goals.FIELDS` of consecutive rows `[T, ...]`.
+    rng: two numbers a row are drawn from it.
+    horizon: env steps within which it is reached, at least 1.
+    mix: kind -> weight, of the kinds that a row can have; "none" may be one.
+    numbering: of goals, shared by episodes; grows.
+
+  Returns:
+    Labels, and the goals of their numbers. A row's goal does not hold on the
+    row itself; a row without any such goal has none.
+
+  Raises:
+    ValueError: the horizon, a kind or a weight is bad.
+  """
+  if horizon < 1:
+    raise ValueError(f"horizon: {horizon}, expected at least 1")
+  for kind, weight in mix.items():
+    if not (np.isfinite(weight) and weight >= 0):
+      raise ValueError(f"mix.{kind}: {weight}, expected at least 0")
+  numbering = numbering or Numbering()
+  begins = list(
+    hindsight.begins(steps, [kind for kind in mix if kind != "none"])
+  )
+  choice = _Choice(steps, begins, mix, horizon)
+  draws = rng.random((len(choice.ends), 2))
+  labels = _no_labels(len(draws))
+  for t, (kind_draw, goal_draw) in enumerate(draws):
+    goal = choice.draw(t, kind_draw, goal_draw)
+    if goal is not None:
+      labels.number[t] = numbering.number(goal)
+      labels.env_steps[t] = choice.next_row(goal, t) - t
+  return labels, numbering.goals
+
+
+def milestones(
+  steps: goals.Rows, numbering: Numbering | None = None
+) -> tuple[Labels, list[Goal]]:
+  """The next of `MILESTONES` that each row's episode reaches.
+
+  A map counts when it is visited first, a level when it is the highest of the
+  episode so far; a badge is a certain one.
+
+  Args:
+    steps: `goals.FIELDS` of consecutive rows `[T, ...]`.
+    numbering: of goals, shared by episodes; grows.
+
+  Returns:
+    Labels, and the goals of their numbers. After the last one rows have none.
+  """
+  numbering = numbering or Numbering()
+  first_visit = goals.arrivals(steps)["explore"]
+  higher = _new_levels(steps)
+  ends = _ends(steps)
+  by_row: dict[int, Goal] = {}
+  for row, goal in hindsight.hindsight(steps, MILESTONES):
+    if (
+      (goal.kind == "badge" and goal.number is None)
+      or (goal.kind == "map" and not first_visit[row])
+      or (goal.kind == "level" and not higher[row, goal.number])
+    ):
+      continue
+    held = by_row.setdefault(row, goal)
+    # Of levels on one row the last and highest, of all else the first.
+    levels = held.kind == goal.kind == "level"
+    if levels or _rank(goal) < _rank(held):
+      by_row[row] = goal
+  labels = _no_labels(len(ends))
+  coming: tuple[int, Goal] | None = None
+  for t in reversed(range(len(ends))):
+    if coming is not None and coming[0] <= ends[t]:
+      labels.number[t] = numbering.number(coming[1])
+      labels.env_steps[t] = coming[0] - t
+    if t in by_row:
+      coming = (t, by_row[t])
+  return labels, numbering.goals
+
+
+def _rank(goal: Goal) -> int:
+  return MILESTONES.index(goal.kind)
+
+
+def _new_levels(steps: goals.Rows) -> np.ndarray:
+  """Whether a level `[T, 256]` is above all of its episode before the row.
+
+  The first creature that there is sets the mark, as a game may begin with it.
+  """
+  level = np.asarray(steps["party_level"])[:, 0].astype(int)
+  first = np.asarray(steps["is_first"])
+  above = np.zeros((len(level), 256), bool)
+  highest = 0
+  for t, now in enumerate(level.tolist()):
+    highest = 0 if first[t] else highest
+    if highest:
+      above[t, highest + 1 :] = True
+    highest = max(highest, now)
+  return above
+
+
+def _ends(steps: goals.Rows) -> np.ndarray:
+  """The last row `[T]` of the episode of each row."""
+  first = np.asarray(steps["is_first"])
+  starts = np.flatnonzero(first[1:]) + 1
+  bounds = np.concatenate([starts, [len(first)]])
+  return bounds[np.searchsorted(starts, np.arange(len(first)), "right")] - 1
+
+
+def _no_labels(length: int) -> Labels:
+  return Labels(np.zeros(length, np.int32), np.zeros(length, np.int32))
+
+
+class _Choice:
+  """Draws among the goals that begin within a horizon of a row."""
+
+  def __init__(self, steps, begins, mix, horizon):
+    self.ends = _ends(steps)
+    # Judged as if a step had arrived at every row.
+    self._states = goals.arrivals(steps)
+    self._states["running"] = np.asarray(steps["game_running"])
+    self._mix = {kind: w for kind, w in mix.items() if w > 0}
+    self._horizon = horizon
+    self._events: dict[str, list[tuple[int, Goal]]] = {k: [] for k in mix}
+    rows: dict[Goal, list[int]] = {}
+    for row, goal, earned in begins:
+      rows.setdefault(goal, []).append(row)
+      if earned:
+        self._events[goal.kind].append((row, goal))
+    self._event_rows = {
+      kind: np.array([row for row, _ in events], int)
+      for kind, events in self._events.items()
+    }
+    self._rows = {goal: np.array(found) for goal, found in rows.items()}
+
+  def draw(self, t: int, kind_draw: float, goal_draw: float) -> Goal | None:
+    """The goal of row `t`, of two numbers in [0, 1)."""
+    stop = min(t + self._horizon, int(self.ends[t])) + 1
+    spans = {}
+    for kind in self._mix:
+      span = np.searchsorted(self._event_rows[kind], (t + 1, stop))
+      if kind == "none" or span[0] < span[1]:
+        spans[kind] = (int(span[0]), int(span[1]))
+    while spans:
+      kind = self._pick(list(spans), kind_draw)
+      if kind == "none":
+        return None
+      low, high = spans.pop(kind)
+      at = int(goal_draw * (high - low))
+      # Where one already holds, the next one after it.
+      for i in range(high - low):
+        goal = self._events[kind][low + (at + i) % (high - low)][1]
+        if not self._holds(goal, t):
+          return goal
+    return None
+
+  def next_row(self, goal: Goal, t: int) -> int:
+    """The first row after `t` on which a goal begins."""
+    rows = self._rows[goal]
+    return int(rows[np.searchsorted(rows, t, "right")])
+
+  def _pick(self, kinds: list[str], draw: float) -> str:
+    total = np.cumsum([self._mix[kind] for kind in kinds])
+    at = int(np.searchsorted(total, draw * total[-1], "right"))
+    return kinds[min(at, len(kinds) - 1)]
+
+  def _holds(self, goal: Goal, t: int) -> bool:
+    """Whether a state holds on row `t`; events hold on none."""
+    if not goal.is_state:
+      return False
+    state = {name: values[t] for name, values in self._states.items()}
+    return bool(goals.judge(state, goal.to_array()))
