@@ -182,6 +182,31 @@ def test_collectors_share_a_folder_and_one_is_killed(tmp_path):
   assert alone.returncode == 0 and "steps/s;" not in alone.stdout, alone.stderr
 
 
+def test_what_is_played_may_join_the_records_of_others(tmp_path):
+  data, own = tmp_path / "data", tmp_path / "own"
+  join = (f"--workdir={own}", f"--add_to={data}", *_SMALL, "--seed=5")
+  _refused(_run(*join), str(data))
+  assert not own.exists()
+  first = _run(f"--workdir={data}", *_SMALL)
+  assert first.returncode == 0, first.stderr
+  joined = _run(*join, "--episodes=2")
+  assert joined.returncode == 0, joined.stderr
+  assert generations.freeze(data).num_episodes == 6
+  assert not (own / "shards").exists()
+  result = json.loads((own / "result.json").read_text())
+  assert result["episodes"] == 6  # of the folder, as all who record tell
+  # The same again plays nothing, and more of it adds to it.
+  assert "processes: " not in _run(*join, "--episodes=2").stdout
+  assert _run(*join, "--episodes=3").returncode == 0
+  assert generations.freeze(data).num_episodes == 7
+  for flags, words in (
+    (("--collector_count=2",), "--add_to and --collector_count: expected one"),
+    (("--follow=x",), "--follow and --add_to: expected one of them"),
+    (("--rom=great_vale",), "expected the same one"),
+  ):
+    _refused(_run(*join, *flags), words)
+
+
 def test_episodes_start_from_several_states(tmp_path):
   rom = roms.resolve(cartridge.GREAT_VALE)
   name = start_states.names(rom.sha1)[-1]

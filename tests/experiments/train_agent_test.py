@@ -1,0 +1,186 @@
+"""Turns of an agent: their plan, how they stop and go on, what they brought."""
+
+import json
+import os
+import pathlib
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from data_tools.game import roms
+from data_tools.records import generations
+from experiments import agent_plan
+from experiments.reports import agent_turns
+from experiments.runs import run_directory
+from experiments.runs import stages
+from pokedreamer_jax import whole_files
+from pokedreamer_jax.config import presets
+
+_SMALL = ("agent.updates=20", "agent.episodes=2")
+_HERE = pathlib.Path("runs/agent")
+
+
+def _plan(*overrides):
+  config = presets.make("debug", [*_SMALL, *overrides])
+  arguments = ["--preset=debug", "--seed=0"]
+  return {
+    stage.name: stage
+    for stage in agent_plan.make_plan(_HERE, None, arguments, config)
+  }
+
+
+def test_each_turn_plays_with_the_policy_before_and_learns_anew():
+  plan = _plan("agent.turns=2")
+  assert list(plan) == [
+    *("collect 0", "world_model 0", "clone 0", "policy 0"),
+    *("play 1", "world_model 1", "clone 1", "policy 1"),
+    *("play 2", "world_model 2", "clone 2", "policy 2", "measure 2"),
+  ]
+  play = plan["play 2"].arguments
+  assert f"--add_to={_HERE}/data" in play and "--episodes=2" in play
+  policy = f"policy={_HERE}/turns/01/policy"
+  assert f"--policy={policy}=0.5,{policy}:eps=0.1=0.5" in play
+  seeds = {plan[f"play {turn}"].arguments[-1] for turn in (1, 2)}
+  assert len(seeds) == 2 and "--seed=0" not in seeds
+  # One world model goes on: further every turn, with what was played since.
+  for turn, steps in enumerate((20, 40, 60)):
+    stage = plan[f"world_model {turn}"]
+    assert stage.done == _HERE / "world_model" / "result.json"
+    assert stage.reached == ("steps", steps)
+    assert (f"--set=train.steps={steps}" in stage.arguments) == (turn > 0)
+    there = "--set=train.refresh_every=20" in stage.arguments
+    assert there == (turn > 0)
+  assert f"--clone={_HERE}/turns/02/clone" in plan["policy 2"].arguments
+  players = [a for a in plan["measure 2"].arguments if "player" in a]
+  assert len(players) == 7 and "--player=demonstrator" in players
+
+
+def test_the_first_turns_do_not_depend_on_how_many_follow():
+  one, two = _plan("agent.turns=1"), _plan("agent.turns=2")
+  for name, stage in one.items():
+    if name != "measure 1":
+      assert stage == two[name]
+  assert list(_plan("agent.turns=0"))[-1] == "measure 0"
+
+
+@pytest.mark.parametrize(
+  ("override", "words"),
+  [
+    ("agent.updates=15", "agent.updates: 15, expected a divisor of train.ste"),
+    ("agent.policy_mix=wizard=1", "wizard"),
+    ("train.epochs=2", "train.epochs: 2, turns count updates, expected 0"),
+    ("collect.policy_mix=random=1", "nobody to clone"),
+  ],
+)
+def test_what_a_late_stage_would_refuse_is_refused_first(override, words):
+  config = presets.make("debug", [*_SMALL, override])
+  with pytest.raises(ValueError, match=re.escape(words)):
+    agent_plan.check(config, roms.resolve(None))
+  agent_plan.check(presets.make("debug", _SMALL), roms.resolve(None))
+
+
+@pytest.mark.parametrize(
+  ("override", "words"),
+  [
+    ("agent.turns=-1", "turns: -1"),
+    ("agent.episodes=0", "episodes: 0"),
+    ("agent.policy_mix=policy=1,,", "agent.policy_mix: 'policy=1,,', expected"),
+  ],
+)
+def test_bad_settings_are_one_line(override, words):
+  with pytest.raises(ValueError, match=words) as caught:
+    presets.make("debug", [override])
+  assert len(str(caught.value).splitlines()) == 1
+
+
+def test_a_stage_that_goes_on_is_done_where_it_went_far_enough(tmp_path):
+  done = tmp_path / "result.json"
+  stage = stages.Stage("a", "A", "m", (), done, ("steps", 40))
+  assert not stage.finished
+  for steps, finished in ((20, False), (40, True), (60, True)):
+    done.write_text(json.dumps({"steps": steps}))
+    assert stage.finished == finished
+
+
+def test_turns_tell_what_they_took_and_brought(tmp_path):
+  def result(folder, values):
+    folder.mkdir(parents=True)
+    sealed = whole_files.seal(values)
+    (folder / "result.json").write_text(json.dumps(sealed))
+
+  def played(share, step):
+    return {
+      "milestones": {"badges": {"share": share, "median": step}},
+      "return": {"mean": 7.0, "low": 6.0, "high": 8.0},
+      "wins": {"mean": 5.0},
+      "trainer_wins": {"mean": share},
+    }
+
+  result(tmp_path / "data", {"steps": 1000, "episodes": 10})
+  folder = agent_plan.turn_directory(tmp_path, 1) / "play"
+  result(folder, {"steps": 1500, "episodes": 12})
+  result(
+    tmp_path / "measured_1",
+    {
+      "policies": {
+        "clone_0": played(0.25, 200.0),
+        "policy_0": played(0.5, 300.0),
+        "clone_1": played(0.0, None),
+        "policy_1": played(1.0, 150.0),
+      }
+    },
+  )
+  found = agent_turns.collect(tmp_path, 1)
+  assert [turn["emulator_steps"] for turn in found] == [1000, 1500]
+  assert found[1]["played"]["policy"] == {
+    "badge_share": 1.0,
+    "badge_step": 150.0,
+    "return": 7.0,
+    "return_interval": [6.0, 8.0],
+    "wild_wins": 4.0,
+  }
+  table = agent_turns.table(found)
+  assert table.rows == [
+    ["0", "1,000", "25%", "200", "7.0", "50%", "300", "7.0"],
+    ["1", "1,500", "0%", "-", "7.0", "100%", "150", "7.0"],
+  ]
+
+
+def _train(workdir, *flags):
+  return subprocess.Popen(
+    [
+      *(sys.executable, "-m", "experiments.train_agent", "--preset=debug"),
+      *(f"--workdir={workdir}", *(f"--set={item}" for item in _SMALL)),
+      *("--set=evaluate.episodes=2", *flags),
+    ],
+    stdout=subprocess.PIPE,
+    stderr=subprocess.STDOUT,
+    text=True,
+    env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+  )
+
+
+@pytest.mark.slow
+def test_a_turn_that_is_stopped_goes_on(tmp_path):
+  first = _train(tmp_path / "run")
+  turn = agent_plan.turn_directory(tmp_path / "run", 1)
+  while not (turn / "play" / "config.json").exists():
+    assert first.poll() is None, first.communicate()[0][-3000:]
+    time.sleep(0.1)
+  first.send_signal(signal.SIGINT)
+  text, _ = first.communicate(timeout=300)
+  assert first.returncode == 130, text[-3000:]
+  second = _train(tmp_path / "run")
+  text, _ = second.communicate(timeout=900)
+  assert second.returncode == 0, text[-3000:]
+  assert "update 20: adopted generation" in text
+  assert "Turn 0: record: done already" in text and "Turns" in text
+  result = run_directory.read_result(tmp_path / "run")
+  before, after = (turn["emulator_steps"] for turn in result["turns"])
+  # What was played joined the records: two episodes of at most 96 steps.
+  assert before < after <= before + 2 * 96
+  assert generations.freeze(tmp_path / "run" / "data").num_steps == after
