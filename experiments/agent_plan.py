@@ -67,7 +67,7 @@ def make_plan(
     module: str,
     directory: pathlib.Path,
     *arguments: str,
-    reached: tuple[str, int] | None = None,
+    done: pathlib.Path | None = None,
   ) -> None:
     plan.append(
       stages.Stage(
@@ -75,14 +75,14 @@ def make_plan(
         f"Turn {turn}: {title}",
         f"experiments.{module}",
         (f"--workdir={directory}", *arguments),
-        directory / "result.json",
-        reached,
+        done or directory / "result.json",
       )
     )
 
   shared = tuple(config_arguments)
   for turn in range(agent.turns + 1):
     here = turn_directory(workdir, turn)
+    clone, policy = here / "clone", here / "policy"
     steps = config.train.steps + turn * agent.updates
     grown: tuple[str, ...] = ()
     if turn == 0:
@@ -115,10 +115,11 @@ def make_plan(
       f"--data_dir={data}",
       *shared,
       *grown,
-      reached=("steps", steps),
+      # One run for all turns, whose own result is that of the last one: what
+      # reads it next has begun once it was there.
+      done=clone / "config.json",
     )
     learn = (f"--data_dir={data}", f"--world_model={model}", *shared)
-    clone, policy = here / "clone", here / "policy"
     add(turn, "clone", "clone", "clone_behaviour", clone, *learn)
     learn += (f"--clone={clone}",)
     add(turn, "policy", "learn in dreams", "train_policy", policy, *learn)

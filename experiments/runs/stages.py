@@ -21,7 +21,6 @@ from typing import Any
 
 from experiments.machine import processes
 from experiments.runs import cli
-from experiments.runs import json_store
 from experiments.runs import run_directory
 
 _ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -37,8 +36,6 @@ class Stage:
     module: such as `experiments.train_rssm`.
     arguments: its flags.
     done: a file that exists once the stage is complete; None runs it always.
-    reached: of a stage that goes on where an earlier one ended, the field of
-      the JSON in `done` that counts, and how far it must be.
   """
 
   name: str
@@ -46,17 +43,11 @@ class Stage:
   module: str
   arguments: tuple[str, ...]
   done: pathlib.Path | None
-  reached: tuple[str, int] | None = None
 
   @property
   def finished(self) -> bool:
     """Whether it need not run."""
-    if self.done is None or not self.done.exists():
-      return False
-    if self.reached is None:
-      return True
-    name, least = self.reached
-    return json_store.read_json(self.done).get(name, 0) >= least
+    return self.done is not None and self.done.exists()
 
   @property
   def command(self) -> str:

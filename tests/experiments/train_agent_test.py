@@ -16,7 +16,6 @@ from data_tools.records import generations
 from experiments import agent_plan
 from experiments.reports import agent_turns
 from experiments.runs import run_directory
-from experiments.runs import stages
 from pokedreamer_jax import whole_files
 from pokedreamer_jax.config import presets
 
@@ -49,8 +48,8 @@ def test_each_turn_plays_with_the_policy_before_and_learns_anew():
   # One world model goes on: further every turn, with what was played since.
   for turn, steps in enumerate((20, 40, 60)):
     stage = plan[f"world_model {turn}"]
-    assert stage.done == _HERE / "world_model" / "result.json"
-    assert stage.reached == ("steps", steps)
+    # Its result is that of the latest turn, so the clone says it was there.
+    assert stage.done == _HERE / "turns" / f"0{turn}" / "clone" / "config.json"
     assert (f"--set=train.steps={steps}" in stage.arguments) == (turn > 0)
     there = "--set=train.refresh_every=20" in stage.arguments
     assert there == (turn > 0)
@@ -95,15 +94,6 @@ def test_bad_settings_are_one_line(override, words):
   with pytest.raises(ValueError, match=words) as caught:
     presets.make("debug", [override])
   assert len(str(caught.value).splitlines()) == 1
-
-
-def test_a_stage_that_goes_on_is_done_where_it_went_far_enough(tmp_path):
-  done = tmp_path / "result.json"
-  stage = stages.Stage("a", "A", "m", (), done, ("steps", 40))
-  assert not stage.finished
-  for steps, finished in ((20, False), (40, True), (60, True)):
-    done.write_text(json.dumps({"steps": steps}))
-    assert stage.finished == finished
 
 
 def test_turns_tell_what_they_took_and_brought(tmp_path):
@@ -168,7 +158,12 @@ def _train(workdir, *flags):
 def test_a_turn_that_is_stopped_goes_on(tmp_path):
   first = _train(tmp_path / "run")
   turn = agent_plan.turn_directory(tmp_path / "run", 1)
-  while not (turn / "play" / "config.json").exists():
+  model = tmp_path / "run" / "world_model"
+  # Amid the second turn's updates of the one world model.
+  while (
+    not (turn / "play" / "result.json").exists()
+    or (model / "result.json").exists()
+  ):
     assert first.poll() is None, first.communicate()[0][-3000:]
     time.sleep(0.1)
   first.send_signal(signal.SIGINT)
