@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 from pokedreamer_jax import specs
+from pokedreamer_jax.behaviour import dream_rows
 from pokedreamer_jax.behaviour import latents
-from pokedreamer_jax.behaviour import ppo
+from pokedreamer_jax.behaviour import policy_state
+from pokedreamer_jax.behaviour import policy_update
 from pokedreamer_jax.behaviour import replay
 from pokedreamer_jax.config import behaviour as behaviour_config
 from pokedreamer_jax.config import presets
@@ -122,12 +124,12 @@ def test_returns_are_those_of_a_loop():
 def test_what_was_played_teaches_the_critic():
   rows, _ = _recorded()
   cfg = _config(replay_scale=1.0)
-  state = ppo.init_state(cfg, jax.random.key(1), _CFG.feat_dim)
+  state = policy_state.init_state(cfg, jax.random.key(1), _CFG.feat_dim)
   sequences = replay.draw(cfg, jax.random.key(0), rows)
-  played = ppo.judge_played(cfg, state, sequences)
+  played = dream_rows.judge_played(cfg, state, sequences)
   # The critic is 0 at first; the badge of the next row pays 10.
   assert played.returns.shape == (4 * 200,) and played.returns.max() > 10.0
   kept = played.weight > 0
   assert float(jnp.min(jnp.where(kept, played.returns, 99.0))) >= 10.0
   with pytest.raises(ValueError, match=r"replay_scale: 1\.0, nothing was rec"):
-    ppo.make_update(cfg, lambda *_: None)
+    policy_update.make_update(cfg, lambda *_: None)
