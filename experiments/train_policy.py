@@ -30,7 +30,6 @@ _RESUME_STEP = cli.define_resume_step()
 _CLONE = cli.string(
   "clone", None, "Run directory of clone_behaviour; empty: from scratch."
 )
-
 _ALGORITHM = cli.choice(
   "algorithm",
   None,
@@ -199,7 +198,7 @@ def _described(policy: behaviour_config.PolicyConfig, cloned: bool) -> str:
     count = policy.starts // policy.group_size
     text = f"{policy.group_size} dreams from each of {count} starts"
   elif policy.algorithm == "reinforce":
-    text = f"one pass over each batch (policy.epochs is {policy.epochs})"
+    text = f"of {policy.epochs} passes over a batch the actor makes the first"
   elif cloned:
     text = (
       f"weight {policy.pmpo_beta} of the divergence from the clone "

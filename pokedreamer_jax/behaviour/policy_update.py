@@ -161,8 +161,17 @@ def _make_train_rows(cfg: config_lib.Config):
       )
       return state, critic_metrics | actor_metrics
 
+    def critic_step(state, index):
+      batch, real = jax.tree.map(lambda leaf: leaf[index], (rows, played))
+      return train_critic(state, batch, real)
+
     order = _shuffle(cfg, key, rows)
-    state, metrics = jax.lax.scan(step, state, order)
+    both = cfg.policy.actor_epochs * cfg.policy.minibatches
+    state, metrics = jax.lax.scan(step, state, order[:both])
+    if both < len(order):
+      state, more = jax.lax.scan(critic_step, state, order[both:])
+      for name, values in more.items():
+        metrics[name] = jnp.concatenate([metrics[name], values])
     return state, jax.tree.map(jnp.mean, metrics)
 
   return train_rows
@@ -171,11 +180,11 @@ def _make_train_rows(cfg: config_lib.Config):
 def _shuffle(
   cfg: config_lib.Config, key: jax.Array, rows: dream_rows.Rows
 ) -> jax.Array:
-  """Row indices `[passes * minibatches, M / minibatches]`."""
+  """Row indices `[epochs * minibatches, M / minibatches]`."""
   count = len(rows.action)
-  keys = jax.random.split(key, cfg.policy.passes)
+  keys = jax.random.split(key, cfg.policy.epochs)
   order = jax.vmap(lambda k: jax.random.permutation(k, count))(keys)
-  return order.reshape(cfg.policy.passes * cfg.policy.minibatches, -1)
+  return order.reshape(cfg.policy.epochs * cfg.policy.minibatches, -1)
 
 
 def _kl_scale(

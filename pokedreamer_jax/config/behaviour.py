@@ -4,7 +4,6 @@ Standard library only, as all configuration (`config.py`).
 """
 
 import dataclasses
-from typing import Any
 
 from pokedreamer_jax import specs
 from pokedreamer_jax.config import bounds
@@ -97,7 +96,7 @@ class PolicyConfig:
   critic_warmup: int = 15  # dream batches before the first actor update
   starts: int = 256  # dreams per batch, N
   horizon: int = 15  # imagined steps, L
-  epochs: int = 3  # passes over one dream batch; `reinforce` makes one
+  epochs: int = 3  # passes over one dream batch; of a `reinforce` actor one
   minibatches: int = 4
   gamma: float = 0.99
   lambda_: float = 0.95
@@ -184,8 +183,9 @@ class PolicyConfig:
 
   def _check_readers(self) -> None:
     """Refuses a choice that the algorithm would not read."""
+    defaults = {field.name: field.default for field in dataclasses.fields(self)}
     for name, readers in _READERS.items():
-      value, default = getattr(self, name), _default(self, name)
+      value, default = getattr(self, name), defaults[name]
       if self.algorithm not in readers and value != default:
         raise ValueError(
           f"policy.{name}: {value!r}, expected {default!r} with "
@@ -211,8 +211,11 @@ class PolicyConfig:
     return self.group_size if self.algorithm == "grpo" else 1
 
   @property
-  def passes(self) -> int:
-    """Passes over one dream batch; a plain gradient holds for one."""
+  def actor_epochs(self) -> int:
+    """Passes of the actor over one dream batch.
+
+    A plain gradient holds for one; the critic makes `epochs` all the same.
+    """
     return 1 if self.algorithm == "reinforce" else self.epochs
 
   @property
@@ -230,7 +233,3 @@ _READERS = {
   "pmpo_alpha": ("pmpo",),
   "pmpo_beta": ("pmpo",),
 }
-
-
-def _default(node: PolicyConfig, name: str) -> Any:
-  return type(node).__dataclass_fields__[name].default

@@ -158,5 +158,5 @@ def test_what_an_algorithm_reads_is_taken():
     (["algorithm=pmpo", "epochs=2", "slow_critic_rate=0.02"], "none", 1, 2),
   ):
     policy = presets.make("debug", [f"policy.{o}" for o in overrides]).policy
-    found = (policy.normaliser, policy.branches, policy.passes)
+    found = (policy.normaliser, policy.branches, policy.actor_epochs)
     assert found == (normaliser, branches, passes)
