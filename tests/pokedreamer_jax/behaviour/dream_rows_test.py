@@ -21,20 +21,20 @@ from tests.pokedreamer_jax import fakes
 from tests.pokedreamer_jax.behaviour import toys
 
 _VALUE = jnp.array([1.0, 2.0, 4.0])  # of the states
-# Dream 0 succeeds on arriving in state 2, and what is dreamt behind pays 3
+# Dream 0 succeeds on arriving in state 2, and what is dreamt behind pays 9
 # more; dream 1 pays nothing. Time goes down.
 _STATE = np.array([[0, 0], [1, 1], [2, 1], [0, 2]])
 _ACTION = np.array([[0, 3], [1, 4], [2, 5]])
-_REWARD = np.array([[0.0, 0.0], [4.0, 0.0], [3.0, 0.0]])
+_REWARD = np.array([[0.0, 0.0], [4.0, 0.0], [9.0, 0.0]])
 _CONT = np.array([[1.0, 1.0], [0.0, 1.0], [1.0, 1.0]])
 # gamma and lambda are 1/2. Of dream 0, from the end:
-#   V_2 = 3 + 1/2 v(0) = 3.5, V_1 = 4 (state 2 is terminal),
+#   V_2 = 9 + 1/2 v(0) = 9.5, V_1 = 4 (state 2 is terminal),
 #   V_0 = 0 + 1/2 (1/2 v(1) + 1/2 V_1) = 1.5
 # and of dream 1: V_2 = 1/2 v(2) = 2, V_1 = 1/2 (1/2 v(1) + 1/2 V_2) = 1,
 #   V_0 = 1/2 (1/2 v(1) + 1/2 V_1) = 0.75.
-_RETURNS = np.array([[1.5, 0.75], [4.0, 1.0], [3.5, 2.0]])
+_RETURNS = np.array([[1.5, 0.75], [4.0, 1.0], [9.5, 2.0]])
 # Less v of the state that the action was taken in: 0; 1; 2 and 1.
-_RAW = np.array([[0.5, -0.25], [2.0, -1.0], [-0.5, 0.0]])
+_RAW = np.array([[0.5, -0.25], [2.0, -1.0], [5.5, 0.0]])
 # The step into the terminal state counts whole, that behind it not at all.
 _WEIGHT = np.array([[1.0, 1.0], [1.0, 1.0], [0.0, 1.0]])
 
@@ -104,7 +104,7 @@ def test_rows_of_the_chain(chain, algorithm):
   np.testing.assert_allclose(
     rows.advantage * _WEIGHT, _ADVANTAGE[algorithm] * _WEIGHT, rtol=1e-5
   )
-  # 4 in dream 0, and not the 3 behind the end; nothing in dream 1.
+  # 4 in dream 0, and not the 9 behind the end; nothing in dream 1.
   np.testing.assert_allclose(metrics["imagined/reward"], 2.0)
 
 
