@@ -97,7 +97,7 @@ def _model(jax):
 def _measure(jax, config, params, size: int, repeats: int) -> dict:
 
   from pokedreamer_jax.behaviour import policy_inputs
-  from pokedreamer_jax.behaviour import ppo
+  from pokedreamer_jax.behaviour import policy_update
   from pokedreamer_jax.networks import actor_critic
   from pokedreamer_jax.world_model import imagination
   from pokedreamer_jax.world_model import model as world_model
@@ -110,7 +110,7 @@ def _measure(jax, config, params, size: int, repeats: int) -> dict:
 
   @jax.jit
   def dream(params, actor_params, key):
-    policy_fn = ppo.make_policy_fn(config.actor_critic, actor_params)
+    policy_fn = policy_update.make_policy_fn(config.actor_critic, actor_params)
     rollout = imagination.imagine(
       cfg,
       params,

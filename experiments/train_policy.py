@@ -1,11 +1,12 @@
-"""Trains the policy with PPO, inside dreams of the world model alone.
+"""Trains the policy inside dreams of the world model alone.
 
     python -m experiments.train_policy --data_dir=DIR --world_model=DIR \
-      --clone=DIR --workdir=DIR
+      --clone=DIR --workdir=DIR [--algorithm=ppo|grpo|reinforce|pmpo]
 
-Dreams start from posterior states of the recorded episodes. `--clone=` with
-nothing behind it trains from scratch. The same command on the same directory
-resumes. The checkpoint holds all that acting needs, the world model included.
+Dreams start from posterior states of the recorded episodes; docs/policy.md has
+the algorithms. `--clone=` with nothing behind it trains from scratch. The same
+command on the same directory resumes. The checkpoint holds all that acting
+needs, the world model included.
 """
 
 from collections.abc import Mapping
@@ -29,6 +30,12 @@ _RESUME_STEP = cli.define_resume_step()
 _CLONE = cli.string(
   "clone", None, "Run directory of clone_behaviour; empty: from scratch."
 )
+_ALGORITHM = cli.choice(
+  "algorithm",
+  None,
+  behaviour_config.ALGORITHMS,
+  "How to learn in dreams, as --set=policy.algorithm; default: ppo.",
+)
 
 # What may differ when a run is continued.
 FREE = (
@@ -45,7 +52,7 @@ def main() -> None:
   clone_dir = _CLONE.value
   if clone_dir is None:
     raise ValueError("--clone is required (--clone= trains from scratch)")
-  config = inputs.with_world_model(cli.make_config(), world_model_dir)
+  config = inputs.with_world_model(_config(), world_model_dir)
   config = dataclasses.replace(
     config, policy=_policy_config(config.policy, bool(clone_dir))
   )
@@ -97,13 +104,15 @@ def train(
   import jax
 
   from pokedreamer_jax.behaviour import policy_inputs
-  from pokedreamer_jax.behaviour import ppo
+  from pokedreamer_jax.behaviour import policy_state
 
   starts = _starts(config, generation, world_params, run)
   run.log(f"policy: dreams start from {len(starts.start)} recorded states")
+  if config.policy.algorithm != "ppo":
+    run.log(f"policy: {_described(config.policy, clone is not None)}")
   init_key, run_key = jax.random.split(jax.random.key(config.seed))
   inputs_dim = policy_inputs.size(config)
-  state = ppo.init_state(config, init_key, inputs_dim, clone)
+  state = policy_state.init_state(config, init_key, inputs_dim, clone)
   # As restored parameters lie: arrays that are bound to no device yet would
   # make the second update compile again.
   state = jax.device_put(state, jax.devices()[0])
@@ -112,9 +121,8 @@ def train(
   found = stage_loop.restore(run, store, "policy", _items(state))
   if found:
     items, _ = found
-    state = ppo.PolicyState(
-      actor=items["actor"], critic=items["critic"], **items["opt"]
-    )
+    opt = items.pop("opt")
+    state = policy_state.PolicyState(**items, **opt)
   values = _last_values(run)
   with stage_loop.Loop(
     run,
@@ -163,12 +171,42 @@ def _jitted_update(config: config_lib.Config):
   import jax
 
   from pokedreamer_jax.behaviour import dreams
-  from pokedreamer_jax.behaviour import ppo
+  from pokedreamer_jax.behaviour import policy_update
 
-  update = ppo.make_update(
+  update = policy_update.make_update(
     config, dreams.make_dream_fn(config), dreams.make_replay_fn(config)
   )
   return jax.jit(update, donate_argnums=0)
+
+
+def _config() -> config_lib.Config:
+  """What the flags describe; --algorithm names a field that --set may name."""
+  asked = _ALGORITHM.value
+  config = cli.make_config([f"policy.algorithm={asked}"] if asked else ())
+  found = config.policy.algorithm
+  if asked not in (None, found):
+    raise ValueError(
+      f"--algorithm={asked}, --set=policy.algorithm={found}: two answers to "
+      "one question, expected one"
+    )
+  return config
+
+
+def _described(policy: behaviour_config.PolicyConfig, cloned: bool) -> str:
+  """An algorithm, and what it does with fields that it reads otherwise."""
+  if policy.algorithm == "grpo":
+    count = policy.starts // policy.group_size
+    text = f"{policy.group_size} dreams from each of {count} starts"
+  elif policy.algorithm == "reinforce":
+    text = f"of {policy.epochs} passes over a batch the actor makes the first"
+  elif cloned:
+    text = (
+      f"weight {policy.pmpo_beta} of the divergence from the clone "
+      "(policy.kl_scale and kl_final are not read)"
+    )
+  else:
+    text = "no clone to stay near, only entropy to keep it from one action"
+  return f"{policy.algorithm}, {text}"
 
 
 def _policy_config(
@@ -222,8 +260,13 @@ def _starts(config, generation, world_params, run):
 
 
 def _items(state) -> dict:
-  """The parts of a policy state, as they are stored."""
-  return {
+  """The parts of a policy state, as they are stored.
+
+  Those that not every policy has are stored where there are any, so that
+  checkpoints of the others stay as they were before there were such parts.
+  """
+  some = {"slow_critic": state.slow_critic, "return_scale": state.return_scale}
+  return {name: part for name, part in some.items() if part is not None} | {
     "actor": state.actor,
     "critic": state.critic,
     "opt": {

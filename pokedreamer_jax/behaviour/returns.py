@@ -95,6 +95,11 @@ def survival(cont_t: jax.Array) -> jax.Array:
   return jnp.concatenate([ones, jnp.cumprod(cont_t[:-1])])
 
 
+def weighted_mean(x: jax.Array, weight: jax.Array) -> jax.Array:
+  """Mean `[]` of `x`, any shape, by `weight` of the same shape."""
+  return jnp.sum(x * weight) / jnp.maximum(jnp.sum(weight), 1e-6)
+
+
 def normalise_advantages(
   advantage: jax.Array, weight: jax.Array, floor: float = 1e-6
 ) -> tuple[jax.Array, jax.Array]:
@@ -133,15 +138,45 @@ def init_percentile_scale() -> PercentileScale:
 
 
 def update_percentile_scale(
-  scale: PercentileScale, returns: jax.Array, decay: float = 0.99
+  scale: PercentileScale,
+  returns: jax.Array,
+  weight: jax.Array,
+  decay: float = 0.99,
 ) -> PercentileScale:
-  """Moves the percentiles towards those of `returns`, any shape."""
-  low, high = jnp.percentile(returns, jnp.array([5.0, 95.0]))
+  """Moves the percentiles towards those of `returns`.
+
+  Args:
+    scale: as it was.
+    returns: any shape; this mixes streams.
+    weight: the same shape, how much each counts.
+    decay: share of what was that stays.
+  """
+  low, high = weighted_quantiles(returns, weight, jnp.array([0.05, 0.95]))
   return PercentileScale(
     low=decay * scale.low + (1.0 - decay) * low,
     high=decay * scale.high + (1.0 - decay) * high,
     mass=decay * scale.mass + (1.0 - decay),
   )
+
+
+def weighted_quantiles(
+  x: jax.Array, weight: jax.Array, shares: jax.Array
+) -> jax.Array:
+  """The smallest `x` up to which lies each of `shares` of the weight.
+
+  Args:
+    x: any shape.
+    weight: the same shape, none negative.
+    shares: `[Q]` within 0..1.
+
+  Returns:
+    `[Q]`, elements of `x`.
+  """
+  chex.assert_equal_shape([x, weight])
+  order = jnp.argsort(x.ravel())
+  mass = jnp.cumsum(weight.ravel()[order])
+  place = jnp.searchsorted(mass, shares * mass[-1])
+  return x.ravel()[order][jnp.minimum(place, x.size - 1)]
 
 
 def return_scale(scale: PercentileScale, floor: float = 1.0) -> jax.Array:

@@ -1,4 +1,4 @@
-"""Configuration of the agent: latents to learn from, networks, clone, PPO.
+"""Configuration of the agent: latents to learn from, networks, clone, policy.
 
 Standard library only, as all configuration (`config.py`).
 """
@@ -9,6 +9,8 @@ from pokedreamer_jax import specs
 from pokedreamer_jax.config import bounds
 from pokedreamer_jax.config import world_model as world_model_config
 
+ALGORITHMS = ("ppo", "grpo", "reinforce", "pmpo")
+NORMALISERS = ("auto", "deviation", "percentile")
 REWARDS = ("published", "capped", "progress")  # names in `specs.REWARD_WEIGHTS`
 
 
@@ -95,31 +97,50 @@ class CloneConfig:
 
 @dataclasses.dataclass(frozen=True)
 class PolicyConfig:
-  """PPO inside imagined rollouts."""
+  """Learning inside imagined rollouts."""
 
+  algorithm: str = "ppo"
   updates: int = 150  # dream batches
   critic_warmup: int = 15  # dream batches before the first actor update
   starts: int = 256  # dreams per batch, N
   horizon: int = 15  # imagined steps, L
-  epochs: int = 3  # passes over one dream batch
+  epochs: int = 3  # passes over one dream batch; of a `reinforce` actor one
   minibatches: int = 4
   gamma: float = 0.99
   lambda_: float = 0.95
-  clip: float = 0.2
+  clip: float = 0.2  # of `ppo` and `grpo`: how far a ratio counts below 1 ...
+  clip_high: float = 0.0  # ... and above 1; 0: as far as below
   learning_rate: float = 3e-4
   critic_learning_rate: float = 1e-3
   entropy_scale: float = 3e-3
   # KL to the clone at the first update and at the last (linear between). With
   # 0.1 to 0.02 the policy leaves the recorded states behind, where neither the
-  # model nor the caps on the reward hold: it grinds and gets no badge.
+  # model nor the caps on the reward hold: it grinds and gets no badge. `pmpo`
+  # has `pmpo_beta` instead.
   kl_scale: float = 0.5
   kl_final: float = 0.5
   max_grad_norm: float = 0.5
   # Weight of the critic's loss on recorded sequences, see `replay.py`.
   replay_scale: float = 0.0
-  # Advantages are divided by their deviation over the batch, but never by less
-  # than this: where nothing happens, noise must not be blown up.
+  # Of the critic that bootstraps returns: how far it follows the one that is
+  # trained with each of its steps. 0: they are one. Hafner et al. (2023): 0.02.
+  slow_critic_rate: float = 0.0
+  # What `ppo` and `reinforce` divide advantages by: their deviation over the
+  # batch, or the moving range of returns; auto: what the algorithm is known
+  # with, the deviation for `ppo` and the range for `reinforce`.
+  normalise: str = "auto"
+  # Advantages are divided by their deviation over the batch (`grpo`: over the
+  # group), but never by less than this: where nothing happens, noise must not
+  # be blown up.
   advantage_floor: float = 0.1
+  # Of `grpo`: dreams from one start, of `starts` in all; and whether what the
+  # critic thinks of a dream's last state counts as earned.
+  group_size: int = 8
+  group_bootstrap: bool = True
+  # Of `pmpo`, as published: the share of what was good, and the weight of the
+  # divergence from the clone.
+  pmpo_alpha: float = 0.5
+  pmpo_beta: float = 0.3
   # `published` pays grinding wild battles more than finishing the game, and
   # PPO finds that out: `capped` is what the policy is trained on.
   reward: str = "capped"
@@ -141,10 +162,82 @@ class PolicyConfig:
       "save_every",
     )
     bounds.at_least(self, 0, "critic_warmup", "scratch_updates")
-    bounds.at_least(self, 0, "replay_scale")
+    bounds.at_least(self, 0, "replay_scale", "advantage_floor", "pmpo_beta")
     bounds.one_of(self, "reward", sorted(REWARDS))
+    bounds.one_of(self, "algorithm", ALGORITHMS)
+    bounds.one_of(self, "normalise", NORMALISERS)
+    for name in ("gamma", "lambda_", "slow_critic_rate", "pmpo_alpha"):
+      value = getattr(self, name)
+      if not 0.0 <= value <= 1.0:
+        raise ValueError(f"policy.{name}: {value}, expected 0..1")
+    self._check_readers()
+    if self.clip_high and self.clip_high < self.clip:
+      raise ValueError(
+        f"policy.clip_high: {self.clip_high}, expected 0 or at least "
+        f"policy.clip = {self.clip}"
+      )
+    if self.algorithm == "grpo" and (
+      self.group_size < 2 or self.starts % self.group_size
+    ):
+      raise ValueError(
+        f"policy.group_size: {self.group_size}, expected a divisor of "
+        f"policy.starts = {self.starts}, at least 2"
+      )
     if self.starts * self.horizon % self.minibatches:
       raise ValueError(
         f"policy.minibatches: {self.minibatches}, expected a divisor of "
         f"starts * horizon = {self.starts * self.horizon}"
       )
+
+  def _check_readers(self) -> None:
+    """Refuses a choice that the algorithm would not read."""
+    defaults = {field.name: field.default for field in dataclasses.fields(self)}
+    for name, readers in _READERS.items():
+      value, default = getattr(self, name), defaults[name]
+      if self.algorithm not in readers and value != default:
+        raise ValueError(
+          f"policy.{name}: {value!r}, expected {default!r} with "
+          f"policy.algorithm {self.algorithm!r}: only {' and '.join(readers)} "
+          "read it"
+        )
+
+  @property
+  def normaliser(self) -> str:
+    """How advantages are scaled: deviation, percentile, group or none."""
+    if self.normalise != "auto":
+      return self.normalise
+    return {
+      "ppo": "deviation",
+      "grpo": "group",
+      "reinforce": "percentile",
+      "pmpo": "none",
+    }[self.algorithm]
+
+  @property
+  def branches(self) -> int:
+    """Dreams from one start."""
+    return self.group_size if self.algorithm == "grpo" else 1
+
+  @property
+  def actor_epochs(self) -> int:
+    """Passes of the actor over one dream batch.
+
+    A plain gradient holds for one; the critic makes `epochs` all the same.
+    """
+    return 1 if self.algorithm == "reinforce" else self.epochs
+
+  @property
+  def clip_above(self) -> float:
+    """How far a ratio counts above 1."""
+    return self.clip_high or self.clip
+
+
+# Fields of a policy that some algorithms alone read.
+_READERS = {
+  "clip_high": ("ppo", "grpo"),
+  "normalise": ("ppo", "reinforce"),
+  "group_size": ("grpo",),
+  "group_bootstrap": ("grpo",),
+  "pmpo_alpha": ("pmpo",),
+  "pmpo_beta": ("pmpo",),
+}

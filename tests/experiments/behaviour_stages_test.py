@@ -209,19 +209,39 @@ def test_a_clone_of_few_rows_sees_the_first_ones_alone(made_up, tmp_path):
   chex.assert_trees_all_equal(rows, jax.tree.map(lambda leaf: leaf[:40], every))
 
 
-@pytest.mark.parametrize("cloned", [True, False])
+# What a policy may be: cloned or not, and fields of it.
+_POLICIES = {
+  "cloned": (True, {"replay_scale": 0.3}),  # the critic on records as well
+  "from scratch": (False, {}),
+  "grpo": (False, {"algorithm": "grpo", "group_size": 4}),
+  "reinforce": (False, {"algorithm": "reinforce", "slow_critic_rate": 0.1}),
+  "pmpo": (True, {"algorithm": "pmpo"}),
+}
+# Items of a checkpoint beside those that every policy has.
+_MORE = {"reinforce": {"slow_critic", "return_scale"}}
+
+
+def _policy(config, kind):
+  """The configuration, whose update compiles quickly; the clone or None."""
+  cloned, fields = _POLICIES[kind]
+  config = dataclasses.replace(
+    config, policy=dataclasses.replace(config.policy, **fields)
+  )
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(jax, "jit", fakes.jit)
+    train_policy._jitted_update(config)  # is kept for this process
+  clone = actor_critic.init_actor(
+    config.actor_critic, jax.random.key(9), policy_inputs.size(config)
+  )
+  return config, clone if cloned else None
+
+
+@pytest.mark.parametrize("kind", _POLICIES)
 def test_policy_stops_and_resumes_to_the_same_bits(
-  made_up, tmp_path, monkeypatch, cloned
+  made_up, tmp_path, monkeypatch, kind
 ):
   config, generation, params, _ = made_up
-  clone = None
-  if cloned:  # and the critic on records as well
-    config = dataclasses.replace(
-      config, policy=dataclasses.replace(config.policy, replay_scale=0.3)
-    )
-    clone = actor_critic.init_actor(
-      config.actor_critic, jax.random.key(9), policy_inputs.size(config)
-    )
+  config, clone = _policy(config, kind)
   with _open(tmp_path / "whole", "policy", config) as run:
     whole = train_policy.train(config, generation, params, clone, run)
   with monkeypatch.context() as patch:
@@ -232,7 +252,14 @@ def test_policy_stops_and_resumes_to_the_same_bits(
   with _open(tmp_path / "parts", "policy", config) as run:
     again = train_policy.train(config, generation, params, clone, run)
     assert again == whole
-  for name in ("actor", "critic", "opt"):
+  step = tmp_path / "parts" / "checkpoints" / str(config.policy.updates)
+  found = {path.name for path in step.iterdir() if path.is_dir()}
+  more = _MORE.get(kind, set())
+  # Without more, as before there were other algorithms.
+  assert found == {"actor", "critic", "opt", "world_model", "loop", *more}
+  opt = checkpoints.load_item(tmp_path / "parts", "opt")
+  assert set(opt) == {"actor_opt", "critic_opt", "update"}
+  for name in ("actor", "critic", "opt", *more):
     chex.assert_trees_all_equal(
       checkpoints.load_item(tmp_path / "whole", name),
       checkpoints.load_item(tmp_path / "parts", name),
@@ -240,6 +267,21 @@ def test_policy_stops_and_resumes_to_the_same_bits(
   agent = inputs.load_agent(tmp_path / "parts")
   assert agent.config == config
   chex.assert_trees_all_equal(agent.world_params, params)
+
+
+@pytest.mark.parametrize("kind", _POLICIES)
+def test_a_dream_without_numbers_ends_the_policy(made_up, tmp_path, kind):
+  config, generation, params, _ = made_up
+  config, clone = _policy(config, kind)
+  params = params | {"reward": jax.tree.map(_spoilt, params["reward"])}
+  with _open(tmp_path, "policy", config) as run:
+    with pytest.raises(run_directory.Failed, match=r"imagined.* not finite"):
+      train_policy.train(config, generation, params, clone, run)
+  assert checkpoints.latest_step(tmp_path / "checkpoints") is None
+
+
+def _spoilt(leaf):
+  return np.full(leaf.shape, np.nan, np.float32)
 
 
 def test_no_demonstrator_is_said_plainly(made_up, tmp_path):

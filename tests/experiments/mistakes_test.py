@@ -111,6 +111,26 @@ MISTAKES = [
   ("train_policy", _POLICY, ["--clone is required"]),
   (
     "train_policy",
+    (*_POLICY, "--clone=", "--algorithm=trpo"),
+    ["--algorithm=trpo", "ppo|grpo|reinforce|pmpo"],
+  ),
+  (
+    "train_policy",
+    (*_POLICY, "--clone=", "--algorithm=grpo", "--set=policy.group_size=3"),
+    ["policy.group_size: 3", "a divisor of policy.starts = 16"],
+  ),
+  (
+    "train_policy",
+    (*_POLICY, "--clone=", "--algorithm=pmpo", "--set=policy.clip_high=0.3"),
+    ["policy.clip_high: 0.3", "'pmpo'", "only ppo and grpo"],
+  ),
+  (
+    "train_policy",
+    (*_POLICY, "--clone=", "--algorithm=pmpo", "--set=policy.algorithm=grpo"),
+    ["--algorithm=pmpo", "--set=policy.algorithm=grpo", "expected one"],
+  ),
+  (
+    "train_policy",
     (*_POLICY, "--clone={model}"),
     ["{model}: a run of world_model", "clone or policy"],
   ),

@@ -8,8 +8,11 @@ import numpy as np
 import pytest
 
 from pokedreamer_jax import specs
+from pokedreamer_jax.behaviour import critics
+from pokedreamer_jax.behaviour import dream_rows
 from pokedreamer_jax.behaviour import latents
-from pokedreamer_jax.behaviour import ppo
+from pokedreamer_jax.behaviour import policy_state
+from pokedreamer_jax.behaviour import policy_update
 from pokedreamer_jax.behaviour import replay
 from pokedreamer_jax.config import behaviour as behaviour_config
 from pokedreamer_jax.config import presets
@@ -121,15 +124,63 @@ def test_returns_are_those_of_a_loop():
       np.testing.assert_allclose(found[t, n], following, rtol=1e-5, atol=1e-6)
 
 
+def test_a_success_at_the_edge_of_an_episode_is_kept(monkeypatch):
+  # Row 1 wins what row 0 began; row 2 begins the next and is paid itself. Its
+  # `is_first` blanks neither the success before it nor its own.
+  count = 6
+  numbers = np.arange(count)
+  terms = np.zeros((count, specs.NUM_REWARD_TERMS), np.float32)
+  terms[1:3, _BADGES] = 1.0
+  batch = {
+    "action": np.zeros(count, np.uint8),
+    "behaviour": np.full(count, _DEMO, np.uint8),
+    "is_first": np.isin(numbers, (0, 2)),
+    "is_last": np.isin(numbers, (1, 5)),
+    "is_terminal": numbers == 1,
+    "visited_maps": np.zeros((count, 32), np.uint8),
+    "party_level": np.zeros((count, 6), np.uint8),
+    "reward_terms": terms,
+  }
+  state = world_model.initial_state(_CFG, (count,))
+  deter = jnp.tile(jnp.arange(count, dtype=jnp.float32)[:, None], (1, 4))
+  rows = latents.pack(state.replace(deter=deter), batch)
+  rows = latents.with_earned(jax.tree.map(np.asarray, rows))
+  cfg = _config(horizon=2, gamma=0.5)
+  drawn = replay.draw(cfg, jax.random.key(0), jax.tree.map(jnp.asarray, rows))
+  at = np.asarray(drawn.feat[..., 0]).astype(int)
+  first, second, third = (np.flatnonzero(at[0] == n)[0] for n in range(3))
+  np.testing.assert_array_equal(at[:, first], [0, 1, 2])
+  np.testing.assert_array_equal(drawn.weight[:, first], [1.0, 0.0])
+  np.testing.assert_array_equal(drawn.cont[:, first], [0.0, 1.0])
+  np.testing.assert_array_equal(
+    drawn.reward_terms[:, first, _BADGES], [1.0, 0.0]
+  )
+  np.testing.assert_array_equal(drawn.weight[:, second], [0.0, 1.0])
+  np.testing.assert_array_equal(
+    drawn.earned[np.array([first, second, third]), _BADGES], [0.0, 1.0, 1.0]
+  )
+  # The win is worth what it pays, and nothing of the next episode.
+  monkeypatch.setattr(
+    critics, "bootstrap_values", lambda cfg, state, feat: 100 + feat[..., 0]
+  )
+  played = dream_rows.judge_played(cfg, None, drawn)
+  returns, weight = (
+    leaf.reshape(2, -1) for leaf in (played.returns, played.weight)
+  )
+  paid = specs.REWARD_WEIGHTS["capped"][_BADGES]
+  np.testing.assert_allclose(returns[0, first], paid, rtol=1e-6)
+  np.testing.assert_array_equal(weight, drawn.weight)
+
+
 def test_what_was_played_teaches_the_critic():
   rows, _ = _recorded()
   cfg = _config(replay_scale=1.0)
-  state = ppo.init_state(cfg, jax.random.key(1), _CFG.feat_dim)
+  state = policy_state.init_state(cfg, jax.random.key(1), _CFG.feat_dim)
   sequences = replay.draw(cfg, jax.random.key(0), rows)
-  played = ppo.judge_played(cfg, state, sequences)
+  played = dream_rows.judge_played(cfg, state, sequences)
   # The critic is 0 at first; the badge of the next row pays 10.
   assert played.returns.shape == (4 * 200,) and played.returns.max() > 10.0
   kept = played.weight > 0
   assert float(jnp.min(jnp.where(kept, played.returns, 99.0))) >= 10.0
   with pytest.raises(ValueError, match=r"replay_scale: 1\.0, nothing was rec"):
-    ppo.make_update(cfg, lambda *_: None)
+    policy_update.make_update(cfg, lambda *_: None)

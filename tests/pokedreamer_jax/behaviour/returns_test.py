@@ -168,14 +168,30 @@ class NormalisationTest(parameterized.TestCase):
     scale = returns.init_percentile_scale()
     self.assertEqual(float(returns.return_scale(scale)), 1.0)
     wide = jnp.linspace(0.0, 100.0, 101)
-    scale = returns.update_percentile_scale(scale, wide)
+    scale = returns.update_percentile_scale(scale, wide, jnp.ones(101))
     self.assertAlmostEqual(float(returns.return_scale(scale)), 90.0, places=3)
     for _ in range(600):
-      scale = returns.update_percentile_scale(scale, 0.1 * wide)
+      scale = returns.update_percentile_scale(scale, 0.1 * wide, jnp.ones(101))
     self.assertAlmostEqual(float(returns.return_scale(scale)), 9.0, delta=0.3)
 
   def test_small_spreads_meet_the_floor(self):
     scale = returns.update_percentile_scale(
-      returns.init_percentile_scale(), jnp.linspace(0.0, 0.01, 20)
+      returns.init_percentile_scale(), jnp.linspace(0.0, 0.01, 20), jnp.ones(20)
     )
     self.assertEqual(float(returns.return_scale(scale, floor=0.5)), 0.5)
+
+  @parameterized.parameters(0, 1, 2)
+  def test_weighted_quantiles_are_those_of_numpy(self, seed):
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(5, 8)).astype(np.float32)
+    weight = rng.uniform(size=(5, 8)).astype(np.float32)
+    weight[rng.uniform(size=(5, 8)) < 0.3] = 0.0
+    shares = np.array([0.05, 0.5, 0.95])
+    expected = np.quantile(
+      x.ravel(), shares, weights=weight.ravel(), method="inverted_cdf"
+    )
+    found = returns.weighted_quantiles(x, weight, jnp.asarray(shares))
+    np.testing.assert_array_equal(found, expected)
+    loud = np.where(weight == 0, 1e6, x)  # weight 0: does not matter
+    found = returns.weighted_quantiles(loud, weight, jnp.asarray(shares))
+    np.testing.assert_array_equal(found, expected)

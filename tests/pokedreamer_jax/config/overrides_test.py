@@ -113,9 +113,50 @@ def test_what_does_not_fit_together_is_named():
     ("evaluate.windows=1", r"windows: 1, expected at least 2"),
     ("collect.episode_length=1", r"episode_length: 1"),
     ("policy.minibatches=7", r"minibatches: 7, expected a divisor"),
+    ("policy.algorithm=trpo", r"algorithm: 'trpo', expected one of .*'pmpo'"),
+    ("policy.normalise=range", r"'range', expected one of .*'percentile'"),
+    ("policy.gamma=1.1", r"policy\.gamma: 1\.1, expected 0\.\.1"),
+    ("policy.slow_critic_rate=2", r"slow_critic_rate: 2\.0, expected 0\.\.1"),
+    ("policy.clip_high=0.1", r"clip_high: 0\.1, expected 0 or at least .*0\.2"),
+    ("policy.advantage_floor=-1", r"advantage_floor: -1\.0, expected at least"),
+    ("policy.group_size=4", r"group_size: 4, expected 8 with .*'ppo'.*grpo"),
+    ("policy.group_bootstrap=false", r"group_bootstrap: False, expected True"),
+    ("policy.pmpo_alpha=0.6", r"pmpo_alpha: 0\.6, expected 0\.5 .*only pmpo"),
   ],
 )
 def test_bad_overrides_say_what_is_allowed_on_one_line(override, message):
   with pytest.raises(ValueError, match=message) as caught:
     presets.make("debug", [override])
   assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+  ("overrides", "message"),
+  [
+    (["algorithm=grpo", "group_size=5"], r"5, expected a .* = 16, at least 2"),
+    (["algorithm=grpo", "group_size=1"], r"1, expected a divisor"),
+    (["algorithm=grpo", "normalise=percentile"], r"only ppo and reinforce"),
+    (["algorithm=pmpo", "normalise=deviation"], r"expected 'auto' with"),
+    (["algorithm=reinforce", "clip_high=0.3"], r"only ppo and grpo"),
+    (["algorithm=reinforce", "pmpo_beta=0"], r"expected 0\.3 with"),
+    (["algorithm=pmpo", "pmpo_alpha=1.5"], r"alpha: 1\.5, expected 0\.\.1"),
+  ],
+)
+def test_what_an_algorithm_does_not_read_is_refused(overrides, message):
+  with pytest.raises(ValueError, match=message) as caught:
+    presets.make("debug", [f"policy.{item}" for item in overrides])
+  assert "\n" not in str(caught.value)
+
+
+def test_what_an_algorithm_reads_is_taken():
+  for overrides, normaliser, branches, passes in (
+    (["gamma=0.997", "clip_high=0.28", "epochs=3"], "deviation", 1, 3),
+    (["normalise=percentile", "gamma=1"], "percentile", 1, 1),
+    (["algorithm=grpo", "group_size=4"], "group", 4, 1),
+    (["algorithm=reinforce", "epochs=3"], "percentile", 1, 1),
+    (["algorithm=reinforce", "normalise=deviation"], "deviation", 1, 1),
+    (["algorithm=pmpo", "epochs=2", "slow_critic_rate=0.02"], "none", 1, 2),
+  ):
+    policy = presets.make("debug", [f"policy.{o}" for o in overrides]).policy
+    found = (policy.normaliser, policy.branches, policy.actor_epochs)
+    assert found == (normaliser, branches, passes)
