@@ -116,6 +116,7 @@ class AtlasDecoder(nn.Module):
     token_dim: length of the tokens that features end with.
     shown: tokens beside the place's, `(start, stop, phases)` each, in order: of
       a clock the decoder reads at which of its phases it is; 0 for all others.
+    copies: whether tiles may be copied; else all are drawn.
   """
 
   vocab: int
@@ -126,6 +127,7 @@ class AtlasDecoder(nn.Module):
   hidden: int
   token_dim: int
   shown: tuple[tuple[int, int, int], ...]
+  copies: bool = True
 
   def setup(self):
     outputs = packing.NUM_BLOCKS * self.block_units
@@ -144,10 +146,11 @@ class AtlasDecoder(nn.Module):
     self.block_norm = nn.RMSNorm()
     self.tile_in = nn.Dense(packing.TILES_PER_BLOCK * self.tile_units)
     self.tile_logits = nn.Dense(self.vocab + 1, kernel_init=small)
-    self.copy_gate = nn.Dense(1, kernel_init=small)
-    self.copy_shift = nn.Dense(
-      len(_SHIFTS), kernel_init=small, bias_init=_first_likely
-    )
+    if self.copies:
+      self.copy_gate = nn.Dense(1, kernel_init=small)
+      self.copy_shift = nn.Dense(
+        len(_SHIFTS), kernel_init=small, bias_init=_first_likely
+      )
 
   def __call__(
     self,
@@ -187,6 +190,19 @@ class AtlasDecoder(nn.Module):
     # As rows: the gradient of a product of higher rank is slow on a CPU.
     x = nn.silu(self.tile_in(x.reshape(-1, self.block_units)))
     x = x.reshape(-1, self.tile_units)
+    if self.copies:
+      found = self._offered(lead, feat, x, tiles, screen)
+    else:
+      found = tile_mixture.no_copies((*lead, packing.NUM_TILES), self.vocab)
+    return x.reshape(*lead, packing.NUM_TILES, self.tile_units), found
+
+  def draw(self, x: jax.Array) -> jax.Array:
+    """Logits `[..., V + 1]` of features `[..., tile_units]` from `read`."""
+    logits = self.tile_logits(x.reshape(-1, self.tile_units))
+    return logits.reshape(*x.shape[:-1], self.vocab + 1)
+
+  def _offered(self, lead, feat, x, tiles, screen):
+    """What may be copied of the tiles `[*lead, 360]`."""
     gate = self.copy_gate(x).reshape(*lead, packing.NUM_TILES)
     shift = self.copy_shift(feat).reshape(*lead, 1, -1)
     candidate = jnp.stack(
@@ -196,13 +212,7 @@ class AtlasDecoder(nn.Module):
       ],
       axis=-1,
     ).reshape(*lead, packing.NUM_TILES, len(_SHIFTS))
-    found = tile_mixture.copies(candidate, shift, gate, self.vocab)
-    return x.reshape(*lead, packing.NUM_TILES, self.tile_units), found
-
-  def draw(self, x: jax.Array) -> jax.Array:
-    """Logits `[..., V + 1]` of features `[..., tile_units]` from `read`."""
-    logits = self.tile_logits(x.reshape(-1, self.tile_units))
-    return logits.reshape(*x.shape[:-1], self.vocab + 1)
+    return tile_mixture.copies(candidate, shift, gate, self.vocab)
 
   def _without_place(self, feat):
     """Features `[N, .]` without the place, and the other tokens of them."""

@@ -80,7 +80,7 @@ def modules(cfg: world_model_config.WorldModelConfig) -> dict[str, Any]:
       hidden=cfg.hidden,
       token_dim=cfg.token_dim,
       unimix=cfg.unimix,
-      around=_surroundings(cfg) if cfg.has_atlas else None,
+      around=_surroundings(cfg) if cfg.reads_around else None,
       token_scores=relative_tokens.num_scores(cfg.token_sizes)
       if cfg.relative_tokens
       else 0,
@@ -345,7 +345,8 @@ def project_known(
 
   Args:
     cfg: sizes.
-    params: parameters; with an atlas, its cells around the last place count.
+    params: parameters; with an atlas, its cells around the last place count,
+      unless `cfg.atlas_around` is off.
     tokens_tm1: of the last state, one-hot `[..., R]`; zeros where it is first.
     action_tm1: one-hot `[..., A]`.
     hide: makes some cells unknown.
@@ -497,7 +498,7 @@ def _window(cfg, table, atlas, hot, hide=_all_seen) -> tuple[jax.Array, ...]:
 
 def _around(cfg, atlas, hot, action, hide=_all_seen) -> tuple[jax.Array, ...]:
   """The cells around tokens `[..., R]`, and their tiles; or nothing."""
-  if atlas is None:
+  if atlas is None or not cfg.reads_around:
     return ()
   place = atlas_lib.place(cfg.token_sizes, hot)
   ahead = atlas_lib.step_ahead(cfg.token_sizes, hot, action)
