@@ -107,6 +107,9 @@ class WorldModelConfig:
   # and whether the decoder copies tiles: else it draws all of them, from
   # features that still read the cells.
   atlas_copies: bool = True
+  # Whether a block's features in the atlas' decoder are also made of those of
+  # the eight blocks around.
+  block_mix: bool = False
   unimix: float = 0.01  # uniform share of every categorical (DreamerV3)
   # What the networks calculate in; parameters, losses and what leaves a network
   # are float32. bfloat16 pays on accelerators, and on a CPU costs time.

@@ -1,4 +1,4 @@
-"""Pieces of the atlas left out one by one: what goes, and what stays."""
+"""Pieces of the atlas left out or added one by one: what goes, what stays."""
 
 import functools
 
@@ -22,6 +22,7 @@ from tests.pokedreamer_jax import fakes
 _KEY = jax.random.key(0)
 _AROUND_OFF = "world_model.atlas_around=false"
 _COPIES_OFF = "world_model.atlas_copies=false"
+_MIX = "world_model.block_mix=true"
 
 
 def _config(*overrides):
@@ -81,11 +82,12 @@ def test_without_an_atlas_both_say_nothing():
 
 def test_a_configuration_written_before_has_both():
   values = config_lib.to_dict(presets.make("tiny"))
-  for name in ("atlas_around", "atlas_copies"):
+  for name in ("atlas_around", "atlas_copies", "block_mix"):
     del values["world_model"][name]
+  del values["train"]["error_share"]
   assert config_lib.from_dict(values) == presets.make("tiny")
   cfg = config_lib.from_dict(values).world_model
-  assert cfg.reads_around and cfg.atlas_copies
+  assert cfg.reads_around and cfg.atlas_copies and not cfg.block_mix
 
 
 def _feat(cfg, seed=0):
@@ -167,7 +169,38 @@ def test_without_copies_drawn_blocks_still_stand_for_all():
   assert abs(np.mean(values) - whole) < 4 * error + 1e-3 * whole
 
 
-@pytest.mark.parametrize("override", [_AROUND_OFF, _COPIES_OFF])
+def test_a_block_reads_the_eight_around_it_and_no_others():
+  cfg = _config(_MIX).world_model
+  plain = _config().world_model
+  params = _known(fakes.params(cfg, noise=0.3))
+  gained = _names(params).keys() - _names(fakes.params(plain)).keys()
+  assert {name.split("'")[3] for name in gained} == {"mix_in"}
+  # What tokens add to one block alone.
+  kernel = params["decoder"]["token_out"]["kernel"]
+  units, feat = cfg.block_units, _feat(cfg)[0][:1]
+
+  def decode(cfg, row, column):
+    start = (10 * row + column) * units
+    changed = kernel.at[:, start : start + units].add(1.0)
+    decoder = {**params["decoder"], "token_out": {"kernel": changed}}
+    made = world_model.decoder_outputs(
+      cfg, {**params, "decoder": decoder}, feat
+    )
+    return made.logits.reshape(9, 10, -1)
+
+  for row, column in ((4, 5), (0, 0), (8, 3)):
+    for of, reach in ((cfg, 1), (plain, 0)):
+      moved = np.asarray(decode(of, row, column) != decode(of, 6, 8)).any(-1)
+      moved[6 - reach : 7 + reach, 8 - reach : 9 + reach] = False
+      rows, columns = moved.nonzero()
+      assert set(zip(rows.tolist(), columns.tolist(), strict=True)) == {
+        (r, c)
+        for r in range(max(row - reach, 0), min(row + reach, 8) + 1)
+        for c in range(max(column - reach, 0), min(column + reach, 9) + 1)
+      }
+
+
+@pytest.mark.parametrize("override", [_AROUND_OFF, _COPIES_OFF, _MIX])
 def test_an_update_trains_all_that_is_left(override):
   config = _config(override)
   params = _known(fakes.params(config.world_model, noise=0.3))
