@@ -65,6 +65,10 @@ class TrainConfig:
   # Of each of these rows, blocks that are drawn from the dictionary, with an
   # atlas; 0 for all. The rest are copied, or stand for others like them.
   decode_blocks: int = 0
+  # Share of the windows in which steps read, in place of the recorded tokens,
+  # the model's own guess of them, as in dreams (see `own_tokens.py`). Without
+  # tokens, and in family v2, it says nothing.
+  error_share: float = 0.0
   learning_rate: float = 3e-3
   warmup_steps: int = 100
   decay_share: float = 0.4  # last share of the steps decays linearly to 0
@@ -114,6 +118,8 @@ class TrainConfig:
         f"train.burn_in: {self.burn_in}, expected 0..seq_len-1, with "
         f"train.seq_len {self.seq_len}"
       )
+    if not 0.0 <= self.error_share <= 1.0:
+      raise ValueError(f"train.error_share: {self.error_share}, expected 0..1")
     if not 0.0 <= self.decay_share <= 1.0:
       raise ValueError(f"train.decay_share: {self.decay_share}, expected 0..1")
 

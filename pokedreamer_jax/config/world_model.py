@@ -101,6 +101,15 @@ class WorldModelConfig:
   atlas_units: int = 16  # learned vector of each cell
   # Share of the cells that training hides, so that unknown places are learned.
   atlas_hidden: float = 0.1
+  # Two of its pieces, to be left out one by one; without an atlas neither is
+  # there, whatever these say. Whether the step reads the cells around,
+  atlas_around: bool = True
+  # and whether the decoder copies tiles: else it draws all of them, from
+  # features that still read the cells.
+  atlas_copies: bool = True
+  # Whether a block's features in the atlas' decoder are also made of those of
+  # the eight blocks around.
+  block_mix: bool = False
   unimix: float = 0.01  # uniform share of every categorical (DreamerV3)
   # What the networks calculate in; parameters, losses and what leaves a network
   # are float32. bfloat16 pays on accelerators, and on a CPU costs time.
@@ -241,6 +250,11 @@ class WorldModelConfig:
   def has_atlas(self) -> bool:
     """Whether decoder and step read a map memory."""
     return self.atlas != "off"
+
+  @property
+  def reads_around(self) -> bool:
+    """Whether the recurrent step reads the cells around."""
+    return self.has_atlas and self.atlas_around
 
   @property
   def has_bars(self) -> bool:

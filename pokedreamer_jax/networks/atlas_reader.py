@@ -116,6 +116,9 @@ class AtlasDecoder(nn.Module):
     token_dim: length of the tokens that features end with.
     shown: tokens beside the place's, `(start, stop, phases)` each, in order: of
       a clock the decoder reads at which of its phases it is; 0 for all others.
+    copies: whether tiles may be copied; else all are drawn.
+    mix: whether a block also reads the features of the eight around, with
+      weights that all blocks share.
   """
 
   vocab: int
@@ -126,6 +129,8 @@ class AtlasDecoder(nn.Module):
   hidden: int
   token_dim: int
   shown: tuple[tuple[int, int, int], ...]
+  copies: bool = True
+  mix: bool = False
 
   def setup(self):
     outputs = packing.NUM_BLOCKS * self.block_units
@@ -142,12 +147,15 @@ class AtlasDecoder(nn.Module):
     self.shift = nn.Dense(len(_SHIFTS), kernel_init=small)
     self.block = nn.Dense(packing.NUM_BLOCKS, kernel_init=small)
     self.block_norm = nn.RMSNorm()
+    if self.mix:
+      self.mix_in = nn.Dense(self.block_units)
     self.tile_in = nn.Dense(packing.TILES_PER_BLOCK * self.tile_units)
     self.tile_logits = nn.Dense(self.vocab + 1, kernel_init=small)
-    self.copy_gate = nn.Dense(1, kernel_init=small)
-    self.copy_shift = nn.Dense(
-      len(_SHIFTS), kernel_init=small, bias_init=_first_likely
-    )
+    if self.copies:
+      self.copy_gate = nn.Dense(1, kernel_init=small)
+      self.copy_shift = nn.Dense(
+        len(_SHIFTS), kernel_init=small, bias_init=_first_likely
+      )
 
   def __call__(
     self,
@@ -184,9 +192,35 @@ class AtlasDecoder(nn.Module):
     x = self.state_out(x) + self.token_out(others)
     x = x.reshape(-1, ROWS, COLUMNS, self.block_units)
     x = nn.silu(self.block_norm(x + self._seen(feat, cells, tiles)))
+    around = self._around(x) if self.mix else None
     # As rows: the gradient of a product of higher rank is slow on a CPU.
-    x = nn.silu(self.tile_in(x.reshape(-1, self.block_units)))
-    x = x.reshape(-1, self.tile_units)
+    x = x.reshape(-1, self.block_units)
+    if around is not None:
+      x += nn.silu(self.mix_in(around))
+    x = nn.silu(self.tile_in(x)).reshape(-1, self.tile_units)
+    if self.copies:
+      found = self._offered(lead, feat, x, tiles, screen)
+    else:
+      found = tile_mixture.no_copies((*lead, packing.NUM_TILES), self.vocab)
+    return x.reshape(*lead, packing.NUM_TILES, self.tile_units), found
+
+  def draw(self, x: jax.Array) -> jax.Array:
+    """Logits `[..., V + 1]` of features `[..., tile_units]` from `read`."""
+    logits = self.tile_logits(x.reshape(-1, self.tile_units))
+    return logits.reshape(*x.shape[:-1], self.vocab + 1)
+
+  def _around(self, x):
+    """Of blocks `[N, 9, 10, U]` the 3x3 around, as rows `[N * 90, 9 * U]`.
+
+    Zeros beyond the screen's edge.
+    """
+    padded = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
+    shifts = [(row, column) for row in range(3) for column in range(3)]
+    near = [_shifted(padded, at) for at in shifts]
+    return jnp.concatenate(near, axis=-1).reshape(-1, 9 * self.block_units)
+
+  def _offered(self, lead, feat, x, tiles, screen):
+    """What may be copied of the tiles `[*lead, 360]`."""
     gate = self.copy_gate(x).reshape(*lead, packing.NUM_TILES)
     shift = self.copy_shift(feat).reshape(*lead, 1, -1)
     candidate = jnp.stack(
@@ -196,13 +230,7 @@ class AtlasDecoder(nn.Module):
       ],
       axis=-1,
     ).reshape(*lead, packing.NUM_TILES, len(_SHIFTS))
-    found = tile_mixture.copies(candidate, shift, gate, self.vocab)
-    return x.reshape(*lead, packing.NUM_TILES, self.tile_units), found
-
-  def draw(self, x: jax.Array) -> jax.Array:
-    """Logits `[..., V + 1]` of features `[..., tile_units]` from `read`."""
-    logits = self.tile_logits(x.reshape(-1, self.tile_units))
-    return logits.reshape(*x.shape[:-1], self.vocab + 1)
+    return tile_mixture.copies(candidate, shift, gate, self.vocab)
 
   def _without_place(self, feat):
     """Features `[N, .]` without the place, and the other tokens of them."""

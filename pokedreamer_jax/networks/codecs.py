@@ -46,6 +46,8 @@ def make_decoder(cfg: world_model_config.WorldModelConfig) -> nn.Module:
       cfg.hidden,
       cfg.token_dim + (world_model_config.BARS_DIM if cfg.has_bars else 0),
       _shown_tokens(cfg),
+      copies=cfg.atlas_copies,
+      mix=cfg.block_mix,
     )
   if cfg.decoder == "dictionary":
     return codec.TileDecoder(cfg.tile_vocab, cfg.tile_units, cfg.block_units)

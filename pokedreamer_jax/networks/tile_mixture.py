@@ -59,6 +59,15 @@ def copies(
   )
 
 
+def no_copies(shape: tuple[int, ...], escape: int) -> Copies:
+  """Of tiles `shape`, that none has a candidate: all are drawn."""
+  return Copies(
+    candidate=jnp.full((*shape, 1), escape, jnp.int32),
+    log_copy=jnp.full((*shape, 1), _NEVER, jnp.float32),
+    log_draw=jnp.zeros(shape, jnp.float32),
+  )
+
+
 def is_copy(found: Copies, tile: jax.Array) -> jax.Array:
   """Whether tiles `[...]` are among their candidates, `[...]` bool."""
   return jnp.any(_fits(found, tile), axis=-1)

@@ -159,6 +159,7 @@ def _loss(cfg, params, key, batch, step, spread):
     spread=spread,
     hide=cfg.world_model.atlas_hidden,
     decode_blocks=cfg.train.decode_blocks if cfg.world_model.has_atlas else 0,
+    error_share=cfg.train.error_share if cfg.world_model.token_sizes else 0.0,
   )
   return total, (metrics, {})
 

@@ -8,6 +8,7 @@ from pokedreamer_jax.config import world_model as world_model_config
 from pokedreamer_jax.networks import sampling
 from pokedreamer_jax.world_model import image_loss
 from pokedreamer_jax.world_model import model as world_model
+from pokedreamer_jax.world_model import own_tokens
 from pokedreamer_jax.world_model import ram_heads
 from pokedreamer_jax.world_model import reward_heads
 from pokedreamer_jax.world_model import tokens as tokens_lib
@@ -26,6 +27,7 @@ def world_model_loss(
   spread: image_loss.SpreadFn = lambda rows: rows,
   hide: float = 0.0,
   decode_blocks: int = 0,
+  error_share: float = 0.0,
 ) -> tuple[jax.Array, Metrics]:
   """Mean nats per row of everything the model predicts.
 
@@ -45,13 +47,26 @@ def world_model_loss(
       come from anywhere in the batch, so that every device would decode all.
     hide: share of the atlas' cells that decoder and steps do not see.
     decode_blocks: see `image_loss`.
+    error_share: share of the windows in which steps read the model's own tokens
+      (`own_tokens.py`); targets stay the recorded ones. Takes tokens.
 
   Returns:
     Scalar loss and scalar metrics.
   """
   observe_key, rows_key = jax.random.split(key)
+  embed = world_model.embed_frames(cfg, params, batch["frame"])
+  tokens_tm1 = None
+  if error_share:
+    observe_key, own_key = jax.random.split(observe_key)
+    tokens_tm1 = own_tokens.tokens_tm1(
+      cfg, params, own_key, batch, embed, error_share, draw
+    )
   seen = world_model.observe(
-    cfg, params, observe_key, batch, draw=draw, hide=hide
+    *(cfg, params, observe_key, batch),
+    draw=draw,
+    embed=embed,
+    hide=hide,
+    tokens_tm1=tokens_tm1,
   )
   batch, seen = after_burn_in(batch, seen, burn_in)
   feat = world_model.features(seen.state)

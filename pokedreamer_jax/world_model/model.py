@@ -80,7 +80,7 @@ def modules(cfg: world_model_config.WorldModelConfig) -> dict[str, Any]:
       hidden=cfg.hidden,
       token_dim=cfg.token_dim,
       unimix=cfg.unimix,
-      around=_surroundings(cfg) if cfg.has_atlas else None,
+      around=_surroundings(cfg) if cfg.reads_around else None,
       token_scores=relative_tokens.num_scores(cfg.token_sizes)
       if cfg.relative_tokens
       else 0,
@@ -281,6 +281,7 @@ def observe(
   draw: DrawFn = sampling.straight_through,
   embed: jax.Array | None = None,
   hide: float = 0.0,
+  tokens_tm1: jax.Array | None = None,
 ) -> Posterior:
   """Posterior states of recorded rows.
 
@@ -295,6 +296,8 @@ def observe(
     embed: embeddings `[B, T, E]` of the frames, where they are known.
     hide: share of the atlas' cells that steps do not see; for training, where
       tokens are given.
+    tokens_tm1: what steps read as the tokens of the row before, `[B, T, R]`,
+      zeros where a row is first; those themselves if None. For training, too.
 
   Returns:
     `Posterior` with leaves `[B, T, ...]`.
@@ -316,13 +319,17 @@ def observe(
     "action_tm1": alignment.previous_actions(batch, cfg.action_alignment),
     "is_first": batch["is_first"],
   }
+  if not infer:
+    if tokens_tm1 is None:
+      tokens_tm1 = last_tokens(start.tokens, hot, batch["is_first"])
+    rows["tokens_tm1"] = tokens_tm1
   keys = jax.random.split(key, lead[0])
   stream = functools.partial(_observe_stream, cfg, params, infer, draw, hide)
   state, post, infer_logits = jax.vmap(stream)(keys, start, rows)
   prior = apply(cfg, params, "rssm", state.deter, state.tokens, method="prior")
-  last = jnp.concatenate([start.tokens[:, None], state.tokens[:, :-1]], axis=1)
-  last = jnp.where(batch["is_first"][..., None], 0.0, last)
-  logits = token_logits(cfg, params, state.deter, last)
+  if tokens_tm1 is None:
+    tokens_tm1 = last_tokens(start.tokens, state.tokens, batch["is_first"])
+  logits = token_logits(cfg, params, state.deter, tokens_tm1)
   if cfg.token_sizes:
     logits += apply(cfg, params, "chain", state.tokens)
   return Posterior(
@@ -332,6 +339,20 @@ def observe(
     token_logits=logits,
     infer_logits=infer_logits,
   )
+
+
+def last_tokens(
+  start: jax.Array, hot: jax.Array, is_first: jax.Array
+) -> jax.Array:
+  """Tokens `[B, T, R]` of the row before each; zeros where a row is first.
+
+  Args:
+    start: of the row before the first one, `[B, R]`.
+    hot: of the rows, `[B, T, R]`.
+    is_first: `[B, T]` bool.
+  """
+  last = jnp.concatenate([start[:, None], hot[:, :-1]], axis=1)
+  return jnp.where(is_first[..., None], 0.0, last)
 
 
 def project_known(
@@ -345,7 +366,8 @@ def project_known(
 
   Args:
     cfg: sizes.
-    params: parameters; with an atlas, its cells around the last place count.
+    params: parameters; with an atlas, its cells around the last place count,
+      unless `cfg.atlas_around` is off.
     tokens_tm1: of the last state, one-hot `[..., R]`; zeros where it is first.
     action_tm1: one-hot `[..., A]`.
     hide: makes some cells unknown.
@@ -497,7 +519,7 @@ def _window(cfg, table, atlas, hot, hide=_all_seen) -> tuple[jax.Array, ...]:
 
 def _around(cfg, atlas, hot, action, hide=_all_seen) -> tuple[jax.Array, ...]:
   """The cells around tokens `[..., R]`, and their tiles; or nothing."""
-  if atlas is None:
+  if atlas is None or not cfg.reads_around:
     return ()
   place = atlas_lib.place(cfg.token_sizes, hot)
   ahead = atlas_lib.step_ahead(cfg.token_sizes, hot, action)
@@ -518,16 +540,14 @@ def _observe_stream(cfg, params, infer, draw, hide, key, start, rows):
     hide_cells = functools.partial(atlas_lib.hidden, hide_key, hide)
   cell = functools.partial(apply, cfg, params, "rssm")
   sizes = cfg.token_sizes
-  keep = 1.0 - rows["is_first"].astype(jnp.float32)
+  length = len(rows["is_first"])
   if not infer:  # everything but the recurrence is batched over time
-    tokens_tm1 = jnp.concatenate([start.tokens[None], rows["tokens"][:-1]])
-    tokens_tm1 *= keep[:, None]
     known = project_known(
-      cfg, params, tokens_tm1, rows["action_tm1"], hide_cells
+      cfg, params, rows["tokens_tm1"], rows["action_tm1"], hide_cells
     )
     seen = cell(rows["embed"], rows["tokens"], method="project_seen")
   else:
-    known = seen = jnp.zeros((len(keep), 0))
+    known = seen = jnp.zeros((length, 0))
 
   def step(carry, row):
     known_t, seen_t, now, row_key = row
@@ -547,7 +567,7 @@ def _observe_stream(cfg, params, infer, draw, hide, key, start, rows):
     state = State(deter=deter, stoch=stoch.reshape(-1), tokens=hot)
     return state, (state, post, guess)
 
-  keys = jax.random.split(key, len(keep))
+  keys = jax.random.split(key, length)
   _, (state, post, guess) = jax.lax.scan(step, start, (known, seen, rows, keys))
   if not infer and sizes:
     guess = cell(state.deter, rows["embed"], method="infer_tokens")

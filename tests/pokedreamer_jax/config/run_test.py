@@ -50,6 +50,7 @@ def test_what_an_older_file_lacks_has_its_default():
     ("evaluate", "greedy", 1, r"greedy: 1, expected true or false"),
     ("train", "mesh", 3, r"train\.mesh: 3, expected a text"),
     ("train", "batch_size", -1, "batch_size: -1, expected at least 1"),
+    ("train", "error_share", 1.5, r"error_share: 1\.5, expected 0\.\.1"),
   ],
 )
 def test_a_field_takes_its_own_type_alone(part, field, value, words):
