@@ -48,18 +48,20 @@ def init_state(
   actor = jax.tree.map(jnp.copy, actor)
   critic = actor_critic.init_critic(cfg.actor_critic, critic_key, feat_dim)
   actor_optimiser, critic_optimiser = make_optimisers(cfg.policy)
-  state = PolicyState(
+  slow = scale = None
+  if cfg.policy.slow_critic_rate:
+    slow = jax.tree.map(jnp.copy, critic)
+  if cfg.policy.normaliser == "percentile":
+    scale = returns_lib.init_percentile_scale()
+  return PolicyState(
     actor=actor,
     critic=critic,
     actor_opt=actor_optimiser.init(actor),
     critic_opt=critic_optimiser.init(critic),
     update=jnp.zeros((), jnp.int32),
+    slow_critic=slow,
+    return_scale=scale,
   )
-  if cfg.policy.slow_critic_rate:
-    state = state.replace(slow_critic=jax.tree.map(jnp.copy, critic))
-  if cfg.policy.normaliser == "percentile":
-    state = state.replace(return_scale=returns_lib.init_percentile_scale())
-  return state
 
 
 def make_optimisers(
