@@ -8,6 +8,7 @@ import pytest
 
 from data_tools.game import input_logs
 from data_tools.game import save_states
+from data_tools.records import chunk_reader
 from data_tools.records import generations
 from data_tools.records import loader
 from pokedreamer_jax import whole_files
@@ -154,7 +155,7 @@ def test_a_shard_is_compared_once(tmp_path, monkeypatch):
     "file_digest",
     lambda path: read.append(path.name) or file_digest(path),
   )
-  monkeypatch.setattr(loader, "_MOST_OPEN", 1)
+  monkeypatch.setattr(chunk_reader, "_MOST_OPEN", 1)
   for _ in range(3):
     for number in range(4):
       index.read(number, 0, 70)

@@ -18,7 +18,7 @@ from pokedreamer_jax.behaviour import goals
 from pokedreamer_jax.config import presets
 from pokedreamer_jax.config import world_model as world_model_config
 from pokedreamer_jax.goal_specs import Goal
-from pokedreamer_jax.world_model import reward_heads
+from pokedreamer_jax.world_model import progress
 from pokedreamer_jax.world_model import tokens
 from tests.data_tools import goal_rows
 from tests.pokedreamer_jax import fakes
@@ -46,7 +46,7 @@ def _feat(cfg, rows):
 def _arrivals(cfg, rows):
   """Of rows `[T]` of one episode, as `N = 1` dream."""
   feat = _feat(cfg, rows)[:, None]
-  visited = reward_heads.visited_flags(jnp.asarray(rows["visited_maps"]))
+  visited = progress.visited_flags(jnp.asarray(rows["visited_maps"]))
   terms = jnp.asarray(rows["reward_terms"])[1:, None]
   return goals.arrivals(cfg, feat, terms, visited[:, None])
 
