@@ -15,6 +15,7 @@ from data_tools.game import roms
 from data_tools.records import generations
 from experiments import agent_plan
 from experiments.reports import agent_turns
+from experiments.runs import adoptions
 from experiments.runs import run_directory
 from pokedreamer_jax import whole_files
 from pokedreamer_jax.config import presets
@@ -172,7 +173,8 @@ def test_a_turn_that_is_stopped_goes_on(tmp_path):
   second = _train(tmp_path / "run")
   text, _ = second.communicate(timeout=900)
   assert second.returncode == 0, text[-3000:]
-  assert "update 20: adopted generation" in text
+  (adopted,) = adoptions.read(model).adopted
+  assert adopted.update == 20
   assert "Turn 0: record: done already" in text and "Turns" in text
   result = run_directory.read_result(tmp_path / "run")
   before, after = (turn["emulator_steps"] for turn in result["turns"])
