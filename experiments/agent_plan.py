@@ -11,6 +11,7 @@ import pathlib
 from typing import Any
 
 from experiments import quickstart_plan
+from experiments.reports import agent_turns
 from experiments.runs import stages
 from pokedreamer_jax.config import run as config_lib
 
@@ -81,14 +82,14 @@ def make_plan(
 
   shared = tuple(config_arguments)
   for turn in range(agent.turns + 1):
-    here = turn_directory(workdir, turn)
+    here = agent_turns.turn_directory(workdir, turn)
     clone, policy = here / "clone", here / "policy"
     steps = config.train.steps + turn * agent.updates
     grown: tuple[str, ...] = ()
     if turn == 0:
       add(0, "collect", "record", "collect_data", data, *rom, *shared)
     else:
-      before = turn_directory(workdir, turn - 1) / "policy"
+      before = agent_turns.turn_directory(workdir, turn - 1) / "policy"
       grown = (
         f"--set=train.steps={steps}",
         f"--set=train.refresh_every={agent.updates}",
@@ -124,7 +125,7 @@ def make_plan(
     learn += (f"--clone={clone}",)
     add(turn, "policy", "learn in dreams", "train_policy", policy, *learn)
   players = [
-    f"--player={name}_{turn}={turn_directory(workdir, turn) / name}"
+    f"--player={name}_{turn}={agent_turns.turn_directory(workdir, turn) / name}"
     for turn in range(agent.turns + 1)
     for name in ("clone", "policy")
   ]
@@ -141,11 +142,6 @@ def make_plan(
     *players,
   )
   return plan
-
-
-def turn_directory(workdir: pathlib.Path, turn: int) -> pathlib.Path:
-  """Where the clone, the policy and the play of a turn lie."""
-  return workdir / "turns" / f"{turn:02d}"
 
 
 def turn_seed(seed: int, turn: int) -> int:

@@ -25,16 +25,6 @@ from pokedreamer_jax.config import run as config_lib
 cli.define_run_flags("runs/quickstart")
 _ROM = cli.define_rom()
 
-# How often things are logged and saved does not change the outcome.
-FREE = (
-  "collect.workers",
-  *(
-    f"{part}.{field}"
-    for part in ("train", "clone", "policy")
-    for field in ("log_every", "save_every")
-  ),
-)
-
 
 def main() -> int | None:
   """Plans the stages, runs those that are pending, prints the panel."""
@@ -54,7 +44,7 @@ def main() -> int | None:
     workdir,
     "quickstart",
     {**config_lib.to_dict(config), "rom": rom.sha1},
-    FREE,
+    plans.FREE,
     graceful=False,
   )
   with run:

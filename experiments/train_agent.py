@@ -27,15 +27,7 @@ from pokedreamer_jax.config import run as config_lib
 cli.define_run_flags()
 _ROM = cli.define_rom()
 
-# What does not change the outcome of a stage that is done.
-FREE = (
-  *("collect.workers", "agent.turns"),
-  *(
-    f"{part}.{field}"
-    for part in ("train", "clone", "policy")
-    for field in ("log_every", "save_every")
-  ),
-)
+FREE = (*plans.FREE, "agent.turns")  # more turns follow what is done
 
 
 def main() -> int | None:

@@ -9,6 +9,11 @@ from experiments.reports import text_tables
 from experiments.runs import json_store
 
 
+def turn_directory(workdir: pathlib.Path, turn: int) -> pathlib.Path:
+  """Where the clone, the policy and the play of a turn lie."""
+  return workdir / "turns" / f"{turn:02d}"
+
+
 def collect(workdir: pathlib.Path, turns: int) -> list[dict[str, Any]]:
   """Turn by turn: emulator steps so far, and how clone and policy played.
 
@@ -19,7 +24,7 @@ def collect(workdir: pathlib.Path, turns: int) -> list[dict[str, Any]]:
   # Each tells of the whole folder as it stood.
   directories = [workdir / "data"]
   directories += [
-    workdir / "turns" / f"{turn:02d}" / "play" for turn in range(1, turns + 1)
+    turn_directory(workdir, turn) / "play" for turn in range(1, turns + 1)
   ]
   play = json_store.read_whole(workdir / f"measured_{turns}" / "result.json")
   found = []

@@ -15,6 +15,17 @@ from experiments.runs import run_directory
 from experiments.runs import stages
 from pokedreamer_jax import json_files
 
+# What may differ when a plan is continued: how often things are logged and
+# saved does not change the outcome.
+FREE = (
+  "collect.workers",
+  *(
+    f"{part}.{field}"
+    for part in ("train", "clone", "policy")
+    for field in ("log_every", "save_every")
+  ),
+)
+
 
 def carry_out(
   plan: Sequence[stages.Stage],

@@ -112,7 +112,7 @@ def test_turns_tell_what_they_took_and_brought(tmp_path):
     }
 
   result(tmp_path / "data", {"steps": 1000, "episodes": 10})
-  folder = agent_plan.turn_directory(tmp_path, 1) / "play"
+  folder = agent_turns.turn_directory(tmp_path, 1) / "play"
   result(folder, {"steps": 1500, "episodes": 12})
   result(
     tmp_path / "measured_1",
@@ -158,7 +158,7 @@ def _train(workdir, *flags):
 @pytest.mark.slow
 def test_a_turn_that_is_stopped_goes_on(tmp_path):
   first = _train(tmp_path / "run")
-  turn = agent_plan.turn_directory(tmp_path / "run", 1)
+  turn = agent_turns.turn_directory(tmp_path / "run", 1)
   model = tmp_path / "run" / "world_model"
   # Amid the second turn's updates of the one world model.
   while (

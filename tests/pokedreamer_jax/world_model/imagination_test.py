@@ -163,6 +163,18 @@ def test_rewards_and_continues_belong_to_the_arrival(rollout, params):
   assert paid > 0  # the loop above compared something
 
 
+def test_where_a_dream_starts_is_no_news():
+  # The title screen: memory holds some map, and none is visited.
+  start = world_model.initial_state(_CFG, (_N,))
+  start = start.replace(tokens=_start().tokens)
+  nowhere = jnp.zeros_like(_visited())
+  staying = fakes.obedient_params(_CFG)  # the map never changes
+  rollout = _imagine(staying, jax.random.key(1), start, nowhere)
+  assert not rollout.reward_terms[..., _TERM["new_maps"]].any()
+  assert not rollout.progress.visited[0].any()
+  assert (rollout.progress.visited[1:].sum(axis=-1) == 1).all()
+
+
 def test_keys_decide_and_nothing_is_traced_again(rollout, params):
   again = _imagine(params, jax.random.key(1), _start(), _visited())
   chex.assert_trees_all_equal(again, rollout)
