@@ -5,7 +5,8 @@
 
 Encodes the episodes of `clone.sources` (the demonstrator's, and those that
 people played) once, whole, as acting would, and trains the actor on what those
-players chose. The same command on the same directory resumes.
+players chose; with `actor_critic.reads_goal` under goals that their episodes
+reached later (docs/goals.md). The same command on the same directory resumes.
 The checkpoint holds all that acting needs, the world model included.
 """
 
@@ -44,6 +45,7 @@ def main() -> None:
   generation = inputs.open_generation(cli.required("data_dir"), cli.workdir())
   inputs.check_data(world_model_dir, generation)
   inputs.check_fields(config.world_model, generation)
+  inputs.check_goals(config)
   run = run_directory.open_run(
     cli.workdir(),
     "clone",
@@ -76,21 +78,30 @@ def train(
   """
   import jax
 
+  from data_tools.game import goal_labels
   from pokedreamer_jax.behaviour import cloning
+  from pokedreamer_jax.behaviour import goals
   from pokedreamer_jax.behaviour import policy_inputs
 
-  rows = _demonstrations(config, generation, world_params, run, "train")
-  if not len(rows.action):
+  numbering = goal_labels.Numbering()
+  prepare = functools.partial(
+    _demonstrations, config, generation, world_params, run, numbering
+  )
+  rows, action = prepare("train")
+  if not len(action):
     raise ValueError(
       f"clone.sources: no steps of {config.clone.sources} in the training "
       "episodes: collect with demonstrator in collect.policy_mix, record with "
       "record_demos, or train_policy with --clone="
     )
-  held_out = _demonstrations(config, generation, world_params, run, "val")
+  held_out = prepare("val")
   run.log(
-    f"clone: {len(rows.action)} demonstrated steps, "
-    f"{len(held_out.action)} held out"
+    f"clone: {len(action)} demonstrated steps, {len(held_out[1])} held out"
   )
+  table = None
+  if config.actor_critic.reads_goal:
+    run.log(f"clone: under {len(numbering.goals) - 1} different goals")
+    table = goals.table(numbering.goals)
   train_fn, evaluate = _jitted(config)
 
   init_key, draw_key = jax.random.split(jax.random.key(config.seed))
@@ -114,13 +125,13 @@ def train(
   ) as loop:
     while loop.going:
       count = loop.until_due
-      state, metrics = train_fn(state, draw_key, rows, rows.action, count)
+      state, metrics = train_fn(state, draw_key, rows, action, count, table)
       due = loop.after(count)
       values = {name: float(value) for name, value in metrics.items()}
       run.check_finite(loop.step, values)
       if due.save:
         if not due.stop:
-          values |= _held_out_values(evaluate, state.params, held_out)
+          values |= _held_out_values(evaluate, state.params, held_out, table)
         parts = {"actor": state.params, "opt": _opt(state)}
         store.save(
           loop.step,
@@ -133,10 +144,10 @@ def train(
       loop.leave_if(due)
   result: dict[str, float] = {
     "steps": config.clone.steps,
-    "demonstrated_steps": len(rows.action),
+    "demonstrated_steps": len(action),
   }
-  result |= evaluate(state.params, rows, rows.action)
-  result |= _held_out_values(evaluate, state.params, held_out)
+  result |= evaluate(state.params, rows, action, table)
+  result |= _held_out_values(evaluate, state.params, held_out, table)
   store.close()
   return result
 
@@ -147,13 +158,19 @@ def _jitted(config: config_lib.Config):
   import jax
 
   from pokedreamer_jax.behaviour import cloning
+  from pokedreamer_jax.behaviour import goal_draws
   from pokedreamer_jax.behaviour import latents
   from pokedreamer_jax.behaviour import policy_inputs
 
-  def feat_fn(rows):
-    state = latents.unpack(config.world_model, rows)
-    reached = latents.progress(config.world_model, rows, state)
-    return policy_inputs.read(config, state, reached)
+  def feat_fn(key, rows, table):
+    seen, number = rows
+    state = latents.unpack(config.world_model, seen)
+    reached = latents.progress(config.world_model, seen, state)
+    goal = None
+    if config.actor_critic.reads_goal:
+      drawn = goal_draws.draw(config.goals, key, number)
+      goal = table.embeddings[drawn]
+    return policy_inputs.read(config, state, reached, goal)
 
   return (
     jax.jit(cloning.make_train(config, feat_fn), donate_argnums=0),
@@ -161,31 +178,41 @@ def _jitted(config: config_lib.Config):
   )
 
 
-def _demonstrations(config, generation, world_params, run, split):
-  """Rows of `clone.sources`, on the device; none where there are none."""
+def _demonstrations(config, generation, world_params, run, numbering, split):
+  """Rows of `clone.sources` with their candidate goals, and their actions.
+
+  On the device; of no rows where there are none.
+  """
   import jax
 
   from data_tools.records import loader
+  from experiments.training import goal_rows
   from experiments.training import latents as encoding
   from pokedreamer_jax.behaviour import latents
 
   index = loader.EpisodeIndex(generation, split)
   places = encoding.choose_episodes(config, index, config.clone.source_names)
   if not places:
-    return latents.empty(config.world_model)
+    nothing = latents.empty(config.world_model)
+    return (nothing, None), nothing.action
   encoded = encoding.encode_with_progress(
     config, world_params, index, places, f"encoding {split} episodes", run
   )
   rows = latents.target_rows(encoded, config.clone.source_names)
   if split == "train" and config.clone.max_rows:
     rows = rows[: config.clone.max_rows]
-  return jax.device_put(latents.take(latents.with_earned(encoded), rows))
+  number = None
+  if config.actor_critic.reads_goal:
+    number = goal_rows.candidates(config, index, places, numbering)[rows]
+  seen = jax.device_put(latents.take(latents.with_earned(encoded), rows))
+  return (seen, jax.device_put(number)), seen.action
 
 
-def _held_out_values(evaluate, params, held_out) -> dict[str, float]:
-  if not len(held_out.action):
+def _held_out_values(evaluate, params, held_out, table) -> dict[str, float]:
+  rows, action = held_out
+  if not len(action):
     return {}
-  metrics = evaluate(params, held_out, held_out.action)
+  metrics = evaluate(params, rows, action, table)
   return {f"val/{name}": value for name, value in metrics.items()}
 
 

@@ -4,6 +4,8 @@ r"""Measures a world model's dreams, or policies playing in the emulator.
       --data_dir=DIR --workdir=DIR
     python -m experiments.evaluate --what=play --player=random \
       --player=clone=DIR --player=policy=DIR --workdir=DIR
+    python -m experiments.evaluate --what=goals --player=policy=DIR \
+      --data_dir=DIR --workdir=DIR
 
 Writes `result.json` and the tables as `table.txt`; for a world model also the
 pictures `dreams.png`, `modes.png` (strips by what the game is doing) and
@@ -31,11 +33,13 @@ from pokedreamer_jax import specs
 from pokedreamer_jax.config import run as config_lib
 from pokedreamer_jax.config import world_model as world_model_config
 
-WHAT = ("world_model", "play")
+WHAT = ("world_model", "play", "goals")
 
 cli.define_run_flags()
 _WHAT = cli.choice("what", None, WHAT, "What to measure.")
-_DATA_DIR = cli.string("data_dir", None, "Recorded experience (world_model).")
+_DATA_DIR = cli.string(
+  "data_dir", None, "Recorded experience (world_model, goals)."
+)
 _WORLD_MODEL = cli.string("world_model", None, "Run directory of train_rssm.")
 _RAM = cli.choice(
   "ram",
@@ -47,7 +51,8 @@ _RAM = cli.choice(
 _PLAYER = cli.repeated(
   "player",
   "A scripted policy such as random or demonstrator, or NAME=DIR with the run "
-  "directory of a clone or a policy (play; repeatable).",
+  "directory of a clone or a policy (play; goals, where it is one that reads "
+  "them; repeatable).",
 )
 _CHECKPOINT_STEP = cli.define_checkpoint_step("what is measured")
 _ROM = cli.define_rom()
@@ -58,10 +63,12 @@ _SAVE_STATE = cli.string("save_state", None, "Start of episodes (play).")
 def main() -> None:
   """Flags to parts."""
   config = cli.make_config()
-  if cli.required("what") == "world_model":
-    _evaluate_world_model(config)
-  else:
-    _evaluate_play(config)
+  measure = {
+    "world_model": _evaluate_world_model,
+    "play": _evaluate_play,
+    "goals": _evaluate_goals,
+  }
+  measure[cli.required("what")](config)
 
 
 def _evaluate_world_model(config: config_lib.Config) -> None:
@@ -282,6 +289,57 @@ def _play(
     "assists": sorted(assists),
     **play_episodes.report(played, weights, config.evaluate.bootstrap),
   }
+
+
+def _evaluate_goals(config: config_lib.Config) -> None:
+  from data_tools.game import roms
+  from experiments.playing import goal_evaluation
+  from experiments.reports import goal_tables
+
+  rom = roms.resolve(_ROM.value)
+  players = _parse_players(_PLAYER.value or ())
+  for name, directory in players.items():
+    if not directory:
+      raise ValueError(
+        f"--player={name}: scripted players read no goals, expected NAME=DIR"
+      )
+    inputs.check_kind(directory, agent=True)
+    inputs.check_rom(directory, rom, _OTHER_ROM.value)
+    goal_evaluation.check(directory)
+  first = next(iter(players.values()))
+  data_dir = cli.required("data_dir")
+  generation = inputs.open_generation(data_dir, pathlib.Path(first))
+  run = run_directory.open_run(
+    cli.workdir(),
+    "evaluate_goals",
+    {
+      "seed": config.seed,
+      "evaluate": config_lib.to_dict(config.evaluate),
+      "goals": config_lib.to_dict(config.goals),
+      "generation": generation.digest,
+      "rom": rom.sha1,
+      "players": {
+        name: inputs.fingerprint(directory, _step(directory))
+        for name, directory in players.items()
+      },
+    },
+    graceful=False,
+  )
+  with run:
+    if not run.finished:
+      run.finish(
+        goal_evaluation.measure(
+          config,
+          rom,
+          generation,
+          {n: inputs.load_player(d, _step(d)) for n, d in players.items()},
+        )
+      )
+    _show(
+      run,
+      goal_tables.tables(run.result),
+      verdicts=goal_tables.verdicts(run.result),
+    )
 
 
 def _step(directory: str) -> int | None:

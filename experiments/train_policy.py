@@ -58,6 +58,7 @@ def main() -> None:
   )
   config.world_model.check_reward_terms()  # before hours of encoding
   _check_objective(config)
+  inputs.check_goals(config)
   step = inputs.choose_step(world_model_dir, _CHECKPOINT_STEP.value)
   generation = inputs.open_generation(cli.required("data_dir"), cli.workdir())
   sources = {
@@ -108,6 +109,9 @@ def train(
 
   starts = _starts(config, generation, world_params, run)
   run.log(f"policy: dreams start from {len(starts.start)} recorded states")
+  if starts.goals is not None:
+    count = len(starts.goals.table.goals) - 1
+    run.log(f"policy: {count} different goals can be drawn for them")
   if config.policy.algorithm != "ppo":
     run.log(f"policy: {_described(config.policy, clone is not None)}")
   init_key, run_key = jax.random.split(jax.random.key(config.seed))
@@ -244,9 +248,13 @@ def _starts(config, generation, world_params, run):
   import jax
   import jax.numpy as jnp
 
+  from data_tools.game import goal_labels
   from data_tools.records import loader
+  from experiments.training import goal_rows
   from experiments.training import latents as encoding
   from pokedreamer_jax.behaviour import dreams
+  from pokedreamer_jax.behaviour import goal_draws
+  from pokedreamer_jax.behaviour import goals
   from pokedreamer_jax.behaviour import latents
 
   index = loader.EpisodeIndex(generation, "train")
@@ -256,7 +264,12 @@ def _starts(config, generation, world_params, run):
   )
   encoded = latents.with_earned(encoded)
   start = jnp.asarray(latents.start_rows(encoded), jnp.int32)
-  return jax.device_put(dreams.Experience(rows=encoded, start=start))
+  pursued = None
+  if config.actor_critic.reads_goal:
+    numbering = goal_labels.Numbering()
+    number = goal_rows.candidates(config, index, places, numbering)
+    pursued = goal_draws.Candidates(number, goals.table(numbering.goals))
+  return jax.device_put(dreams.Experience(encoded, start, pursued))
 
 
 def _items(state) -> dict:

@@ -155,11 +155,7 @@ class AgentPlayer:
       uniforms = np.zeros(len(action_tm1))
     seeds = (uniforms * (1 << 32)).astype(np.uint32)
     # What was played, which a random action may have replaced.
-    state = acting.ActState(
-      model=self._state.model,
-      progress=self._state.progress,
-      action_tm1=jnp.asarray(action_tm1, jnp.int32),
-    )
+    state = self._state.replace(action_tm1=jnp.asarray(action_tm1, jnp.int32))
     self._state, actions = self._act(
       state,
       rows["frame"],

@@ -207,6 +207,19 @@ def check_fields(
       )
 
 
+def check_goals(config: config_lib.Config) -> None:
+  """Raises ValueError where dreams do not tell whether goals are reached."""
+  if not config.actor_critic.reads_goal:
+    return
+  from data_tools.game import goal_labels
+  from pokedreamer_jax.behaviour import goals
+
+  kinds = {kind for kind, w in config.goals.kind_weights.items() if w}
+  if config.goals.milestone:
+    kinds |= set(goal_labels.MILESTONES)
+  goals.check(config.world_model, sorted(kinds))
+
+
 def _named(mark: dict[str, Any]) -> str:
   return f"{mark.get('config')} at update {mark.get('step')}"
 

@@ -74,9 +74,10 @@ def encode(
     told: called with the rows done and their total.
 
   Returns:
-    `Latents` with numpy leaves `[M, ...]`, the rows of an episode in order.
+    `Latents` with numpy leaves `[M, ...]`, the rows of an episode in order;
+    episodes in the order of `share_out`.
   """
-  streams = _share_out(index, places, config.latents.streams)
+  streams = share_out(config, index, places)
   longest = max(int(index.lengths[stream].sum()) for stream in streams)
   chunk = config.latents.chunk
   count = -(-longest // chunk)  # every stream is padded to so many chunks
@@ -140,12 +141,15 @@ def encode_with_progress(
     return encode(config, params, index, places, key, told)
 
 
-def _share_out(
-  index: loader.EpisodeIndex, places: list[int], streams: int
+def share_out(
+  config: config_lib.Config, index: loader.EpisodeIndex, places: list[int]
 ) -> list[list[int]]:
-  """Episodes per stream, the longest first to the shortest stream."""
+  """Episodes per stream, the longest first to the shortest stream.
+
+  The rows of `encode` are those of the first stream, of the second, ...
+  """
   # Always so many, empty ones too: one shape compiles once.
-  shares: list[list[int]] = [[] for _ in range(streams)]
+  shares: list[list[int]] = [[] for _ in range(config.latents.streams)]
   loads = np.zeros(len(shares))
   for place in sorted(places, key=lambda p: -index.lengths[p]):
     shortest = int(np.argmin(loads))

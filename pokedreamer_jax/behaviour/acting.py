@@ -6,12 +6,14 @@ lasts, and holds the agent's own last action.
 
 from collections.abc import Callable
 from collections.abc import Mapping
+import dataclasses
 from typing import Any
 
 from flax import struct
 import jax
 import jax.numpy as jnp
 
+from pokedreamer_jax import goal_embeddings
 from pokedreamer_jax import specs
 from pokedreamer_jax.behaviour import policy_inputs
 from pokedreamer_jax.config import run as config_lib
@@ -30,6 +32,9 @@ class ActState:
   model: world_model.State  # leaves [B, ...]
   progress: progress_lib.Progress  # leaves [B, ...], what episodes reached
   action_tm1: jax.Array  # [B] int32, ignored where a row is first
+  # [B, 64] float32, vectors of goals; 0 is none. They stay until they are
+  # replaced, over the ends of episodes too; see `pursuing`.
+  goal: jax.Array
 
 
 # Of a world model, what observing takes; decoder and heads are for dreams.
@@ -48,7 +53,21 @@ def init_state(
     model=world_model.initial_state(cfg, (players,)),
     progress=progress_lib.nothing((players,)),
     action_tm1=jnp.zeros((players,), jnp.int32),
+    goal=jnp.zeros((players, goal_embeddings.DIM)),
   )
+
+
+def pursuing(cfg: config_lib.Config, state: ActState, goal: Any) -> ActState:
+  """`state` with other goals, vectors `[B, 64]` of `goal_embeddings`.
+
+  Raises:
+    ValueError: the policy was not trained under goals.
+  """
+  if not cfg.actor_critic.reads_goal:
+    raise ValueError(
+      "actor_critic.reads_goal: False, this policy was not trained under goals"
+    )
+  return dataclasses.replace(state, goal=jnp.asarray(goal, jnp.float32))
 
 
 def ram_of(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -102,8 +121,8 @@ def make_act(
     be used again.
   """
 
-  def choose(actor_params, model, progress, key):
-    inputs = policy_inputs.read(cfg, model, progress)
+  def choose(actor_params, model, progress, goal, key):
+    inputs = policy_inputs.read(cfg, model, progress, goal)
     logits = actor_critic.actor_logits(cfg.actor_critic, actor_params, inputs)
     if greedy:
       return jnp.argmax(logits, axis=-1).astype(jnp.int32)
@@ -116,7 +135,7 @@ def make_act(
     taken, progress = state.action_tm1, _restart(state.progress, is_first)
     if ahead:
       before = world_model.restart(cfg.world_model, state.model, is_first)
-      taken = choose(actor_params, before, progress, action_key)
+      taken = choose(actor_params, before, progress, state.goal, action_key)
     model = world_model.act_step(
       cfg.world_model,
       world_params,
@@ -134,8 +153,8 @@ def make_act(
     )
     action = taken
     if not ahead:
-      action = choose(actor_params, model, progress, action_key)
-    return ActState(model=model, progress=progress, action_tm1=action), action
+      action = choose(actor_params, model, progress, state.goal, action_key)
+    return ActState(model, progress, action, state.goal), action
 
   def act_apart(world_params, actor_params, state, frame, ram, is_first, keys):
     state, frame, ram, is_first = jax.tree.map(  # [B, 1, ...]

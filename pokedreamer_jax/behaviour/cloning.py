@@ -19,8 +19,9 @@ from pokedreamer_jax.config import run as config_lib
 from pokedreamer_jax.networks import actor_critic
 
 Metrics = dict[str, jax.Array]
-# Rows of the training set -> features `[M, F]`, inside jit.
-FeatFn = Callable[[Any], jax.Array]
+# Key, rows of the training set, what all of them share -> inputs `[M, F]`,
+# inside jit.
+FeatFn = Callable[[jax.Array, Any, Any], jax.Array]
 
 
 @struct.dataclass
@@ -123,7 +124,7 @@ def make_update(
 def make_train(
   cfg: config_lib.Config, feat_fn: FeatFn
 ) -> Callable[..., tuple[CloneState, Metrics]]:
-  """Makes `(state, key, rows, action [M], count) -> (state, metrics)`.
+  """Makes `(state, key, rows, action [M], count, shared) -> (state, metrics)`.
 
   One call does `count` updates (traced, so any number runs the same program)
   on batches drawn from the rows with replacement; a draw depends on the key
@@ -132,19 +133,25 @@ def make_train(
 
   Args:
     cfg: the configuration.
-    feat_fn: turns some of `rows` into features `[B, F]`, inside jit.
+    feat_fn: turns some of `rows` into inputs `[B, F]`, inside jit; its key
+      draws their goals, `shared` is passed on to it.
   """
   update = make_update(cfg)
 
-  def train(state, key, rows, action, count):
+  def train(state, key, rows, action, count, shared=None):
     def step(state):
       step_key = jax.random.fold_in(key, state.step)
       index_key, dropout_key = jax.random.split(step_key)
+      goal_key = jax.random.fold_in(step_key, 1)
       index = jax.random.randint(
         index_key, (cfg.clone.batch_size,), 0, len(action)
       )
-      feat = feat_fn(jax.tree.map(lambda leaf: leaf[index], rows))
-      feat = drop_features(dropout_key, feat, cfg.clone.dropout)
+      some = jax.tree.map(lambda leaf: leaf[index], rows)
+      feat = feat_fn(goal_key, some, shared)
+      read, goal = actor_critic.parts(cfg.actor_critic, feat)
+      feat = drop_features(dropout_key, read, cfg.clone.dropout)
+      if goal is not None:  # who is told a goal is told all of it
+        feat = jnp.concatenate([feat, goal], axis=-1)
       return update(state, feat, action[index], jnp.ones(len(index)))
 
     def add(_, carry):
@@ -172,19 +179,21 @@ def drop_features(key: jax.Array, feat: jax.Array, share: float) -> jax.Array:
 
 def make_evaluate(
   cfg: config_lib.Config, feat_fn: FeatFn, batch_size: int = 1024
-) -> Callable[[Any, Any, jax.Array], dict[str, float]]:
-  """Makes `(params, rows, action [M]) -> metrics` over all rows, in batches.
+) -> Callable[..., dict[str, float]]:
+  """Makes `(params, rows, action [M], shared) -> metrics`, in batches.
+
+  Over all rows; `shared` is passed on to `feat_fn`.
 
   The caller does not jit it; metrics are floats.
   """
 
   @jax.jit
-  def batch(params, rows, action, weight):
-    feat = feat_fn(rows)
+  def batch(params, key, rows, action, weight, shared):
+    feat = feat_fn(key, rows, shared)
     _, metrics = loss(cfg.actor_critic, params, feat, action, weight)
     return metrics
 
-  def evaluate(params, rows, action):
+  def evaluate(params, rows, action, shared=None):
     totals: dict[str, float] = {}
     for start in range(0, len(action), batch_size):
       index = jnp.arange(start, start + batch_size)
@@ -192,9 +201,11 @@ def make_evaluate(
       index = jnp.minimum(index, len(action) - 1)  # padding, of weight 0
       metrics = batch(
         params,
+        jax.random.key(start),
         jax.tree.map(lambda leaf, at=index: leaf[at], rows),
         action[index],
         weight,
+        shared,
       )
       share = float(weight.sum()) / len(action)
       for name, value in metrics.items():

@@ -41,6 +41,14 @@ class Rollout(Protocol):
     """The highest level up to each state, `[L + 1, N]`."""
 
 
+class Pursued(Protocol):
+  """What a `Rollout` of dreams under goals says as well."""
+
+  pursues: jax.Array  # [N] bool, whether a dream has a goal
+  # [L, N] probability that arriving at states 1..L reaches it
+  success: jax.Array
+
+
 @struct.dataclass
 class Rows:
   """Rows of a dream batch as minibatches see them, `M = L * N` at most."""
@@ -88,8 +96,11 @@ def judge(
   )
   chex.assert_shape(rollout.cont, (length, dreams))
   value = critics.bootstrap_values(cfg, state, rollout.feat)
-  reward = objectives.rewards(cfg, rollout)
-  discount = cfg.policy.gamma * rollout.cont
+  reward, cont = objectives.rewards(cfg, rollout), rollout.cont
+  pursued = hasattr(rollout, "success")
+  if pursued:
+    reward, cont = objectives.under_goals(cfg, rollout, reward)
+  discount = cfg.policy.gamma * cont
   streams = (1, 1, 1, None)
   judged = advantages.Judged(
     reward=reward,
@@ -98,7 +109,7 @@ def judge(
     returns=jax.vmap(returns_lib.lambda_returns, streams, 1)(
       reward, discount, value, cfg.policy.lambda_
     ),
-    reached=jax.vmap(returns_lib.survival, 1, 1)(rollout.cont),
+    reached=jax.vmap(returns_lib.survival, 1, 1)(cont),
   )
   advantage, scale, metrics = advantages.make(
     cfg.policy, judged, state.return_scale
@@ -118,6 +129,8 @@ def judge(
     weight=judged.reached,
   )
   metrics |= _dream_metrics(rollout, judged)
+  if pursued:
+    metrics |= _goal_metrics(rollout, judged)
   flat = lambda leaf: leaf.reshape(length * dreams, *leaf.shape[2:])
   rows = jax.tree.map(flat, rows)
   rows, scale = jax.lax.stop_gradient((rows, scale))
@@ -167,6 +180,17 @@ def _dream_metrics(rollout, judged) -> Metrics:
     "imagined/value": jnp.mean(value[0]),
     "imagined/survival": jnp.mean(reached[-1]),
     "critic/explained_variance": explained,
+  }
+
+
+def _goal_metrics(rollout: Any, judged: advantages.Judged) -> Metrics:
+  """Of the dreams that have a goal, those that reach it; and their share."""
+  pursues = rollout.pursues.astype(jnp.float32)
+  arrives = jnp.sum(rollout.success * judged.reached, axis=0)
+  reached = returns_lib.weighted_mean(jnp.clip(arrives, 0.0, 1.0), pursues)
+  return {
+    "imagined/goals": jnp.mean(pursues),
+    "imagined/goals_reached": reached,
   }
 
 

@@ -46,6 +46,36 @@ def rewards(cfg: config_lib.Config, steps: Steps) -> jax.Array:
   return reward
 
 
+class Pursued(Steps, Protocol):
+  """Dreams of which some pursue goals, `dream_rows.Pursued`."""
+
+  cont: jax.Array  # [L, N]
+  pursues: jax.Array  # [N] bool
+  success: jax.Array  # [L, N] probability of reaching the goal
+
+
+def under_goals(
+  cfg: config_lib.Config, dreams: Pursued, reward: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+  """Rewards and continuation `[L, N]` where dreams may pursue goals.
+
+  A dream with a goal is paid `goals.reward` for reaching it and nothing else,
+  and ends there, so that its value is what `goals.reward` is worth by the time
+  it takes: nothing that is dreamt behind a success teaches anything.
+
+  Args:
+    cfg: the configuration.
+    dreams: rolled out.
+    reward: `[L, N]` of the objective, which dreams without a goal are paid.
+  """
+  own = cfg.goals.reward * dreams.success
+  ends = dreams.cont * (1.0 - dreams.success)
+  return (
+    jnp.where(dreams.pursues, own, reward),
+    jnp.where(dreams.pursues, ends, dreams.cont),
+  )
+
+
 def level_rises(highest: jax.Array) -> jax.Array:
   """By how much the highest level rises on arriving at states 1..L, `[L, N]`.
 

@@ -1,7 +1,8 @@
-"""What actor and critic read: features, and what the episode has reached.
+"""What actor and critic read: features, what was reached, and a goal.
 
-`[..., F + P]`: the world model's features come first, so that who looks for a
-token finds it where it always stands.
+`[..., F + P + G]`: the world model's features come first, so that who looks for
+a token finds it where it always stands; the goal comes last, so that networks
+find it (`networks/actor_critic.py`). What is not read takes no place.
 """
 
 import jax
@@ -13,23 +14,37 @@ from pokedreamer_jax.world_model import progress as progress_lib
 
 
 def size(cfg: config_lib.Config) -> int:
-  """Length `F + P` of what a policy of a configuration reads."""
-  return cfg.world_model.feat_dim + _extra(cfg)
+  """Length `F + P + G` of what a policy of a configuration reads."""
+  goal = cfg.actor_critic.goal_dim if cfg.actor_critic.reads_goal else 0
+  return cfg.world_model.feat_dim + _extra(cfg) + goal
 
 
 def read(
   cfg: config_lib.Config,
   state: world_model.State,
   progress: progress_lib.Progress,
+  goal: jax.Array | None = None,
 ) -> jax.Array:
-  """Inputs `[..., F + P]` of states and progress with leaves `[..., ...]`."""
-  feat = world_model.features(state)
-  if not _extra(cfg):
-    return feat
-  reached = progress_lib.features(
-    cfg.world_model.token_sizes, state.tokens, progress
-  )
-  return jnp.concatenate([feat, reached], axis=-1)
+  """Inputs `[..., F + P + G]` of states and progress, leaves `[..., ...]`.
+
+  Args:
+    cfg: what is read.
+    state: of the world model.
+    progress: what the episode has reached.
+    goal: vectors `[..., G]` of `goal_embeddings`, whose leading axes broadcast
+      against the states'; None is no goal. Where goals are not read it counts
+      for nothing.
+  """
+  read = [world_model.features(state)]
+  if _extra(cfg):
+    read.append(
+      progress_lib.features(cfg.world_model.token_sizes, state.tokens, progress)
+    )
+  if cfg.actor_critic.reads_goal:
+    shape = (*read[0].shape[:-1], cfg.actor_critic.goal_dim)
+    none = jnp.zeros(shape, read[0].dtype)
+    read.append(none if goal is None else jnp.broadcast_to(goal, shape))
+  return jnp.concatenate(read, axis=-1) if read[1:] else read[0]
 
 
 def _extra(cfg: config_lib.Config) -> int:

@@ -5,6 +5,8 @@ Standard library only, as all configuration (`config.py`).
 
 import dataclasses
 
+from pokedreamer_jax import goal_embeddings
+from pokedreamer_jax import goal_specs
 from pokedreamer_jax import specs
 from pokedreamer_jax.config import bounds
 from pokedreamer_jax.config import world_model as world_model_config
@@ -36,6 +38,8 @@ class ActorCriticConfig:
   # Whether both also read what the episode has reached: maps visited, highest
   # level (see `world_model/progress.py`), which bound what rewards pay.
   reads_progress: bool = False
+  # Whether both read a goal (see `GoalsConfig`): with none they do as without.
+  reads_goal: bool = False
   unimix: float = 0.01  # uniform share of the policy: log-ratios stay bounded
   bins: int = 63  # two-hot bins of the critic
   symlog_limit: float = 5.0  # outermost bins at +-symexp(this), +-147
@@ -48,12 +52,84 @@ class ActorCriticConfig:
         "actor_critic.reads_progress: True, family v2 reads features alone, "
         "expected False"
       )
+    if self.reads_goal and self.goal_dim != goal_embeddings.DIM:
+      raise ValueError(
+        f"actor_critic.goal_dim: {self.goal_dim}, goals have "
+        f"{goal_embeddings.DIM} numbers (actor_critic.reads_goal), expected "
+        f"{goal_embeddings.DIM}"
+      )
+    if self.reads_goal and self.family == "v2":
+      raise ValueError(
+        "actor_critic.reads_goal: True, family v2 reads features alone, "
+        "expected False"
+      )
     if self.bins < 3 or self.bins % 2 == 0:
       raise ValueError(
         f"actor_critic.bins: {self.bins}, expected an odd number from 3"
       )
     if not 0.0 <= self.unimix < 1.0:
       raise ValueError(f"actor_critic.unimix: {self.unimix}, expected 0..1")
+
+
+@dataclasses.dataclass(frozen=True)
+class GoalsConfig:
+  """What rows and dreams are asked to reach, where `reads_goal` is on.
+
+  Each draws: no goal, the next milestone of its episode, or any goal that its
+  episode reaches within a horizon (`data_tools/game/goal_labels.py`).
+  """
+
+  none: float = 0.3  # share without a goal
+  milestone: float = 0.3  # share with the next milestone; the rest in hindsight
+  horizon: int = 64  # env steps
+  # Of hindsight goals: weights of the kinds that can be reached from a row.
+  kinds: str = (
+    "map=2,tile=2,badge=1,win=1,win_wild=1,win_trainer=1,win_leader=1,catch=1,"
+    "own=1,heal=1,level=1,item=1,story=1,talk=1,explore=1"
+  )
+  draws: int = 4  # hindsight goals that are kept of each row
+  # Share of dreams that are asked for what they may never reach: a goal of
+  # some other row.
+  other: float = 0.1
+  # Paid in a dream that reaches its goal, which ends there; nothing else is.
+  reward: float = 1.0
+
+  def __post_init__(self):
+    bounds.at_least(self, 1, "horizon", "draws")
+    for name in ("none", "milestone", "other"):
+      value = getattr(self, name)
+      if not 0.0 <= value <= 1.0:
+        raise ValueError(f"goals.{name}: {value}, expected 0..1")
+    if self.none + self.milestone > 1.0:
+      raise ValueError(
+        f"goals.milestone: {self.milestone}, expected at most 1 - goals.none = "
+        f"{1.0 - self.none:g}"
+      )
+    if not self.reward > 0.0:
+      raise ValueError(f"goals.reward: {self.reward}, expected more than 0")
+    _ = self.kind_weights  # raises where it cannot be read
+
+  @property
+  def kind_weights(self) -> dict[str, float]:
+    """The weights in `kinds`."""
+    found = {}
+    for item in self.kinds.split(","):
+      name, _, weight = item.strip().partition("=")
+      try:
+        value = float(weight)
+      except ValueError:
+        value = -1.0
+      if (
+        name not in goal_specs.PREDICATES
+        or name in found
+        or not 0.0 <= value < float("inf")
+      ):
+        raise ValueError(
+          f"goals.kinds: {item.strip()!r}, expected different ones of "
+          f"{', '.join(goal_specs.PREDICATES)}, each as in map=2"
+        )
+      found[name] = value
+    return found
 
 
 @dataclasses.dataclass(frozen=True)

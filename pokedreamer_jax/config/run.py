@@ -184,6 +184,13 @@ class EvaluateConfig:
   carried_rows: int = 1000  # that a carried state has seen
   long_episodes: int = 12  # in which it is carried
   greedy: bool = False  # take the most likely action instead of sampling
+  # Of play under goals: cases of a kind, env steps from which the recording
+  # reached the goal at most, env steps that the policy has, and the last row
+  # of an episode that a game is entered at.
+  goal_cases: int = 24
+  goal_horizon: int = 32
+  goal_limit: int = 96
+  goal_most_row: int = 400
 
   def __post_init__(self):
     bounds.at_least(self, 2, "episodes", "windows")
@@ -192,7 +199,8 @@ class EvaluateConfig:
     bounds.one_of(self, "detail", DETAILS)
     bounds.at_least(self, self.context, "carried_rows")
     bounds.at_least(self, 2, "long_episodes")
-    bounds.at_least(self, 0, "play_length")
+    bounds.at_least(self, 0, "play_length", "goal_most_row")
+    bounds.at_least(self, 1, "goal_cases", "goal_horizon", "goal_limit")
     if self.play_length == 1:
       raise ValueError("evaluate.play_length: 1, expected 0 or at least 2")
 
@@ -234,6 +242,9 @@ class Config:
   )
   actor_critic: behaviour_config.ActorCriticConfig = dataclasses.field(
     default=behaviour_config.ActorCriticConfig()
+  )
+  goals: behaviour_config.GoalsConfig = dataclasses.field(
+    default=behaviour_config.GoalsConfig()
   )
   clone: behaviour_config.CloneConfig = dataclasses.field(
     default=behaviour_config.CloneConfig()

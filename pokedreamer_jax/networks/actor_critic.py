@@ -1,8 +1,9 @@
 """Actor and critic: features and a goal to action logits and a value.
 
 `MLP(feat + goal -> units -> units -> A | bins)`. The first layer of a
-concatenation is the sum of two layers, so a goal of zeros costs nothing: pass
-`goal=None`.
+concatenation is the sum of two layers, so a goal of zeros costs nothing, and
+one set of parameters serves with goals and without. Inputs `[..., F]` end in
+the goal where `reads_goal` is on, and hold none where it is off.
 
 The critic predicts a distribution over fixed bins and is trained by the
 cross-entropy to a two-hot target (DreamerV3, section "critic learning"): its
@@ -118,45 +119,44 @@ def make_critic(cfg: behaviour_config.ActorCriticConfig) -> Critic:
 
 
 def init_actor(
-  cfg: behaviour_config.ActorCriticConfig, key: jax.Array, feat_dim: int
+  cfg: behaviour_config.ActorCriticConfig, key: jax.Array, inputs_dim: int
 ) -> Params:
-  """Parameters of `make_actor(cfg)` for features `[..., feat_dim]`."""
-  return _init(make_actor(cfg), cfg, key, feat_dim)
+  """Parameters of `make_actor(cfg)` for inputs `[..., inputs_dim]`."""
+  return _init(make_actor(cfg), cfg, key, inputs_dim)
 
 
 def init_critic(
-  cfg: behaviour_config.ActorCriticConfig, key: jax.Array, feat_dim: int
+  cfg: behaviour_config.ActorCriticConfig, key: jax.Array, inputs_dim: int
 ) -> Params:
-  """Parameters of `make_critic(cfg)` for features `[..., feat_dim]`."""
-  return _init(make_critic(cfg), cfg, key, feat_dim)
+  """Parameters of `make_critic(cfg)` for inputs `[..., inputs_dim]`."""
+  return _init(make_critic(cfg), cfg, key, inputs_dim)
 
 
 def actor_logits(
-  cfg: behaviour_config.ActorCriticConfig,
-  params: Params,
-  feat: jax.Array,
-  goal: jax.Array | None = None,
+  cfg: behaviour_config.ActorCriticConfig, params: Params, inputs: jax.Array
 ) -> jax.Array:
-  """Normalised log-probabilities `[..., A]` for features `[..., F]`.
-
-  Raises:
-    ValueError: a goal for an actor that reads none.
-  """
-  if cfg.family == "v2" and goal is not None:
-    raise ValueError("goal: given, but actor_critic.family 'v2' reads none")
+  """Normalised log-probabilities `[..., A]` for inputs `[..., F]`."""
+  feat, goal = parts(cfg, inputs)
   logits = make_actor(cfg).apply({"params": params}, feat, goal)
   return jnp.asarray(logits)
 
 
 def critic_logits(
-  cfg: behaviour_config.ActorCriticConfig,
-  params: Params,
-  feat: jax.Array,
-  goal: jax.Array | None = None,
+  cfg: behaviour_config.ActorCriticConfig, params: Params, inputs: jax.Array
 ) -> jax.Array:
-  """Logits `[..., bins]` of the value for features `[..., F]`."""
+  """Logits `[..., bins]` of the value for inputs `[..., F]`."""
+  feat, goal = parts(cfg, inputs)
   logits = make_critic(cfg).apply({"params": params}, feat, goal)
   return jnp.asarray(logits)
+
+
+def parts(
+  cfg: behaviour_config.ActorCriticConfig, inputs: jax.Array
+) -> tuple[jax.Array, jax.Array | None]:
+  """Inputs `[..., F]` as all but the goal, and the goal if they have one."""
+  if not cfg.reads_goal:
+    return inputs, None
+  return inputs[..., : -cfg.goal_dim], inputs[..., -cfg.goal_dim :]
 
 
 def value_bins(cfg: behaviour_config.ActorCriticConfig) -> jax.Array:
@@ -168,6 +168,6 @@ def value_bins(cfg: behaviour_config.ActorCriticConfig) -> jax.Array:
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1, 3))
-def _init(module, cfg, key, feat_dim):
-  feat = jnp.zeros((1, feat_dim))
+def _init(module, cfg, key, inputs_dim):
+  feat, _ = parts(cfg, jnp.zeros((1, inputs_dim)))
   return module.init(key, feat, jnp.zeros((1, cfg.goal_dim)))["params"]

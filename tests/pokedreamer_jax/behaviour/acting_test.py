@@ -77,6 +77,7 @@ def _states(cfg, seed):
     ),
     progress=blank.progress,
     action_tm1=jnp.asarray(rng.integers(0, 8, PLAYERS), jnp.int32),
+    goal=blank.goal,
   )
 
 

@@ -86,12 +86,14 @@ def test_masked_rows_do_not_matter():
 def test_learns_the_rule_and_generalises():
   cfg = _config()
   rows, action = _data(2000)
-  train = jax.jit(cloning.make_train(cfg, lambda part: part))
+  train = jax.jit(cloning.make_train(cfg, lambda key, part, shared: part))
   state = cloning.init_state(cfg, jax.random.key(0), DIM)
   state, metrics = train(state, jax.random.key(1), rows, action, 200)
   assert int(state.step) == 200
   # Bayes: the margin of 4 against seven others errs in about 3 % of rows.
-  test = cloning.make_evaluate(cfg, lambda part: part, batch_size=64)
+  test = cloning.make_evaluate(
+    cfg, lambda key, part, shared: part, batch_size=64
+  )
   held_out = test(state.params, *_data(500, seed=1))
   assert held_out["clone/accuracy"] > 0.9
   assert held_out["loss/clone"] < float(metrics["loss/clone"])
@@ -100,8 +102,8 @@ def test_learns_the_rule_and_generalises():
 def test_evaluate_is_the_mean_over_rows_whatever_the_batch():
   cfg = _config()
   params, (feat, action) = _params(cfg), _data(50)
-  whole = cloning.make_evaluate(cfg, lambda part: part, 64)
-  parts = cloning.make_evaluate(cfg, lambda part: part, 16)
+  whole = cloning.make_evaluate(cfg, lambda key, part, shared: part, 64)
+  parts = cloning.make_evaluate(cfg, lambda key, part, shared: part, 16)
   expected, _ = cloning.loss(
     cfg.actor_critic, params, feat, action, jnp.ones(50)
   )
@@ -115,7 +117,7 @@ def test_calls_may_be_cut_anywhere_and_trace_once():
   rows, action = _data()
   chex.clear_trace_counter()
   train = chex.assert_max_traces(
-    cloning.make_train(cfg, lambda part: part), n=1
+    cloning.make_train(cfg, lambda key, part, shared: part), n=1
   )
   train = jax.jit(train)
   first = cloning.init_state(cfg, jax.random.key(0), DIM)

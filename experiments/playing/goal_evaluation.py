@@ -1,0 +1,99 @@
+"""`evaluate --what=goals`: whether policies do what they are told."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from experiments.playing import goal_cases
+from experiments.playing import goal_episodes
+from experiments.reports import goal_tables
+from experiments.runs import inputs
+from experiments.runs import progress
+from pokedreamer_jax.config import run as config_lib
+
+
+def check(directory: str) -> None:
+  """Raises ValueError where the policy in a run directory reads no goals."""
+  if not inputs.load_config(directory).actor_critic.reads_goal:
+    raise ValueError(
+      f"{directory}: actor_critic.reads_goal False: it was not trained under "
+      "goals, expected a clone or policy of --set=actor_critic.reads_goal=true"
+    )
+
+
+def measure(
+  config: config_lib.Config,
+  rom: Any,
+  generation: Any,
+  agents: Mapping[str, inputs.Agent],
+) -> dict[str, Any]:
+  """Plays cases of held-out episodes under the right goal, another, and none.
+
+  Args:
+    config: gives `evaluate`, `goals.kinds` and the seed.
+    rom: a `data_tools.game.roms.Rom`, of the recording.
+    generation: whose held-out episodes give the cases.
+    agents: by name.
+
+  Raises:
+    ValueError: no held-out episode reaches any of the goals.
+  """
+  from data_tools.records import loader
+
+  evaluate = config.evaluate
+  index = loader.EpisodeIndex(generation, "val")
+  cases = goal_cases.choose(
+    index,
+    config.goals.kind_weights,
+    evaluate.goal_cases,
+    evaluate.goal_horizon,
+    evaluate.goal_most_row,
+    np.random.default_rng([config.seed, 0x60A15]),
+  )
+  if not cases:
+    raise ValueError(
+      f"goals.kinds: {config.goals.kinds!r}, the {len(index)} held-out "
+      f"episodes reach none of them in their first {evaluate.goal_most_row} "
+      "rows (evaluate.goal_most_row)"
+    )
+  setting = goal_episodes.Setting(
+    rom=rom,
+    index=index,
+    jitter_frames=config.collect.jitter_frames,
+    limit=evaluate.goal_limit,
+    workers=config.collect.workers,
+  )
+  result: dict[str, Any] = {
+    "rom": {"name": rom.name, "sha1": rom.sha1},
+    "limit": evaluate.goal_limit,
+    "horizon": evaluate.goal_horizon,
+    "players": {},
+    "cases": [],
+  }
+  reached = {}
+  for name, agent in agents.items():
+    with progress.Progress(f"goals: {name}", len(cases), "cases") as bar:
+      bar.compiling(about_s=10)
+      reached[name] = goal_episodes.play(
+        *(agent, cases, setting, config.seed, evaluate.greedy),
+        lambda done, _, bar=bar: bar.update(done),
+      )
+    result["players"][name] = goal_tables.measure(
+      [case.goal.kind for case in cases],
+      [case.place for case in cases],
+      reached[name],
+      evaluate.bootstrap,
+    )
+  for number, case in enumerate(cases):
+    result["cases"].append(
+      {
+        "episode": index.headers[case.place].episode_id,
+        "row": case.row,
+        "goal": str(case.goal),
+        "recorded": case.env_steps,
+        "other": str(case.other),
+        "reached": {n: steps[number].tolist() for n, steps in reached.items()},
+      }
+    )
+  return result

@@ -1,0 +1,110 @@
+"""Success under goals, kind by kind: with the right goal, another, and none."""
+
+from collections.abc import Mapping
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from experiments.reports import text_tables
+from pokedreamer_jax.world_model import statistics
+
+ALL = "all kinds"
+
+
+def measure(
+  kinds: Sequence[str], groups: Sequence[int], reached: np.ndarray, draws: int
+) -> dict[str, dict[str, Any]]:
+  """Shares of the cases that reached their goal, per kind and over all kinds.
+
+  Args:
+    kinds: of each of `C` cases.
+    groups: the episode of each; intervals are over episodes.
+    reached: env steps `[C, 3]` of `goal_episodes.play`.
+    draws: bootstrap resamples.
+
+  Returns:
+    JSON-ready, by kind: `cases`, `right`, `other` and `none`, `median_steps`
+    with the right goal, and the paired gains `over_other`, `over_none` with
+    intervals where there are two episodes.
+  """
+  names, episodes = np.asarray(kinds), np.asarray(groups)
+  found = {}
+  for kind in [*dict.fromkeys(kinds), ALL]:
+    mine = np.full(len(names), True) if kind == ALL else names == kind
+    there = reached[mine] >= 0
+    steps = reached[mine][there[:, 0], 0]
+    right, other, none = there.mean(axis=0).tolist()
+    found[kind] = {
+      "cases": int(mine.sum()),
+      "right": right,
+      "other": other,
+      "none": none,
+      "median_steps": float(np.median(steps)) if len(steps) else None,
+      "over_other": _gain(there, 1, episodes[mine], draws),
+      "over_none": _gain(there, 2, episodes[mine], draws),
+    }
+  return found
+
+
+def _gain(
+  there: np.ndarray, than: int, groups: np.ndarray, draws: int
+) -> dict[str, float] | None:
+  """What the right goal gains over another condition, paired."""
+  if len(set(groups.tolist())) < 2:
+    return None
+  gained = there[:, 0].astype(float) - there[:, than]
+  return statistics.bootstrap_mean(gained, draws, groups=groups)
+
+
+def tables(result: Mapping[str, Any]) -> list[text_tables.Table]:
+  """One table a player."""
+  header = ["goal", "cases", "right goal", "another", "none", "median steps"]
+  header += ["over another [95 %]", "over none [95 %]"]
+  note = (
+    "Share of the cases in which the goal was reached within "
+    f"{result['limit']} steps of the moment that the game was entered at, when "
+    "the policy was given that goal, another one, or none; the recording "
+    f"reached each within {result['horizon']}."
+  )
+  found = []
+  for name, kinds in result["players"].items():
+    rows = [
+      [
+        kind,
+        str(row["cases"]),
+        *(f"{row[c]:.0%}" for c in ("right", "other", "none")),
+        "-" if row["median_steps"] is None else f"{row['median_steps']:.0f}",
+        *(_interval(row[c]) for c in ("over_other", "over_none")),
+      ]
+      for kind, row in kinds.items()
+    ]
+    marks = ["strong" if kind == ALL else "" for kind in kinds]
+    title = f"Goals: {name}"
+    found.append(text_tables.Table(title, header, rows, marks, note))
+    note = ""
+  return found
+
+
+def verdicts(result: Mapping[str, Any]) -> list[text_tables.Verdict]:
+  """Whether the goal that is given decides what is done."""
+  found = []
+  for name, kinds in result["players"].items():
+    row = kinds[ALL]
+    gain = row["over_other"]
+    weak = [k for k, r in kinds.items() if k != ALL and r["right"] < 0.9]
+    found.append(
+      text_tables.Verdict(
+        None if gain is None else gain["low"] > 0,
+        f"{name} does what it is told: {row['right']:.0%} of the goals with "
+        f"the right one, {row['other']:.0%} with another, {row['none']:.0%} "
+        f"with none; below 90 %: {', '.join(weak) or 'no kind'}.",
+      )
+    )
+  return found
+
+
+def _interval(gain: Mapping[str, float] | None) -> str:
+  if gain is None:
+    return "-"
+  return f"{gain['mean']:+.0%} [{gain['low']:+.0%}, {gain['high']:+.0%}]"

@@ -1,0 +1,213 @@
+"""Policies under goals: which goal is drawn, what dreams are paid, learning."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from pokedreamer_jax import goal_embeddings
+from pokedreamer_jax import goal_specs
+from pokedreamer_jax import specs
+from pokedreamer_jax.behaviour import acting
+from pokedreamer_jax.behaviour import dreams
+from pokedreamer_jax.behaviour import goal_draws
+from pokedreamer_jax.behaviour import goals
+from pokedreamer_jax.behaviour import latents
+from pokedreamer_jax.behaviour import objectives
+from pokedreamer_jax.behaviour import policy_inputs
+from pokedreamer_jax.behaviour import policy_state
+from pokedreamer_jax.behaviour import policy_update
+from pokedreamer_jax.config import behaviour as behaviour_config
+from pokedreamer_jax.networks import actor_critic
+from tests.pokedreamer_jax import fakes
+from tests.pokedreamer_jax.behaviour import toys
+
+_ROWS = 20_000
+
+
+def _cfg(**fields):
+  return behaviour_config.GoalsConfig(**fields)
+
+
+def test_a_row_draws_its_own_candidates_in_the_shares_asked_for():
+  row = np.arange(_ROWS)
+  number = jnp.asarray(np.stack([row * 4 + c for c in (1, 2, 3)], axis=1))
+  drawn = np.asarray(
+    goal_draws.draw(_cfg(none=0.3, milestone=0.5), jax.random.key(0), number)
+  )
+  given = drawn[drawn > 0]
+  np.testing.assert_array_equal(given // 4, row[drawn > 0])
+  assert abs((drawn == 0).mean() - 0.3) < 0.02
+  assert abs((given % 4 == 1).mean() - 0.5 / 0.7) < 0.02
+  # Hindsight goals are drawn alike.
+  rest = given[given % 4 > 1] % 4
+  assert abs((rest == 2).mean() - 0.5) < 0.03
+  # A candidate that is none is no goal.
+  nothing = goal_draws.draw(_cfg(), jax.random.key(1), jnp.zeros_like(number))
+  assert not np.asarray(nothing).any()
+
+
+def test_some_dreams_get_the_goal_of_another_row():
+  number = jnp.tile(jnp.arange(1, _ROWS + 1)[:, None], (1, 3))
+  mine = np.arange(1, _ROWS + 1)
+  drawn = np.asarray(
+    goal_draws.draw_for_dreams(
+      _cfg(none=0.0, other=0.2), jax.random.key(0), number
+    )
+  )
+  assert abs((drawn != mine).mean() - 0.2) < 0.02
+  own = goal_draws.draw_for_dreams(
+    _cfg(none=0.0, other=0.0), jax.random.key(0), number
+  )
+  np.testing.assert_array_equal(own, mine)
+
+
+@pytest.mark.parametrize(
+  ("fields", "named"),
+  [
+    ({"none": 0.8, "milestone": 0.3}, "goals.milestone: 0.3"),
+    ({"kinds": "map=1,map=2"}, "goals.kinds: 'map=2'"),
+    ({"kinds": "fly=1"}, "goals.kinds: 'fly=1'"),
+    ({"kinds": "map"}, "goals.kinds: 'map'"),
+    ({"kinds": "map=nan"}, "goals.kinds: 'map=nan'"),
+    ({"reward": 0.0}, "goals.reward: 0.0"),
+    ({"horizon": 0}, "horizon: 0"),
+  ],
+)
+def test_bad_settings_are_named(fields, named):
+  with pytest.raises(ValueError, match=named):
+    _cfg(**fields)
+
+
+def test_a_goal_has_room_in_what_is_read():
+  with pytest.raises(ValueError, match="goal_dim: 8"):
+    behaviour_config.ActorCriticConfig(reads_goal=True, goal_dim=8)
+
+
+@dataclasses.dataclass
+class _Dreams:
+  cont: jax.Array
+  pursues: jax.Array
+  success: jax.Array
+
+
+def test_a_dream_is_paid_for_its_goal_alone_and_ends_there():
+  cfg = fakes.config("goals.reward=2.0")
+  cont = jnp.full((3, 2), 0.9)
+  success = jnp.array([[0.0, 0.0], [1.0, 1.0], [0.0, 0.0]])
+  reward = jnp.full((3, 2), 5.0)
+  paid, going = objectives.under_goals(
+    cfg, _Dreams(cont, jnp.array([True, False]), success), reward
+  )
+  np.testing.assert_allclose(paid[:, 0], [0.0, 2.0, 0.0])
+  np.testing.assert_allclose(going[:, 0], [0.9, 0.0, 0.9])
+  np.testing.assert_allclose(paid[:, 1], 5.0)  # the objective's own
+  np.testing.assert_allclose(going[:, 1], 0.9)
+
+
+def _experience(cfg, table):
+  rng = np.random.default_rng(0)
+
+  def fill(leaf):
+    shape = (40, *leaf.shape[1:])
+    if leaf.dtype == jnp.uint8:
+      return rng.integers(0, 8, shape).astype(np.uint8)
+    return rng.normal(size=shape).astype(leaf.dtype)
+
+  rows = jax.tree.map(
+    lambda leaf: jnp.asarray(fill(leaf)), latents.empty(cfg.world_model)
+  )
+  number = jnp.asarray(rng.integers(0, len(table.goals), (40, 5)), jnp.int32)
+  return dreams.Experience(
+    rows, jnp.arange(40), goal_draws.Candidates(number, table)
+  )
+
+
+def test_a_dream_keeps_its_goal_and_siblings_share_one():
+  cfg = fakes.config(
+    *("policy.starts=8", "policy.horizon=3", "policy.algorithm=grpo"),
+    *("policy.group_size=4", "actor_critic.goal_dim=64"),
+    *("actor_critic.reads_goal=true", "goals.none=0.2", "goals.other=0.5"),
+  )
+  asked = [goal_specs.NONE, *(goal_specs.Goal("map", n) for n in range(6))]
+  table = goals.table(asked)
+  starts = _experience(cfg, table)
+  world = fakes.params(cfg.world_model, noise=0.1)
+  seen = {}
+
+  def policy_fn(key, inputs):
+    seen["goal"] = actor_critic.parts(cfg.actor_critic, inputs)[1]
+    return jax.random.randint(key, (len(inputs),), 0, specs.NUM_ACTIONS)
+
+  dream = fakes.jit(
+    lambda key: dreams.make_dream_fn(cfg)(world, key, starts, policy_fn)
+  )
+  rollout = dream(jax.random.key(3))
+  assert seen["goal"].shape == (8, goal_embeddings.DIM)
+  assert rollout.feat.shape[-1] == policy_inputs.size(cfg)
+  vectors = np.asarray(rollout.feat)[..., -goal_embeddings.DIM :]
+  np.testing.assert_array_equal(
+    vectors, np.broadcast_to(vectors[:1], (4, 8, 64))
+  )
+  np.testing.assert_array_equal(vectors[0, :4], np.repeat(vectors[0, :1], 4, 0))
+  # The goal that is read is the goal that is judged.
+  number = [
+    int(np.argmax((np.asarray(table.embeddings) == v[None]).all(-1)))
+    for v in vectors[0]
+  ]
+  np.testing.assert_array_equal(rollout.pursues, np.array(number) > 0)
+  sizes = cfg.world_model.token_sizes
+  hot = rollout.feat[1:, :, : cfg.world_model.feat_dim]
+  hot = hot[..., -sum(sizes.values()) :]
+  first = list(sizes).index("map")
+  begin = sum(list(sizes.values())[:first])
+  here = np.asarray(hot[..., begin : begin + sizes["map"]].argmax(-1))
+  running = np.asarray(rollout.success).any() or (here > 0).any()
+  wanted = np.array([asked[n].map_id if n else -1 for n in number])
+  hits = (here == wanted) & (here > 0)
+  np.testing.assert_array_equal(np.asarray(rollout.success)[hits], 1.0)
+  assert running
+  assert not np.asarray(rollout.success)[here != wanted].any()
+
+
+def test_an_agent_pursues_what_it_is_given():
+  cfg = fakes.config("actor_critic.goal_dim=64", "actor_critic.reads_goal=true")
+  state = acting.init_state(cfg.world_model, 2)
+  assert not np.asarray(state.goal).any()
+  goal = goal_embeddings.embed_goals([goal_specs.Goal("heal")] * 2)
+  state = acting.pursuing(cfg, state, goal)
+  read = policy_inputs.read(cfg, state.model, state.progress, state.goal)
+  np.testing.assert_array_equal(read[:, -64:], goal)
+  with pytest.raises(ValueError, match="was not trained under goals"):
+    acting.pursuing(fakes.config(), state, goal)
+
+
+def test_one_policy_learns_two_goals_and_stops_at_each():
+  cfg = dataclasses.replace(
+    toys.config(updates=60, horizon=8, starts=64, gamma=0.9),
+    actor_critic=behaviour_config.ActorCriticConfig(
+      units=32, bins=21, reads_goal=True
+    ),
+  )
+  dream_fn = toys.two_ends(cfg)
+  size = toys.CELLS + goal_embeddings.DIM
+  state = policy_state.init_state(cfg, jax.random.key(0), size)
+  update = jax.jit(policy_update.make_update(cfg, dream_fn))
+  for _ in range(cfg.policy.updates):
+    state, metrics = update(state, jax.random.key(1), None, None, None)
+  inputs = jnp.stack(
+    [toys.two_ends_inputs(jnp.arange(toys.CELLS), end) for end in (0, 1)]
+  )
+  right = jnp.exp(
+    actor_critic.actor_logits(cfg.actor_critic, state.actor, inputs)
+  )[..., toys.RIGHT]
+  assert (np.asarray(right[0, 1:]) < 0.2).all()
+  assert (np.asarray(right[1, :-1]) > 0.8).all()
+  assert metrics["imagined/goals"] > 0.5
+  assert metrics["imagined/goals_reached"] > 0.9
+  # Worth the time that it takes: gamma for each step before the last.
+  value = toys.values(cfg, state, inputs[1])
+  far = np.arange(toys.CELLS - 2, -1, -1)
+  np.testing.assert_allclose(value[:-1], 0.9**far, atol=0.15)
