@@ -268,7 +268,9 @@ def _starts(config, generation, world_params, run):
   if config.actor_critic.reads_goal:
     numbering = goal_labels.Numbering()
     number = goal_rows.candidates(config, index, places, numbering)
-    pursued = goal_draws.Candidates(number, goals.table(numbering.goals))
+    pursued = goal_draws.Candidates(
+      jnp.asarray(number), goals.table(numbering.goals)
+    )
   return jax.device_put(dreams.Experience(encoded, start, pursued))
 
 

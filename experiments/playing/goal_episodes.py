@@ -142,7 +142,9 @@ def _play(agent, act, cases, setting, seed) -> np.ndarray:
           mine = slice(number * each, (number + 1) * each)
           action[mine] = recorded[number]["action"][t]
       # What was played, which the recording chose before the row.
-      state = state.replace(action_tm1=jax.numpy.asarray(action, "int32"))
+      state = dataclasses.replace(
+        state, action_tm1=jax.numpy.asarray(action, "int32")
+      )
       row = emulators.step(action)
   return reached.reshape(len(cases), each)
 

@@ -75,9 +75,9 @@ def measure(
   for name, agent in agents.items():
     with progress.Progress(f"goals: {name}", len(cases), "cases") as bar:
       bar.compiling(about_s=10)
+      told = lambda done, _, bar=bar: bar.update(done)
       reached[name] = goal_episodes.play(
-        *(agent, cases, setting, config.seed, evaluate.greedy),
-        lambda done, _, bar=bar: bar.update(done),
+        agent, cases, setting, config.seed, evaluate.greedy, told
       )
     result["players"][name] = goal_tables.measure(
       [case.goal.kind for case in cases],

@@ -8,6 +8,7 @@ In a collection they are named by their weights, not by where these lie.
 
 from collections.abc import Callable
 from collections.abc import Mapping
+import dataclasses
 import re
 from typing import Any
 
@@ -155,7 +156,9 @@ class AgentPlayer:
       uniforms = np.zeros(len(action_tm1))
     seeds = (uniforms * (1 << 32)).astype(np.uint32)
     # What was played, which a random action may have replaced.
-    state = self._state.replace(action_tm1=jnp.asarray(action_tm1, jnp.int32))
+    state = dataclasses.replace(
+      self._state, action_tm1=jnp.asarray(action_tm1, jnp.int32)
+    )
     self._state, actions = self._act(
       state,
       rows["frame"],

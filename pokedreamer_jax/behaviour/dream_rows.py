@@ -97,9 +97,9 @@ def judge(
   chex.assert_shape(rollout.cont, (length, dreams))
   value = critics.bootstrap_values(cfg, state, rollout.feat)
   reward, cont = objectives.rewards(cfg, rollout), rollout.cont
-  pursued = hasattr(rollout, "success")
-  if pursued:
-    reward, cont = objectives.under_goals(cfg, rollout, reward)
+  pursued: Any = rollout if hasattr(rollout, "success") else None
+  if pursued is not None:
+    reward, cont = objectives.under_goals(cfg, pursued, reward)
   discount = cfg.policy.gamma * cont
   streams = (1, 1, 1, None)
   judged = advantages.Judged(
@@ -129,8 +129,8 @@ def judge(
     weight=judged.reached,
   )
   metrics |= _dream_metrics(rollout, judged)
-  if pursued:
-    metrics |= _goal_metrics(rollout, judged)
+  if pursued is not None:
+    metrics |= _goal_metrics(pursued, judged)
   flat = lambda leaf: leaf.reshape(length * dreams, *leaf.shape[2:])
   rows = jax.tree.map(flat, rows)
   rows, scale = jax.lax.stop_gradient((rows, scale))
@@ -183,7 +183,7 @@ def _dream_metrics(rollout, judged) -> Metrics:
   }
 
 
-def _goal_metrics(rollout: Any, judged: advantages.Judged) -> Metrics:
+def _goal_metrics(rollout: Pursued, judged: advantages.Judged) -> Metrics:
   """Of the dreams that have a goal, those that reach it; and their share."""
   pursues = rollout.pursues.astype(jnp.float32)
   arrives = jnp.sum(rollout.success * judged.reached, axis=0)
