@@ -8,6 +8,8 @@ import jax
 import numpy as np
 import pytest
 
+from data_tools.game import goal_labels
+from data_tools.game import goals
 from data_tools.game import roms
 from data_tools.records import generations
 from data_tools.records import loader
@@ -16,9 +18,11 @@ from experiments import clone_behaviour
 from experiments import train_policy
 from experiments.runs import inputs
 from experiments.runs import run_directory
+from experiments.training import goal_rows
 from experiments.training import latents as encoding
 from pokedreamer_jax import checkpoints
 from pokedreamer_jax import specs
+from pokedreamer_jax.behaviour import cloning
 from pokedreamer_jax.behaviour import latents
 from pokedreamer_jax.behaviour import policy_inputs
 from pokedreamer_jax.config import behaviour as behaviour_config
@@ -65,6 +69,7 @@ def _episode(length, seed):
   rows = fakes.steps(length, seed)
   rows["is_first"][0] = rows["is_last"][-1] = True
   rows["is_terminal"][:] = False
+  rows["game_running"][:] = True
   rows["behaviour"][:] = specs.BEHAVIOURS.index(
     "random" if seed == 3 else "demonstrator"
   )
@@ -199,19 +204,88 @@ def test_a_clone_of_few_rows_sees_the_first_ones_alone(made_up, tmp_path):
       clone_behaviour.train(few, generation, params, run)["demonstrated_steps"]
       == 40
     )
-    rows = clone_behaviour._demonstrations(
-      few, generation, params, run, "train"
+    numbering = goal_labels.Numbering()
+    rows, every = (
+      clone_behaviour._demonstrations(
+        *(cfg, generation, params, run, numbering, "train")
+      )
+      for cfg in (few, config)
     )
-    every = clone_behaviour._demonstrations(
-      config, generation, params, run, "train"
-    )
-  assert len(every.action) > 40
+  assert len(every[1]) > 40
   chex.assert_trees_all_equal(rows, jax.tree.map(lambda leaf: leaf[:40], every))
+
+
+# Goals that the made-up states have the tokens for.
+_KINDS = "map=1,badge=1,catch=1,explore=1"
+
+
+def _under_goals(config):
+  return dataclasses.replace(
+    config,
+    actor_critic=dataclasses.replace(
+      config.actor_critic, reads_goal=True, goal_dim=64
+    ),
+    goals=behaviour_config.GoalsConfig(
+      milestone=0.0, horizon=9, draws=2, kinds=_KINDS
+    ),
+  )
+
+
+def test_goals_stand_beside_the_rows_that_reach_them(made_up):
+  config, generation, params, _ = made_up
+  config = _under_goals(config)
+  index = loader.EpisodeIndex(generation, "all")
+  places = [0, 1, 2, 4]
+  numbering = goal_labels.Numbering()
+  numbers = goal_rows.candidates(config, index, places, numbering)
+  rows = encoding.encode(config, params, index, places, jax.random.key(0))
+  assert numbers.shape == (len(rows.action), 3) and numbers[:, 1:].any()
+  order = _order(rows, index)
+  begins = np.flatnonzero(rows.is_first)
+  for place, begin in zip(order, begins, strict=True):
+    steps = index.read(place, 0, int(index.lengths[place]), goals.FIELDS)
+    for row in range(len(steps["map_id"])):
+      for number in numbers[begin + row, 1:].tolist():
+        goal = numbering.goals[number]
+        later = goals.reached(steps, goal)[row + 1 : row + 10]
+        assert later.any() if number else goal.kind == "none"
+  # Drawn by the episode: beside fewer others it has the same.
+  alone = goal_labels.Numbering()
+  again = goal_rows.candidates(config, index, [4], alone)
+  begin = begins[list(order).index(4)]
+  same = numbers[begin : begin + len(again)]
+  assert [numbering.goals[n] for n in same.ravel()] == [
+    alone.goals[n] for n in again.ravel()
+  ]
+
+
+def test_a_clone_under_goals_is_another_one_and_says_so(made_up, tmp_path):
+  config, generation, params, _ = made_up
+  config = _under_goals(config)
+  with _open(tmp_path / "clone", "clone", config) as run:
+    result = clone_behaviour.train(config, generation, params, run)
+    assert "different goals" in (run.path / "log.txt").read_text()
+  assert np.isfinite(result["loss/clone"])
+  agent = inputs.load_agent(tmp_path / "clone")
+  kernel = agent.actor_params["Torso_0"]["goal"]["kernel"]
+  fresh = cloning.init_state(
+    config,
+    jax.random.split(jax.random.key(config.seed))[0],
+    policy_inputs.size(config),
+  ).params["Torso_0"]["goal"]["kernel"]
+  assert np.abs(kernel - fresh).max() > 1e-4  # it learned from them
+  plain = dataclasses.replace(config, actor_critic=made_up[0].actor_critic)
+  with pytest.raises(ValueError, match="'reads_goal': True"):
+    inputs.load_actor(tmp_path / "clone", plain)
+  lacking = dataclasses.replace(config, goals=behaviour_config.GoalsConfig())
+  with pytest.raises(ValueError, match=r"goal.kind: .* lacks"):
+    inputs.check_goals(lacking)
 
 
 # What a policy may be: cloned or not, and fields of it.
 _POLICIES = {
   "cloned": (True, {"replay_scale": 0.3}),  # the critic on records as well
+  "under goals": (True, {"replay_scale": 0.3}),
   "from scratch": (False, {}),
   "grpo": (False, {"algorithm": "grpo", "group_size": 4}),
   "reinforce": (False, {"algorithm": "reinforce", "slow_critic_rate": 0.1}),
@@ -224,6 +298,7 @@ _MORE = {"reinforce": {"slow_critic", "return_scale"}}
 def _policy(config, kind):
   """The configuration, whose update compiles quickly; the clone or None."""
   cloned, fields = _POLICIES[kind]
+  config = _under_goals(config) if kind == "under goals" else config
   config = dataclasses.replace(
     config, policy=dataclasses.replace(config.policy, **fields)
   )
@@ -269,7 +344,7 @@ def test_policy_stops_and_resumes_to_the_same_bits(
   chex.assert_trees_all_equal(agent.world_params, params)
 
 
-@pytest.mark.parametrize("kind", _POLICIES)
+@pytest.mark.parametrize("kind", ["under goals", "pmpo"])
 def test_a_dream_without_numbers_ends_the_policy(made_up, tmp_path, kind):
   config, generation, params, _ = made_up
   config, clone = _policy(config, kind)

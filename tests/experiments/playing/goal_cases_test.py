@@ -1,0 +1,169 @@
+"""Play under goals: which cases are drawn, and that moments are entered right.
+
+Recorded on the practice cartridge: an agent that does what the recording did
+reaches each goal exactly when the recording did.
+"""
+
+import dataclasses
+import types
+
+import numpy as np
+import pytest
+
+from data_tools.game import emulator
+from data_tools.game import goals
+from data_tools.game import roms
+from data_tools.records import episodes
+from data_tools.records import shards
+from experiments.playing import goal_cases
+from experiments.playing import goal_episodes
+from experiments.reports import goal_tables
+from experiments.reports import text_tables
+from pokedreamer_jax import goal_specs
+from pokedreamer_jax import specs
+from pokedreamer_jax.behaviour import acting
+from tests.pokedreamer_jax import fakes
+
+_JITTER, _LENGTH = 60, 190
+_KINDS = {"map": 2.0, "tile": 1.0, "win_wild": 1.0, "level": 1.0, "heal": 0.0}
+
+
+class _Index:
+  """What is read of a `loader.EpisodeIndex`."""
+
+  def __init__(self, recorded, headers):
+    self._recorded = recorded
+    self.headers = headers
+    self.lengths = np.array([len(steps["action"]) for steps in recorded])
+    self.generation = types.SimpleNamespace(data_dir="/nowhere")
+
+  def read(self, place, start, stop, fields):
+    return {n: self._recorded[place][n][start:stop] for n in fields}
+
+
+@pytest.fixture(scope="module")
+def recorded():
+  """Two demonstrator's episodes, and an index of them."""
+  rom = roms.resolve(None)
+  made, headers = [], []
+  for seed in (3, 4):
+    playing = episodes.Playing(rom, "demonstrator:eps=0.3", seed, _LENGTH, 0)
+    with emulator.Emulator(rom) as game:
+      jitter = game.reset(seed, None, _JITTER)
+    steps = episodes.play_whole(
+      dataclasses.replace(playing, jitter_frames=_JITTER)
+    )
+    made.append(steps)
+    headers.append(
+      shards.EpisodeHeader(
+        *("c", seed, seed, playing.behaviour, rom.sha1, rom.kind, "", jitter),
+        emulator.pyboy_version(),
+      )
+    )
+  return rom, made, _Index(made, headers)
+
+
+@pytest.fixture(scope="module")
+def cases(recorded):
+  return goal_cases.choose(
+    recorded[2], _KINDS, 3, 32, 150, np.random.default_rng(0)
+  )
+
+
+def test_a_case_is_reached_when_it_says_and_not_before(recorded, cases):
+  kinds = [case.goal.kind for case in cases]
+  assert set(kinds) == {"map", "tile", "win_wild", "level"}
+  assert all(kinds.count(kind) <= 3 for kind in kinds)
+  for case in cases:
+    hits = np.flatnonzero(goals.reached(recorded[1][case.place], case.goal))
+    later = hits[hits > case.row]
+    assert later[0] - case.row == case.env_steps <= 32
+    assert case.row <= 150
+
+
+def test_goals_of_a_kind_and_episodes_take_turns(cases):
+  tiles = [case.goal for case in cases if case.goal.kind == "tile"]
+  assert len(set(tiles)) == len(tiles)
+  assert {case.place for case in cases} == {0, 1}
+
+
+def test_the_other_goal_is_no_way_to_the_right_one(cases):
+  assert any(case.other.kind != "none" for case in cases)
+  for case in cases:
+    assert case.other != case.goal
+    if case.goal.kind in ("map", "tile") and case.other.kind in ("map", "tile"):
+      assert case.other.map_id != case.goal.map_id
+    assert not {case.goal.kind, case.other.kind} <= {"win", "win_wild"}
+
+
+def test_an_agent_that_repeats_the_recording_reaches_each_goal_in_time(
+  recorded, cases, monkeypatch
+):
+  rom, made, index = recorded
+  chosen = sorted(cases, key=lambda case: case.row)[:3]
+  given = []
+
+  def make_act(*_):
+    played = iter(range(10_000))
+
+    def act(state, frame, ram, is_first, key):
+      del ram, is_first, key
+      t = next(played)
+      if t == 0:
+        given.append(np.asarray(state.goal))
+      # In the streams' order: a case stands there for each condition.
+      padded = sorted(chosen, key=lambda case: case.row)
+      padded += padded[-1:] * (len(frame) // 3 - len(padded))
+      action = [
+        made[c.place]["action"][min(t, _LENGTH - 1)]
+        for c in padded
+        for _ in range(3)
+      ]
+      return state, np.array(action)
+
+    return act
+
+  monkeypatch.setattr(acting, "make_act", make_act)
+  monkeypatch.setattr(goal_episodes, "_STREAMS", 9)
+  config = fakes.config(
+    "actor_critic.goal_dim=64", "actor_critic.reads_goal=true"
+  )
+  agent = types.SimpleNamespace(
+    config=config, world_params=None, actor_params=None
+  )
+  setting = goal_episodes.Setting(rom, index, _JITTER, 40)
+  found = goal_episodes.play(agent, chosen, setting)
+  wanted = np.array([case.env_steps for case in chosen])
+  np.testing.assert_array_equal(found, np.repeat(wanted[:, None], 3, axis=1))
+  # The conditions differ in the goal that is read.
+  assert not given[0][2::3].any()
+  assert (given[0][0] != given[0][1]).any()
+  wrong = dataclasses.replace(setting, jitter_frames=7)
+  with pytest.raises(ValueError, match="is not what playing it again shows"):
+    goal_episodes.play(agent, chosen[:1], wrong)
+
+
+def test_shares_gains_and_words():
+  reached = np.array([[4, -1, -1], [9, -1, 3], [-1, -1, -1], [5, 5, 5]])
+  kinds = ["map", "map", "heal", "heal"]
+  found = goal_tables.measure(kinds, [0, 1, 0, 1], reached, 200)
+  assert found["map"]["right"] == 1.0 and found["map"]["none"] == 0.5
+  assert found["map"]["median_steps"] == 6.5
+  assert found["heal"]["over_other"]["mean"] == 0.0
+  assert found[goal_tables.ALL]["cases"] == 4
+  result = {"players": {"policy": found}, "limit": 96, "horizon": 32}
+  table = goal_tables.tables(result)[0]
+  assert table.rows[0][:6] == ["map", "2", "100%", "0%", "50%", "6"]
+  verdict = goal_tables.verdicts(result)[0]
+  assert "below 90 %: heal" in verdict.text
+  assert text_tables.plain_table(table)
+  alone = goal_tables.measure(["map"], [0], reached[:1], 200)
+  assert alone["map"]["over_none"] is None
+
+
+def test_none_where_nothing_was_reached(recorded):
+  index = recorded[2]
+  assert not goal_cases.choose(
+    index, {"badge": 1.0}, 3, 5, 3, np.random.default_rng(0)
+  )
+  assert goal_specs.NONE.kind == "none" and specs.PASS
