@@ -3,7 +3,7 @@
 Turn 0 records, trains the world model, clones and trains a policy. In every
 further turn that policy plays, the world model goes on with what was played
 added to its data, and clone and policy are trained anew on it. At the end all
-policies play the same games.
+policies play the same games. With `agent.start=scratch` there are no clones.
 """
 
 from collections.abc import Sequence
@@ -81,6 +81,7 @@ def make_plan(
     )
 
   shared = tuple(config_arguments)
+  cloned = agent.start == "clone"
   for turn in range(agent.turns + 1):
     here = agent_turns.turn_directory(workdir, turn)
     clone, policy = here / "clone", here / "policy"
@@ -118,16 +119,17 @@ def make_plan(
       *grown,
       # One run for all turns, whose own result is that of the last one: what
       # reads it next has begun once it was there.
-      done=clone / "config.json",
+      done=(clone if cloned else policy) / "config.json",
     )
     learn = (f"--data_dir={data}", f"--world_model={model}", *shared)
-    add(turn, "clone", "clone", "clone_behaviour", clone, *learn)
-    learn += (f"--clone={clone}",)
+    if cloned:
+      add(turn, "clone", "clone", "clone_behaviour", clone, *learn)
+    learn += (f"--clone={clone if cloned else ''}",)
     add(turn, "policy", "learn in dreams", "train_policy", policy, *learn)
   players = [
     f"--player={name}_{turn}={agent_turns.turn_directory(workdir, turn) / name}"
     for turn in range(agent.turns + 1)
-    for name in ("clone", "policy")
+    for name in (("clone", "policy") if cloned else ("policy",))
   ]
   add(
     agent.turns,

@@ -38,6 +38,7 @@ def collect(workdir: pathlib.Path, turns: int) -> list[dict[str, Any]]:
         "played": {
           name: _played(play["policies"][f"{name}_{turn}"])
           for name in ("clone", "policy")
+          if f"{name}_{turn}" in play["policies"]  # from scratch no clone
         },
       }
     )
@@ -47,12 +48,13 @@ def collect(workdir: pathlib.Path, turns: int) -> list[dict[str, Any]]:
 def table(turns: Sequence[Mapping[str, Any]]) -> text_tables.Table:
   """The turns of `collect`, a row each."""
   header = ["turn", "emulator steps"]
-  for name in ("clone", "policy"):
+  names = [n for n in ("clone", "policy") if n in turns[0]["played"]]
+  for name in names:
     header += [f"{name}: badge", "at step", "return"]
   rows = []
   for turn in turns:
     row = [str(turn["turn"]), f"{turn['emulator_steps']:,}"]
-    for name in ("clone", "policy"):
+    for name in names:
       played = turn["played"][name]
       share, step = played["badge_share"], played["badge_step"]
       row.append(f"{share:.0%}")

@@ -17,6 +17,7 @@ from pokedreamer_jax.config import world_model as world_model_config
 MESH_AXES = ("data", "fsdp")  # see `training/mesh.py`
 PARAMETER_NAMES = ("kernel", "table", "cells", "bias", "scale")  # of networks
 DETAILS = ("quick", "full")
+STARTS = ("clone", "scratch")  # of the policies of `train_agent`
 NUM_MAPS = 256  # that memory can name
 
 
@@ -210,6 +211,9 @@ class AgentConfig:
   """Turns of `train_agent`: fresh play, world model, clone and policy anew."""
 
   turns: int = 1  # after the first, which has nobody's play but the recorded
+  # What the policy of each turn begins as: the clone, or nobody's. The world
+  # model sees all recordings either way.
+  start: str = "clone"
   episodes: int = 32  # of fresh play in a turn
   # Who plays them, as in `collect.policy_mix`; `policy`: of the turn before.
   policy_mix: str = "policy=0.5,policy:eps=0.1=0.5"
@@ -218,6 +222,7 @@ class AgentConfig:
   def __post_init__(self):
     bounds.at_least(self, 1, "episodes", "updates")
     bounds.at_least(self, 0, "turns")
+    bounds.one_of(self, "start", STARTS)
     for item in self.policy_mix.split(","):
       if not item.strip():
         raise ValueError(

@@ -67,6 +67,19 @@ def test_the_first_turns_do_not_depend_on_how_many_follow():
   assert list(_plan("agent.turns=0"))[-1] == "measure 0"
 
 
+def test_from_scratch_nobody_is_cloned():
+  plan = _plan("agent.start=scratch")
+  assert not any(name.startswith("clone") for name in plan)
+  policy = plan["policy 1"]
+  assert "--clone=" in policy.arguments
+  here = _HERE / "turns" / "01" / "policy"
+  assert plan["world_model 1"].done == here / "config.json"
+  players = [a for a in plan["measure 1"].arguments if "player" in a]
+  assert [p.split("=")[1] for p in players[1:]] == ["policy_0", "policy_1"]
+  with pytest.raises(ValueError, match="start: 'nobody', expected one of"):
+    presets.make("debug", ["agent.start=nobody"])
+
+
 @pytest.mark.parametrize(
   ("override", "words"),
   [
@@ -134,6 +147,12 @@ def test_turns_tell_what_they_took_and_brought(tmp_path):
     "return_interval": [6.0, 8.0],
     "wild_wins": 4.0,
   }
+  alone = [
+    {**turn, "played": {"policy": turn["played"]["policy"]}} for turn in found
+  ]
+  assert agent_turns.table(alone).rows[1] == [
+    *("1", "1,500", "100%", "150", "7.0")
+  ]
   table = agent_turns.table(found)
   assert table.rows == [
     ["0", "1,000", "25%", "200", "7.0", "50%", "300", "7.0"],
