@@ -208,6 +208,13 @@ def check_steps(steps: dict[str, np.ndarray]) -> int:
   return length
 
 
+def paid_terms(reward: str) -> list[str]:
+  """Names of the terms that an objective gives a weight, `level` among them."""
+  weights = dict(zip(REWARD_TERMS, REWARD_WEIGHTS[reward], strict=True))
+  weights["level"] = LEVEL_WEIGHTS[reward]
+  return [name for name, weight in weights.items() if weight]
+
+
 def cap_terms(reward_terms: Any, earned: Any, reward: str) -> Any:
   """Reward terms that count, where some are capped per episode.
 

@@ -17,7 +17,7 @@ from pokedreamer_jax.config import run as config_lib
 def check(cfg: config_lib.Config) -> None:
   """Raises ValueError where dreams do not say what the objective pays."""
   name = cfg.policy.reward
-  if specs.LEVEL_WEIGHTS[name] and "level" not in cfg.world_model.token_sizes:
+  if _weights(cfg)[1] and "level" not in cfg.world_model.token_sizes:
     raise ValueError(
       f"policy.reward: {name!r} pays levels, and the world model's state has "
       "no token 'level', expected one of "
@@ -40,10 +40,24 @@ def rewards(cfg: config_lib.Config, steps: Steps) -> jax.Array:
   """Rewards `[L, N]` on arriving at states 1..L; `cfg` names the objective."""
   name = cfg.policy.reward
   counted = specs.cap_terms(steps.reward_terms, steps.earned, name)
-  reward = counted @ jnp.asarray(specs.REWARD_WEIGHTS[name])
-  if specs.LEVEL_WEIGHTS[name]:
-    reward += specs.LEVEL_WEIGHTS[name] * level_rises(steps.level)
+  weights, level_weight = _weights(cfg)
+  reward = counted @ jnp.asarray(weights)
+  if level_weight:
+    reward += level_weight * level_rises(steps.level)
   return reward
+
+
+def _weights(cfg: config_lib.Config) -> tuple[tuple[float, ...], float]:
+  """What each reward term pays, and a new highest level."""
+  name, only = cfg.policy.reward, cfg.policy.only_term
+  weights, level = specs.REWARD_WEIGHTS[name], specs.LEVEL_WEIGHTS[name]
+  if not only:
+    return weights, level
+  terms = zip(specs.REWARD_TERMS, weights, strict=True)
+  return (
+    tuple(weight if term == only else 0.0 for term, weight in terms),
+    level if only == "level" else 0.0,
+  )
 
 
 class Pursued(Steps, Protocol):

@@ -220,6 +220,10 @@ class PolicyConfig:
   # `published` pays grinding wild battles more than finishing the game, and
   # PPO finds that out: `capped` is what the policy is trained on.
   reward: str = "capped"
+  # One term of the objective that is paid alone, a name of
+  # `specs.REWARD_TERMS` or `level`; empty: all of them. What a policy does for
+  # one alone shows whether that can be farmed.
+  only_term: str = ""
   log_every: int = 5
   save_every: int = 50
   # The second run of the quickstart, without the clone; 0 leaves it out.
@@ -240,6 +244,12 @@ class PolicyConfig:
     bounds.at_least(self, 0, "critic_warmup", "scratch_updates")
     bounds.at_least(self, 0, "replay_scale", "advantage_floor", "pmpo_beta")
     bounds.one_of(self, "reward", sorted(REWARDS))
+    paid = specs.paid_terms(self.reward)
+    if self.only_term and self.only_term not in paid:
+      raise ValueError(
+        f"policy.only_term: {self.only_term!r}, expected one of those that "
+        f"{self.reward!r} pays: {', '.join(paid)}"
+      )
     bounds.one_of(self, "algorithm", ALGORITHMS)
     bounds.one_of(self, "normalise", NORMALISERS)
     for name in ("gamma", "lambda_", "slow_critic_rate", "pmpo_alpha"):

@@ -77,6 +77,24 @@ def test_dreams_pay_what_the_environment_pays(reward):
   np.testing.assert_allclose(dreamt, np.stack(found[1:]), rtol=1e-4, atol=1e-4)
 
 
+def test_one_term_alone_is_paid_as_among_all():
+  rng = np.random.default_rng(1)
+  terms = jnp.asarray(rng.uniform(0, 2, (6, 3, 8)), jnp.float32)
+  level = _highest(rng.integers(5, 12, (7, 3)))
+  steps = _Steps(terms, jnp.zeros((3, 8)), level)
+  parts = 0.0
+  for name in specs.paid_terms("progress"):
+    cfg = _config("progress")
+    only = dataclasses.replace(cfg.policy, only_term=name)
+    paid = objectives.rewards(dataclasses.replace(cfg, policy=only), steps)
+    assert np.abs(paid).max() > 0
+    parts += paid
+  whole = objectives.rewards(_config("progress"), steps)
+  np.testing.assert_allclose(parts, whole, rtol=1e-4, atol=1e-5)
+  with pytest.raises(ValueError, match="only_term: 'xp', expected one of"):
+    behaviour_config.PolicyConfig(reward="progress", only_term="xp")
+
+
 def test_a_level_that_a_game_began_with_pays_nothing():
   paid = env_rows.Rewards("progress", 1)
 
