@@ -179,6 +179,18 @@ def make_plan(
       f"--clone={clone}",
     )
 
+  def add_clone(name: str, title: str, *arguments: str) -> None:
+    add(
+      name,
+      title,
+      "clone_behaviour",
+      workdir / name,
+      f"--workdir={workdir / name}",
+      f"--data_dir={data}",
+      f"--world_model={model}",
+      *arguments,
+    )
+
   collect_arguments = (f"--workdir={data}", *rom)
   add("collect", "Play and record", "collect_data", data, *collect_arguments)
   add(
@@ -204,18 +216,17 @@ def make_plan(
   players = ["random", "sticky_random"]
   star = model  # whose clip is made
   if kind == "practice":
-    clone = workdir / "clone"
-    add(
-      "clone",
-      "Clone the demonstrator",
-      "clone_behaviour",
-      clone,
-      f"--workdir={clone}",
-      f"--data_dir={data}",
-      f"--world_model={model}",
-    )
+    clone, few = workdir / "clone", config.clone.few_rows
+    players.append("demonstrator")
+    title = "Clone the demonstrator"
+    if few:
+      add_clone("clone_all", f"{title}, all that it showed")
+      players.append(f"clone_all={workdir / 'clone_all'}")
+      title = f"Clone {few} of its steps"
+    # Before what the user sets.
+    add_clone("clone", title, *([f"--set=clone.max_rows={few}"] if few else []))
     add_policy("policy", "Train the policy in dreams", str(clone))
-    players += ["demonstrator", f"clone={clone}"]
+    players.append(f"clone={clone}")
     players += [f"policy={workdir / 'policy'}"]
     if config.policy.scratch_updates:
       add_policy("policy_scratch", "The same without the clone", "")

@@ -30,6 +30,10 @@ _CURVES = {
       *("val/exact_15", "val/pixels_15", "val/tiles_15"),
     ),
   ),
+  "clone_all": (
+    "Clone of all demonstrations",
+    ("loss/clone", "clone/accuracy", "val/clone/accuracy"),
+  ),
   "clone": ("Clone", ("loss/clone", "clone/accuracy", "val/clone/accuracy")),
   "policy": (
     "Policy in dreams",

@@ -140,6 +140,9 @@ class CloneConfig:
   sources: str = "demonstrator,human"
   # Of what they demonstrated, the first so many rows; 0: all of them.
   max_rows: int = 0
+  # Of the quickstart: its policy begins as a clone of so few rows, and a clone
+  # of all stands beside it; 0: as the clone of all, the only one.
+  few_rows: int = 0
   steps: int = 2000
   batch_size: int = 512  # rows
   learning_rate: float = 1e-3
@@ -154,7 +157,7 @@ class CloneConfig:
 
   def __post_init__(self):
     bounds.at_least(self, 1, "steps", "batch_size", "log_every", "save_every")
-    bounds.at_least(self, 0, "max_rows")
+    bounds.at_least(self, 0, "max_rows", "few_rows")
     if not 0.0 <= self.dropout < 1.0:
       raise ValueError(f"clone.dropout: {self.dropout}, expected 0..1, not 1")
     allowed = [name for name in specs.BEHAVIOURS if name != "none"]

@@ -10,8 +10,11 @@ from pokedreamer_jax.config import world_model as world_model_config
 
 # Rewards are paid once for what an episode has not reached yet.
 _ACTOR_CRITIC = behaviour_config.ActorCriticConfig(reads_progress=True)
-# A second policy without the clone takes as long as the first.
-_NO_SCRATCH = behaviour_config.PolicyConfig(scratch_updates=0)
+# Nothing that it pays can be had again and again, so that the policy may leave
+# its clone; a second one without the clone takes as long.
+_POLICY = behaviour_config.PolicyConfig(
+  reward="progress", updates=200, kl_scale=0.1, kl_final=0.02, scratch_updates=0
+)
 
 
 def _tiny() -> config_lib.Config:
@@ -34,9 +37,10 @@ def _tiny() -> config_lib.Config:
       atlas="counted",
       atlas_cells=4096,
     ),
-    train=config_lib.TrainConfig(steps=2200, decode_blocks=24),
+    train=config_lib.TrainConfig(steps=2200, decode_blocks=24, eval_every=2200),
     actor_critic=_ACTOR_CRITIC,
-    policy=_NO_SCRATCH,
+    clone=behaviour_config.CloneConfig(few_rows=600),
+    policy=_POLICY,
   )
 
 
@@ -67,9 +71,10 @@ def _debug() -> config_lib.Config:
       units=32, goal_dim=8, bins=21, reads_progress=True
     ),
     clone=behaviour_config.CloneConfig(
-      steps=20, batch_size=32, log_every=5, save_every=10
+      few_rows=50, steps=20, batch_size=32, log_every=5, save_every=10
     ),
     policy=behaviour_config.PolicyConfig(
+      reward="progress",
       updates=4,
       scratch_updates=4,
       critic_warmup=1,
@@ -165,7 +170,7 @@ def _vale() -> config_lib.Config:
     ),
     latents=behaviour_config.LatentsConfig(max_rows=120_000),  # 3 kB each
     actor_critic=dataclasses.replace(_ACTOR_CRITIC, units=512),
-    policy=_NO_SCRATCH,
+    policy=_POLICY,
     # The first badge is some 1,200 steps away.
     evaluate=config_lib.EvaluateConfig(episodes=12, play_length=1500),
   )
@@ -252,6 +257,7 @@ def _v3() -> config_lib.Config:
       eval_every=10_000,
     ),
     actor_critic=dataclasses.replace(_ACTOR_CRITIC, units=512),
+    policy=_POLICY,
   )
 
 

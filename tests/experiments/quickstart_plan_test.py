@@ -27,10 +27,17 @@ class PlanTest(parameterized.TestCase):
     self.assertEqual(
       list(plan),
       [
-        *("doctor", "collect", "world_model", "dreams", "clone", "policy"),
-        *("policy_scratch", "play", "video", "report"),
+        *("doctor", "collect", "world_model", "dreams", "clone_all", "clone"),
+        *("policy", "policy_scratch", "play", "video", "report"),
       ],
     )
+    few = plan["clone"].arguments
+    self.assertIn("--set=clone.max_rows=50", few)
+    self.assertLess(
+      few.index("--set=clone.max_rows=50"), few.index("--preset=debug")
+    )
+    self.assertNotIn("max_rows", plan["clone_all"].command)
+    self.assertIn("--player=clone_all=runs/q/clone_all", plan["play"].arguments)
     self.assertEmpty(notes)
     self.assertIn("--clone=runs/q/clone", plan["policy"].arguments)
     self.assertIn("--clone=", plan["policy_scratch"].arguments)
@@ -92,6 +99,16 @@ class PlanTest(parameterized.TestCase):
     with self.assertRaisesRegex(ValueError, "expected --rom=great_vale"):
       quickstart_plan.check(vale_preset, roms.resolve(None))
     self.assertEmpty(quickstart_plan.remarks(without, roms.resolve(None)))
+
+  def test_without_a_few_rows_there_is_one_clone(self):
+    config = presets.make("debug", ["clone.few_rows=0"])
+    plan = quickstart_plan.make_plan(
+      pathlib.Path("runs/q"), "practice", None, ["--preset=debug"], config
+    )
+    names = [stage.name for stage in plan]
+    self.assertIn("clone", names)
+    self.assertNotIn("clone_all", names)
+    self.assertNotIn("max_rows", " ".join(stage.command for stage in plan))
 
   def test_training_from_scratch_can_be_left_out_and_that_is_said(self):
     config = presets.make("debug", ["policy.scratch_updates=0"])
