@@ -10,6 +10,8 @@ from pokedreamer_jax.config import world_model as world_model_config
 
 # Rewards are paid once for what an episode has not reached yet.
 _ACTOR_CRITIC = behaviour_config.ActorCriticConfig(reads_progress=True)
+# Best and worst episodes of learned players as clips.
+_FILMED = config_lib.EvaluateConfig(videos="all")
 # A second policy without the clone takes as long as the first.
 _NO_SCRATCH = behaviour_config.PolicyConfig(scratch_updates=0)
 
@@ -37,6 +39,7 @@ def _tiny() -> config_lib.Config:
     train=config_lib.TrainConfig(steps=2200, decode_blocks=24),
     actor_critic=_ACTOR_CRITIC,
     policy=_NO_SCRATCH,
+    evaluate=_FILMED,
   )
 
 
@@ -167,7 +170,7 @@ def _vale() -> config_lib.Config:
     actor_critic=dataclasses.replace(_ACTOR_CRITIC, units=512),
     policy=_NO_SCRATCH,
     # The first badge is some 1,200 steps away.
-    evaluate=config_lib.EvaluateConfig(episodes=12, play_length=1500),
+    evaluate=dataclasses.replace(_FILMED, episodes=12, play_length=1500),
   )
 
 
@@ -252,6 +255,7 @@ def _v3() -> config_lib.Config:
       eval_every=10_000,
     ),
     actor_critic=dataclasses.replace(_ACTOR_CRITIC, units=512),
+    evaluate=_FILMED,
   )
 
 

@@ -17,6 +17,7 @@ from pokedreamer_jax.config import world_model as world_model_config
 MESH_AXES = ("data", "fsdp")  # see `training/mesh.py`
 PARAMETER_NAMES = ("kernel", "table", "cells", "bias", "scale")  # of networks
 DETAILS = ("quick", "full")
+VIDEOS = ("off", "policy", "all")
 NUM_MAPS = 256  # that memory can name
 
 
@@ -184,12 +185,16 @@ class EvaluateConfig:
   carried_rows: int = 1000  # that a carried state has seen
   long_episodes: int = 12  # in which it is carried
   greedy: bool = False  # take the most likely action instead of sampling
+  # Whose best and worst episode are filmed: nobody's, those of the player that
+  # verdicts speak of, or of every learned player.
+  videos: str = "off"
 
   def __post_init__(self):
     bounds.at_least(self, 2, "episodes", "windows")
     bounds.at_least(self, 1, "context", "bootstrap")
     bounds.at_least(self, 5, "horizon")  # the first step that tables speak of
     bounds.one_of(self, "detail", DETAILS)
+    bounds.one_of(self, "videos", VIDEOS)
     bounds.at_least(self, self.context, "carried_rows")
     bounds.at_least(self, 2, "long_episodes")
     bounds.at_least(self, 0, "play_length")
