@@ -16,7 +16,7 @@ _GROUPS = {
   "Look": ("evaluate", "compare", "report", "generate_demo_video"),
   "Measure speed": (
     *("benchmark_data", "benchmark_training", "benchmark_imagination"),
-    "benchmark_atlas",
+    *("benchmark_acting", "benchmark_atlas"),
   ),
 }
 NOT_VERBS = ("__init__", "__main__", "agent_plan", "quickstart_plan")

@@ -14,7 +14,10 @@ what is true) and `atlas_errors.png` (where in it dreams are wrong). All numbers
 stand beside their reference lines. Of a world model
 `--set=evaluate.detail=quick` leaves out the calm windows, the long carried
 states and what serves play. Maps that its training left out are looked at in
-both.
+both. Of play there are `visits.png` (where players stood, on the maps of a
+practice cartridge) and the best and the worst episode of learned players as
+`best_NAME.mp4` and `worst_NAME.mp4`; `--set=evaluate.videos=off` leaves these
+out, `policy` films the player of that name alone.
 """
 
 from collections.abc import Sequence
@@ -86,7 +89,7 @@ def _evaluate_world_model(config: config_lib.Config) -> None:
     cli.workdir(),
     "evaluate_world_model",
     {
-      "evaluate": config_lib.to_dict(config.evaluate),
+      "evaluate": _measured(config),
       "generation": generation.digest,
       "ram": config.world_model.ram,
       "world_model": inputs.fingerprint(directory, step),
@@ -113,6 +116,13 @@ def _evaluate_world_model(config: config_lib.Config) -> None:
       dream_tables.details(result),
       verdicts,
     )
+
+
+def _measured(config: config_lib.Config) -> dict[str, Any]:
+  """What decides a measurement; what is filmed of it does not."""
+  decides = config_lib.to_dict(config.evaluate)
+  del decides["videos"]
+  return decides
 
 
 def _measure_dreams(
@@ -213,7 +223,7 @@ def _evaluate_play(config: config_lib.Config) -> None:
     "evaluate_play",
     {
       "seed": config.seed,
-      "evaluate": config_lib.to_dict(config.evaluate),
+      "evaluate": _measured(config),
       "episode_length": config.play_length,
       "jitter_frames": config.collect.jitter_frames,
       "rom": rom.sha1,
@@ -232,7 +242,7 @@ def _evaluate_play(config: config_lib.Config) -> None:
       run.log(f"Playing {rom.describe()}")
       for note in filter(None, notes):
         run.log(f"Note: {note}")
-      run.finish(_play(config, rom, players, save_state))
+      run.finish(_play(config, rom, players, save_state, run))
     _show(
       run,
       [summary.play_table(run.result), *play_progress.tables(run.result)],
@@ -245,8 +255,10 @@ def _play(
   rom: Any,
   players: dict[str, str],
   save_state: bytes | None,
+  run: run_directory.Run,
 ) -> dict[str, Any]:
   from experiments.playing import play_episodes
+  from experiments.reports import play_pictures
 
   setting = play_episodes.Setting(
     rom=rom,
@@ -274,6 +286,7 @@ def _play(
         played[name] = play_episodes.play_scripted(name, setting, told)
         if name.startswith(("demonstrator", "wanderer")):
           assists.add("scripted players read memory and map tables")
+  learned = [name for name, directory in players.items() if directory]
   weights = specs.REWARD_WEIGHTS["published"]
   return {
     "rom": {
@@ -288,6 +301,7 @@ def _play(
     "greedy": config.evaluate.greedy,
     "assists": sorted(assists),
     **play_episodes.report(played, weights, config.evaluate.bootstrap),
+    **play_pictures.make(run, setting, played, learned, config.evaluate.videos),
   }
 
 

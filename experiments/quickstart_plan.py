@@ -243,6 +243,7 @@ def make_plan(
       "evaluate",
       play,
       "--what=play",
+      "--set=evaluate.videos=policy",  # before what the user sets
       f"--workdir={play}",
       *rom,
       *(f"--player={player}" for player in players),

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from data_tools import cartridge
 from data_tools.cartridge import pixel_art
 
 WORLDS = pathlib.Path(__file__).parent / "worlds"
@@ -163,6 +164,17 @@ def read(folder: pathlib.Path) -> Tables:
     )
   places.sort(key=lambda place: place.id)
   return Tables(table, {place.name: place for place in places})
+
+
+def of_rom(rom_sha1: str) -> Tables | None:
+  """The tables that a ROM was built from, None where they are not here.
+
+  They are beside the code of a checkout, and of practice cartridges alone.
+  """
+  world = cartridge.world(rom_sha1)
+  if world is None or not (WORLDS / world.name / "world.toml").exists():
+    return None
+  return read(WORLDS / world.name)
 
 
 def figures(tables: Tables) -> list[str]:

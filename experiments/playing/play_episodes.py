@@ -15,6 +15,7 @@ import numpy as np
 
 from data_tools.game import roms
 from data_tools.system import children
+from experiments.playing import play_traces
 from pokedreamer_jax import specs
 from pokedreamer_jax.world_model import statistics
 
@@ -48,6 +49,7 @@ class Played:
   beaten: np.ndarray  # [N] bool, whether the game was beaten
   # [N, 32] uint8, bits of the maps that were seen; None where nobody looked
   visited_maps: np.ndarray | None = None
+  traces: play_traces.Traces | None = None  # cells and actions, row by row
 
 
 def make_seeds(seed: int, episodes: int) -> tuple[int, ...]:
@@ -107,6 +109,7 @@ def play_learned(
   steps = np.zeros(count, np.int64)
   beaten = np.zeros(count, bool)
   visited = np.zeros((count, _MAP_BYTES), np.uint8)
+  traces = play_traces.blank(count, setting.length)
   with vector.VectorEmulator(
     setting.rom,
     num_envs=count,
@@ -121,6 +124,10 @@ def play_learned(
       steps += running
       beaten |= running & row["is_terminal"]
       visited[running] |= row["visited_maps"][running]
+      at = (np.flatnonzero(running), t)
+      play_traces.put(
+        traces, at, {name: row[name][running] for name in play_traces.FIELDS}
+      )
       running = running & ~row["is_last"]
       if not running.any():
         break
@@ -131,17 +138,19 @@ def play_learned(
         row["is_first"],
         jax.random.fold_in(act_key, t),
       )
-      row = emulators.step(np.asarray(action, np.uint8))
+      presses = np.asarray(action, np.uint8)
+      traces.action[running, t] = presses[running]
+      row = emulators.step(presses)
       told(t + 1, setting.length)
   told(setting.length, setting.length)
-  return Played(terms, steps, beaten, visited)
+  return Played(terms, steps, beaten, visited, traces)
 
 
 def measure(played: Played, weights: Sequence[float]) -> dict[str, np.ndarray]:
   """Numbers per episode, each `[N]` float64.
 
   Args:
-    played: the episodes.
+    played: the episodes; `stuck` and `cells` are of those with traces alone.
     weights: of the reward terms.
   """
   weights_array = np.asarray(weights, np.float64)
@@ -153,6 +162,11 @@ def measure(played: Played, weights: Sequence[float]) -> dict[str, np.ndarray]:
   )
   total = played.reward_terms.astype(np.float64).sum(axis=1)  # [N, 8]
   by_name = dict(zip(specs.REWARD_TERMS, total.T, strict=True))
+  traced: dict[str, np.ndarray] = {}
+  if played.traces is not None:
+    stuck, outside = play_traces.stuck(played.traces, played.steps)
+    traced |= {"stuck": stuck, "stuck_outside_battles": outside}
+    traced["cells"] = play_traces.cells(played.traces, played.steps)
   return {
     "return": total @ weights_array,
     "return_without_wild": total @ without_wild,
@@ -160,11 +174,38 @@ def measure(played: Played, weights: Sequence[float]) -> dict[str, np.ndarray]:
     "species": by_name["species"],
     "maps": by_name["new_maps"],
     "wins": by_name["wild_wins"] + by_name["trainer_wins"],
+    "wild_wins": by_name["wild_wins"],
     "trainer_wins": by_name["trainer_wins"],
     "hp_lost": by_name["hp_lost"],
     "steps": played.steps.astype(np.float64),
     "beaten": played.beaten.astype(np.float64),
+    **traced,
   }
+
+
+def last_badge(played: Played) -> np.ndarray:
+  """Step of the last badge of each episode `[N]` int64, -1 without one."""
+  earned = played.reward_terms[..., specs.REWARD_TERMS.index("badges")] > 0
+  last = earned.shape[1] - 1 - earned[:, ::-1].argmax(axis=1)
+  return np.where(earned.any(axis=1), last, -1)
+
+
+def best_and_worst(played: Played, weights: Sequence[float]) -> tuple[int, int]:
+  """Numbers of the best and the worst episode, which differ if there are two.
+
+  More badges are better, then fewer steps to the last, then a higher return.
+  """
+  measured = measure(played, weights)
+  # By the last key first; the earlier of equal episodes is the better.
+  order = np.lexsort(
+    (
+      np.arange(len(played.steps)),
+      -measured["return"],
+      last_badge(played),
+      -measured["badges"],
+    )
+  )
+  return int(order[0]), int(order[-1])
 
 
 def milestones(played: Played) -> dict[str, dict[str, float | None]]:
@@ -193,7 +234,8 @@ def progress(played: Played) -> dict[str, Any]:
     JSON-ready: `badges[k]` of each number `k` of badges that anybody earned,
     and `beaten`, each with `episodes` and their `median` step (None where
     nobody did); `maps`, the ids of all maps that were seen in any episode, and
-    `maps_mean` and `maps_most` of one episode.
+    `maps_mean` and `maps_most` of one episode; `cells`, how many were stood on
+    in any episode.
   """
   earned = np.cumsum(
     played.reward_terms[..., specs.REWARD_TERMS.index("badges")], axis=1
@@ -214,6 +256,9 @@ def progress(played: Played) -> dict[str, Any]:
     found["maps"] = np.flatnonzero(seen.any(axis=0)).tolist()
     found["maps_mean"] = float(seen.sum(axis=1).mean())
     found["maps_most"] = int(seen.sum(axis=1).max())
+  if played.traces is not None:
+    stood = play_traces.visits(played.traces, played.steps)
+    found["cells"] = len(stood.cell)
   return found
 
 
@@ -241,7 +286,9 @@ def report(
   Returns:
     JSON-ready: `policies[name][measure]` with `mean low high n`, its
     `milestones` and its `progress`; `comparisons` rows with `policy`, `than`
-    and the paired difference of returns; `per_episode` returns.
+    and the paired difference of returns; `per_episode` returns, and
+    `by_episode` badges, the step of the last of them (None without) and what
+    share was stuck (where traces are).
   """
   measured = {name: measure(p, weights) for name, p in played.items()}
   policies = {
@@ -273,7 +320,24 @@ def report(
     "per_episode": {
       name: measures["return"].tolist() for name, measures in measured.items()
     },
+    "by_episode": {
+      name: _by_episode(played[name], measures)
+      for name, measures in measured.items()
+    },
   }
+
+
+def _by_episode(
+  played: Played, measures: Mapping[str, np.ndarray]
+) -> dict[str, list[Any]]:
+  last = last_badge(played).tolist()
+  found: dict[str, list[Any]] = {
+    "badges": measures["badges"].tolist(),
+    "last_badge": [None if step < 0 else step for step in last],
+  }
+  if "stuck" in measures:
+    found["stuck"] = measures["stuck"].round(4).tolist()
+  return found
 
 
 def _play_one(task: tuple[str, Setting, int]) -> dict[str, np.ndarray]:
@@ -289,18 +353,26 @@ def _play_one(task: tuple[str, Setting, int]) -> dict[str, np.ndarray]:
     chunks = list(episodes.play(emulator, policy, seed, setting.length))
   return {
     name: np.concatenate([chunk[name] for chunk in chunks])
-    for name in ("reward_terms", "is_terminal", "visited_maps")
+    for name in (
+      *("reward_terms", "is_terminal", "visited_maps"),
+      *play_traces.FIELDS,
+    )
   }
 
 
 def _stack(episodes: Sequence[dict[str, np.ndarray]], length: int) -> Played:
   shape = (len(episodes), length, specs.NUM_REWARD_TERMS)
   terms = np.zeros(shape, np.float32)
+  traces = play_traces.blank(len(episodes), length)
   for number, episode in enumerate(episodes):
-    terms[number, : len(episode["reward_terms"])] = episode["reward_terms"]
+    at = (number, slice(len(episode["reward_terms"])))
+    terms[at] = episode["reward_terms"]
+    play_traces.put(traces, at, episode)
+    traces.action[at] = episode["action"]
   return Played(
     reward_terms=terms,
     steps=np.array([len(e["reward_terms"]) for e in episodes], np.int64),
     beaten=np.array([e["is_terminal"].any() for e in episodes]),
     visited_maps=np.stack([e["visited_maps"][-1] for e in episodes]),
+    traces=traces,
   )

@@ -12,7 +12,6 @@ from typing import Any
 import jax
 import numpy as np
 
-from data_tools import cartridge
 from data_tools.cartridge import atlas as cartridge_atlas
 from data_tools.cartridge import rom_banks
 from data_tools.cartridge import tables as cartridge_tables
@@ -59,7 +58,7 @@ def read(
   atlas = jax.tree.map(np.asarray, atlas)
   shades = tiles.shades_numpy(table)
   names = roms.map_names(rom_sha1)
-  tables = _tables(rom_sha1)
+  tables = cartridge_tables.of_rom(rom_sha1)
   places = {} if tables is None else {p.id: p for p in tables.places.values()}
   figures = {} if tables is None else cartridge_atlas.figures(tables)
   maps = []
@@ -189,14 +188,3 @@ def _compared(
     truth=truth,
     kind=kind,
   )
-
-
-def _tables(rom_sha1: str) -> cartridge_tables.Tables | None:
-  """The tables that a cartridge was built from, None where they are not."""
-  world = cartridge.world(rom_sha1)
-  if world is None:
-    return None
-  folder = cartridge_tables.WORLDS / world.name
-  if not (folder / "world.toml").exists():
-    return None
-  return cartridge_tables.read(folder)

@@ -3,6 +3,7 @@
 Of worlds that nobody plays to the end in the steps given, this says so.
 """
 
+from collections.abc import Iterable
 from collections.abc import Mapping
 from typing import Any
 
@@ -42,16 +43,22 @@ def tables(play: Mapping[str, Any]) -> list[text_tables.Table]:
   return [text_tables.Table(title, header, rows, kinds, note)]
 
 
+def subject(names: Iterable[str]) -> str | None:
+  """The player that verdicts speak of; None where it is not among `names`."""
+  known = set(names)
+  return next((n for n in ("policy", "policy_scratch") if n in known), None)
+
+
 def verdicts(play: Mapping[str, Any]) -> list[text_tables.Verdict]:
   """Whether the policy earns a badge each time, and what the others earn."""
   names = play.get("policies", {}) if play else {}
-  subject = next((n for n in ("policy", "policy_scratch") if n in names), None)
-  if subject is None:
+  spoken_of = subject(names)
+  if spoken_of is None:
     return []
   count, length = play["episodes"], play["episode_length"]
   share = {n: names[n]["milestones"]["badges"]["share"] for n in names}
   badges = {n: names[n]["badges"]["mean"] for n in names}
-  others = [n for n in names if n != subject]
+  others = [n for n in names if n != spoken_of]
   listed = ", ".join(f"{n} {round(share[n] * count)}" for n in others)
   if not any(share.values()):
     text = f"Nobody earns a badge in {length} steps: {', '.join(names)}."
@@ -60,13 +67,26 @@ def verdicts(play: Mapping[str, Any]) -> list[text_tables.Verdict]:
     return [text_tables.Verdict(None, text)]
   return [
     text_tables.Verdict(
-      share[subject] == 1.0,
-      f"The policy earns a badge in every episode: {subject} in "
-      f"{round(share[subject] * count)} of {count} ({listed}); badges an "
-      f"episode {badges[subject]:.2f} "
+      share[spoken_of] == 1.0,
+      f"The policy earns a badge in every episode: {spoken_of} in "
+      f"{round(share[spoken_of] * count)} of {count} ({listed}); badges an "
+      f"episode {badges[spoken_of]:.2f} "
       f"({', '.join(f'{n} {badges[n]:.2f}' for n in others)}).",
     )
   ]
+
+
+def film_sentence(film: Mapping[str, Any], end: str, name: str) -> str:
+  """What a clip shows."""
+  badges = "no badge"
+  if film["badges"]:
+    badges = f"{film['badges']} badge{'s' * (film['badges'] > 1)}, the last at "
+    badges += f"step {film['last_badge']}"
+  speed = f"; one step in {film['every']} is shown" if film["every"] > 1 else ""
+  return (
+    f"{name}, its {end} episode (number {film['episode']}): {badges}, return "
+    f"{film['return']:.2f}, {film['steps']:,} steps{speed}."
+  )
 
 
 def _times(reached: Mapping[str, Any] | None) -> str:

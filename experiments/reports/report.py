@@ -13,6 +13,7 @@ from experiments.reports import atlas_tables
 from experiments.reports import dream_tables
 from experiments.reports import html_page
 from experiments.reports import pictures
+from experiments.reports import play_progress
 from experiments.reports import summary
 from experiments.reports import text_tables
 from experiments.runs import json_store
@@ -48,6 +49,7 @@ _CURVES = {
   ),
 }
 _DREAMS = "evaluation/world_model"
+_PLAY = "evaluation/play"
 _MOST_CURVES = 6  # of a stage that records none of the above
 
 
@@ -64,6 +66,7 @@ def render(workdir: pathlib.Path) -> str:
     _atlas(workdir),
     _clip(workdir),
     *(_table(table) for table in shown.tables),
+    _play(workdir),
     _dream_details(workdir),
     _curves(workdir),
     _costs(workdir, shown.costs),
@@ -161,6 +164,30 @@ def _clip(workdir: pathlib.Path) -> str:
         "Emulator and dream", html_page.clip(uri, caption)
       )
   return ""
+
+
+def _play(workdir: pathlib.Path) -> str:
+  """Where players stood, and the best and worst episode of the policy."""
+  folder = workdir / _PLAY
+  play = run_directory.read_result(folder)
+  parts = []
+  visits = folder / "visits.png"
+  if play.get("visits") and visits.exists():
+    caption = (
+      "Where players stood. Colours go by the logarithm of the rows of play "
+      "that a cell was stood on; what nobody visited is dim."
+    )
+    parts.append(_picture(visits, caption))
+  films = play.get("videos", {})
+  name = play_progress.subject(films) or ""
+  for end, film in films.get(name, {}).items():
+    path = folder / pathlib.Path(film["file"]).name
+    if path.exists():
+      uri = pictures.data_uri(path.read_bytes(), "video/mp4")
+      parts.append(
+        html_page.clip(uri, play_progress.film_sentence(film, end, name))
+      )
+  return html_page.section("Play to look at", *parts) if parts else ""
 
 
 def _table(table: text_tables.Table) -> str:

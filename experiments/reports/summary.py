@@ -195,31 +195,31 @@ def latent_verdicts(report: Mapping[str, Any]) -> list[text_tables.Verdict]:
 
 
 def play_table(play: Mapping[str, Any]) -> text_tables.Table:
-  """Play in the emulator, one row per policy."""
-  header = ["policy", "return [95 %]", "without wild", "badges"]
-  header += ["species", "maps", "wins", "badge at"]
+  """Play in the emulator, one row per policy: progress, then returns."""
+  header = ["policy", "badge", "at step", "badges", "species", "maps"]
+  header += ["trainer wins", "wild wins", "stuck %"]
+  header += ["return [95 %]", "without wild"]
   rows, kinds = [], []
   for name, measured in play["policies"].items():
     badge = measured["milestones"]["badges"]
-    rows.append(
-      [
-        name,
-        _interval(measured["return"]),
-        _interval(measured["return_without_wild"]),
-        f"{measured['badges']['mean']:.2f}",
-        f"{measured['species']['mean']:.2f}",
-        f"{measured['maps']['mean']:.1f}",
-        f"{measured['wins']['mean']:.1f}",
-        f"{badge['median']:.0f} ({badge['share']:.0%})"
-        if badge["share"]
-        else "-",
-      ]
-    )
+    row = [name, f"{badge['share']:.0%}"]
+    row.append(f"{badge['median']:.0f}" if badge["share"] else "-")
+    row += [
+      _mean(measured, "badges", "{:.2f}"),
+      _mean(measured, "species", "{:.2f}"),
+      *(_mean(measured, key) for key in ("maps", "trainer_wins", "wild_wins")),
+      _stuck(measured),
+      _interval(measured["return"]),
+      _interval(measured["return_without_wild"]),
+    ]
+    rows.append(row)
     kinds.append("strong" if name == "policy" else "faint")
   note = (
     f"{play['episodes']} paired episodes of at most {play['episode_length']} "
-    f"steps. Without wild: battles won and XP gained in the grass do not "
-    "count. Badge at: median step, over the share of episodes that got it. "
+    "steps. Badge: share of the episodes with one, and the median step of the "
+    "first; then means of an episode. Stuck: share of its steps in a cell of "
+    "more than 20 of the last 100 (in brackets outside battles). Without wild: "
+    "battles won and XP gained in the grass do not count. "
     f"Assists in force: {'; '.join(play['assists']) or 'none'}."
   )
   return text_tables.Table("Play in the emulator", header, rows, kinds, note)
@@ -294,6 +294,20 @@ def _listed(words: Sequence[str]) -> str:
 
 def _gain(row: Mapping[str, float]) -> str:
   return f"{row['mean']:.3f} [{row['low']:.3f}, {row['high']:.3f}]"
+
+
+def _mean(measured: Mapping[str, Any], key: str, form: str = "{:.1f}") -> str:
+  """The mean of a measure, which older measurements may lack."""
+  return form.format(measured[key]["mean"]) if key in measured else "-"
+
+
+def _stuck(measured: Mapping[str, Any]) -> str:
+  """As `12 (3)`: in per cent, and of that outside battles."""
+  keys = ("stuck", "stuck_outside_battles")
+  if not set(keys) <= set(measured):
+    return "-"
+  every, outside = (100 * measured[key]["mean"] for key in keys)
+  return f"{every:.0f} ({outside:.0f})"
 
 
 def _interval(value: Mapping[str, float]) -> str:

@@ -16,9 +16,10 @@ from experiments.runs import stages
 from pokedreamer_jax import json_files
 
 # What may differ when a plan is continued: how often things are logged and
-# saved does not change the outcome.
+# saved does not change the outcome, nor what is filmed.
 FREE = (
   "collect.workers",
+  "evaluate.videos",
   *(
     f"{part}.{field}"
     for part in ("train", "clone", "policy")

@@ -15,6 +15,8 @@ _ACTOR_CRITIC = behaviour_config.ActorCriticConfig(reads_progress=True)
 _POLICY = behaviour_config.PolicyConfig(
   reward="progress", updates=200, kl_scale=0.1, kl_final=0.02, scratch_updates=0
 )
+# Best and worst episodes of learned players as clips.
+_FILMED = config_lib.EvaluateConfig(videos="all")
 
 
 def _tiny() -> config_lib.Config:
@@ -41,6 +43,7 @@ def _tiny() -> config_lib.Config:
     actor_critic=_ACTOR_CRITIC,
     clone=behaviour_config.CloneConfig(few_rows=600),
     policy=_POLICY,
+    evaluate=_FILMED,
   )
 
 
@@ -172,7 +175,7 @@ def _vale() -> config_lib.Config:
     actor_critic=dataclasses.replace(_ACTOR_CRITIC, units=512),
     policy=_POLICY,
     # The first badge is some 1,200 steps away.
-    evaluate=config_lib.EvaluateConfig(episodes=12, play_length=1500),
+    evaluate=dataclasses.replace(_FILMED, episodes=12, play_length=1500),
   )
 
 
@@ -258,6 +261,7 @@ def _v3() -> config_lib.Config:
     ),
     actor_critic=dataclasses.replace(_ACTOR_CRITIC, units=512),
     policy=_POLICY,
+    evaluate=_FILMED,
   )
 
 

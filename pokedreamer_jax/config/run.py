@@ -18,6 +18,7 @@ MESH_AXES = ("data", "fsdp")  # see `training/mesh.py`
 PARAMETER_NAMES = ("kernel", "table", "cells", "bias", "scale")  # of networks
 DETAILS = ("quick", "full")
 STARTS = ("clone", "scratch")  # of the policies of `train_agent`
+VIDEOS = ("off", "policy", "all")
 NUM_MAPS = 256  # that memory can name
 
 
@@ -192,12 +193,16 @@ class EvaluateConfig:
   goal_horizon: int = 32
   goal_limit: int = 96
   goal_most_row: int = 400
+  # Whose best and worst episode are filmed: nobody's, those of the player that
+  # verdicts speak of, or of every learned player.
+  videos: str = "off"
 
   def __post_init__(self):
     bounds.at_least(self, 2, "episodes", "windows")
     bounds.at_least(self, 1, "context", "bootstrap")
     bounds.at_least(self, 5, "horizon")  # the first step that tables speak of
     bounds.one_of(self, "detail", DETAILS)
+    bounds.one_of(self, "videos", VIDEOS)
     bounds.at_least(self, self.context, "carried_rows")
     bounds.at_least(self, 2, "long_episodes")
     bounds.at_least(self, 0, "play_length", "goal_most_row")

@@ -138,6 +138,16 @@ class PlanTest(parameterized.TestCase):
     with self.assertRaisesRegex(ValueError, "evaluate.play_length: 1, expect"):
       presets.make("debug", ["evaluate.play_length=1"])
 
+  def test_the_policy_alone_is_filmed_unless_the_user_says_otherwise(self):
+    play = self.plan("practice")[0]["play"].arguments
+    self.assertIn("--set=evaluate.videos=policy", play)
+    ours = play.index("--set=evaluate.videos=policy")
+    self.assertLess(ours, play.index("--preset=debug"))
+    self.assertEqual(presets.make("tiny").evaluate.videos, "all")
+    self.assertEqual(presets.make("debug").evaluate.videos, "off")
+    with self.assertRaisesRegex(ValueError, "videos: 'some', expected one of"):
+      presets.make("debug", ["evaluate.videos=some"])
+
   def test_commands_are_the_ordinary_entry_points(self):
     for stage in self.plan("practice")[0].values():
       self.assertStartsWith(stage.command, "python -m experiments.")

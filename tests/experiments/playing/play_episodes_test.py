@@ -10,6 +10,7 @@ import numpy as np
 from data_tools.game import roms
 from experiments import evaluate
 from experiments.playing import play_episodes
+from experiments.playing import play_traces
 from experiments.runs import inputs
 from pokedreamer_jax import specs
 from pokedreamer_jax.config import presets
@@ -141,6 +142,12 @@ class EmulatorTest(parameterized.TestCase):
     self.assertEqual(one.steps.tolist(), [60, 60])
     self.assertGreater(one.reward_terms.sum(), 0)
     np.testing.assert_array_equal(one.visited_maps, two.visited_maps)
+    for name in ("cell", "battle", "running", "action"):
+      np.testing.assert_array_equal(
+        getattr(one.traces, name), getattr(two.traces, name)
+      )
+    stood = play_traces.visits(one.traces, one.steps).cell
+    self.assertGreater(len(stood), 5)
     # The first map, and those that are new.
     maps = np.bitwise_count(one.visited_maps).sum(axis=1)
     new = one.reward_terms[..., specs.REWARD_TERMS.index("new_maps")]
@@ -167,6 +174,10 @@ class EmulatorTest(parameterized.TestCase):
     maps = np.bitwise_count(played.visited_maps).sum(axis=1)
     new = played.reward_terms[..., specs.REWARD_TERMS.index("new_maps")]
     np.testing.assert_array_equal(maps, 1 + new.sum(axis=1))
+    np.testing.assert_array_equal(played.traces.action[:, :19], presses[:, :19])
+    self.assertTrue((played.traces.action[:, 19] == specs.PASS).all())
+    self.assertTrue(played.traces.running[:, -1].all())
+    self.assertGreater(played.traces.cell[:, -1, 0].min(), 0)
     self.assertLen(seen, 19)  # nobody acts on the last row
     self.assertTrue(seen[0][1].all())
     self.assertFalse(seen[1][1].any())

@@ -260,7 +260,7 @@ def test_heat_lies_on_the_cells_that_were_wrong():
 
   begin, right = found("none", 0, 0)
   head = 2 * shelves._LINE + 4  # its name and its share
-  assert begin == (shelves._TOP + head + 16, shelves._GAP + 16)
+  assert begin == (shelves._TOP + head + 16, shelves.GAP + 16)
   width = 16 * (_place("cave_up").width + 2) + 6
   assert right == (begin[0], begin[1] + width)
   assert begin in found("more", 2, 3) and right not in found("more", 2, 3)

@@ -164,6 +164,32 @@ class VerdictsTest(parameterized.TestCase):
       self.assertIsNone(verdict.holds)
       self.assertIn("not measured", verdict.text)
 
+  def test_play_is_told_by_progress_first_and_then_by_returns(self):
+    play = play_result()
+    more = {"trainer_wins": 3.0, "wild_wins": 7.0}
+    more |= {"stuck": 0.124, "stuck_outside_battles": 0.031}
+    play["policies"]["policy"] |= {k: _interval(v) for k, v in more.items()}
+    table = summary.play_table(play)
+    self.assertEqual(
+      table.header,
+      [
+        *("policy", "badge", "at step", "badges", "species", "maps"),
+        *("trainer wins", "wild wins", "stuck %"),
+        *("return [95 %]", "without wild"),
+      ],
+    )
+    rows = {row[0]: row[1:] for row in table.rows}
+    self.assertEqual(
+      rows["policy"],
+      [
+        *("50%", "100", "1.00", "1.00", "1.0", "3.0", "7.0", "12 (3)"),
+        *("12.00 [11.50, 12.50]", "1.00 [0.50, 1.50]"),
+      ],
+    )
+    # Of older measurements what was measured.
+    self.assertEqual(rows["clone"][5:8], ["-", "-", "-"])
+    self.assertEqual(rows["clone"][:2], rows["policy"][:2])
+
   def test_plain_tables_fit_a_terminal_and_lose_no_cell(self):
     table = summary.dream_table(dream_result())
     lines = text_tables.plain_table(table)
@@ -272,6 +298,47 @@ class ReportTest(parameterized.TestCase):
       )
     self.assertIn("2 differ by water at another moment", text)
     self.assertNotIn("0 differ", text)
+
+  def test_shows_where_players_stood_and_what_the_policy_did(self):
+    folder = self.workdir / "evaluation/play"
+    film = {"episode": 4, "badges": 2, "last_badge": 171, "return": 22.534}
+    film |= {"steps": 1500, "every": 5}
+    worst = film | {"badges": 0, "last_badge": None, "every": 1, "episode": 1}
+    films = {
+      name: {
+        "best": film | {"file": f"best_{name}.mp4"},
+        "worst": worst | {"file": f"../worst_{name}.mp4"},
+      }
+      for name in ("clone", "policy")
+    }
+    for visits in ("visits.png", None):
+      more = {"visits": visits, "videos": films if visits else {}}
+      self.write("evaluation/play/result.json", play_result() | more)
+      for name in ("visits.png", "best_clone.mp4", "best_policy.mp4"):
+        (folder / name).write_bytes(name.encode())
+      text = report.render(self.workdir)
+      page = _Page()
+      page.feed(text)
+      self.assertEmpty(page.open_tags)
+      shown = bool(visits)
+      self.assertEqual("Play to look at" in text, shown)
+      self.assertEqual(text.count("data:video/mp4"), shown)
+      said = (
+        "policy, its best episode (number 4): 2 badges, the last at step 171, "
+        "return 22.53, 1,500 steps; one step in 5 is shown."
+      )
+      self.assertEqual(said in text, shown)
+    # A file beside the folder is not looked for.
+    (folder.parent / "worst_policy.mp4").write_bytes(b"elsewhere")
+    self.write(
+      "evaluation/play/result.json",
+      play_result() | {"visits": None, "videos": films},
+    )
+    self.assertEqual(report.render(self.workdir).count("data:video/mp4"), 1)
+    (folder / "worst_policy.mp4").write_bytes(b"there")
+    text = report.render(self.workdir)
+    self.assertEqual(text.count("data:video/mp4"), 2)
+    self.assertIn("(number 1): no badge, return 22.53, 1,500 steps.", text)
 
   def test_leaves_out_what_is_not_there(self):
     page = _Page()

@@ -1,0 +1,240 @@
+r"""Measures how long a policy takes to decide: p50, p99, decisions per second.
+
+    python -m experiments.benchmark_acting [--presets=tiny,vale] \
+      [--checkpoint=DIR] [--json=FILE]
+
+A decision begins with a frame and the memory variables in the memory of the
+host and ends with the action there: encoding, posterior, actor and the draw in
+one jitted step, for one player and for several side by side. Live play at the
+screen's 60 frames a second wants 60 decisions a second and a p99 of at most
+16.7 ms. Parameters are fresh, which changes no shape, or those of a clone or a
+policy. Frames are noise: what is done does not depend on them. `CPU` is the
+processor time of all threads, which other jobs on the machine change least.
+"""
+
+import os
+import pathlib
+import time
+from typing import Any
+
+import numpy as np
+
+from data_tools.system import processors
+from experiments.machine import provenance
+from experiments.runs import cli
+from experiments.runs import inputs
+from experiments.runs import json_store
+from pokedreamer_jax import specs
+from pokedreamer_jax.config import presets
+from pokedreamer_jax.config import run as config_lib
+
+WANTED = {"decisions_per_s": 60.0, "p99_ms": 16.7}  # of one player
+_WARM_UP = 20  # decisions before those that are timed
+_FRAMES = 16  # different ones, in turns
+_HEADER = (
+  f"{'model':<12} {'players':>7} {'p50 ms':>8} {'p99 ms':>8} {'most ms':>8} "
+  f"{'decisions/s':>11} {'CPU ms':>7} {'compile':>8}"
+)
+
+_PRESETS = cli.string("presets", "tiny,vale", "Which, comma-separated.")
+_SET = cli.repeated("set", "Overrides a field in all of them (repeatable).")
+_CHECKPOINT = cli.string(
+  "checkpoint", "", "Run directory of a clone or a policy, in their place."
+)
+_PLAYERS = cli.string("players", "1,8,24", "Side by side, comma-separated.")
+_DECISIONS = cli.integer("decisions", 1000, "Timed decisions of each row.")
+_GREEDY = cli.boolean("greedy", False, "Take the most likely action.")
+_NOTE = cli.string("note", "", "Goes into the file, such as what else ran.")
+_JSON = cli.string("json", "", "Also write the results to this file.")
+
+
+def main() -> None:
+  """Times every preset and number of players, and prints the table."""
+  sizes = _sizes(_PLAYERS.value or "")
+  decisions = _DECISIONS.value or 0
+  if decisions < 100:
+    raise ValueError(
+      f"--decisions={decisions}: expected at least 100, or p99 means nothing"
+    )
+  names = [_CHECKPOINT.value] if _CHECKPOINT.value else _names()
+  import jax
+
+  # A cached program would hide the compile time that this prints.
+  jax.config.update("jax_enable_compilation_cache", False)
+  print(
+    f"{jax.devices()[0].device_kind}, jax {jax.__version__}, "
+    f"{processors.available()} processors, {decisions} decisions a row\n"
+    f"{_HEADER}\n{'-' * len(_HEADER)}",
+    flush=True,
+  )
+  load_before = os.getloadavg()
+  rows = []
+  for name in names:
+    agent = _agent(jax, name)
+    for size in sizes:
+      row = measure(agent, size, decisions, _GREEDY.value)
+      rows.append({"model": agent.config.preset, **row})
+      print(line(rows[-1]), flush=True)
+  for text in verdicts(rows):
+    print(text)
+  if _JSON.value:
+    path = pathlib.Path(_JSON.value)
+    result = {
+      "command": cli.command_line(),
+      "commit": provenance.commit(),
+      "device": jax.devices()[0].device_kind,
+      "cpu_count": processors.available(),
+      "load_average": {"before": load_before, "after": os.getloadavg()},
+      "versions": provenance.versions(),
+      "note": _NOTE.value,
+      "wanted": WANTED,
+      "greedy": _GREEDY.value,
+      "rows": rows,
+    }
+    json_store.write_json(path, result)
+    print(f"wrote {path}")
+
+
+def measure(
+  agent: inputs.Agent, players: int, decisions: int, greedy: bool = False
+) -> dict[str, Any]:
+  """Times decisions of one agent.
+
+  Args:
+    agent: whose.
+    players: side by side in one decision.
+    decisions: that are timed, after some that are not.
+    greedy: take the most likely action.
+
+  Returns:
+    JSON-ready: `p50_ms`, `p99_ms` and `most_ms` of a decision by the clock,
+    `decisions_per_s` (the actions of all players together are one),
+    `actions_per_s`, `cpu_ms` of processor time on average, `compile_s`.
+  """
+  import jax
+
+  from pokedreamer_jax.behaviour import acting
+
+  act = acting.make_act(
+    agent.config, agent.world_params, agent.actor_params, greedy
+  )
+  rows = _rows(players)
+  state = acting.init_state(agent.config.world_model, players)
+  key = jax.random.key(0)
+
+  def decide(state: Any, t: int) -> Any:
+    row = rows[t % _FRAMES]
+    is_first = np.full(players, t == 0)
+    state, action = act(
+      *(state, row["frame"], acting.ram_of(row), is_first),
+      jax.random.fold_in(key, t),
+    )
+    return state, np.asarray(action)  # waits for the device
+
+  began = time.perf_counter()
+  state, _ = decide(state, 0)
+  compile_s = time.perf_counter() - began
+  for t in range(1, _WARM_UP):
+    state, _ = decide(state, t)
+  seconds = np.zeros(decisions)
+  cpu_began = time.process_time()
+  for i in range(decisions):
+    began = time.perf_counter()
+    state, _ = decide(state, _WARM_UP + i)
+    seconds[i] = time.perf_counter() - began
+  cpu_s = time.process_time() - cpu_began
+  p50, p99 = np.percentile(seconds, [50, 99])
+  return {
+    "players": players,
+    "decisions": decisions,
+    "p50_ms": 1e3 * float(p50),
+    "p99_ms": 1e3 * float(p99),
+    "most_ms": 1e3 * float(seconds.max()),
+    "decisions_per_s": decisions / float(seconds.sum()),
+    "actions_per_s": players * decisions / float(seconds.sum()),
+    "cpu_ms": 1e3 * cpu_s / decisions,
+    "compile_s": compile_s,
+  }
+
+
+def line(row: dict[str, Any]) -> str:
+  """A row of the table for a person."""
+  return (
+    f"{row['model']:<12} {row['players']:>7} {row['p50_ms']:>8.2f} "
+    f"{row['p99_ms']:>8.2f} {row['most_ms']:>8.2f} "
+    f"{row['decisions_per_s']:>11.1f} {row['cpu_ms']:>7.2f} "
+    f"{row['compile_s']:>6.1f} s"
+  )
+
+
+def verdicts(rows: list[dict[str, Any]]) -> list[str]:
+  """Whether one player decides as fast as wanted, by model."""
+  found = []
+  for row in rows:
+    if row["players"] == 1:
+      fast = row["decisions_per_s"] >= WANTED["decisions_per_s"]
+      met = fast and row["p99_ms"] <= WANTED["p99_ms"]
+      found.append(
+        f"{row['model']}: {'fast enough' if met else 'NOT fast enough'} for "
+        f"{WANTED['decisions_per_s']:.0f} decisions/s with a p99 of "
+        f"{WANTED['p99_ms']} ms"
+      )
+  return found
+
+
+def _agent(jax: Any, name: str) -> inputs.Agent:
+  """Of a run directory, or of a preset with fresh parameters."""
+  from pokedreamer_jax.behaviour import policy_inputs
+  from pokedreamer_jax.frames import tiles
+  from pokedreamer_jax.networks import actor_critic
+  from pokedreamer_jax.world_model import model as world_model
+
+  if _CHECKPOINT.value:
+    inputs.check_kind(name, agent=True)
+    return inputs.load_player(name)
+  config = _config(name)
+  model_key, actor_key = jax.random.split(jax.random.key(0))
+  table = tiles.build([], config.world_model.tile_vocab)
+  return inputs.Agent(
+    config,
+    world_model.init(config.world_model, model_key, table),
+    actor_critic.init_actor(
+      config.actor_critic, actor_key, policy_inputs.size(config)
+    ),
+  )
+
+
+def _config(preset: str) -> config_lib.Config:
+  return presets.make(preset, _SET.value or ())
+
+
+def _rows(players: int) -> list[dict[str, np.ndarray]]:
+  """Step fields `[players, ...]` of an overworld that shows noise."""
+  rng = np.random.default_rng(0)
+  rows = []
+  for _ in range(_FRAMES):
+    row = specs.empty_steps(players)
+    row["frame"] = rng.integers(256, size=row["frame"].shape, dtype=np.uint8)
+    row["game_running"][:] = True
+    row["map_id"][:] = 1
+    row["y"], row["x"] = rng.integers(8, size=(2, players), dtype=np.uint8)
+    rows.append(row)
+  return rows
+
+
+def _names() -> list[str]:
+  names = [name.strip() for name in (_PRESETS.value or "").split(",")]
+  for name in names:
+    _config(name)  # complains about what is wrong
+  return names
+
+
+def _sizes(text: str) -> list[int]:
+  sizes = text.split(",")
+  if not all(size.strip().isdigit() and int(size) > 0 for size in sizes):
+    raise ValueError(f"--players: {text!r}, expected such as 1,8,24")
+  return [int(size) for size in sizes]
+
+
+if __name__ == "__main__":
+  cli.run_main(main)

@@ -1,0 +1,87 @@
+"""What there is to see of play: where players stood, and their clips."""
+
+from collections.abc import Mapping
+from collections.abc import Sequence
+from typing import Any
+
+from experiments.playing import play_episodes
+from experiments.reports import play_films
+from experiments.reports import play_progress
+from experiments.reports import video
+from experiments.reports import visit_pictures
+from experiments.runs import progress
+from experiments.runs import run_directory
+from pokedreamer_jax import specs
+
+VISITS = "visits.png"
+
+
+def make(
+  run: run_directory.Run,
+  setting: play_episodes.Setting,
+  played: Mapping[str, play_episodes.Played],
+  learned: Sequence[str],
+  videos: str,
+) -> dict[str, Any]:
+  """Draws and films as far as that is possible; the run log says what is not.
+
+  Args:
+    run: whose directory the pictures go to.
+    setting: in which all played.
+    played: by player, with traces.
+    learned: players that may be filmed.
+    videos: whose, as in `evaluate.videos`.
+
+  Returns:
+    JSON-ready: `visits`, the name of the picture or None, and `videos`, by
+    player what `play_films.shoot` tells.
+  """
+  return {
+    "visits": _draw(run, setting, played),
+    "videos": _film(run, setting, played, _filmed(learned, videos)),
+  }
+
+
+def _draw(run, setting, played) -> str | None:
+  title = (
+    "Rows of play on each cell, battles apart, in all of the "
+    f"{len(setting.seeds)} episodes; maps that nobody entered are left out"
+  )
+  try:
+    visit_pictures.save(
+      setting.rom, visit_pictures.visits(played), title, run.path / VISITS
+    )
+  except (OSError, ValueError) as error:
+    run.log(f"No picture of where players stood: {error}")
+    return None
+  return VISITS
+
+
+def _filmed(learned: Sequence[str], videos: str) -> Sequence[str]:
+  subject = play_progress.subject(learned)
+  choice = {"all": learned, "policy": [subject] if subject else [], "off": []}
+  return choice[videos]
+
+
+def _film(run, setting, played, names: Sequence[str]) -> dict[str, Any]:
+  films: dict[str, Any] = {}
+  if names and not video.have_codec():
+    run.log("No videos of play: the package av has no H.264 encoder here.")
+    return films
+  if not names:
+    return films
+  with progress.Progress("filming", len(names), "players") as bar:
+    for done, name in enumerate(names):
+      bar.phase(f"filming {name}", about_s=5)
+      try:
+        films[name] = play_films.shoot(
+          played[name],
+          setting,
+          specs.REWARD_WEIGHTS["published"],
+          name,
+          run.path,
+        )
+      except (OSError, ValueError) as error:
+        run.log(f"No video of {name}: {error}")
+      bar.update(done + 1)
+  return films
