@@ -6,9 +6,11 @@ do. Both give numbers of goals, which a table on the device turns into arrays
 and vectors (`pokedreamer_jax/behaviour/goals.py`).
 """
 
+import bisect
 from collections.abc import Iterable
 from collections.abc import Mapping
 import dataclasses
+import itertools
 
 import numpy as np
 
@@ -71,24 +73,49 @@ def label_goals(
   Raises:
     ValueError: the horizon, a kind or a weight is bad.
   """
+  numbering = numbering or Numbering()
+  drawn = draw_labels(steps, rng, horizon, mix, numbering, 1)
+  return drawn[0], numbering.goals
+
+
+def draw_labels(
+  steps: goals.Rows,
+  rng: np.random.Generator,
+  horizon: int,
+  mix: Mapping[str, float],
+  numbering: Numbering,
+  count: int,
+) -> list[Labels]:
+  """`label_goals` several times over, for little more than once.
+
+  Args:
+    steps: as there, and as all but the last.
+    rng: two numbers a row are drawn from it each time.
+    horizon: env steps within which a goal is reached, at least 1.
+    mix: kind -> weight.
+    numbering: of goals; grows.
+    count: how many labels each row gets.
+  """
   if horizon < 1:
     raise ValueError(f"horizon: {horizon}, expected at least 1")
   for kind, weight in mix.items():
     if not (np.isfinite(weight) and weight >= 0):
       raise ValueError(f"mix.{kind}: {weight}, expected at least 0")
-  numbering = numbering or Numbering()
   begins = list(
     hindsight.begins(steps, [kind for kind in mix if kind != "none"])
   )
   choice = _Choice(steps, begins, mix, horizon)
-  draws = rng.random((len(choice.ends), 2))
-  labels = _no_labels(len(draws))
-  for t, (kind_draw, goal_draw) in enumerate(draws):
-    goal = choice.draw(t, kind_draw, goal_draw)
-    if goal is not None:
-      labels.number[t] = numbering.number(goal)
-      labels.env_steps[t] = choice.next_row(goal, t) - t
-  return labels, numbering.goals
+  found = []
+  for _ in range(count):
+    draws = rng.random((len(choice.ends), 2)).tolist()
+    labels = _no_labels(len(draws))
+    for t, (kind_draw, goal_draw) in enumerate(draws):
+      goal = choice.draw(t, kind_draw, goal_draw)
+      if goal is not None:
+        labels.number[t] = numbering.number(goal)
+        labels.env_steps[t] = choice.next_row(goal, t) - t
+    found.append(labels)
+  return found
 
 
 def milestones(
@@ -176,27 +203,30 @@ class _Choice:
     self._states = goals.arrivals(steps)
     self._states["running"] = np.asarray(steps["game_running"])
     self._mix = {kind: w for kind, w in mix.items() if w > 0}
-    self._horizon = horizon
     self._events: dict[str, list[tuple[int, Goal]]] = {k: [] for k in mix}
     rows: dict[Goal, list[int]] = {}
     for row, goal, earned in begins:
       rows.setdefault(goal, []).append(row)
       if earned:
         self._events[goal.kind].append((row, goal))
-    self._event_rows = {
-      kind: np.array([row for row, _ in events], int)
-      for kind, events in self._events.items()
-    }
-    self._rows = {goal: np.array(found) for goal, found in rows.items()}
+    # Of each row the events within the horizon, as a span of each kind's.
+    first = np.arange(len(self.ends)) + 1
+    stop = np.minimum(first + horizon - 1, self.ends) + 1
+    self._spans = {}
+    for kind in self._mix:
+      at = np.array([row for row, _ in self._events[kind]], int)
+      low, high = (np.searchsorted(at, rows) for rows in (first, stop))
+      self._spans[kind] = list(zip(low.tolist(), high.tolist(), strict=True))
+    self._rows = rows
+    self._held: dict[Goal, np.ndarray] = {}  # rows on which states hold
 
   def draw(self, t: int, kind_draw: float, goal_draw: float) -> Goal | None:
     """The goal of row `t`, of two numbers in [0, 1)."""
-    stop = min(t + self._horizon, int(self.ends[t])) + 1
     spans = {}
-    for kind in self._mix:
-      span = np.searchsorted(self._event_rows[kind], (t + 1, stop))
+    for kind, of_rows in self._spans.items():
+      span = of_rows[t]
       if kind == "none" or span[0] < span[1]:
-        spans[kind] = (int(span[0]), int(span[1]))
+        spans[kind] = span
     while spans:
       kind = self._pick(list(spans), kind_draw)
       if kind == "none":
@@ -213,16 +243,17 @@ class _Choice:
   def next_row(self, goal: Goal, t: int) -> int:
     """The first row after `t` on which a goal begins."""
     rows = self._rows[goal]
-    return int(rows[np.searchsorted(rows, t, "right")])
+    return rows[bisect.bisect_right(rows, t)]
 
   def _pick(self, kinds: list[str], draw: float) -> str:
-    total = np.cumsum([self._mix[kind] for kind in kinds])
-    at = int(np.searchsorted(total, draw * total[-1], "right"))
+    total = list(itertools.accumulate(self._mix[kind] for kind in kinds))
+    at = bisect.bisect_right(total, draw * total[-1])
     return kinds[min(at, len(kinds) - 1)]
 
   def _holds(self, goal: Goal, t: int) -> bool:
     """Whether a state holds on row `t`; events hold on none."""
     if not goal.is_state:
       return False
-    state = {name: values[t] for name, values in self._states.items()}
-    return bool(goals.judge(state, goal.to_array()))
+    if goal not in self._held:
+      self._held[goal] = goals.judge(self._states, goal.to_array())
+    return bool(self._held[goal][t])

@@ -41,11 +41,10 @@ def candidates(
     name = index.headers[place].episode_id.encode()
     rng = np.random.default_rng([config.seed, 0x60A1, *name])
     columns = [goal_labels.milestones(steps, numbering)[0].number]
-    for _ in range(cfg.draws):
-      labels, _ = goal_labels.label_goals(
-        steps, rng, cfg.horizon, mix, numbering
-      )
-      columns.append(labels.number)
+    labels = goal_labels.draw_labels(
+      steps, rng, cfg.horizon, mix, numbering, cfg.draws
+    )
+    columns += [drawn.number for drawn in labels]
     rows.append(np.stack(columns, axis=1))
   goals.check_goals(config.world_model, numbering.goals[1:])
   return np.concatenate(rows)
