@@ -21,6 +21,9 @@ from pokedreamer_jax.world_model import statistics
 
 # First step at which each of these was gained.
 MILESTONES = ("new_maps", "wild_wins", "species", "trainer_wins", "badges")
+# Measures whose paired differences are told beside that of returns: episodes
+# with a badge, steps to it (without one, the most there are), wild wins.
+COMPARED = ("with_badge", "badge_steps", "wild_wins")
 _MAP_BYTES = 32  # one bit for each of 256 maps
 _SEED_STREAM = 0xE7A1  # keeps played seeds apart from collected ones
 
@@ -171,6 +174,7 @@ def measure(played: Played, weights: Sequence[float]) -> dict[str, np.ndarray]:
     "return": total @ weights_array,
     "return_without_wild": total @ without_wild,
     "badges": by_name["badges"],
+    "with_badge": (by_name["badges"] > 0).astype(np.float64),
     "species": by_name["species"],
     "maps": by_name["new_maps"],
     "wins": by_name["wild_wins"] + by_name["trainer_wins"],
@@ -178,9 +182,16 @@ def measure(played: Played, weights: Sequence[float]) -> dict[str, np.ndarray]:
     "trainer_wins": by_name["trainer_wins"],
     "hp_lost": by_name["hp_lost"],
     "steps": played.steps.astype(np.float64),
+    "badge_steps": badge_steps(played).astype(np.float64),
     "beaten": played.beaten.astype(np.float64),
     **traced,
   }
+
+
+def badge_steps(played: Played) -> np.ndarray:
+  """Steps to the first badge `[N]` int64; as many as there are without one."""
+  earned = played.reward_terms[..., specs.REWARD_TERMS.index("badges")] > 0
+  return np.where(earned.any(axis=1), earned.argmax(axis=1), earned.shape[1])
 
 
 def last_badge(played: Played) -> np.ndarray:
@@ -285,8 +296,9 @@ def report(
 
   Returns:
     JSON-ready: `policies[name][measure]` with `mean low high n`, its
-    `milestones` and its `progress`; `comparisons` rows with `policy`, `than`
-    and the paired difference of returns; `per_episode` returns, and
+    `milestones` and its `progress`; `comparisons` rows with `policy`, `than`,
+    the paired difference of returns and those of `COMPARED`; `per_episode`
+    returns, and
     `by_episode` badges, the step of the last of them (None without) and what
     share was stuck (where traces are).
   """
@@ -302,13 +314,18 @@ def report(
     }
     for name, measures in measured.items()
   }
+
+  def difference(ours: str, theirs: str, key: str) -> dict[str, float]:
+    return statistics.bootstrap_mean(
+      measured[ours][key] - measured[theirs][key], resamples
+    )
+
   comparisons = [
     {
       "policy": ours,
       "than": theirs,
-      **statistics.bootstrap_mean(
-        measured[ours]["return"] - measured[theirs]["return"], resamples
-      ),
+      **difference(ours, theirs, "return"),
+      **{key: difference(ours, theirs, key) for key in COMPARED},
     }
     for ours in measured
     for theirs in measured
@@ -334,6 +351,7 @@ def _by_episode(
   found: dict[str, list[Any]] = {
     "badges": measures["badges"].tolist(),
     "last_badge": [None if step < 0 else step for step in last],
+    "wild_wins": measures["wild_wins"].tolist(),
   }
   if "stuck" in measures:
     found["stuck"] = measures["stuck"].round(4).tolist()

@@ -5,6 +5,7 @@ Of worlds that nobody plays to the end in the steps given, this says so.
 
 from collections.abc import Iterable
 from collections.abc import Mapping
+import statistics
 from typing import Any
 
 from experiments.reports import text_tables
@@ -65,15 +66,68 @@ def verdicts(play: Mapping[str, Any]) -> list[text_tables.Verdict]:
     if any(name.startswith("demonstrator") for name in names):
       text += " The episodes are too short: see evaluate.play_length."
     return [text_tables.Verdict(None, text)]
+  taught = _taught(play, share) if spoken_of == "policy" else []
   return [
+    *taught,
     text_tables.Verdict(
       share[spoken_of] == 1.0,
       f"The policy earns a badge in every episode: {spoken_of} in "
       f"{round(share[spoken_of] * count)} of {count} ({listed}); badges an "
       f"episode {badges[spoken_of]:.2f} "
       f"({', '.join(f'{n} {badges[n]:.2f}' for n in others)}).",
-    )
+    ),
   ]
+
+
+def _taught(
+  play: Mapping[str, Any], share: Mapping[str, float]
+) -> list[text_tables.Verdict]:
+  """What dreams made of the clone: badges, steps to them, and no grinding."""
+  pair = next(
+    (
+      row
+      for row in play.get("comparisons", [])
+      if (row["policy"], row["than"]) == ("policy", "clone")
+    ),
+    {},
+  )
+  if "with_badge" not in pair:  # an older measurement, or no clone
+    return []
+  badge, steps = pair["with_badge"], pair["badge_steps"]
+  text = (
+    f"Dreams teach: badge in {share['clone']:.0%} of the games as a clone, in "
+    f"{share['policy']:.0%} after them, difference in points {_points(badge)}"
+  )
+  holds: bool | None = badge["low"] > 0
+  if share["clone"] == share["policy"] == 1.0:
+    holds, text = None, f"{text}; there was nothing to gain"
+  found = [text_tables.Verdict(holds, f"{text}.")]
+  found.append(
+    text_tables.Verdict(
+      steps["high"] < 0,
+      "It is there sooner: steps to the badge, those of games without one "
+      f"counted as {play['episode_length']}, differ by {steps['mean']:.0f} "
+      f"[{steps['low']:.0f}, {steps['high']:.0f}].",
+    )
+  )
+  wild = {n: p["wild_wins"]["mean"] for n, p in play["policies"].items()}
+  games = play.get("by_episode", {}).get("demonstrator")
+  if games:
+    median = statistics.median(games["wild_wins"])
+    found.append(
+      text_tables.Verdict(
+        wild["policy"] <= median,
+        f"It does not grind: {wild['policy']:.1f} wild battles won in a game, "
+        f"the demonstrator in its median game {median:.0f}.",
+      )
+    )
+  return found
+
+
+def _points(difference: Mapping[str, float]) -> str:
+  """A difference of shares in points, as `+54 [+33, +75]`."""
+  mean, low, high = (100 * difference[key] for key in ("mean", "low", "high"))
+  return f"{mean:+.0f} [{low:+.0f}, {high:+.0f}]"
 
 
 def film_sentence(film: Mapping[str, Any], end: str, name: str) -> str:

@@ -74,6 +74,36 @@ class ProgressTest(parameterized.TestCase):
     self.assertIn(f"policy in {count} of 8", verdict.text)
     self.assertIn("(demonstrator 8, clone 3)", verdict.text)
 
+  def taught(self, badge, steps, wild=2.0, share=(0.25, 1.0)):
+    play = _play(
+      demonstrator=_policy([8]),
+      clone=_policy([int(8 * share[0])]),
+      policy=_policy([int(8 * share[1])]),
+    )
+    for name, wins in (("demonstrator", 5), ("clone", 9), ("policy", wild)):
+      play["policies"][name]["wild_wins"] = {"mean": wins}
+    play["by_episode"] = {"demonstrator": {"wild_wins": [0, 3, 4]}}
+    row = {"policy": "policy", "than": "clone"}
+    for name, low in (("with_badge", badge), ("badge_steps", steps)):
+      row[name] = {"mean": low + 0.1, "low": low, "high": low + 0.2}
+    play["comparisons"] = [{"policy": "clone", "than": "policy"}, row]
+    return play_progress.verdicts(play)
+
+  def test_what_dreams_made_of_the_clone_needs_the_intervals(self):
+    gained, sooner, grinds, _ = self.taught(0.01, -9.0)
+    self.assertTrue(gained.holds and sooner.holds and grinds.holds)
+    self.assertIn("25% of the games as a clone, in 100%", gained.text)
+    self.assertIn("+11 [+1, +21]", gained.text)
+    self.assertIn("counted as 1500, differ by -9 [-9, -9]", sooner.text)
+    gained, sooner, grinds, _ = self.taught(0.0, -0.1, wild=3.1)
+    self.assertFalse(gained.holds or sooner.holds or grinds.holds)
+    self.assertIn("3.1 wild battles", grinds.text)
+
+  def test_where_the_clone_fails_nowhere_there_was_nothing_to_gain(self):
+    gained, *_ = self.taught(0.0, -9.0, share=(1.0, 1.0))
+    self.assertIsNone(gained.holds)
+    self.assertIn("nothing to gain", gained.text)
+
   def test_too_short_episodes_bear_no_verdict(self):
     play = _play(random=_policy([]), policy=_policy([]))
     (verdict,) = play_progress.verdicts(play)
