@@ -117,6 +117,14 @@ def train(
   init_key, run_key = jax.random.split(jax.random.key(config.seed))
   inputs_dim = policy_inputs.size(config)
   state = policy_state.init_state(config, init_key, inputs_dim, clone)
+  if starts.events is not None:
+    counts = starts.events.count[:, -1].tolist()
+    told = zip(starts.events.kinds, counts, strict=True)
+    run.log(
+      "policy: recorded states shortly before events: "
+      + ", ".join(f"{kind} {n}" for kind, n in told)
+    )
+    state = dataclasses.replace(state, event_reach=starts.events.reach)
   # As restored parameters lie: arrays that are bound to no device yet would
   # make the second update compile again.
   state = jax.device_put(state, jax.devices()[0])
@@ -253,6 +261,7 @@ def _starts(config, generation, world_params, run):
   from experiments.training import goal_rows
   from experiments.training import latents as encoding
   from pokedreamer_jax.behaviour import dreams
+  from pokedreamer_jax.behaviour import event_starts
   from pokedreamer_jax.behaviour import goal_draws
   from pokedreamer_jax.behaviour import goals
   from pokedreamer_jax.behaviour import latents
@@ -271,7 +280,15 @@ def _starts(config, generation, world_params, run):
     pursued = goal_draws.Candidates(
       jnp.asarray(number), goals.table(numbering.goals)
     )
-  return jax.device_put(dreams.Experience(encoded, start, pursued))
+  events = None
+  if config.policy.event_starts:
+    events = event_starts.prepare(config, encoded)
+    if events is None:
+      raise ValueError(
+        f"policy.event_starts: {config.policy.event_starts}, nothing that "
+        f"{config.policy.reward!r} pays was ever recorded, expected 0"
+      )
+  return jax.device_put(dreams.Experience(encoded, start, pursued, events))
 
 
 def _items(state) -> dict:
@@ -280,7 +297,11 @@ def _items(state) -> dict:
   Those that not every policy has are stored where there are any, so that
   checkpoints of the others stay as they were before there were such parts.
   """
-  some = {"slow_critic": state.slow_critic, "return_scale": state.return_scale}
+  some = {
+    "slow_critic": state.slow_critic,
+    "return_scale": state.return_scale,
+    "event_reach": state.event_reach,
+  }
   return {name: part for name, part in some.items() if part is not None} | {
     "actor": state.actor,
     "critic": state.critic,

@@ -83,7 +83,7 @@ def _taught(
   play: Mapping[str, Any], share: Mapping[str, float]
 ) -> list[text_tables.Verdict]:
   """What dreams made of the clone: badges, steps to them, and no grinding."""
-  pair = next(
+  pair: Mapping[str, Any] = next(
     (
       row
       for row in play.get("comparisons", [])

@@ -97,7 +97,9 @@ def judge(
   chex.assert_shape(rollout.cont, (length, dreams))
   value = critics.bootstrap_values(cfg, state, rollout.feat)
   reward, cont = objectives.rewards(cfg, rollout), rollout.cont
-  pursued: Any = rollout if hasattr(rollout, "success") else None
+  pursued: Any = rollout
+  if getattr(rollout, "success", None) is None:
+    pursued = None
   if pursued is not None:
     reward, cont = objectives.under_goals(cfg, pursued, reward)
   discount = cfg.policy.gamma * cont

@@ -1,13 +1,16 @@
 """Dreams of the world model, started where recorded episodes were."""
 
+import dataclasses
 import functools
 from typing import Any
 
 from flax import struct
 import jax
+import jax.numpy as jnp
 
 from pokedreamer_jax import goal_specs
 from pokedreamer_jax.behaviour import dream_rows
+from pokedreamer_jax.behaviour import event_starts
 from pokedreamer_jax.behaviour import goal_draws
 from pokedreamer_jax.behaviour import goals
 from pokedreamer_jax.behaviour import groups
@@ -26,6 +29,24 @@ class Experience:
   rows: latents.Latents  # [M] of whole episodes, of `latents.with_earned`
   start: jax.Array  # [S] int32, numbers of the rows of `latents.start_rows`
   goals: goal_draws.Candidates | None = None  # [M], of policies under goals
+  events: event_starts.EventStarts | None = None
+
+
+@struct.dataclass
+class Dreams:
+  """Dreams as `dream_rows.Rollout`, and what they were to do."""
+
+  feat: jax.Array
+  action: jax.Array
+  reward_terms: jax.Array
+  cont: jax.Array
+  earned: jax.Array
+  level: jax.Array
+  # As `dream_rows.Pursued`, of policies under goals.
+  pursues: jax.Array | None = None
+  success: jax.Array | None = None
+  # [N] int32, the kind of event that a dream starts before, -1: anywhere.
+  event: jax.Array | None = None
 
 
 def make_dream_fn(cfg: config_lib.Config) -> policy_update.DreamFn:
@@ -33,21 +54,20 @@ def make_dream_fn(cfg: config_lib.Config) -> policy_update.DreamFn:
 
   Its `world` is the model's parameters and its `starts` are an `Experience`:
   `cfg.policy.starts` of the rows where dreams may start are drawn, each as
-  likely as any other. Of them GRPO takes the first, so many that its groups
-  make as many dreams. With goals each start draws one, its group's own.
+  likely as any other, but for the share of `policy.event_starts`. Of them GRPO
+  takes the first, so many that its groups make as many dreams. With goals each
+  start draws one, its group's own; what starts before an event has none.
   """
 
   def dream_fn(
     world: Any, key: jax.Array, starts: Any, policy_fn: policy_update.PolicyFn
   ) -> dream_rows.Rollout:
     start_key, dream_key = jax.random.split(key)
-    count = len(starts.start)
-    index = jax.random.randint(start_key, (cfg.policy.starts,), 0, count)
-    pursued = _draw_goals(cfg, start_key, starts, starts.start[index])
-    index, pursued = jax.tree.map(
-      lambda leaf: groups.branch(leaf, cfg.policy.branches), (index, pursued)
+    drawn = _draw(cfg, start_key, starts)
+    row, event, pursued = jax.tree.map(
+      lambda leaf: groups.branch(leaf, cfg.policy.branches), drawn
     )
-    rows = latents.take(starts.rows, starts.start[index])
+    rows = latents.take(starts.rows, row)
     state = latents.unpack(cfg.world_model, rows)
     goal = None if pursued is None else pursued.embeddings
     rollout = imagination.imagine(
@@ -61,58 +81,53 @@ def make_dream_fn(cfg: config_lib.Config) -> policy_update.DreamFn:
       earned=rows.reward_terms,
       inputs_fn=functools.partial(policy_inputs.read, cfg, goal=goal),
     )
-    return rollout if pursued is None else _pursued(cfg, rollout, pursued)
+    dreams = Dreams(
+      feat=rollout.feat,
+      action=rollout.action,
+      reward_terms=rollout.reward_terms,
+      cont=rollout.cont,
+      earned=rollout.earned,
+      level=rollout.level,
+      event=event,
+    )
+    if pursued is None:
+      return dreams
+    arrived = goals.arrivals(
+      cfg.world_model,
+      rollout.feat[..., : cfg.world_model.feat_dim],
+      rollout.reward_terms,
+      rollout.progress.visited,
+    )
+    return dataclasses.replace(
+      dreams,
+      pursues=pursued.goals[:, 0] != goal_specs.index("none"),
+      success=goals.reached(arrived, pursued.goals),
+    )
 
   return dream_fn
 
 
-@struct.dataclass
-class Pursued:
-  """Dreams under goals, as `dream_rows.Rollout`."""
-
-  feat: jax.Array
-  action: jax.Array
-  reward_terms: jax.Array
-  cont: jax.Array
-  earned: jax.Array
-  level: jax.Array
-  pursues: jax.Array
-  success: jax.Array
-
-
-def _draw_goals(
-  cfg: config_lib.Config, key: jax.Array, starts: Experience, rows: jax.Array
-) -> goals.Table | None:
-  """A goal `[N]` for each of the dreams that start from `rows`."""
+def _draw(
+  cfg: config_lib.Config, key: jax.Array, starts: Experience
+) -> tuple[jax.Array, jax.Array | None, goals.Table | None]:
+  """Rows `[N]` to start from, the kinds of event before them, and goals."""
+  count = cfg.policy.starts
+  index = jax.random.randint(key, (count,), 0, len(starts.start))
+  row, event = starts.start[index], None
+  if starts.events is not None:
+    share_key, event_key = jax.random.split(jax.random.fold_in(key, 2))
+    before, kind = event_starts.draw(starts.events, event_key, count)
+    chosen = jax.random.uniform(share_key, (count,)) < cfg.policy.event_starts
+    row = jnp.where(chosen, before, row)
+    event = jnp.where(chosen, kind, -1)
   if not cfg.actor_critic.reads_goal or starts.goals is None:
-    return None
-  number = starts.goals.number[rows]
+    return row, event, None
   drawn = goal_draws.draw_for_dreams(
-    cfg.goals, jax.random.fold_in(key, 1), number
+    cfg.goals, jax.random.fold_in(key, 1), starts.goals.number[row]
   )
-  return starts.goals.table.look_up(drawn)
-
-
-def _pursued(
-  cfg: config_lib.Config, rollout: imagination.Rollout, pursued: goals.Table
-) -> Pursued:
-  """Dreams, and whether they reach their goals."""
-  arrived = goals.arrivals(
-    cfg.world_model,
-    rollout.feat[..., : cfg.world_model.feat_dim],
-    rollout.reward_terms,
-    rollout.progress.visited,
-  )
-  return Pursued(
-    feat=rollout.feat,
-    action=rollout.action,
-    reward_terms=rollout.reward_terms,
-    cont=rollout.cont,
-    earned=rollout.earned,
-    level=rollout.level,
-    pursues=pursued.goals[:, 0] != goal_specs.index("none"),
-    success=goals.reached(arrived, pursued.goals),
-  )
+  if event is not None:
+    drawn = jnp.where(event < 0, drawn, 0)
+  return row, event, starts.goals.table.look_up(drawn)
 
 
 def make_replay_fn(cfg: config_lib.Config) -> policy_update.ReplayFn:

@@ -22,6 +22,7 @@ import optax
 from pokedreamer_jax.behaviour import actor_losses
 from pokedreamer_jax.behaviour import critics
 from pokedreamer_jax.behaviour import dream_rows
+from pokedreamer_jax.behaviour import event_starts
 from pokedreamer_jax.behaviour import policy_state
 from pokedreamer_jax.behaviour import replay
 from pokedreamer_jax.config import behaviour as behaviour_config
@@ -73,7 +74,8 @@ def make_update(
     key = jax.random.fold_in(key, state.update)
     dream_key, shuffle_key = jax.random.split(key)
     policy_fn = make_policy_fn(cfg.actor_critic, state.actor)
-    rollout = dream_fn(world, dream_key, starts, policy_fn)
+    starts = dreams_from(starts, state)
+    rollout: Any = dream_fn(world, dream_key, starts, policy_fn)
     rows, scale, metrics = dream_rows.judge(cfg, state, rollout, clone)
     played = None
     if cfg.policy.replay_scale and replay_fn is not None:
@@ -84,6 +86,13 @@ def make_update(
     state, losses = train_rows(state, shuffle_key, rows, played, kl_scale)
     state = state.replace(update=state.update + 1, return_scale=scale)
     metrics |= losses
+    if state.event_reach is not None:
+      survived = rows.weight.reshape(rollout.action.shape)
+      reach, how = event_starts.moved(
+        starts.events, rollout, rollout.event, survived
+      )
+      state = state.replace(event_reach=reach)
+      metrics |= how
     metrics["param/actor_norm"] = optax.tree.norm(state.actor)
     metrics["param/critic_norm"] = optax.tree.norm(state.critic)
     if clone is None:
@@ -94,6 +103,14 @@ def make_update(
     return state, metrics
 
   return update
+
+
+def dreams_from(starts: Any, state: policy_state.PolicyState) -> Any:
+  """`starts` as far before events as the policy has come."""
+  if state.event_reach is None:
+    return starts
+  events = event_starts.at_reach(starts.events, state.event_reach)
+  return starts.replace(events=events)
 
 
 def make_policy_fn(

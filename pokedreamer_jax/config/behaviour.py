@@ -182,6 +182,9 @@ class PolicyConfig:
   updates: int = 150  # dream batches
   critic_warmup: int = 15  # dream batches before the first actor update
   starts: int = 256  # dreams per batch, N
+  # Share of the dreams that start shortly before recorded events, see
+  # `event_starts.py`; the others start anywhere.
+  event_starts: float = 0.0
   horizon: int = 15  # imagined steps, L
   epochs: int = 3  # passes over one dream batch; of a `reinforce` actor one
   minibatches: int = 4
@@ -255,7 +258,8 @@ class PolicyConfig:
       )
     bounds.one_of(self, "algorithm", ALGORITHMS)
     bounds.one_of(self, "normalise", NORMALISERS)
-    for name in ("gamma", "lambda_", "slow_critic_rate", "pmpo_alpha"):
+    shares = ("gamma", "lambda_", "slow_critic_rate", "pmpo_alpha")
+    for name in (*shares, "event_starts"):
       value = getattr(self, name)
       if not 0.0 <= value <= 1.0:
         raise ValueError(f"policy.{name}: {value}, expected 0..1")
