@@ -285,14 +285,17 @@ def test_a_clone_under_goals_is_another_one_and_says_so(made_up, tmp_path):
 # What a policy may be: cloned or not, and fields of it.
 _POLICIES = {
   "cloned": (True, {"replay_scale": 0.3}),  # the critic on records as well
-  "under goals": (True, {"replay_scale": 0.3}),
+  "under goals": (True, {"replay_scale": 0.3, "event_starts": 0.5}),
   "from scratch": (False, {}),
   "grpo": (False, {"algorithm": "grpo", "group_size": 4}),
   "reinforce": (False, {"algorithm": "reinforce", "slow_critic_rate": 0.1}),
   "pmpo": (True, {"algorithm": "pmpo"}),
 }
 # Items of a checkpoint beside those that every policy has.
-_MORE = {"reinforce": {"slow_critic", "return_scale"}}
+_MORE = {
+  "reinforce": {"slow_critic", "return_scale"},
+  "under goals": {"event_reach"},
+}
 
 
 def _policy(config, kind):
