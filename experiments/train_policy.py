@@ -104,6 +104,7 @@ def train(
   """
   import jax
 
+  from pokedreamer_jax.behaviour import event_starts
   from pokedreamer_jax.behaviour import policy_inputs
   from pokedreamer_jax.behaviour import policy_state
 
@@ -124,7 +125,8 @@ def train(
       "policy: recorded states shortly before events: "
       + ", ".join(f"{kind} {n}" for kind, n in told)
     )
-    state = dataclasses.replace(state, event_reach=starts.events.reach)
+    reach = event_starts.by_kind(starts.events)
+    state = dataclasses.replace(state, event_reach=reach)
   # As restored parameters lie: arrays that are bound to no device yet would
   # make the second update compile again.
   state = jax.device_put(state, jax.devices()[0])

@@ -10,6 +10,7 @@ Events are what the objective pays: gains of its reward terms and new highest
 levels.
 """
 
+from collections.abc import Mapping
 import dataclasses
 from typing import Any
 
@@ -105,8 +106,8 @@ def draw(
 
 def moved(
   starts: EventStarts, dreams: Any, event: jax.Array, reached: jax.Array
-) -> tuple[jax.Array, dict[str, jax.Array]]:
-  """The reach `[E]` after a batch of dreams, and how they did.
+) -> tuple[dict[str, jax.Array], dict[str, jax.Array]]:
+  """The reach of each kind after a batch of dreams, and how they did.
 
   Args:
     starts: before it.
@@ -115,22 +116,30 @@ def moved(
     reached: `[L, N]` probability that a step of a dream is taken.
   """
   most = starts.count.shape[1] - 1
-  reach, metrics = [], {}
+  reach, metrics = {}, {}
   for number, kind in enumerate(starts.kinds):
     gained = jnp.clip(jnp.sum(_dreamt(dreams, kind) * reached, axis=0), 0, 1)
     mine = (event == number).astype(jnp.float32)
     share = jnp.sum(gained * mine) / jnp.maximum(jnp.sum(mine), 1.0)
     step = jnp.where(share > MASTERED, 1.0, jnp.where(share < HOPELESS, -1, 0))
     step = jnp.where(jnp.sum(mine) > 0, step, 0.0)
-    reach.append(jnp.clip(starts.reach[number] + step, 1.0, float(most)))
+    reach[kind] = jnp.clip(starts.reach[number] + step, 1.0, float(most))
     metrics[f"events/{kind}"] = share
-    metrics[f"events/{kind}_reach"] = reach[-1]
-  return jnp.stack(reach), metrics
+    metrics[f"events/{kind}_reach"] = reach[kind]
+  return reach, metrics
 
 
-def at_reach(starts: EventStarts, reach: jax.Array) -> EventStarts:
-  """`starts` with another reach `[E]`."""
-  return dataclasses.replace(starts, reach=reach)
+def by_kind(starts: EventStarts) -> dict[str, jax.Array]:
+  """The reach of each kind, `[]`, for `at_reach`."""
+  return dict(zip(starts.kinds, starts.reach, strict=True))
+
+
+def at_reach(
+  starts: EventStarts, reach: Mapping[str, jax.Array]
+) -> EventStarts:
+  """`starts` with another reach of each kind."""
+  steps = [reach[kind] for kind in starts.kinds]
+  return dataclasses.replace(starts, reach=jnp.stack(steps))
 
 
 def _paid(cfg: config_lib.Config) -> list[str]:

@@ -26,9 +26,9 @@ class PolicyState:
   update: jax.Array  # [] int32, dream batches used
   # Parameters of the critic that bootstraps; None: `critic` does.
   slow_critic: Any = None
-  # Steps before events of each kind that dreams start at, `[E]`; None where
-  # they start anywhere.
-  event_reach: jax.Array | None = None
+  # Kind of event -> how many steps before it dreams start at most, `[]`
+  # float32; None where they start anywhere.
+  event_reach: dict[str, jax.Array] | None = None
   # Moving percentiles of returns; None where advantages are not scaled by them.
   return_scale: returns_lib.PercentileScale | None = None
 

@@ -53,6 +53,13 @@ def _by_kind(starts):
   }
 
 
+def _at(starts, reach):
+  steps = jnp.asarray(reach)
+  return event_starts.at_reach(
+    starts, dict(zip(starts.kinds, steps, strict=True))
+  )
+
+
 def test_rows_of_the_same_episode_the_nearest_first():
   starts = event_starts.prepare(_config(), _rows())
   # No map, level or badge of the other episode; at most 4 steps ahead.
@@ -80,7 +87,7 @@ def test_nothing_to_start_before():
 
 def test_kinds_are_drawn_alike_and_no_farther_than_the_reach():
   starts = event_starts.prepare(_config(), _rows())
-  starts = event_starts.at_reach(starts, jnp.array([2.9, 4.0, 1.0]))
+  starts = _at(starts, [2.9, 4.0, 1.0])
   row, kind = event_starts.draw(starts, jax.random.key(0), 6000)
   assert np.abs(np.bincount(kind) / 6000 - 1 / 3).max() < 0.03
   for number, wanted in enumerate(([4, 5], [8], [2])):
@@ -100,7 +107,7 @@ def test_kinds_are_drawn_alike_and_no_farther_than_the_reach():
 )
 def test_reach_follows_what_dreams_bring_about(shares, reach):
   starts = event_starts.prepare(_config(), _rows())
-  starts = event_starts.at_reach(starts, jnp.full(3, 2.0))
+  starts = _at(starts, [2.0] * 3)
   dreams, length = 30, 4
   event = np.arange(dreams) % 4 - 1  # -1 starts anywhere, and counts for nobody
   terms = np.zeros((length, dreams, specs.NUM_REWARD_TERMS), np.float32)
@@ -121,9 +128,9 @@ def test_reach_follows_what_dreams_bring_about(shares, reach):
   found, metrics = event_starts.moved(
     starts, rollout, jnp.asarray(event), jnp.ones((length, dreams))
   )
-  np.testing.assert_allclose(found, reach)
+  assert [float(found[kind]) for kind in starts.kinds] == reach
   assert metrics["events/badges"] == shares[0]
   # Behind the end of a dream nothing counts.
   over = jnp.zeros((length, dreams))
   none, _ = event_starts.moved(starts, rollout, jnp.asarray(event), over)
-  np.testing.assert_allclose(none, 1.0)
+  assert [float(steps) for steps in none.values()] == [1.0] * 3
