@@ -69,6 +69,9 @@ def _debug() -> config_lib.Config:
     clone=behaviour_config.CloneConfig(
       steps=20, batch_size=32, log_every=5, save_every=10
     ),
+    all_goals=behaviour_config.AllGoalsConfig(
+      steps=20, batch_size=8, length=4, units=32, log_every=5, save_every=10
+    ),
     policy=behaviour_config.PolicyConfig(
       updates=4,
       scratch_updates=4,
