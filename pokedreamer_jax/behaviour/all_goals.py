@@ -196,8 +196,7 @@ def make_optimiser(cfg: config_lib.Config) -> optax.GradientTransformation:
 def init_state(cfg: config_lib.Config, key: jax.Array, num_goals: int) -> State:
   """Values before the first update: every goal is far."""
   network = goal_heads.GoalHeads(num_goals, cfg.all_goals.units)
-  inputs = jnp.zeros((1, inputs_size(cfg)))
-  params = jax.jit(network.init)(key, inputs)["params"]
+  params = goal_heads.init(network, key, inputs_size(cfg))
   return State(
     params=params,
     slow=jax.tree.map(jnp.copy, params),

@@ -4,6 +4,9 @@
 for every goal: a sigmoid of each is a value in [0, 1].
 """
 
+import functools
+from typing import Any
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -44,3 +47,9 @@ class GoalHeads(nn.Module):
     actions = head("actions", self.goals * self.num_actions)
     shape = (*x.shape[:-1], self.goals, self.num_actions)
     return jnp.reshape(actions, shape), head("states", self.goals)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 2))
+def init(module: GoalHeads, key: jax.Array, inputs_dim: int) -> Any:
+  """Parameters for inputs `[..., inputs_dim]`."""
+  return module.init(key, jnp.zeros((1, inputs_dim)))["params"]
