@@ -12,7 +12,10 @@ _GROUPS = {
     *("collect_data", "record_demos", "make_state"),
     *("import_npz", "export_npz"),
   ),
-  "Train": ("train_rssm", "clone_behaviour", "train_policy", "import_torch"),
+  "Train": (
+    *("train_rssm", "clone_behaviour", "train_goal_values"),
+    *("train_policy", "import_torch"),
+  ),
   "Look": ("evaluate", "compare", "report", "generate_demo_video"),
   "Measure speed": (
     *("benchmark_data", "benchmark_training", "benchmark_imagination"),

@@ -41,7 +41,7 @@ _ALGORITHM = cli.choice(
 FREE = (
   *("policy.updates", "policy.scratch_updates", "preset"),
   *("policy.log_every", "policy.save_every"),
-  *("collect", "train", "clone", "evaluate", "agent"),
+  *("collect", "train", "clone", "all_goals", "evaluate", "agent"),
 )
 _COMPILE_S = 30  # on two CPU cores
 

@@ -62,7 +62,7 @@ FREE = (
   *("train.epochs", "train.keep_every_epoch", "train.refresh_every"),
   *("train.cache_mib", "train.mesh"),
   *("collect", "latents", "clone", "policy", "actor_critic"),
-  *("evaluate", "agent", "goals", "preset"),
+  *("all_goals", "evaluate", "agent", "goals", "preset"),
 )
 
 

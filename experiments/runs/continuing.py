@@ -14,6 +14,7 @@ _TRACES = ("checkpoints", "metrics.jsonl", "result.json", "shards")
 _AMOUNTS = {
   "world_model": "train.steps",
   "clone": "clone.steps",
+  "goal_values": "all_goals.steps",
   "policy": "policy.updates",
   "collect": "collect.episodes",
 }

@@ -397,6 +397,50 @@ def load_actor(directory: str, config: config_lib.Config) -> Any:
   return checkpoints.load_item(directory, "actor")
 
 
+@dataclasses.dataclass(frozen=True)
+class GoalValues:
+  """Values of goals, for `pokedreamer_jax.behaviour.all_goals`."""
+
+  config: config_lib.Config  # of its run
+  params: Any
+  goals: Any  # [K, SIZE] int32, see `pokedreamer_jax.goal_specs`
+
+
+def load_goal_values(
+  directory: str, world_model: str, step: int | None = None
+) -> GoalValues:
+  """Values that `train_goal_values` learned on the states of a world model.
+
+  Args:
+    directory: its run directory.
+    world_model: run directory of the world model.
+    step: checkpoint of the world model; None is the latest.
+
+  Raises:
+    ValueError: it is of another stage, or was learned on another world model.
+  """
+  from pokedreamer_jax import checkpoints
+
+  stage = run_directory.read_stage(directory)
+  if stage != "goal_values":
+    raise ValueError(f"{directory}: a run of {stage}, expected goal_values")
+  recorded = run_directory.read_config(directory).get("inputs", {})
+  trained_on, asked = (
+    recorded.get("world_model"),
+    fingerprint(world_model, step),
+  )
+  if trained_on != asked:
+    raise ValueError(
+      f"{directory}: values on world model {_named(trained_on or {})}, and "
+      f"{world_model} is {_named(asked)}; expected the very one"
+    )
+  return GoalValues(
+    config=load_config(directory),
+    params=checkpoints.load_item(directory, "slow"),
+    goals=checkpoints.load_item(directory, "goals")["array"],
+  )
+
+
 def load_agent(directory: str, step: int | None = None) -> Agent:
   """The agent of a clone's or a policy's run directory; None is the latest.
 

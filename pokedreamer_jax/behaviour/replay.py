@@ -21,6 +21,9 @@ from pokedreamer_jax import specs
 from pokedreamer_jax.behaviour import latents as latents_lib
 from pokedreamer_jax.behaviour import policy_inputs
 from pokedreamer_jax.config import run as config_lib
+from pokedreamer_jax.config import world_model as world_model_config
+from pokedreamer_jax.world_model import model as world_model
+from pokedreamer_jax.world_model import progress as progress_lib
 
 # Whose choices are followed beyond the next state.
 _MEANT = ("demonstrator", "human", "policy")
@@ -37,6 +40,49 @@ class Sequences:
   cont: jax.Array  # [L, N] 0 where states 1..L are terminal, else 1
   trace: jax.Array  # [L, N] share of lambda that holds behind states 1..L
   weight: jax.Array  # [L, N] 1 where state l is followed by l + 1, else 0
+
+
+@struct.dataclass
+class Windows:
+  """Rows of `N` recorded sequences of `L` steps, and what lies between them."""
+
+  seen: latents_lib.Latents  # [L + 1, N]
+  state: world_model.State  # [L + 1, N]
+  progress: progress_lib.Progress  # [L + 1, N]
+  reward_terms: jax.Array  # [L, N, 8] on arriving at rows 1..L
+  cont: jax.Array  # [L, N] 0 where rows 1..L are terminal, else 1
+  follows: jax.Array  # [L, N] bool, whether a step leads from row l to l + 1
+
+
+def windows(
+  cfg: world_model_config.WorldModelConfig,
+  key: jax.Array,
+  rows: latents_lib.Latents,
+  count: int,
+  length: int,
+) -> Windows:
+  """Draws `count` sequences of `length` steps; `rows` are as in `draw`."""
+  first = jax.random.randint(key, (count,), 0, len(rows.action) - length)
+  index = first[None] + jnp.arange(length + 1)[:, None]
+  return between(cfg, latents_lib.take(rows, index))
+
+
+def between(
+  cfg: world_model_config.WorldModelConfig, seen: latents_lib.Latents
+) -> Windows:
+  """What lies between the rows `[L + 1, N]` of sequences."""
+  state = latents_lib.unpack(cfg, seen)
+  ends = seen.is_last | seen.is_terminal
+  follows = ~(ends[:-1] | seen.is_first[1:])
+  terms = seen.reward_terms[1:] - seen.reward_terms[:-1]
+  return Windows(
+    seen=seen,
+    state=state,
+    progress=latents_lib.progress(cfg, seen, state),
+    reward_terms=jnp.where(follows[..., None], terms, 0.0),
+    cont=1.0 - seen.is_terminal[1:].astype(jnp.float32),
+    follows=follows,
+  )
 
 
 def draw(
@@ -63,25 +109,20 @@ def draw(
       f"recorded rows hold no sequence of {length + 1} (policy.horizon + 1), "
       "expected 0"
     )
-  first = jax.random.randint(key, (count,), 0, len(rows.action) - length)
-  index = first[None] + jnp.arange(length + 1)[:, None]
-  seen = latents_lib.take(rows, index)
-  state = latents_lib.unpack(cfg.world_model, seen)
-  reached = latents_lib.progress(cfg.world_model, seen, state)
-  ends = seen.is_last | seen.is_terminal
-  follows = ~(ends[:-1] | seen.is_first[1:])
+  drawn = windows(cfg.world_model, key, rows, count, length)
   meant = jnp.isin(
-    seen.behaviour, jnp.array([specs.BEHAVIOURS.index(n) for n in _MEANT])
+    drawn.seen.behaviour,
+    jnp.array([specs.BEHAVIOURS.index(n) for n in _MEANT]),
   )
   # Behind state l + 1 its own step is followed, if there is one.
+  follows = drawn.follows
   further = jnp.concatenate([follows[1:], jnp.zeros_like(follows[:1])])
-  terms = seen.reward_terms[1:] - seen.reward_terms[:-1]
   return Sequences(
-    feat=policy_inputs.read(cfg, state, reached),
-    reward_terms=jnp.where(follows[..., None], terms, 0.0),
-    earned=seen.reward_terms[0],
-    level=reached.level,
-    cont=1.0 - seen.is_terminal[1:].astype(jnp.float32),
+    feat=policy_inputs.read(cfg, drawn.state, drawn.progress),
+    reward_terms=drawn.reward_terms,
+    earned=drawn.seen.reward_terms[0],
+    level=drawn.progress.level,
+    cont=drawn.cont,
     trace=(further & meant[1:]).astype(jnp.float32),
     weight=follows.astype(jnp.float32),
   )

@@ -175,6 +175,47 @@ class CloneConfig:
 
 
 @dataclasses.dataclass(frozen=True)
+class AllGoalsConfig:
+  """Values of all goals at once, learned from recorded rows."""
+
+  steps: int = 2000  # updates
+  batch_size: int = 64  # recorded sequences
+  length: int = 16  # steps of a sequence
+  units: int = 256  # of both hidden layers
+  learning_rate: float = 1e-3
+  max_grad_norm: float = 1.0
+  # Share of the inputs hidden in training, as `clone.dropout`.
+  dropout: float = 0.0
+  # Per step: a goal 15 steps away is worth .65, one 50 steps away .22.
+  gamma: float = 0.97
+  # Of the values of logged actions, see `behaviour/all_goals.py`; 0.5 is what
+  # was played, towards 1 the best of it.
+  expectile: float = 0.9
+  # How far the copy that targets are read from follows with each update.
+  slow_rate: float = 0.05
+  # Beside the goals of the cartridge, so many of the tiles that the training
+  # episodes came to most often.
+  tiles: int = 0
+  log_every: int = 50
+  save_every: int = 500
+
+  def __post_init__(self):
+    names = ("steps", "batch_size", "length", "units", "log_every")
+    bounds.at_least(self, 1, *names, "save_every")
+    bounds.at_least(self, 0, "tiles", "learning_rate", "max_grad_norm")
+    for name, low in (("gamma", 0.0), ("dropout", 0.0), ("expectile", 0.5)):
+      value = getattr(self, name)
+      if not low <= value < 1.0:
+        raise ValueError(
+          f"all_goals.{name}: {value}, expected {low:g}..1, not 1"
+        )
+    if not 0.0 < self.slow_rate <= 1.0:
+      raise ValueError(
+        f"all_goals.slow_rate: {self.slow_rate}, expected 0..1, not 0"
+      )
+
+
+@dataclasses.dataclass(frozen=True)
 class PolicyConfig:
   """Learning inside imagined rollouts."""
 

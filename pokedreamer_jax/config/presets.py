@@ -76,6 +76,9 @@ def _debug() -> config_lib.Config:
     clone=behaviour_config.CloneConfig(
       few_rows=50, steps=20, batch_size=32, log_every=5, save_every=10
     ),
+    all_goals=behaviour_config.AllGoalsConfig(
+      steps=20, batch_size=8, length=4, units=32, log_every=5, save_every=10
+    ),
     policy=behaviour_config.PolicyConfig(
       reward="progress",
       updates=4,

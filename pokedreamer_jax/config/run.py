@@ -259,6 +259,9 @@ class Config:
   clone: behaviour_config.CloneConfig = dataclasses.field(
     default=behaviour_config.CloneConfig()
   )
+  all_goals: behaviour_config.AllGoalsConfig = dataclasses.field(
+    default=behaviour_config.AllGoalsConfig()
+  )
   policy: behaviour_config.PolicyConfig = dataclasses.field(
     default=behaviour_config.PolicyConfig()
   )
