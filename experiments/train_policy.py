@@ -30,6 +30,12 @@ _RESUME_STEP = cli.define_resume_step()
 _CLONE = cli.string(
   "clone", None, "Run directory of clone_behaviour; empty: from scratch."
 )
+_GOAL_VALUES = cli.string(
+  "goal_values",
+  None,
+  "Run directory of train_goal_values: what its goals are worth where a dream "
+  "under one of them ends; default: what the critic thinks.",
+)
 _ALGORITHM = cli.choice(
   "algorithm",
   None,
@@ -70,6 +76,14 @@ def main() -> None:
     inputs.check_clone(clone_dir, world_model_dir, step)
   inputs.check_data(world_model_dir, generation)
   inputs.check_fields(config.world_model, generation)
+  goal_values = None
+  if _GOAL_VALUES.value:
+    from experiments.training import dream_starts
+
+    config, goal_values = dream_starts.with_goal_values(
+      config, _GOAL_VALUES.value, world_model_dir, step
+    )
+    sources["goal_values"] = inputs.fingerprint(_GOAL_VALUES.value)
   run = run_directory.open_run(
     cli.workdir(),
     "policy",
@@ -85,7 +99,7 @@ def main() -> None:
   def carry_out() -> dict[str, float]:
     world_params = inputs.load_world_model(world_model_dir, step)
     clone = inputs.load_actor(clone_dir, config) if clone_dir else None
-    return train(config, generation, world_params, clone, run)
+    return train(config, generation, world_params, clone, run, goal_values)
 
   stage_loop.carry_out(run, "policy", generation, carry_out, _summary)
 
@@ -96,6 +110,7 @@ def train(
   world_params,
   clone,
   run: run_directory.Run,
+  goal_values: inputs.GoalValues | None = None,
 ) -> dict[str, float]:
   """Trains for `config.policy.updates` dream batches.
 
@@ -104,27 +119,21 @@ def train(
   """
   import jax
 
+  from experiments.training import dream_starts
   from pokedreamer_jax.behaviour import event_starts
   from pokedreamer_jax.behaviour import policy_inputs
   from pokedreamer_jax.behaviour import policy_state
 
-  starts = _starts(config, generation, world_params, run)
+  starts = dream_starts.prepare(
+    config, generation, world_params, run, goal_values
+  )
   run.log(f"policy: dreams start from {len(starts.start)} recorded states")
-  if starts.goals is not None:
-    count = len(starts.goals.table.goals) - 1
-    run.log(f"policy: {count} different goals can be drawn for them")
   if config.policy.algorithm != "ppo":
     run.log(f"policy: {_described(config.policy, clone is not None)}")
   init_key, run_key = jax.random.split(jax.random.key(config.seed))
   inputs_dim = policy_inputs.size(config)
   state = policy_state.init_state(config, init_key, inputs_dim, clone)
   if starts.events is not None:
-    counts = starts.events.count[:, -1].tolist()
-    told = zip(starts.events.kinds, counts, strict=True)
-    run.log(
-      "policy: recorded states shortly before events: "
-      + ", ".join(f"{kind} {n}" for kind, n in told)
-    )
     reach = event_starts.by_kind(starts.events)
     state = dataclasses.replace(state, event_reach=reach)
   # As restored parameters lie: arrays that are bound to no device yet would
@@ -251,46 +260,6 @@ def _check_objective(config: config_lib.Config) -> None:
   from pokedreamer_jax.behaviour import objectives
 
   objectives.check(config)
-
-
-def _starts(config, generation, world_params, run):
-  """Recorded states, and which of them dreams may start from."""
-  import jax
-  import jax.numpy as jnp
-
-  from data_tools.game import goal_labels
-  from data_tools.records import loader
-  from experiments.training import goal_rows
-  from experiments.training import latents as encoding
-  from pokedreamer_jax.behaviour import dreams
-  from pokedreamer_jax.behaviour import event_starts
-  from pokedreamer_jax.behaviour import goal_draws
-  from pokedreamer_jax.behaviour import goals
-  from pokedreamer_jax.behaviour import latents
-
-  index = loader.EpisodeIndex(generation, "train")
-  places = encoding.choose_episodes(config, index)
-  encoded = encoding.encode_with_progress(
-    config, world_params, index, places, "encoding episodes", run
-  )
-  encoded = latents.with_earned(encoded)
-  start = jnp.asarray(latents.start_rows(encoded), jnp.int32)
-  pursued = None
-  if config.actor_critic.reads_goal:
-    numbering = goal_labels.Numbering()
-    number = goal_rows.candidates(config, index, places, numbering)
-    pursued = goal_draws.Candidates(
-      jnp.asarray(number), goals.table(numbering.goals)
-    )
-  events = None
-  if config.policy.event_starts:
-    events = event_starts.prepare(config, encoded)
-    if events is None:
-      raise ValueError(
-        f"policy.event_starts: {config.policy.event_starts}, nothing that "
-        f"{config.policy.reward!r} pays was ever recorded, expected 0"
-      )
-  return jax.device_put(dreams.Experience(encoded, start, pursued, events))
 
 
 def _items(state) -> dict:

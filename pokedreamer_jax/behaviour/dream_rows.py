@@ -47,6 +47,9 @@ class Pursued(Protocol):
   pursues: jax.Array  # [N] bool, whether a dream has a goal
   # [L, N] probability that arriving at states 1..L reaches it
   success: jax.Array
+  # [N] what the goal is worth in the last state, NaN where the critic says it;
+  # None: everywhere
+  worth: jax.Array | None
 
 
 @struct.dataclass
@@ -102,6 +105,9 @@ def judge(
     pursued = None
   if pursued is not None:
     reward, cont = objectives.under_goals(cfg, pursued, reward)
+    if pursued.worth is not None:
+      known = pursued.pursues & ~jnp.isnan(pursued.worth)
+      value = value.at[-1].set(jnp.where(known, pursued.worth, value[-1]))
   discount = cfg.policy.gamma * cont
   streams = (1, 1, 1, None)
   judged = advantages.Judged(

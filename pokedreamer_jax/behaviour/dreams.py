@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from pokedreamer_jax import goal_specs
+from pokedreamer_jax.behaviour import all_goals
 from pokedreamer_jax.behaviour import dream_rows
 from pokedreamer_jax.behaviour import event_starts
 from pokedreamer_jax.behaviour import goal_draws
@@ -23,6 +24,18 @@ from pokedreamer_jax.world_model import imagination
 
 
 @struct.dataclass
+class GoalValues:
+  """Values of all goals (`all_goals.py`), for dreams under some of them."""
+
+  params: Any  # of `all_goals.State.slow`
+  # [K] int32, of each goal of `Experience.goals` its number among the learned
+  # ones, -1: none of them
+  number: jax.Array
+  # Values are of `gamma` a step; raised to this power of that of the policy.
+  power: jax.Array  # [] float32
+
+
+@struct.dataclass
 class Experience:
   """Recorded states on the device: all of them, and where dreams may start."""
 
@@ -30,6 +43,7 @@ class Experience:
   start: jax.Array  # [S] int32, numbers of the rows of `latents.start_rows`
   goals: goal_draws.Candidates | None = None  # [M], of policies under goals
   events: event_starts.EventStarts | None = None
+  values: GoalValues | None = None  # what a dream's end is worth under a goal
 
 
 @struct.dataclass
@@ -45,6 +59,7 @@ class Dreams:
   # As `dream_rows.Pursued`, of policies under goals.
   pursues: jax.Array | None = None
   success: jax.Array | None = None
+  worth: jax.Array | None = None
   # [N] int32, the kind of event that a dream starts before, -1: anywhere.
   event: jax.Array | None = None
 
@@ -64,11 +79,14 @@ def make_dream_fn(cfg: config_lib.Config) -> policy_update.DreamFn:
   ) -> dream_rows.Rollout:
     start_key, dream_key = jax.random.split(key)
     drawn = _draw(cfg, start_key, starts)
-    row, event, pursued = jax.tree.map(
+    row, event, number = jax.tree.map(
       lambda leaf: groups.branch(leaf, cfg.policy.branches), drawn
     )
     rows = latents.take(starts.rows, row)
     state = latents.unpack(cfg.world_model, rows)
+    pursued = None
+    if number is not None:
+      pursued = starts.goals.table.look_up(number)
     goal = None if pursued is None else pursued.embeddings
     rollout = imagination.imagine(
       cfg.world_model,
@@ -102,15 +120,30 @@ def make_dream_fn(cfg: config_lib.Config) -> policy_update.DreamFn:
       dreams,
       pursues=pursued.goals[:, 0] != goal_specs.index("none"),
       success=goals.reached(arrived, pursued.goals),
+      worth=_worth(cfg, starts, number, rollout.feat[-1]),
     )
 
   return dream_fn
 
 
+def _worth(
+  cfg: config_lib.Config, starts: Experience, number: jax.Array, last: jax.Array
+) -> jax.Array | None:
+  """What the goal `[N]` of each dream is worth where the dream ends, `[N]`.
+
+  NaN where it is not among the learned ones; None without such values.
+  """
+  if starts.values is None:
+    return None
+  known = starts.values
+  worth = all_goals.bootstrap(cfg, known.params, known.number[number], last)
+  return cfg.goals.reward * worth**known.power
+
+
 def _draw(
   cfg: config_lib.Config, key: jax.Array, starts: Experience
-) -> tuple[jax.Array, jax.Array | None, goals.Table | None]:
-  """Rows `[N]` to start from, the kinds of event before them, and goals."""
+) -> tuple[jax.Array, jax.Array | None, jax.Array | None]:
+  """Rows `[N]` to start from, kinds of event before them, numbers of goals."""
   count = cfg.policy.starts
   index = jax.random.randint(key, (count,), 0, len(starts.start))
   row, event = starts.start[index], None
@@ -127,7 +160,7 @@ def _draw(
   )
   if event is not None:
     drawn = jnp.where(event < 0, drawn, 0)
-  return row, event, starts.goals.table.look_up(drawn)
+  return row, event, drawn
 
 
 def make_replay_fn(cfg: config_lib.Config) -> policy_update.ReplayFn:

@@ -11,6 +11,7 @@ from pokedreamer_jax import goal_embeddings
 from pokedreamer_jax import goal_specs
 from pokedreamer_jax import specs
 from pokedreamer_jax.behaviour import acting
+from pokedreamer_jax.behaviour import dream_rows
 from pokedreamer_jax.behaviour import dreams
 from pokedreamer_jax.behaviour import goal_draws
 from pokedreamer_jax.behaviour import goals
@@ -170,6 +171,56 @@ def test_a_dream_keeps_its_goal_and_siblings_share_one():
   np.testing.assert_array_equal(np.asarray(rollout.success)[hits], 1.0)
   assert running
   assert not np.asarray(rollout.success)[here != wanted].any()
+
+
+def test_where_a_dream_ends_values_of_goals_are_believed():
+  cfg = dataclasses.replace(
+    toys.config(gamma=0.9, horizon=2, starts=3, minibatches=1),
+    actor_critic=behaviour_config.ActorCriticConfig(
+      units=8, bins=21, reads_goal=True
+    ),
+  )
+  size = toys.CELLS + goal_embeddings.DIM
+  state = policy_state.init_state(cfg, jax.random.key(0), size)
+  zeros = jnp.zeros((2, 3, specs.NUM_REWARD_TERMS))
+  rollout = toys.Pursued(
+    feat=jnp.zeros((3, 3, size)),
+    action=jnp.zeros((2, 3), jnp.int32),
+    reward_terms=zeros,
+    cont=jnp.ones((2, 3)),
+    earned=zeros[0],
+    pursues=jnp.array([True, True, False]),
+    success=jnp.zeros((2, 3)),
+    worth=jnp.array([0.5, jnp.nan, 0.5]),
+  )
+  rows, _, _ = dream_rows.judge(cfg, state, rollout, None)
+  # A fresh critic says 0; of the last dream the objective is asked.
+  returns = np.asarray(rows.returns).reshape(2, 3)
+  np.testing.assert_allclose(returns[1], [0.45, 0.0, 0.0], atol=1e-6)
+  assert returns[0, 0] > 0.3
+
+
+def test_values_of_another_discount_are_made_the_policys(monkeypatch):
+  cfg = fakes.config("goals.reward=2.0")
+  asked = [goal_specs.NONE, goal_specs.Goal("heal"), goal_specs.Goal("talk")]
+  starts = dataclasses.replace(
+    _experience(cfg, goals.table(asked)),
+    values=dreams.GoalValues(
+      params=None,
+      number=jnp.array([-1, 4, -1]),
+      power=jnp.log(0.99) / jnp.log(0.97),
+    ),
+  )
+
+  def bootstrap(cfg, params, number, inputs):
+    del cfg, params, inputs
+    return jnp.where(number == 4, 0.97**3, jnp.nan)
+
+  monkeypatch.setattr(dreams.all_goals, "bootstrap", bootstrap)
+  worth = dreams._worth(cfg, starts, jnp.array([1, 2, 0]), jnp.zeros((3, 4)))
+  np.testing.assert_allclose(worth, [2 * 0.99**3, np.nan, np.nan], rtol=1e-5)
+  alone = dataclasses.replace(starts, values=None)
+  assert dreams._worth(cfg, alone, jnp.array([1]), jnp.zeros((1, 4))) is None
 
 
 def test_an_agent_pursues_what_it_is_given():

@@ -95,6 +95,7 @@ class Pursued(Rollout):
 
   pursues: jax.Array
   success: jax.Array
+  worth: jax.Array | None = None
 
 
 def two_ends_inputs(cell, goal):
