@@ -196,7 +196,7 @@ def test_where_a_dream_ends_values_of_goals_are_believed():
   rows, _, _ = dream_rows.judge(cfg, state, rollout, None)
   # A fresh critic says 0; of the last dream the objective is asked.
   returns = np.asarray(rows.returns).reshape(2, 3)
-  np.testing.assert_allclose(returns[1], [0.45, 0.0, 0.0], atol=1e-6)
+  np.testing.assert_allclose(returns[1], [0.45, 0.0, 0.0], atol=1e-4)
   assert returns[0, 0] > 0.3
 
 
