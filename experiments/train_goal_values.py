@@ -43,11 +43,16 @@ def main() -> None:
   world_model_dir = cli.required("world_model")
   config = inputs.with_world_model(cli.make_config(), world_model_dir)
   rom = roms.resolve(_ROM.value)
-  inputs.check_rom(world_model_dir, rom)
   step = inputs.choose_step(world_model_dir, _CHECKPOINT_STEP.value)
   generation = inputs.open_generation(cli.required("data_dir"), cli.workdir())
   inputs.check_data(world_model_dir, generation)
   inputs.check_fields(config.world_model, generation)
+  recorded = inputs.describe(generation)["roms"]
+  if rom.sha1 not in recorded:
+    raise ValueError(
+      f"--rom: goals of {rom.describe()}, and {generation.data_dir} was "
+      f"recorded on the ROM with SHA-1 {' and '.join(recorded)}, expected it"
+    )
   run = run_directory.open_run(
     cli.workdir(),
     "goal_values",

@@ -180,7 +180,7 @@ class AllGoalsConfig:
 
   steps: int = 2000  # updates
   batch_size: int = 64  # recorded sequences
-  length: int = 16  # steps of a sequence
+  length: int = 4  # steps of a sequence
   units: int = 256  # of both hidden layers
   learning_rate: float = 1e-3
   max_grad_norm: float = 1.0

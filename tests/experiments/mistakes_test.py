@@ -108,6 +108,8 @@ MISTAKES = [
     (*_TRAIN, "--world_model={foreign_model}"),
     ["f" * 40, "{data}", "{foreign_model}"],
   ),
+  ("train_goal_values", _TRAIN, ["--world_model is required"]),
+  ("train_goal_values", _POLICY, ["--rom: goals of", "0" * 40, "{data}"]),
   ("train_policy", _POLICY, ["--clone is required"]),
   (
     "train_policy",
