@@ -44,8 +44,8 @@ def make(
 
 def _draw(run, setting, played) -> str | None:
   title = (
-    "Rows of play on each cell, battles apart, in all of the "
-    f"{len(setting.seeds)} episodes; maps that nobody entered are left out"
+    f"Rows of play on each cell, battles apart, {len(setting.seeds)} episodes "
+    "of each player together; maps that nobody entered are left out"
   )
   try:
     visit_pictures.save(

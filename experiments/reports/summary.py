@@ -208,7 +208,7 @@ def latent_verdicts(report: Mapping[str, Any]) -> list[text_tables.Verdict]:
 
 def play_table(play: Mapping[str, Any]) -> text_tables.Table:
   """Play in the emulator, one row per policy: progress, then returns."""
-  header = ["policy", "badge", "at step", "badges", "species", "maps"]
+  header = ["policy", "badge", "at step", "badges", "species", "new maps"]
   header += ["trainer wins", "wild wins", "stuck %"]
   header += ["return [95 %]", "without wild"]
   rows, kinds = [], []

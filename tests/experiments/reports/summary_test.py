@@ -155,7 +155,7 @@ class VerdictsTest(parameterized.TestCase):
     self.assertEqual(
       table.header,
       [
-        *("policy", "badge", "at step", "badges", "species", "maps"),
+        *("policy", "badge", "at step", "badges", "species", "new maps"),
         *("trainer wins", "wild wins", "stuck %"),
         *("return [95 %]", "without wild"),
       ],
