@@ -203,7 +203,7 @@ def _demonstrations(config, generation, world_params, run, numbering, split):
     rows = rows[: config.clone.max_rows]
   number = None
   if config.actor_critic.reads_goal:
-    number = goal_rows.candidates(config, index, places, numbering)[rows]
+    number = goal_rows.candidates(config, index, places, numbering)[0][rows]
   seen = jax.device_put(latents.take(latents.with_earned(encoded), rows))
   return (seen, jax.device_put(number)), seen.action
 

@@ -102,9 +102,11 @@ def prepare(
   pursued = values = events = None
   if config.actor_critic.reads_goal:
     numbering = goal_labels.Numbering()
-    number = goal_rows.candidates(config, index, places, numbering)
+    number, near = goal_rows.candidates(config, index, places, numbering)
     table = goals.table(numbering.goals)
-    pursued = goal_draws.Candidates(jnp.asarray(number), table)
+    pursued = goal_draws.Candidates(
+      jnp.asarray(number), jnp.asarray(near), table
+    )
     run.log(f"policy: dreams draw from {len(numbering.goals) - 1} goals")
     if goal_values is not None:
       values = _values(config, numbering.goals, goal_values)

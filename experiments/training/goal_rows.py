@@ -9,13 +9,16 @@ from experiments.training import latents
 from pokedreamer_jax.behaviour import goals
 from pokedreamer_jax.config import run as config_lib
 
+# Rows that agree in these stand on the same cell, in or out of a battle.
+_CELL = ("map_id", "y", "x", "in_battle")
+
 
 def candidates(
   config: config_lib.Config,
   index: loader.EpisodeIndex,
   places: list[int],
   numbering: goal_labels.Numbering,
-) -> np.ndarray:
+) -> tuple[np.ndarray, np.ndarray]:
   """Goals for the rows that `latents.encode` makes of some episodes.
 
   Args:
@@ -25,7 +28,8 @@ def candidates(
     numbering: of goals; grows.
 
   Returns:
-    Numbers `[M, 1 + goals.draws]` int32 for `goal_draws.draw`.
+    Numbers `[M, 1 + goals.draws]` int32 for `goal_draws.draw`, and for each row
+    another one `[M]` on the same cell.
 
   Raises:
     ValueError: a goal that dreams cannot tell from others.
@@ -33,6 +37,7 @@ def candidates(
   cfg = config.goals
   mix = {kind: weight for kind, weight in cfg.kind_weights.items() if weight}
   rows = [np.zeros((0, 1 + cfg.draws), np.int32)]
+  cells = [np.zeros((0, len(_CELL)), np.int64)]
   order = [p for s in latents.share_out(config, index, places) for p in s]
   for place in order:
     length = int(index.lengths[place])
@@ -46,5 +51,27 @@ def candidates(
     )
     columns += [drawn.number for drawn in labels]
     rows.append(np.stack(columns, axis=1))
+    cells.append(np.stack([steps[n].astype(np.int64) for n in _CELL], axis=1))
   goals.check_goals(config.world_model, numbering.goals[1:])
-  return np.concatenate(rows)
+  return np.concatenate(rows), _neighbours(np.concatenate(cells), config.seed)
+
+
+def _neighbours(cells: np.ndarray, seed: int) -> np.ndarray:
+  """For each of `cells` `[M, ...]` the number `[M]` of another equal one.
+
+  A random round through all that are equal; a cell that comes once has none
+  but itself.
+  """
+  rng = np.random.default_rng([seed, 0xCE11])
+  _, kind = np.unique(cells, axis=0, return_inverse=True)
+  kind = kind.reshape(-1)
+  shuffled = rng.permutation(len(kind))
+  order = shuffled[np.argsort(kind[shuffled], kind="stable")]
+  following = np.roll(order, -1)
+  # The last of a kind goes back to its first.
+  begins = np.flatnonzero(np.diff(kind[order], prepend=-1))
+  ends = np.append(begins[1:], len(order)) - 1
+  following[ends] = order[begins]
+  found = np.empty(len(kind), np.int32)
+  found[order] = following
+  return found

@@ -156,7 +156,7 @@ def _draw(
   if not cfg.actor_critic.reads_goal or starts.goals is None:
     return row, event, None
   drawn = goal_draws.draw_for_dreams(
-    cfg.goals, jax.random.fold_in(key, 1), starts.goals.number[row]
+    cfg.goals, jax.random.fold_in(key, 1), starts.goals, row
   )
   if event is not None:
     drawn = jnp.where(event < 0, drawn, 0)

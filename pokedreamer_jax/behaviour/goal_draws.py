@@ -19,6 +19,8 @@ class Candidates:
   """Goals that rows may be given."""
 
   number: jax.Array  # [M, 1 + D] int32, the milestone first; 0 is none
+  # [M] int32, for each row another one on the same cell of the same map
+  neighbour: jax.Array
   table: goals.Table  # [K]
 
 
@@ -44,13 +46,17 @@ def draw(
 
 
 def draw_for_dreams(
-  cfg: behaviour_config.GoalsConfig, key: jax.Array, number: jax.Array
+  cfg: behaviour_config.GoalsConfig,
+  key: jax.Array,
+  candidates: Candidates,
+  rows: jax.Array,
 ) -> jax.Array:
-  """`draw`, and a share `cfg.other` of the dreams gets another row's goal.
+  """A goal `[N]` for dreams from rows `[N]`: `draw`, of the row or a neighbour.
 
-  So that dreams also learn what is not reached from where they begin.
+  A share `cfg.other` of them gets what was reached from the same cell at
+  another time.
   """
   draw_key, other_key = jax.random.split(key)
-  drawn = draw(cfg, draw_key, number)
-  swapped = jax.random.uniform(other_key, (len(number),)) < cfg.other
-  return jnp.where(swapped, jnp.roll(drawn, 1), drawn)
+  other = jax.random.uniform(other_key, (len(rows),)) < cfg.other
+  own = jnp.where(other, candidates.neighbour[rows], rows)
+  return draw(cfg, draw_key, candidates.number[own])

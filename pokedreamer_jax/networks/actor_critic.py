@@ -14,6 +14,7 @@ symlog and averaged unsquashed, which makes the mean unbiased.
 
 from collections.abc import Sequence
 import functools
+import math
 from typing import Any
 
 import flax.linen as nn
@@ -44,7 +45,9 @@ class Torso(nn.Module):
   ) -> jax.Array:
     x = nn.Dense(self.hidden[0], use_bias=False, name="feat")(feat)
     if goal is not None:
-      x = x + nn.Dense(self.hidden[0], use_bias=False, name="goal")(goal)
+      # A vector of length 1: scaled, its numbers weigh as much as one-hots do.
+      loud = goal * math.sqrt(goal.shape[-1])
+      x = x + nn.Dense(self.hidden[0], use_bias=False, name="goal")(loud)
     x = nn.silu(nn.RMSNorm()(x))
     for units in self.hidden[1:]:
       x = nn.silu(nn.RMSNorm()(nn.Dense(units, use_bias=False)(x)))

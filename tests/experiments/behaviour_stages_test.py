@@ -237,7 +237,7 @@ def test_goals_stand_beside_the_rows_that_reach_them(made_up):
   index = loader.EpisodeIndex(generation, "all")
   places = [0, 1, 2, 4]
   numbering = goal_labels.Numbering()
-  numbers = goal_rows.candidates(config, index, places, numbering)
+  numbers, near = goal_rows.candidates(config, index, places, numbering)
   rows = encoding.encode(config, params, index, places, jax.random.key(0))
   assert numbers.shape == (len(rows.action), 3) and numbers[:, 1:].any()
   order = _order(rows, index)
@@ -249,9 +249,24 @@ def test_goals_stand_beside_the_rows_that_reach_them(made_up):
         goal = numbering.goals[number]
         later = goals.reached(steps, goal)[row + 1 : row + 10]
         assert later.any() if number else goal.kind == "none"
+  # Neighbours stand on the same cell, and go round all that do.
+  cells = np.concatenate(
+    [
+      np.stack(
+        [
+          index.read(p, 0, int(index.lengths[p]), (name,))[name]
+          for name in ("map_id", "y", "x", "in_battle")
+        ]
+      )
+      for p in order
+    ],
+    axis=1,
+  )
+  np.testing.assert_array_equal(cells[:, near], cells)
+  assert sorted(near.tolist()) == list(range(len(near)))
   # Drawn by the episode: beside fewer others it has the same.
   alone = goal_labels.Numbering()
-  again = goal_rows.candidates(config, index, [4], alone)
+  again, _ = goal_rows.candidates(config, index, [4], alone)
   begin = begins[list(order).index(4)]
   same = numbers[begin : begin + len(again)]
   assert [numbering.goals[n] for n in same.ravel()] == [

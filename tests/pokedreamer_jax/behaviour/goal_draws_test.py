@@ -50,19 +50,22 @@ def test_a_row_draws_its_own_candidates_in_the_shares_asked_for():
   assert not np.asarray(nothing).any()
 
 
-def test_some_dreams_get_the_goal_of_another_row():
+def test_some_dreams_get_the_goal_of_a_neighbour():
   number = jnp.tile(jnp.arange(1, _ROWS + 1)[:, None], (1, 3))
-  mine = np.arange(1, _ROWS + 1)
-  drawn = np.asarray(
+  candidates = goal_draws.Candidates(
+    number, jnp.arange(_ROWS)[::-1], goals.table([goal_specs.NONE])
+  )
+  rows = np.arange(0, _ROWS, 2)
+  draw = lambda other: np.asarray(
     goal_draws.draw_for_dreams(
-      _cfg(none=0.0, other=0.2), jax.random.key(0), number
+      _cfg(none=0.0, other=other), jax.random.key(0), candidates, rows
     )
   )
-  assert abs((drawn != mine).mean() - 0.2) < 0.02
-  own = goal_draws.draw_for_dreams(
-    _cfg(none=0.0, other=0.0), jax.random.key(0), number
-  )
-  np.testing.assert_array_equal(own, mine)
+  drawn = draw(0.2)
+  near = drawn != rows + 1
+  assert abs(near.mean() - 0.2) < 0.02
+  np.testing.assert_array_equal(drawn[near], _ROWS - rows[near])
+  np.testing.assert_array_equal(draw(0.0), rows + 1)
 
 
 @pytest.mark.parametrize(
@@ -122,7 +125,9 @@ def _experience(cfg, table):
   )
   number = jnp.asarray(rng.integers(0, len(table.goals), (40, 5)), jnp.int32)
   return dreams.Experience(
-    rows, jnp.arange(40), goal_draws.Candidates(number, table)
+    rows,
+    jnp.arange(40),
+    goal_draws.Candidates(number, jnp.arange(40)[::-1], table),
   )
 
 
@@ -260,5 +265,5 @@ def test_one_policy_learns_two_goals_and_stops_at_each():
   assert metrics["imagined/goals_reached"] > 0.9
   # Worth the time that it takes: gamma for each step before the last.
   value = toys.values(cfg, state, inputs[1])
-  far = np.arange(toys.CELLS - 2, -1, -1)
-  np.testing.assert_allclose(value[:-1], 0.9**far, atol=0.15)
+  far = np.arange(toys.CELLS - 3, -1, -1)  # of the cells that dreams start in
+  np.testing.assert_allclose(value[1:-1], 0.9**far, atol=0.15)
