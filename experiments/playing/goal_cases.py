@@ -1,8 +1,10 @@
 """Cases for playing under goals: a recorded row, and what was reached from it.
 
 A case is a row of a held-out episode that the emulator can be brought back to,
-a goal that its episode reached within some steps, and another goal, which a
-policy that does not listen would do as well under.
+a goal, and another goal, under which a policy that does not listen would do as
+well. Goals on the way were reached by the episode itself within some steps;
+goals off the way by other episodes from the same cell, and not by this one, so
+that somebody who goes on as always misses them.
 """
 
 from collections.abc import Mapping
@@ -25,6 +27,11 @@ _FAMILIES = {
 }
 
 
+# Rows that agree in these stand on the same cell, in or out of a battle.
+_CELL = ("map_id", "y", "x", "in_battle")
+_MOST_TRIED = 2000  # rows of a kind that are looked at for goals off the way
+
+
 @dataclasses.dataclass(frozen=True)
 class Case:
   """Where a game is entered, and what is asked for there."""
@@ -34,6 +41,12 @@ class Case:
   goal: goal_specs.Goal
   env_steps: int  # after which the recording reached it
   other: goal_specs.Goal = goal_specs.NONE  # something else, reached elsewhere
+  off_way: bool = False  # whether other episodes reached it, from the same cell
+
+  @property
+  def label(self) -> str:
+    """Its kind, and whether it is off the way."""
+    return f"{self.goal.kind}, off the way" if self.off_way else self.goal.kind
 
 
 def choose(
@@ -44,7 +57,7 @@ def choose(
   most_row: int,
   rng: np.random.Generator,
 ) -> list[Case]:
-  """Draws up to `count` cases of every kind that the episodes reached.
+  """Draws up to `count` cases of every kind, and as many off the way.
 
   Goals of a kind are drawn alike, whatever they are reached how often, and
   each case from an episode of its own as long as there are such.
@@ -58,9 +71,14 @@ def choose(
     rng: draws.
   """
   found: dict[str, list[Case]] = {kind: [] for kind, w in kinds.items() if w}
+  cells: dict[tuple[int, int], tuple[int, ...]] = {}
+  episodes = []
   for place, length in enumerate(index.lengths.tolist()):
     steps = index.read(place, 0, length, goals.FIELDS)
+    episodes.append(steps)
     running = np.asarray(steps["game_running"])
+    where = np.stack([steps[n].astype(int) for n in _CELL], axis=1).tolist()
+    cells |= {(place, row): tuple(c) for row, c in enumerate(where)}
     for kind, cases in found.items():
       numbering = goal_labels.Numbering()
       labels, known = goal_labels.label_goals(
@@ -73,10 +91,50 @@ def choose(
   chosen = [
     case for cases in found.values() for case in _spread(cases, count, rng)
   ]
+  for cases in found.values():
+    off = _off_way(cases, cells, episodes, horizon, rng)
+    chosen += _spread(off, count, rng)
   return [
     dataclasses.replace(case, other=_other(case.goal, chosen, rng))
     for case in chosen
   ]
+
+
+def _off_way(
+  cases: list[Case],
+  cells: Mapping[tuple[int, int], tuple[int, ...]],
+  episodes: list[Mapping[str, np.ndarray]],
+  horizon: int,
+  rng: np.random.Generator,
+) -> list[Case]:
+  """Cases with goals that other episodes reached from their cells."""
+  there: dict[tuple[int, ...], list[Case]] = {}
+  for case in cases:
+    there.setdefault(cells[case.place, case.row], []).append(case)
+  found = []
+  for at in rng.permutation(len(cases)).tolist()[:_MOST_TRIED]:
+    case = cases[at]
+    beside = [
+      other
+      for other in there[cells[case.place, case.row]]
+      if other.place != case.place and other.goal != case.goal
+    ]
+    if not beside:
+      continue
+    borrowed = beside[int(rng.integers(len(beside)))]
+    # Nor does this episode reach it by itself, or hold it already.
+    stop = case.row + horizon + 1
+    steps = {n: v[:stop] for n, v in episodes[case.place].items()}
+    if not goals.reached(steps, borrowed.goal)[case.row :].any():
+      found.append(
+        dataclasses.replace(
+          case,
+          goal=borrowed.goal,
+          env_steps=borrowed.env_steps,
+          off_way=True,
+        )
+      )
+  return found
 
 
 def _spread(

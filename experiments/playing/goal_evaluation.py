@@ -80,7 +80,7 @@ def measure(
         agent, cases, setting, config.seed, evaluate.greedy, told
       )
     result["players"][name] = goal_tables.measure(
-      [case.goal.kind for case in cases],
+      [case.label for case in cases],
       [case.place for case in cases],
       reached[name],
       evaluate.bootstrap,
@@ -91,6 +91,7 @@ def measure(
         "episode": index.headers[case.place].episode_id,
         "row": case.row,
         "goal": str(case.goal),
+        "off_way": case.off_way,
         "recorded": case.env_steps,
         "other": str(case.other),
         "reached": {n: steps[number].tolist() for n, steps in reached.items()},

@@ -9,7 +9,7 @@ import numpy as np
 from experiments.reports import text_tables
 from pokedreamer_jax.world_model import statistics
 
-ALL = "all kinds"
+ALL, OFF_WAY = "all kinds", "off the way"
 
 
 def measure(
@@ -30,8 +30,12 @@ def measure(
   """
   names, episodes = np.asarray(kinds), np.asarray(groups)
   found = {}
-  for kind in [*dict.fromkeys(kinds), ALL]:
-    mine = np.full(len(names), True) if kind == ALL else names == kind
+  off = np.array([name.endswith(OFF_WAY) for name in kinds])
+  whole = {ALL: np.full(len(names), True)}
+  if off.any() and not off.all():
+    whole = {f"all {OFF_WAY}": off, **whole}
+  for kind in [*dict.fromkeys(kinds), *whole]:
+    mine = whole[kind] if kind in whole else names == kind
     there = reached[mine] >= 0
     steps = reached[mine][there[:, 0], 0]
     right, other, none = there.mean(axis=0).tolist()
@@ -64,8 +68,9 @@ def tables(result: Mapping[str, Any]) -> list[text_tables.Table]:
   note = (
     "Share of the cases in which the goal was reached within "
     f"{result['limit']} steps of the moment that the game was entered at, when "
-    "the policy was given that goal, another one, or none; the recording "
-    f"reached each within {result['horizon']}."
+    "the policy was given that goal, another one, or none. The recording "
+    f"reached each within {result['horizon']}; of those off the way another "
+    "one did, from the same cell."
   )
   found = []
   for name, kinds in result["players"].items():
@@ -79,7 +84,7 @@ def tables(result: Mapping[str, Any]) -> list[text_tables.Table]:
       ]
       for kind, row in kinds.items()
     ]
-    marks = ["strong" if kind == ALL else "" for kind in kinds]
+    marks = ["strong" if kind.startswith("all ") else "" for kind in kinds]
     title = f"Goals: {name}"
     found.append(text_tables.Table(title, header, rows, marks, note))
     note = ""
@@ -90,15 +95,21 @@ def verdicts(result: Mapping[str, Any]) -> list[text_tables.Verdict]:
   """Whether the goal that is given decides what is done."""
   found = []
   for name, kinds in result["players"].items():
-    row = kinds[ALL]
+    # Where it goes on as always it reaches what lies on the way.
+    row = kinds.get(f"all {OFF_WAY}", kinds[ALL])
     gain = row["over_other"]
-    weak = [k for k, r in kinds.items() if k != ALL and r["right"] < 0.9]
+    weak = [
+      kind
+      for kind, found_row in kinds.items()
+      if not kind.startswith("all ") and found_row["right"] < 0.9
+    ]
     found.append(
       text_tables.Verdict(
         None if gain is None else gain["low"] > 0,
-        f"{name} does what it is told: {row['right']:.0%} of the goals with "
-        f"the right one, {row['other']:.0%} with another, {row['none']:.0%} "
-        f"with none; below 90 %: {', '.join(weak) or 'no kind'}.",
+        f"{name} does what it is told: of the goals off the way it reaches "
+        f"{row['right']:.0%} with the right one, {row['other']:.0%} with "
+        f"another, {row['none']:.0%} with none; of all goals "
+        f"{kinds[ALL]['right']:.0%}; below 90 %: {', '.join(weak) or 'none'}.",
       )
     )
   return found
