@@ -13,7 +13,10 @@ _GROUPS = {
     *("import_npz", "export_npz"),
   ),
   "Train": ("train_rssm", "clone_behaviour", "train_policy", "import_torch"),
-  "Look": ("evaluate", "compare", "report", "generate_demo_video"),
+  "Look": (
+    *("evaluate", "compare", "report", "generate_demo_video"),
+    "benchmark_ablation",
+  ),
   "Measure speed": (
     *("benchmark_data", "benchmark_training", "benchmark_imagination"),
     "benchmark_atlas",

@@ -168,6 +168,16 @@ MISTAKES = [
   ("export_npz", (), ["--"]),
   ("make_state", (), ["give one of --script and --policy"]),
   ("record_demos", ("--workdir={new}", "--rom={root}/none.gb"), ["none.gb"]),
+  (
+    "benchmark_ablation",
+    (*_TRAIN[:2], "--seeds=0,0"),
+    ["--seeds=0,0", "different numbers"],
+  ),
+  (
+    "benchmark_ablation",
+    (*_TRAIN[:2], "--recipes=present,none"),
+    ["--recipes=present,none", "block_mix"],
+  ),
   ("benchmark_atlas", (*_TRAIN[:1], "--rows=0"), ["--rows=0", "expected 1"]),
   ("benchmark_data", ("--repeats=x",), ["repeats"]),
   ("benchmark_imagination", ("--batch_sizes=x",), ["--batch_sizes"]),
