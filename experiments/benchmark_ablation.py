@@ -13,8 +13,9 @@ detail. The table tells means over seeds with their range, and what each recipe
 differs by from the present one, seed by seed.
 
 The same command on the same --workdir goes on where it stopped; what is done
-is not done again. JSON and table are written after each run, of what is there
-by then. Pin it to a core (`taskset -c 0`) where others work beside it.
+is not done again, and further --recipes and --seeds join what is there. JSON
+and table are written after each run, of what is there by then. Pin it to a
+core (`taskset -c 0`) where others work beside it.
 """
 
 import pathlib
@@ -44,6 +45,7 @@ _TURN = cli.integer("turn", 4, "Updates of a turn.")
 _JSON = cli.string("json", "", "Also write the numbers to this file.")
 
 _STAGE = "benchmark_ablation"
+_FREE = ("data", "recipes")  # each run below knows its own
 
 
 def main() -> int:
@@ -69,6 +71,7 @@ def main() -> int:
       "data": {str(seed): folder for seed, folder in data.items()},
       "recipes": names,
     },
+    _FREE,
     graceful=False,
   )
   with run:
@@ -106,11 +109,11 @@ def _timed(
   """Updates of each recipe and what its time is; timed once a directory."""
   path = run.path / "timings.json"
   ratios = json_store.read_json(path)
-  if not ratios:
-    others = [name for name in names if name != ablation.PRESENT]
-    run.log(f"Timing an update of {len(others)} recipes in turns")
+  others = [n for n in names if n != ablation.PRESENT and n not in ratios]
+  if others:
+    run.log(f"Timing an update of {', '.join(others)} in turns")
     rounds, turn = _ROUNDS.value or 0, _TURN.value or 0
-    ratios = ablation.cpu_ratios(preset, given, others, rounds, turn)
+    ratios |= ablation.cpu_ratios(preset, given, others, rounds, turn)
     json_store.write_json(path, ratios)
   return ablation.update_counts(ratios, _UPDATES.value or 0), ratios
 

@@ -99,8 +99,14 @@ class _Machine:
 
 def test_it_goes_on_where_it_stopped(tmp_path, monkeypatch, capsys):
   flags.FLAGS.mark_as_parsed()
-  timed = {"own_tokens": {"ratio": 1.25, "cpu_ms": 80.0, "parameters": 7}}
-  monkeypatch.setattr(ablation, "cpu_ratios", lambda *rest: timed)
+  asked = []
+
+  def cpu_ratios(preset, given, names, rounds, turn):
+    asked.append(names)
+    row = {"ratio": 1.25, "cpu_ms": 80.0, "parameters": 7}
+    return dict.fromkeys(names, row)
+
+  monkeypatch.setattr(ablation, "cpu_ratios", cpu_ratios)
   path = tmp_path / "found.json"
   monkeypatch.setattr(sys, "argv", ["verb", "--flag"])
   made = []
@@ -128,9 +134,17 @@ def test_it_goes_on_where_it_stopped(tmp_path, monkeypatch, capsys):
   assert result["own_tokens"]["less_present"]["moved exact"][0] > 0
   assert set(result["own_tokens"]["seeds"]) == {"3", "4"}
   assert "own_tokens" in capsys.readouterr().out
+  # A further recipe joins; other updates would be another comparison.
+  machine = _Machine()
+  monkeypatch.setattr(stages, "run", machine.run)
+  same = {"workdir": str(tmp_path / "runs"), "set": ["train.batch_size=4"]}
+  more = {"recipes": "own_tokens,block_mix", "data_dir": "d0,d1", **same}
+  with flagsaver.flagsaver(**more, seeds="3,4", updates=100):
+    assert benchmark_ablation.main() == 0
+  assert ["block_mix" in text for text in machine.commands] == [True] * 4
+  assert asked == [["own_tokens"], ["block_mix"]]
   with (
-    flagsaver.flagsaver(workdir=str(tmp_path / "runs"), data_dir="d0,d1"),
-    flagsaver.flagsaver(seeds="3,4", recipes="own_tokens", updates=101),
+    flagsaver.flagsaver(**more, seeds="3,4", updates=101),
     pytest.raises(ValueError, match="updates"),
   ):
     benchmark_ablation.main()
