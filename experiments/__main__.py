@@ -16,7 +16,10 @@ _GROUPS = {
     *("train_rssm", "clone_behaviour", "train_goal_values"),
     *("train_policy", "import_torch"),
   ),
-  "Look": ("evaluate", "compare", "report", "generate_demo_video"),
+  "Look": (
+    *("evaluate", "compare", "report", "generate_demo_video"),
+    "benchmark_ablation",
+  ),
   "Measure speed": (
     *("benchmark_data", "benchmark_training", "benchmark_imagination"),
     *("benchmark_acting", "benchmark_atlas"),

@@ -18,6 +18,9 @@ both. Of play there are `visits.png` (where players stood, on the maps of a
 practice cartridge) and the best and the worst episode of learned players as
 `best_NAME.mp4` and `worst_NAME.mp4`; `--set=evaluate.videos=off` leaves these
 out, `policy` films the player of that name alone.
+Of a world model held-out episodes are those of the generation that it began
+with; `--all_data` takes those of all that lies there, so that models of parts of
+the same data (`train.max_files`) are measured on the same episodes.
 """
 
 from collections.abc import Sequence
@@ -50,6 +53,12 @@ _RAM = cli.choice(
   world_model_config.RAM_MODES,
   "Tokens of observed frames: given, or inferred from the frames "
   "(world_model; default: as trained).",
+)
+_ALL_DATA = cli.boolean(
+  "all_data",
+  False,
+  "Takes the held-out episodes of all that --data_dir holds now (world_model); "
+  "refused where the model was trained on one of them.",
 )
 _PLAYER = cli.repeated(
   "player",
@@ -84,13 +93,17 @@ def _evaluate_world_model(config: config_lib.Config) -> None:
   # The generation that it was trained on: its held-out episodes are unseen.
   data_dir = cli.required("data_dir")
   generation = inputs.open_generation(data_dir, pathlib.Path(directory))
-  inputs.check_fields(config.world_model, generation)
+  trained = _training_episodes(
+    directory, generation, step, config.train.left_out_maps
+  )
+  measured = _all_data(generation, trained) if _ALL_DATA.value else generation
+  inputs.check_fields(config.world_model, measured)
   run = run_directory.open_run(
     cli.workdir(),
     "evaluate_world_model",
     {
       "evaluate": _measured(config),
-      "generation": generation.digest,
+      "generation": measured.digest,
       "ram": config.world_model.ram,
       "world_model": inputs.fingerprint(directory, step),
     },
@@ -99,13 +112,10 @@ def _evaluate_world_model(config: config_lib.Config) -> None:
   with run:
     if not run.finished:
       params = inputs.load_world_model(directory, step)
-      trained = _training_episodes(
-        directory, generation, step, config.train.left_out_maps
-      )
-      measured = _measure_dreams(config, generation, trained, params, run)
+      found = _measure_dreams(config, measured, trained, params, run)
       # The best is best on the very episodes that are reported on.
       chosen = _CHECKPOINT_STEP.value == "best"
-      run.finish({**measured, "chosen_on_held_out": chosen})
+      run.finish({**found, "chosen_on_held_out": chosen})
     result, verdicts = run.result, []
     if config.evaluate.detail == "full":  # else the quickstart's panel has them
       verdicts += summary.dream_verdicts(result)
@@ -183,6 +193,27 @@ def _training_episodes(
       generations.load(path), "train", earlier=index.sides, **shared
     )
   return index
+
+
+def _all_data(generation: Any, trained: Any) -> Any:
+  """The generation of all that lies where another one does.
+
+  Raises:
+    ValueError: an episode that it holds out is one of `trained`.
+  """
+  from data_tools.records import generations
+  from data_tools.records import loader
+
+  whole = generations.freeze(generation.data_dir)
+  known = {header.episode_id for header in trained.headers}
+  held_out = loader.EpisodeIndex(whole, "val", cache_bytes=0).headers
+  seen = sorted(known & {header.episode_id for header in held_out})
+  if seen:
+    raise ValueError(
+      f"--all_data: of {len(held_out)} episodes that are held out of all data "
+      f"the model was trained on {len(seen)}, such as {seen[0]}, expected none"
+    )
+  return whole
 
 
 def _same_rom(

@@ -108,6 +108,12 @@ class Update:
       seconds.append(time.perf_counter() - began)
     return seconds
 
+  def cpu_s(self, count: int) -> float:
+    """CPU seconds of one update, of all threads of this process."""
+    began = time.process_time()
+    self.updates(count)
+    return (time.process_time() - began) / count
+
   def matrix_peak(self) -> float:
     """Operations per second of one large product in the model's dtype."""
     jax = self._jax

@@ -10,8 +10,12 @@ import sys
 
 import pytest
 
+from data_tools.records import generations
+from data_tools.records import loader
+from experiments import evaluate
 from experiments.runs import inputs
 from pokedreamer_jax.config import presets
+from tests.data_tools import fakes as data_fakes
 
 
 def _run(module, *arguments):
@@ -163,3 +167,22 @@ def test_a_model_without_tokens_stays_so():
   config = presets.make("debug", ["world_model.ram=off"])
   with pytest.raises(ValueError, match="trained with off, expected off"):
     inputs.with_ram(config, "given")
+
+
+@pytest.mark.parametrize(("shards", "shared"), [(3, 0), (1, 1)])
+def test_models_of_parts_are_measured_on_what_none_was_trained_on(
+  tmp_path, shards, shared
+):
+  episodes = [(number, 40, "random") for number in range(8)]
+  data_fakes.write(tmp_path, "a", episodes, per_shard=1)
+  part = generations.freeze(tmp_path, max_shards=shards)
+  trained = loader.EpisodeIndex(part, "train")
+  # One episode alone is for training, and the first of all that is held out.
+  if shared:
+    with pytest.raises(ValueError, match=f"trained on {shared}, such as"):
+      evaluate._all_data(part, trained)
+  else:
+    whole = evaluate._all_data(part, trained)
+    assert whole.digest == generations.freeze(tmp_path).digest != part.digest
+    held_out = loader.EpisodeIndex(whole, "val").headers
+    assert held_out and not set(held_out) & set(trained.headers)

@@ -172,6 +172,16 @@ MISTAKES = [
   ("record_demos", ("--workdir={new}", "--rom={root}/none.gb"), ["none.gb"]),
   ("benchmark_acting", ("--players=0",), ["--players", "1,8,24"]),
   ("benchmark_acting", ("--decisions=9",), ["--decisions=9", "100"]),
+  (
+    "benchmark_ablation",
+    (*_TRAIN[:2], "--seeds=0,0"),
+    ["--seeds=0,0", "different numbers"],
+  ),
+  (
+    "benchmark_ablation",
+    (*_TRAIN[:2], "--recipes=present,none"),
+    ["--recipes=present,none", "block_mix"],
+  ),
   ("benchmark_atlas", (*_TRAIN[:1], "--rows=0"), ["--rows=0", "expected 1"]),
   ("benchmark_data", ("--repeats=x",), ["repeats"]),
   ("benchmark_imagination", ("--batch_sizes=x",), ["--batch_sizes"]),
