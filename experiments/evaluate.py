@@ -18,9 +18,9 @@ both. Of play there are `visits.png` (where players stood, on the maps of a
 practice cartridge) and the best and the worst episode of learned players as
 `best_NAME.mp4` and `worst_NAME.mp4`; `--set=evaluate.videos=off` leaves these
 out, `policy` films the player of that name alone.
-Of a world model held-out episodes are those of the generation that it began
-with; `--all_data` takes those of all that lies there, so that models of parts of
-the same data (`train.max_files`) are measured on the same episodes.
+Of a world model held-out episodes are those of the generation that it
+began with; `--all_data` takes those of all that lies there, so that models of
+parts of the same data (`train.max_files`) are measured on the same episodes.
 """
 
 from collections.abc import Sequence
