@@ -338,7 +338,7 @@ def _play(
 
 def _evaluate_goals(config: config_lib.Config) -> None:
   from data_tools.game import roms
-  from experiments.playing import goal_evaluation
+  from experiments.reports import goal_evaluation
   from experiments.reports import goal_tables
 
   rom = roms.resolve(_ROM.value)
