@@ -79,18 +79,19 @@ class GoalsConfig:
   episode reaches within a horizon (`data_tools/game/goal_labels.py`).
   """
 
-  none: float = 0.3  # share without a goal
-  milestone: float = 0.3  # share with the next milestone; the rest in hindsight
-  horizon: int = 64  # env steps
+  none: float = 0.2  # share without a goal
+  milestone: float = 0.1  # share with the next milestone; the rest in hindsight
+  horizon: int = 20  # env steps; little more than a dream is long
   # Of hindsight goals: weights of the kinds that can be reached from a row.
+  # Tiles and maps most, for there are many of them.
   kinds: str = (
-    "map=2,tile=2,badge=1,win=1,win_wild=1,win_trainer=1,win_leader=1,catch=1,"
-    "own=1,heal=1,level=1,item=1,story=1,talk=1,explore=1"
+    "tile=6,map=4,heal=2,catch=2,own=1,level=1,item=1,talk=1,story=1,explore=1,"
+    "win=1,win_wild=1,win_trainer=1,win_leader=1,badge=1"
   )
   draws: int = 4  # hindsight goals that are kept of each row
   # Share of dreams that are asked for what was reached from the same cell at
   # another time: what their own row led to is what a policy does anyway.
-  other: float = 0.5
+  other: float = 0.6
   # Paid in a dream that reaches its goal, which ends there; nothing else is.
   reward: float = 1.0
 
