@@ -3,7 +3,8 @@
 Turn 0 records, trains the world model, clones and trains a policy. In every
 further turn that policy plays, the world model goes on with what was played
 added to its data, and clone and policy are trained anew on it. At the end all
-policies play the same games. With `agent.start=scratch` there are no clones.
+policies play the same games. Clones see as many demonstrated steps as the
+quickstart's (`clone.few_rows`); with `agent.start=scratch` there are none.
 """
 
 from collections.abc import Sequence
@@ -23,7 +24,7 @@ def check(config: config_lib.Config, rom: Any) -> None:
     ValueError: as `quickstart_plan.check`; or the world model's updates are no
       multiple of those of a turn, or a player is unknown.
   """
-  quickstart_plan.check(config, rom)
+  quickstart_plan.check(config, rom, cloned=config.agent.start == "clone")
   agent, steps = config.agent, config.train.steps
   if config.train.epochs:
     raise ValueError(
@@ -82,6 +83,7 @@ def make_plan(
 
   shared = tuple(config_arguments)
   cloned = agent.start == "clone"
+  taught = quickstart_plan.taught(config)
   for turn in range(agent.turns + 1):
     here = agent_turns.turn_directory(workdir, turn)
     clone, policy = here / "clone", here / "policy"
@@ -123,7 +125,8 @@ def make_plan(
     )
     learn = (f"--data_dir={data}", f"--world_model={model}", *shared)
     if cloned:
-      add(turn, "clone", "clone", "clone_behaviour", clone, *learn)
+      # Before what the user sets.
+      add(turn, "clone", "clone", "clone_behaviour", clone, *taught, *learn)
     learn += (f"--clone={clone if cloned else ''}",)
     add(turn, "policy", "learn in dreams", "train_policy", policy, *learn)
   players = [
@@ -138,6 +141,7 @@ def make_plan(
     "evaluate",
     workdir / f"measured_{agent.turns}",
     "--what=play",
+    "--set=evaluate.videos=off",  # of so many players; before the user's
     *rom,
     *shared,
     "--player=demonstrator",

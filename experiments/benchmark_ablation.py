@@ -13,8 +13,8 @@ detail. The table tells means over seeds with their range, and what each recipe
 differs by from the present one, seed by seed.
 
 The same command on the same --workdir goes on where it stopped; what is done
-is not done again, and further --recipes and --seeds join what is there. JSON
-and table are written after each run, of what is there by then. Pin it to a
+is not done again; the table tells of the --recipes and --seeds of the call.
+JSON and table are written after each run, of what is there by then. Pin it to a
 core (`taskset -c 0`) where others work beside it.
 """
 

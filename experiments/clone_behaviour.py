@@ -27,6 +27,7 @@ _RESUME_STEP = cli.define_resume_step()
 # What may differ when a run is continued.
 FREE = (
   *("clone.steps", "clone.log_every", "clone.save_every", "preset"),
+  "clone.few_rows",  # says what others do
   *("collect", "train", "all_goals", "policy", "evaluate", "agent"),
 )
 _COMPILE_S = 5  # on two CPU cores

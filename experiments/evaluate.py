@@ -352,6 +352,15 @@ def _evaluate_goals(config: config_lib.Config) -> None:
     inputs.check_rom(directory, rom, _OTHER_ROM.value)
     goal_evaluation.check(directory)
   first = next(iter(players.values()))
+  digests = {
+    directory: run_directory.read_config(directory).get("generation")
+    for directory in players.values()
+  }
+  if len(set(digests.values())) > 1:
+    raise ValueError(
+      "--player: of different generations, so that what one has never seen "
+      f"another may have learned from: {digests}; expected one"
+    )
   data_dir = cli.required("data_dir")
   generation = inputs.open_generation(data_dir, pathlib.Path(first))
   run = run_directory.open_run(
@@ -359,7 +368,8 @@ def _evaluate_goals(config: config_lib.Config) -> None:
     "evaluate_goals",
     {
       "seed": config.seed,
-      "evaluate": config_lib.to_dict(config.evaluate),
+      "evaluate": _measured(config),
+      "jitter_frames": config.collect.jitter_frames,
       "goals": config_lib.to_dict(config.goals),
       "generation": generation.digest,
       "rom": rom.sha1,

@@ -16,8 +16,13 @@ from pokedreamer_jax.config import world_model as world_model_config
 _UNDEMONSTRATED_MIX = "sticky_random=0.8,random=0.2"
 
 
-def check(config: config_lib.Config, rom: Any) -> None:
+def check(config: config_lib.Config, rom: Any, cloned: bool = True) -> None:
   """Finds early what would end a later stage.
+
+  Args:
+    config: of the whole path.
+    rom: a `data_tools.game.roms.Rom`.
+    cloned: whether somebody has to demonstrate.
 
   Raises:
     ValueError: a policy of the mix, a start state or a token is unknown or not
@@ -27,6 +32,8 @@ def check(config: config_lib.Config, rom: Any) -> None:
   """
   from data_tools.players import policies
   from data_tools.records import start_mix
+  from experiments.runs import inputs
+  from pokedreamer_jax.behaviour import objectives
   from pokedreamer_jax.world_model import tokens
 
   if config.collect.start_states:
@@ -35,13 +42,16 @@ def check(config: config_lib.Config, rom: Any) -> None:
   for item in mix:
     policies.make_policy(item.behaviour, rom)
   names = [item.behaviour.partition(":")[0] for item in mix]
-  if rom.kind == "practice" and "demonstrator" not in names:
+  if cloned and rom.kind == "practice" and "demonstrator" not in names:
     raise ValueError(
       f"collect.policy_mix: {config.collect.policy_mix!r} without demonstrator "
       "leaves nobody to clone; run the stages by hand instead"
     )
   tokens.check(config.world_model.token_sizes)
   config.world_model.check_reward_terms()
+  if rom.kind != "unknown":  # of which no policy is trained
+    objectives.check(config)
+    inputs.check_goals(config)
   if rom.kind == "pokemon_red" and not config.policy.scratch_updates:
     raise ValueError(
       "policy.scratch_updates: 0, expected at least 1: nobody demonstrates "
@@ -54,6 +64,17 @@ def check(config: config_lib.Config, rom: Any) -> None:
       f"collect.episode_length: {config.collect.episode_length}, expected at "
       f"least {longest}: train.seq_len, evaluate.context + evaluate.horizon"
     )
+
+
+def taught(config: config_lib.Config) -> tuple[str, ...]:
+  """The flag that limits what a policy's clone is shown; none for all.
+
+  `clone.max_rows` says it by itself, and then of every clone.
+  """
+  few = config.clone.few_rows
+  if not few or config.clone.max_rows:
+    return ()
+  return (f"--set=clone.max_rows={few}",)
 
 
 def rom_arguments(rom_path: str | None) -> list[str]:
@@ -216,15 +237,14 @@ def make_plan(
   players = ["random", "sticky_random"]
   star = model  # whose clip is made
   if kind == "practice":
-    clone, few = workdir / "clone", config.clone.few_rows
+    clone, few = workdir / "clone", taught(config)
     players.append("demonstrator")
     title = "Clone the demonstrator"
     if few:
       add_clone("clone_all", f"{title}, all that it showed")
       players.append(f"clone_all={workdir / 'clone_all'}")
-      title = f"Clone {few} of its steps"
-    # Before what the user sets.
-    add_clone("clone", title, *([f"--set=clone.max_rows={few}"] if few else []))
+      title = f"Clone {config.clone.few_rows} of its steps"
+    add_clone("clone", title, *few)  # before what the user sets
     add_policy("policy", "Train the policy in dreams", str(clone))
     players.append(f"clone={clone}")
     players += [f"policy={workdir / 'policy'}"]

@@ -80,7 +80,7 @@ class Emulator:
         `0..MOST_WAIT_FRAMES`.
     """
     check_wait(jitter_frames)
-    frames = int(np.random.default_rng(seed).integers(0, jitter_frames + 1))
+    frames = drawn_jitter(seed, jitter_frames)
     self.replay_reset(frames, save_state)
     return frames
 
@@ -201,6 +201,11 @@ def check_wait(frames: int) -> None:
     raise ValueError(
       f"frames without input: {frames}, expected 0 to {MOST_WAIT_FRAMES}"
     )
+
+
+def drawn_jitter(seed: int, most: int) -> int:
+  """No-op frames that a reset runs, of a seed, uniform in `0..most`."""
+  return int(np.random.default_rng(seed).integers(0, most + 1))
 
 
 def pyboy_version() -> str:

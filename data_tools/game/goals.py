@@ -64,6 +64,8 @@ FIELDS = (
   *("party_species", "party_hp", "party_max_hp", "party_level"),
   *("capture_items", "event_flags", "visited_maps", "reward_terms"),
 )
+# Rows that agree in these stand on the same cell, in or out of a battle.
+CELL = ("map_id", "y", "x", "in_battle")
 _WILD = specs.REWARD_TERMS.index("wild_wins")
 _TRAINER = specs.REWARD_TERMS.index("trainer_wins")
 

@@ -8,6 +8,7 @@ that somebody who goes on as always misses them.
 """
 
 from collections.abc import Mapping
+from collections.abc import Sequence
 import dataclasses
 from typing import Any
 
@@ -27,8 +28,6 @@ _FAMILIES = {
 }
 
 
-# Rows that agree in these stand on the same cell, in or out of a battle.
-_CELL = ("map_id", "y", "x", "in_battle")
 _MOST_TRIED = 2000  # rows of a kind that are looked at for goals off the way
 
 
@@ -51,9 +50,11 @@ class Case:
 
 def choose(
   index: Any,
+  places: Sequence[int],
   kinds: Mapping[str, float],
   count: int,
   horizon: int,
+  limit: int,
   most_row: int,
   rng: np.random.Generator,
 ) -> list[Case]:
@@ -64,20 +65,25 @@ def choose(
 
   Args:
     index: a `loader.EpisodeIndex` of held-out episodes.
+    places: which of them.
     kinds: which, those of weight 0 left out.
     count: cases of a kind at most.
     horizon: env steps within which the recording reached the goal.
+    limit: env steps that a policy will have; goals off the way are not reached
+      by the recording within these.
     most_row: last row that a game is entered at, for it is played until there.
     rng: draws.
   """
   found: dict[str, list[Case]] = {kind: [] for kind, w in kinds.items() if w}
   cells: dict[tuple[int, int], tuple[int, ...]] = {}
-  episodes = []
-  for place, length in enumerate(index.lengths.tolist()):
-    steps = index.read(place, 0, length, goals.FIELDS)
-    episodes.append(steps)
+  episodes: dict[int, Mapping[str, np.ndarray]] = {}
+  for place in places:
+    steps = index.read(place, 0, int(index.lengths[place]), goals.FIELDS)
+    episodes[place] = steps
     running = np.asarray(steps["game_running"])
-    where = np.stack([steps[n].astype(int) for n in _CELL], axis=1).tolist()
+    where = np.stack(
+      [steps[n].astype(int) for n in goals.CELL], axis=1
+    ).tolist()
     cells |= {(place, row): tuple(c) for row, c in enumerate(where)}
     for kind, cases in found.items():
       numbering = goal_labels.Numbering()
@@ -92,7 +98,7 @@ def choose(
     case for cases in found.values() for case in _spread(cases, count, rng)
   ]
   for cases in found.values():
-    off = _off_way(cases, cells, episodes, horizon, rng)
+    off = _off_way(cases, cells, episodes, limit, rng)
     chosen += _spread(off, count, rng)
   return [
     dataclasses.replace(case, other=_other(case.goal, chosen, rng))
@@ -103,8 +109,8 @@ def choose(
 def _off_way(
   cases: list[Case],
   cells: Mapping[tuple[int, int], tuple[int, ...]],
-  episodes: list[Mapping[str, np.ndarray]],
-  horizon: int,
+  episodes: Mapping[int, Mapping[str, np.ndarray]],
+  limit: int,
   rng: np.random.Generator,
 ) -> list[Case]:
   """Cases with goals that other episodes reached from their cells."""
@@ -123,7 +129,7 @@ def _off_way(
       continue
     borrowed = beside[int(rng.integers(len(beside)))]
     # Nor does this episode reach it by itself, or hold it already.
-    stop = case.row + horizon + 1
+    stop = case.row + limit + 1
     steps = {n: v[:stop] for n, v in episodes[case.place].items()}
     if not goals.reached(steps, borrowed.goal)[case.row :].any():
       found.append(

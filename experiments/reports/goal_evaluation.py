@@ -39,15 +39,29 @@ def measure(
   Raises:
     ValueError: no held-out episode reaches any of the goals.
   """
+  from data_tools.game import emulator
   from data_tools.records import loader
 
   evaluate = config.evaluate
   index = loader.EpisodeIndex(generation, "val")
+  most = config.collect.jitter_frames
+  places = [
+    place
+    for place, header in enumerate(index.headers)
+    if header.jitter_frames == emulator.drawn_jitter(header.seed, most)
+  ]
+  if not places:
+    raise ValueError(
+      f"collect.jitter_frames: {most}, none of the {len(index)} held-out "
+      "episodes was recorded so; expected that of the recording"
+    )
   cases = goal_cases.choose(
     index,
+    places,
     config.goals.kind_weights,
     evaluate.goal_cases,
     evaluate.goal_horizon,
+    evaluate.goal_limit,
     evaluate.goal_most_row,
     np.random.default_rng([config.seed, 0x60A15]),
   )
@@ -68,6 +82,8 @@ def measure(
     "rom": {"name": rom.name, "sha1": rom.sha1},
     "limit": evaluate.goal_limit,
     "horizon": evaluate.goal_horizon,
+    "episodes": len(places),
+    "recorded_otherwise": len(index) - len(places),  # and so left out
     "players": {},
     "cases": [],
   }

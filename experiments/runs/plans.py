@@ -18,7 +18,7 @@ from pokedreamer_jax import json_files
 # What may differ when a plan is continued: how often things are logged and
 # saved does not change the outcome, nor what is filmed.
 FREE = (
-  "collect.workers",
+  *("collect.workers", "train.eval_every"),
   "evaluate.videos",
   *(
     f"{part}.{field}"

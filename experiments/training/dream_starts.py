@@ -116,8 +116,10 @@ def prepare(
     events = event_starts.prepare(config, encoded)
     if events is None:
       raise ValueError(
-        f"policy.event_starts: {config.policy.event_starts}, nothing that "
-        f"{config.policy.reward!r} pays was ever recorded, expected 0"
+        f"policy.event_starts: {config.policy.event_starts}, no recorded row "
+        f"is policy.horizon = {config.policy.horizon} steps or less before "
+        f"what {config.policy.only_term or config.policy.reward!r} pays, "
+        "expected 0"
       )
     counts = events.count[:, -1].tolist()
     told = zip(events.kinds, counts, strict=True)

@@ -9,9 +9,6 @@ from experiments.training import latents
 from pokedreamer_jax.behaviour import goals
 from pokedreamer_jax.config import run as config_lib
 
-# Rows that agree in these stand on the same cell, in or out of a battle.
-_CELL = ("map_id", "y", "x", "in_battle")
-
 
 def candidates(
   config: config_lib.Config,
@@ -37,7 +34,7 @@ def candidates(
   cfg = config.goals
   mix = {kind: weight for kind, weight in cfg.kind_weights.items() if weight}
   rows = [np.zeros((0, 1 + cfg.draws), np.int32)]
-  cells = [np.zeros((0, len(_CELL)), np.int64)]
+  cells = [np.zeros((0, len(predicates.CELL)), np.int64)]
   order = [p for s in latents.share_out(config, index, places) for p in s]
   for place in order:
     length = int(index.lengths[place])
@@ -51,7 +48,9 @@ def candidates(
     )
     columns += [drawn.number for drawn in labels]
     rows.append(np.stack(columns, axis=1))
-    cells.append(np.stack([steps[n].astype(np.int64) for n in _CELL], axis=1))
+    cells.append(
+      np.stack([steps[n].astype(np.int64) for n in predicates.CELL], axis=1)
+    )
   goals.check_goals(config.world_model, numbering.goals[1:])
   return np.concatenate(rows), _neighbours(np.concatenate(cells), config.seed)
 

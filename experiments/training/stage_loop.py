@@ -9,7 +9,6 @@ from collections.abc import Callable
 from collections.abc import Mapping
 import contextlib
 import dataclasses
-import json
 from typing import Any
 from typing import TypeVar
 
@@ -37,7 +36,7 @@ def carry_out(
   """
   with run:
     if run.finished:
-      run.log(f"{title}: done already, {json.dumps(run.result)}")
+      run.log(f"{title}: done already, {shown(run.result)}")
       return
     for line in generation.report():
       run.log(line)

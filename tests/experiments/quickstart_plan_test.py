@@ -70,6 +70,11 @@ class PlanTest(parameterized.TestCase):
     (["world_model.tokens=mood:4"], "mood"),
     (["collect.policy_mix=random=1"], "nobody to clone"),
     (["collect.episode_length=19"], "expected at least 20"),
+    (["world_model.tokens=map:8"], "has no token 'level'"),
+    (
+      ["actor_critic.reads_goal=true", "actor_critic.goal_dim=64"],
+      "goal.kind: 'heal' is judged by the token 'active_max_hp'",
+    ),
     (
       ["collect.start_states=power_on=1,great_vale/first_badge=1"],
       "great_vale/first_badge: of the cartridge great_vale, this is the "
@@ -109,6 +114,9 @@ class PlanTest(parameterized.TestCase):
     self.assertIn("clone", names)
     self.assertNotIn("clone_all", names)
     self.assertNotIn("max_rows", " ".join(stage.command for stage in plan))
+    # Who says how many of all of them says it of every clone.
+    own = presets.make("debug", ["clone.max_rows=30"])
+    self.assertEmpty(quickstart_plan.taught(own))
 
   def test_training_from_scratch_can_be_left_out_and_that_is_said(self):
     config = presets.make("debug", ["policy.scratch_updates=0"])

@@ -55,6 +55,7 @@ def test_each_turn_plays_with_the_policy_before_and_learns_anew():
     there = "--set=train.refresh_every=20" in stage.arguments
     assert there == (turn > 0)
   assert f"--clone={_HERE}/turns/02/clone" in plan["policy 2"].arguments
+  assert "--set=clone.max_rows=50" in plan["clone 1"].arguments
   players = [a for a in plan["measure 2"].arguments if "player" in a]
   assert len(players) == 7 and "--player=demonstrator" in players
 
@@ -76,6 +77,9 @@ def test_from_scratch_nobody_is_cloned():
   assert plan["world_model 1"].done == here / "config.json"
   players = [a for a in plan["measure 1"].arguments if "player" in a]
   assert [p.split("=")[1] for p in players[1:]] == ["policy_0", "policy_1"]
+  scratch = ("agent.start=scratch", "collect.policy_mix=random=1")
+  alone = presets.make("debug", [*_SMALL, *scratch])
+  agent_plan.check(alone, roms.resolve(None))
   with pytest.raises(ValueError, match="start: 'nobody', expected one of"):
     presets.make("debug", ["agent.start=nobody"])
 
