@@ -13,7 +13,9 @@ from absl.testing import absltest
 from data_tools.game import roms
 from experiments.reports import video
 
-_STAGES = ("data", "world_model", "clone", "policy", "policy_scratch")
+_STAGES = (
+  *("data", "world_model", "clone_all", "clone", "policy", "policy_scratch"),
+)
 
 
 def _quickstart(workdir, *arguments):
@@ -67,7 +69,7 @@ class EndToEndTest(absltest.TestCase):
       set(play["policies"]),
       {
         *("random", "sticky_random", "demonstrator"),
-        *("clone", "policy", "policy_scratch"),
+        *("clone_all", "clone", "policy", "policy_scratch"),
       },
     )
     # Even the wiring preset has a player that wins something.

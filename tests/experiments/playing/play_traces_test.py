@@ -113,6 +113,7 @@ def test_episodes_are_told_one_by_one():
   assert report["by_episode"]["a"] == {
     "badges": [2.0, 0.0],
     "last_badge": [5, None],
+    "wild_wins": [0.0, 0.0],
   }
   assert report["by_episode"]["b"]["stuck"] == [0.0, 0.0]
   assert report["policies"]["b"]["cells"]["mean"] == 5.0  # 1 and 9
