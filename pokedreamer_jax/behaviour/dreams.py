@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from pokedreamer_jax import goal_specs
+from pokedreamer_jax import specs
 from pokedreamer_jax.behaviour import all_goals
 from pokedreamer_jax.behaviour import dream_rows
 from pokedreamer_jax.behaviour import event_starts
@@ -21,6 +22,8 @@ from pokedreamer_jax.behaviour import policy_update
 from pokedreamer_jax.behaviour import replay
 from pokedreamer_jax.config import run as config_lib
 from pokedreamer_jax.world_model import imagination
+from pokedreamer_jax.world_model import model as world_model
+from pokedreamer_jax.world_model import progress as progress_lib
 
 
 @struct.dataclass
@@ -84,8 +87,10 @@ def make_dream_fn(cfg: config_lib.Config) -> policy_update.DreamFn:
     )
     rows = latents.take(starts.rows, row)
     state = latents.unpack(cfg.world_model, rows)
+    progress = latents.progress(cfg.world_model, rows, state)
     pursued = None
     if number is not None:
+      number = _still_to_reach(cfg, starts, number, state, progress)
       pursued = starts.goals.table.look_up(number)
     goal = None if pursued is None else pursued.embeddings
     rollout = imagination.imagine(
@@ -93,7 +98,7 @@ def make_dream_fn(cfg: config_lib.Config) -> policy_update.DreamFn:
       world,
       dream_key,
       state,
-      latents.progress(cfg.world_model, rows, state),
+      progress,
       policy_fn,
       cfg.policy.horizon,
       earned=rows.reward_terms,
@@ -124,6 +129,29 @@ def make_dream_fn(cfg: config_lib.Config) -> policy_update.DreamFn:
     )
 
   return dream_fn
+
+
+def _still_to_reach(
+  cfg: config_lib.Config,
+  starts: Experience,
+  number: jax.Array,
+  state: world_model.State,
+  progress: progress_lib.Progress,
+) -> jax.Array:
+  """Goals `[N]` of dreams, none where one holds already where it starts.
+
+  What a neighbour reached may hold here, and would be paid for any step.
+  """
+  assert starts.goals is not None
+  twice = lambda leaf: jnp.broadcast_to(leaf[None], (2, *leaf.shape))
+  arrived = goals.arrivals(
+    cfg.world_model,
+    twice(world_model.features(state)),
+    jnp.zeros((1, len(number), specs.NUM_REWARD_TERMS)),
+    twice(progress.visited),
+  )
+  holds = goals.reached(arrived, starts.goals.table.goals[number])[0] > 0.5
+  return jnp.where(holds, 0, number)
 
 
 def _worth(
