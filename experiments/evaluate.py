@@ -236,6 +236,7 @@ def _same_rom(
 def _evaluate_play(config: config_lib.Config) -> None:
   from data_tools.game import emulator
   from data_tools.game import roms
+  from experiments.playing import play_episodes
 
   rom = roms.resolve(_ROM.value)
   if not rom.has_ram_fields:
@@ -273,7 +274,9 @@ def _evaluate_play(config: config_lib.Config) -> None:
       run.log(f"Playing {rom.describe()}")
       for note in filter(None, notes):
         run.log(f"Note: {note}")
-      run.finish(_play(config, rom, players, save_state, run))
+      with play_episodes.dying_is_told():
+        result = _play(config, rom, players, save_state, run)
+      run.finish(result)
     _show(
       run,
       [summary.play_table(run.result), *play_progress.tables(run.result)],
@@ -338,6 +341,7 @@ def _play(
 
 def _evaluate_goals(config: config_lib.Config) -> None:
   from data_tools.game import roms
+  from experiments.playing import play_episodes
   from experiments.reports import goal_evaluation
   from experiments.reports import goal_tables
 
@@ -382,14 +386,10 @@ def _evaluate_goals(config: config_lib.Config) -> None:
   )
   with run:
     if not run.finished:
-      run.finish(
-        goal_evaluation.measure(
-          config,
-          rom,
-          generation,
-          {n: inputs.load_player(d, _step(d)) for n, d in players.items()},
-        )
-      )
+      agents = {n: inputs.load_player(d, _step(d)) for n, d in players.items()}
+      with play_episodes.dying_is_told():
+        result = goal_evaluation.measure(config, rom, generation, agents)
+      run.finish(result)
     _show(
       run,
       goal_tables.tables(run.result),

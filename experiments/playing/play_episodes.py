@@ -6,8 +6,10 @@ memory; learned ones act here, batched, in lock-step with the workers.
 """
 
 from collections.abc import Callable
+from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
+import contextlib
 import dataclasses
 from typing import Any
 
@@ -16,6 +18,7 @@ import numpy as np
 from data_tools.game import roms
 from data_tools.system import children
 from experiments.playing import play_traces
+from experiments.runs import run_directory
 from pokedreamer_jax import specs
 from pokedreamer_jax.world_model import statistics
 
@@ -53,6 +56,23 @@ class Played:
   # [N, 32] uint8, bits of the maps that were seen; None where nobody looked
   visited_maps: np.ndarray | None = None
   traces: play_traces.Traces | None = None  # cells and actions, row by row
+
+
+@contextlib.contextmanager
+def dying_is_told() -> Iterator[None]:
+  """Ends a measurement in a line where an emulator process is gone.
+
+  Raises:
+    run_directory.Failed: it died, or hung and was ended.
+  """
+  from data_tools.envs import vector
+
+  try:
+    yield
+  except vector.Died as error:
+    raise run_directory.Failed(
+      f"play: {error}; the same command measures anew"
+    ) from error
 
 
 def make_seeds(seed: int, episodes: int) -> tuple[int, ...]:

@@ -8,10 +8,12 @@ from absl.testing import parameterized
 import numpy as np
 
 from data_tools.game import roms
+from data_tools.system import children
 from experiments import evaluate
 from experiments.playing import play_episodes
 from experiments.playing import play_traces
 from experiments.runs import inputs
+from experiments.runs import run_directory
 from pokedreamer_jax import specs
 from pokedreamer_jax.config import presets
 
@@ -190,6 +192,27 @@ class EmulatorTest(parameterized.TestCase):
         for t in range(19):
           np.testing.assert_array_equal(emulator.frame(), seen[t][0][number])
           emulator.step(int(presses[number, t]))
+
+  def test_an_emulator_that_dies_ends_it_in_a_line(self):
+    steps = iter(range(20))
+
+    def make_act(*unused_args):
+      def act(state, frame, ram, is_first, key):
+        del ram, is_first, key
+        if next(steps) == 3:
+          for child in children.living():
+            child.kill()
+        return state, np.zeros(len(frame), np.uint8)
+
+      return act
+
+    agent = inputs.Agent(presets.make("debug"), None, None)
+    with mock.patch("pokedreamer_jax.behaviour.acting.make_act", make_act):
+      with self.assertRaisesRegex(
+        run_directory.Failed, "^play: emulator process .*measures anew$"
+      ):
+        with play_episodes.dying_is_told():
+          play_episodes.play_learned(agent, self.setting(length=20))
 
   def test_unknown_players_are_refused(self):
     with self.assertRaisesRegex(ValueError, "policy 'expert'"):
