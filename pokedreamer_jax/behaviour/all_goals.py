@@ -144,7 +144,12 @@ def judge_rows(
 
 
 def loss(
-  cfg: config_lib.Config, params: Any, slow: Any, steps: Steps, inputs: Any
+  cfg: config_lib.Config,
+  params: Any,
+  slow: Any,
+  steps: Steps,
+  inputs: jax.Array,
+  tau: jax.Array | float,
 ) -> tuple[jax.Array, Metrics]:
   """Mean over goals and steps of both cross-entropies.
 
@@ -154,12 +159,12 @@ def loss(
     slow: of the one that targets are read from.
     steps: `[L, N]`.
     inputs: `[L, N, F + P]`, those of states 0..L-1 as the learner sees them.
+    tau: the expectile, of `expectile_at`.
 
   Returns:
     The loss `[]`, nats, and metrics.
   """
   chex.assert_equal_shape_prefix([inputs, steps.action, steps.success], 2)
-  tau = cfg.all_goals.expectile
   slow_q, slow_v = jax.tree.map(
     jax.nn.sigmoid, _logits(cfg, slow, steps.inputs)
   )
@@ -183,6 +188,13 @@ def loss(
     "values/q": mean(followed),
     "values/success": mean(steps.success),
   }
+
+
+def expectile_at(cfg: config_lib.Config, step: jax.Array) -> jax.Array:
+  """`[]`, linear from 0.5 to `expectile` over the first updates."""
+  ramp = cfg.all_goals.expectile_ramp
+  share = jnp.minimum(step / ramp, 1.0) if ramp else jnp.ones(())
+  return 0.5 + share * (cfg.all_goals.expectile - 0.5)
 
 
 def make_optimiser(cfg: config_lib.Config) -> optax.GradientTransformation:
@@ -223,8 +235,9 @@ def make_update(
     inputs = cloning.drop_features(
       dropout_key, steps.inputs[:-1], cfg.all_goals.dropout
     )
+    tau = expectile_at(cfg, state.step)
     grads, metrics = jax.grad(loss, argnums=1, has_aux=True)(
-      cfg, state.params, state.slow, steps, inputs
+      cfg, state.params, state.slow, steps, inputs, tau
     )
     updates, opt_state = optimiser.update(grads, state.opt_state, state.params)
     params = optax.apply_updates(state.params, updates)

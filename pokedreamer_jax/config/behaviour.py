@@ -189,11 +189,14 @@ class AllGoalsConfig:
   dropout: float = 0.0
   # Per step: a goal 15 steps away is worth .65, one 50 steps away .22.
   gamma: float = 0.97
-  # Of the values of logged actions, see `behaviour/all_goals.py`; 0.5 is what
-  # was played, towards 1 the best of it.
-  expectile: float = 0.9
+  # Of the values of logged actions, see `behaviour/all_goals.py`: 0.5 is what
+  # was played, towards 1 the best of it. It rises to this from 0.5 in the first
+  # updates: before a network tells states from each other an expectile is one
+  # of states as well, and its own targets carry that further and further.
+  expectile: float = 0.7
+  expectile_ramp: int = 1000  # updates
   # How far the copy that targets are read from follows with each update.
-  slow_rate: float = 0.05
+  slow_rate: float = 0.1
   # Beside the goals of the cartridge, so many of the tiles that the training
   # episodes came to most often.
   tiles: int = 0
@@ -204,6 +207,7 @@ class AllGoalsConfig:
     names = ("steps", "batch_size", "length", "units", "log_every")
     bounds.at_least(self, 1, *names, "save_every")
     bounds.at_least(self, 0, "tiles", "learning_rate", "max_grad_norm")
+    bounds.at_least(self, 0, "expectile_ramp")
     for name, low in (("gamma", 0.0), ("dropout", 0.0), ("expectile", 0.5)):
       value = getattr(self, name)
       if not low <= value < 1.0:

@@ -36,6 +36,7 @@ def _config(**fields):
     "units": 32,
     "learning_rate": 1e-2,
     "slow_rate": 0.2,
+    "expectile_ramp": 100,
     **fields,
   }
   return dataclasses.replace(
@@ -197,7 +198,7 @@ def test_the_loss_is_that_of_a_loop():
     jax.value_and_grad(all_goals.loss, argnums=2, has_aux=True),
     static_argnums=0,
   )
-  arguments = (cfg, params, slow, steps, steps.inputs[:-1])
+  arguments = (cfg, params, slow, steps, steps.inputs[:-1], 0.8)
   (found, metrics), grads = run(*arguments)
   expected = _loss_by_loop(cfg, params, slow, steps)
   np.testing.assert_allclose(found, expected, rtol=1e-4)
@@ -208,8 +209,18 @@ def test_the_loss_is_that_of_a_loop():
     success=jnp.where(steps.weight[..., None] > 0, steps.success, 1.0),
     cont=jnp.where(steps.weight > 0, steps.cont, 1.0),
   )
-  assert run(cfg, params, slow, other, steps.inputs[:-1])[0][0] == found
+  assert run(*arguments[:3], other, *arguments[4:])[0][0] == found
   assert not any(np.any(np.asarray(leaf)) for leaf in jax.tree.leaves(grads))
+
+
+def test_the_expectile_rises_from_the_mean():
+  cfg = _config(expectile=0.9, expectile_ramp=10)
+  rises = [
+    float(all_goals.expectile_at(cfg, jnp.asarray(n))) for n in (0, 5, 99)
+  ]
+  np.testing.assert_allclose(rises, [0.5, 0.7, 0.9], rtol=1e-6)
+  cfg = _config(expectile=0.9, expectile_ramp=0)
+  assert all_goals.expectile_at(cfg, jnp.asarray(0)) == pytest.approx(0.9)
 
 
 # Recorded rows.
