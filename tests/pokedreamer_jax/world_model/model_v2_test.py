@@ -217,8 +217,8 @@ def test_what_v2_cannot_do_is_refused_in_one_line():
   cfg = behaviour_config.ActorCriticConfig(family="v2")
   with pytest.raises(ValueError, match="critic of one number"):
     actor_critic.init_critic(cfg, _KEY, 5)
-  with pytest.raises(ValueError, match="goal: given"):
-    actor_critic.actor_logits(cfg, {}, jnp.zeros((1, 5)), jnp.zeros((1, 64)))
+  with pytest.raises(ValueError, match="reads_goal: True, family v2 reads"):
+    behaviour_config.ActorCriticConfig(family="v2", reads_goal=True)
   with pytest.raises(ValueError, match="no RAM tokens"):
     presets.make("tiny", ["world_model.family=v2"])
   with pytest.raises(ValueError, match="table None"):
