@@ -50,7 +50,7 @@ def _tiny() -> config_lib.Config:
 
 
 def _debug() -> config_lib.Config:
-  """Wiring only, does not learn: `--preset=debug`, under 2 minutes."""
+  """Wiring only, does not learn: `--preset=debug`, 2 to 4 minutes."""
   return config_lib.Config(
     preset="debug",
     collect=config_lib.CollectConfig(
