@@ -318,9 +318,8 @@ def report(
     JSON-ready: `policies[name][measure]` with `mean low high n`, its
     `milestones` and its `progress`; `comparisons` rows with `policy`, `than`,
     the paired difference of returns and those of `COMPARED`; `per_episode`
-    returns, and
-    `by_episode` badges, the step of the last of them (None without) and what
-    share was stuck (where traces are).
+    returns, and `by_episode` badges, the step of the last of them (None
+    without), wild wins and what share was stuck (where traces are).
   """
   measured = {name: measure(p, weights) for name, p in played.items()}
   policies = {

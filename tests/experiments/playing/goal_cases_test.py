@@ -10,6 +10,7 @@ import types
 import numpy as np
 import pytest
 
+from data_tools.envs import vector
 from data_tools.game import emulator
 from data_tools.game import goals
 from data_tools.game import roms
@@ -19,6 +20,7 @@ from experiments.playing import goal_cases
 from experiments.playing import goal_episodes
 from experiments.reports import goal_tables
 from experiments.reports import text_tables
+from pokedreamer_jax import specs
 from pokedreamer_jax.behaviour import acting
 from tests.pokedreamer_jax import fakes
 
@@ -156,6 +158,44 @@ def test_an_agent_that_repeats_the_recording_reaches_each_goal_in_time(
   wrong = dataclasses.replace(setting, jitter_frames=7)
   with pytest.raises(ValueError, match="is not what playing it again shows"):
     goal_episodes.play(agent, chosen[:1], wrong)
+
+
+def test_the_agent_acts_from_the_entered_row_on_and_not_before(
+  recorded, cases, monkeypatch
+):
+  rom, made, index = recorded
+  case = min(
+    (case for case in cases if not case.off_way), key=lambda case: case.row
+  )
+  presses, step = [], vector.VectorEmulator.step
+  monkeypatch.setattr(
+    vector.VectorEmulator,
+    "step",
+    lambda self, actions: presses.append(actions) or step(self, actions),
+  )
+  act = lambda state, frame, *_: (state, np.full(len(frame), specs.PASS))
+  monkeypatch.setattr(acting, "make_act", lambda *_: act)
+  monkeypatch.setattr(goal_episodes, "_STREAMS", 3)
+  config = fakes.config(
+    "actor_critic.goal_dim=64", "actor_critic.reads_goal=true"
+  )
+  agent = types.SimpleNamespace(
+    config=config, world_params=None, actor_params=None
+  )
+  # At a row where the recording does not wait.
+  row = next(
+    row
+    for row in range(case.row, _LENGTH)
+    if made[case.place]["action"][row] != specs.PASS
+  )
+  entered = dataclasses.replace(case, row=row)
+  setting = goal_episodes.Setting(rom, index, _JITTER, 2)
+  goal_episodes.play(agent, [entered], setting)
+  pressed = np.stack(presses)
+  np.testing.assert_array_equal(
+    pressed[:row], np.repeat(made[case.place]["action"][:row, None], 3, axis=1)
+  )
+  assert len(pressed) > row and (pressed[row:] == specs.PASS).all()
 
 
 def test_shares_gains_and_words():
