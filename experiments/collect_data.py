@@ -10,9 +10,10 @@ episodes each player gets:
 
     --policy=demonstrator:eps=0.1=0.5,sticky_random=0.3,random=0.2
 
-Players are random, sticky_random, demonstrator (practice cartridges only) and
-wanderer (great_vale only; goes where no errand leads); eps is the probability
-that an action is random instead. Learned players stand in the same mix: the
+Players are random, sticky_random, demonstrator (practice cartridges only),
+hasty (these too; challenges leaders too early, and is not cloned) and wanderer
+(great_vale only; goes where no errand leads); eps is the probability that an
+action is random instead. Learned players stand in the same mix: the
 newest checkpoint of a run, or a frozen PPO policy of Stable-Baselines3, as of
 PWhiddy's Pokemon Red baseline:
 

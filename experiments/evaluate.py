@@ -291,6 +291,7 @@ def _play(
   save_state: bytes | None,
   run: run_directory.Run,
 ) -> dict[str, Any]:
+  from data_tools.players import policies
   from experiments.playing import play_episodes
   from experiments.reports import play_pictures
 
@@ -318,7 +319,7 @@ def _play(
           assists.add("learned policies read the RAM tokens")
       else:
         played[name] = play_episodes.play_scripted(name, setting, told)
-        if name.startswith(("demonstrator", "wanderer")):
+        if name.startswith(policies.SCRIPTED):
           assists.add("scripted players read memory and map tables")
   learned = [name for name, directory in players.items() if directory]
   weights = specs.REWARD_WEIGHTS["published"]

@@ -33,6 +33,7 @@ BEHAVIOURS = (
   "human",
   "none",  # nobody: the last row's action was never executed
   "wanderer",
+  "hasty",
 )
 
 FACINGS = ("down", "up", "left", "right")  # values of the step field `facing`

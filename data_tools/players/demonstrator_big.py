@@ -23,6 +23,15 @@ _A, _B = specs.ACTIONS.index("a"), specs.ACTIONS.index("b")
 _START, _PASS = specs.ACTIONS.index("start"), specs.PASS
 _PARTY_PITCH, _PARTY_CURSOR = 2, 1  # rows of a member, column of the cursor
 _STALL = 40  # steps without any change after which it tries anything
+# Of one in haste: levels above a leader's strongest, species to own.
+_HASTY_MARGINS, _HASTY_SPECIES = (-8, -6, -4, -2), (2, 5, 8)
+
+
+def make(facts: dict[str, Any], hasty: bool = False) -> "Demonstrator":
+  """The player for a full world; one in haste meets leaders too early."""
+  if hasty:
+    return Demonstrator(facts, _HASTY_MARGINS, _HASTY_SPECIES)
+  return Demonstrator(facts)
 
 
 class Demonstrator:

@@ -34,18 +34,29 @@ _LUCK = 2  # most that chance adds to a hit
 _TIRED = 0.45  # share of HP below which it goes to the healer
 _FIT = 0.9  # share of HP with which it dares to meet the leader
 
+# Of one in haste: it meets the leader with the creature that it was given, or
+# a level later, catches nothing on purpose and then runs from what is wild.
+_HASTY_LEVELS, _HASTY_SPECIES = (5, 6, 6), (1,)
+
 Cell = tuple[int, int, int]  # map, x, y
 
 
-def make(rom_sha1: str) -> Any:
-  """The player for a cartridge, with `reset` and `act`; None for others."""
+def make(rom_sha1: str, hasty: bool = False) -> Any:
+  """The player for a cartridge, with `reset` and `act`; None for others.
+
+  Args:
+    rom_sha1: of the cartridge.
+    hasty: whether it challenges leaders before it is strong enough.
+  """
   facts, world = cartridge.facts(rom_sha1), cartridge.world(rom_sha1)
   if facts is None or world is None:
     return None
   if facts.get("full"):
     from data_tools.players import demonstrator_big
 
-    return demonstrator_big.Demonstrator(facts)
+    return demonstrator_big.make(facts, hasty)
+  if hasty:
+    return Demonstrator(world, _HASTY_LEVELS, _HASTY_SPECIES, runs=True)
   return Demonstrator(world)
 
 
@@ -57,6 +68,7 @@ class Demonstrator:
     world: cartridge.World,
     target_levels: tuple[int, ...] = (7, 8),
     target_species: tuple[int, ...] = (2, 3),
+    runs: bool = False,
   ):
     """Makes a player for one world.
 
@@ -65,10 +77,12 @@ class Demonstrator:
       target_levels: before it meets the leader, its first creature has one
         of these levels, drawn for each episode.
       target_species: how many species it tries to own by then, drawn as well.
+      runs: from wild creatures, once it has the level.
     """
     self._world = world
     self._target_levels = target_levels
     self._species_targets = target_species
+    self._runs = runs
     self._exits: dict[Cell, list[tuple[int, Cell]]] = {}
     self._entries: dict[Cell, list[Cell]] = collections.defaultdict(list)
     self._connect()
@@ -147,7 +161,12 @@ class Demonstrator:
       return _A
     return _DOWN if marked < wanted else _UP
 
+  def _is_strong(self, memory: Any) -> bool:
+    return bool(memory[ram.PARTY + ram.LEVEL_OFFSET] >= self._target_level)
+
   def _wild_choice(self, memory: Any) -> int:
+    if self._runs and self._is_strong(memory):
+      return _RUN
     best_hit = self._hit(memory[_OWN_ATTACK], memory[_FOE_DEFENSE]) + _LUCK
     worst_blow = self._hit(memory[_FOE_ATTACK], memory[_OWN_DEFENSE]) + _LUCK
     would_end = memory[_FOE_HP] <= best_hit
@@ -185,10 +204,9 @@ class Demonstrator:
       memory[ram.PARTY + ram.MAX_HP_OFFSET + 1],
     )
     share = hp / max(1, max_hp)
-    strong = memory[ram.PARTY + ram.LEVEL_OFFSET] >= self._target_level
     rich = self._owned(memory).bit_count() >= self._target_species
     lanterns = memory[_BAG_COUNT] and memory[_LANTERNS]
-    ready = strong and (rich or not lanterns)
+    ready = self._is_strong(memory) and (rich or not lanterns)
     if share < (_FIT if ready else _TIRED):
       return self._visit(here, facing, self._healers)
     if ready:

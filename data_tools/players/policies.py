@@ -22,7 +22,9 @@ import numpy as np
 from data_tools.game import roms
 from pokedreamer_jax import specs
 
-NAMES = ("random", "sticky_random", "demonstrator", "wanderer")
+# Those that read memory, and play practice cartridges alone.
+SCRIPTED = ("demonstrator", "hasty", "wanderer")
+NAMES = ("random", "sticky_random", *SCRIPTED)
 STICKINESS = 0.75  # probability that `sticky_random` repeats its last action
 
 _LEARNED = r"(policy|sb3):[0-9a-f]+(:round=[0-9]+)?(@[0-9]+)?(:deterministic)?"
@@ -83,14 +85,15 @@ class StickyRandom:
 
 
 class Scripted:
-  """A player that reads memory: the demonstrator, or one that wanders."""
+  """A player that reads memory: the demonstrator, or one of its kin."""
 
   def __init__(self, name: str, rom: roms.Rom):
     """Makes a player for one world.
 
     Args:
-      name: `demonstrator`, which wins practice cartridges, or `wanderer`, which
-        sees those with a full world from all sides.
+      name: `demonstrator`, which wins practice cartridges; `hasty`, which
+        challenges leaders before it is strong enough, and so shows what comes
+        of it; or `wanderer`, which sees full worlds from all sides.
       rom: the game.
 
     Raises:
@@ -104,7 +107,7 @@ class Scripted:
       player: Any = wanderer.make(rom.sha1)
       plays = "great_vale"
     else:
-      player = demonstrator_small.make(rom.sha1)
+      player = demonstrator_small.make(rom.sha1, hasty=name == "hasty")
       plays = "practice cartridges"
     if player is None:
       raise ValueError(
@@ -209,8 +212,7 @@ def playable_mix(text: str, rom: roms.Rom) -> str:
   playable = [
     item
     for item in parse_mix(text)
-    if rom.kind == roms.PRACTICE
-    or not item.behaviour.startswith(("demonstrator", "wanderer"))
+    if rom.kind == roms.PRACTICE or not item.behaviour.startswith(SCRIPTED)
   ]
   if len(playable) == len(parse_mix(text)):
     return text

@@ -111,9 +111,9 @@ _VALE_COLLECT = config_lib.CollectConfig(
   episodes=900,
   episode_length=1024,
   policy_mix=(
-    "demonstrator:eps=0.05=0.25,demonstrator:eps=0.2=0.25,"
-    "demonstrator:eps=0.5=0.2,wanderer:eps=0.1=0.15,sticky_random=0.1,"
-    "random=0.05"
+    "demonstrator:eps=0.05=0.25,demonstrator:eps=0.2=0.2,"
+    "demonstrator:eps=0.5=0.15,hasty:eps=0.1=0.1,wanderer:eps=0.1=0.15,"
+    "sticky_random=0.1,random=0.05"
   ),
   start_states=",".join(
     ["power_on=3"]

@@ -30,10 +30,11 @@ class CollectConfig:
   episode_length: int = 512  # env steps at most, the first row included
   # Share of episodes per behaviour: `name[:eps=probability]=share`.
   # Noise in a demonstrator's episode shows how it recovers, and what the
-  # world does when it is not led; random players stay near the start.
+  # world does when it is not led; one in haste shows what it does when a
+  # leader is met too early; random players stay near the start.
   policy_mix: str = (
-    "demonstrator:eps=0.1=0.3,demonstrator:eps=0.3=0.3,"
-    "demonstrator:eps=0.6=0.2,sticky_random=0.1,random=0.1"
+    "demonstrator:eps=0.1=0.3,demonstrator:eps=0.3=0.25,"
+    "demonstrator:eps=0.6=0.15,hasty:eps=0.1=0.1,sticky_random=0.1,random=0.1"
   )
   # Share of episodes per start state: `power_on`, `<world>/<name>` or a file,
   # as in `power_on=0.5,great_vale/first_badge=0.5`; empty is power-on.
