@@ -12,7 +12,7 @@ from pokedreamer_jax import specs
 from pokedreamer_jax.config import behaviour
 from pokedreamer_jax.config import run
 
-_STEPS, _EPISODES = 160, 10
+_STEPS, _SEEDS = 160, range(6, 12)
 
 
 def _levels_met(name, seed):
@@ -34,10 +34,10 @@ def _levels_met(name, seed):
 
 
 def test_leaders_are_met_weaker_than_a_demonstrator_dares():
-  hasty = [_levels_met("hasty", seed) for seed in range(_EPISODES)]
-  patient = [_levels_met("demonstrator", seed) for seed in range(_EPISODES)]
+  hasty = [_levels_met("hasty", seed) for seed in _SEEDS]
+  patient = [_levels_met("demonstrator", seed) for seed in _SEEDS]
   weak = [min(levels) for levels, _ in hasty if levels]
-  assert {5, 6} <= set(weak)
+  assert set(weak) == {5, 6}
   assert all(min(levels) >= 7 for levels, _ in patient if levels)
   assert any(levels for levels, _ in patient)
   assert {name for _, name in hasty} == {"hasty"}
