@@ -6,6 +6,8 @@ r"""Measures a world model's dreams, or policies playing in the emulator.
       --player=clone=DIR --player=policy=DIR --workdir=DIR
     python -m experiments.evaluate --what=goals --player=policy=DIR \
       --data_dir=DIR --workdir=DIR
+    python -m experiments.evaluate --what=dreams --player=clone=DIR \
+      --player=policy=DIR --data_dir=DIR --workdir=DIR
 
 Writes `result.json` and the tables as `table.txt`; for a world model also the
 pictures `dreams.png`, `modes.png` (strips by what the game is doing) and
@@ -39,12 +41,12 @@ from pokedreamer_jax import specs
 from pokedreamer_jax.config import run as config_lib
 from pokedreamer_jax.config import world_model as world_model_config
 
-WHAT = ("world_model", "play", "goals")
+WHAT = ("world_model", "play", "goals", "dreams")
 
 cli.define_run_flags()
 _WHAT = cli.choice("what", None, WHAT, "What to measure.")
 _DATA_DIR = cli.string(
-  "data_dir", None, "Recorded experience (world_model, goals)."
+  "data_dir", None, "Recorded experience (world_model, goals, dreams)."
 )
 _WORLD_MODEL = cli.string("world_model", None, "Run directory of train_rssm.")
 _RAM = cli.choice(
@@ -63,8 +65,8 @@ _ALL_DATA = cli.boolean(
 _PLAYER = cli.repeated(
   "player",
   "A scripted policy such as random or demonstrator, or NAME=DIR with the run "
-  "directory of a clone or a policy (play; goals, where it is one that reads "
-  "them; repeatable).",
+  "directory of a clone or a policy (play; dreams; goals, where it is one that "
+  "reads them; repeatable).",
 )
 _CHECKPOINT_STEP = cli.define_checkpoint_step("what is measured")
 _ROM = cli.define_rom()
@@ -79,6 +81,7 @@ def main() -> None:
     "world_model": _evaluate_world_model,
     "play": _evaluate_play,
     "goals": _evaluate_goals,
+    "dreams": _evaluate_dreams,
   }
   measure[cli.required("what")](config)
 
@@ -341,21 +344,50 @@ def _play(
 
 
 def _evaluate_goals(config: config_lib.Config) -> None:
-  from data_tools.game import roms
-  from experiments.playing import play_episodes
   from experiments.reports import goal_evaluation
   from experiments.reports import goal_tables
+
+  decides = {"goals": config_lib.to_dict(config.goals)}
+  _enter_rows(config, "goals", goal_evaluation, goal_tables, decides)
+
+
+def _evaluate_dreams(config: config_lib.Config) -> None:
+  from experiments.reports import honesty_evaluation
+  from experiments.reports import honesty_tables
+
+  _enter_rows(config, "dreams", honesty_evaluation, honesty_tables, {})
+
+
+def _enter_rows(
+  config: config_lib.Config,
+  what: str,
+  part: Any,
+  shown: Any,
+  decides: dict[str, Any],
+) -> None:
+  """Measures policies in games entered at recorded rows of held-out episodes.
+
+  Args:
+    config: of the measurement.
+    what: its name.
+    part: a module with `check(directory)`, `measure(config, rom, generation,
+      agents)`, and `DREAMS`, whether agents need their whole world model.
+    shown: a module with `tables(result)` and `verdicts(result)`.
+    decides: of the configuration, what decides it beside `evaluate`.
+  """
+  from data_tools.game import roms
+  from experiments.playing import play_episodes
 
   rom = roms.resolve(_ROM.value)
   players = _parse_players(_PLAYER.value or ())
   for name, directory in players.items():
     if not directory:
       raise ValueError(
-        f"--player={name}: scripted players read no goals, expected NAME=DIR"
+        f"--player={name}: a scripted player has no {what}, expected NAME=DIR"
       )
     inputs.check_kind(directory, agent=True)
     inputs.check_rom(directory, rom, _OTHER_ROM.value)
-    goal_evaluation.check(directory)
+    part.check(directory)
   first = next(iter(players.values()))
   digests = {
     directory: run_directory.read_config(directory).get("generation")
@@ -370,12 +402,12 @@ def _evaluate_goals(config: config_lib.Config) -> None:
   generation = inputs.open_generation(data_dir, pathlib.Path(first))
   run = run_directory.open_run(
     cli.workdir(),
-    "evaluate_goals",
+    f"evaluate_{what}",
     {
       "seed": config.seed,
       "evaluate": _measured(config),
       "jitter_frames": config.collect.jitter_frames,
-      "goals": config_lib.to_dict(config.goals),
+      **decides,
       "generation": generation.digest,
       "rom": rom.sha1,
       "players": {
@@ -387,15 +419,13 @@ def _evaluate_goals(config: config_lib.Config) -> None:
   )
   with run:
     if not run.finished:
-      agents = {n: inputs.load_player(d, _step(d)) for n, d in players.items()}
+      load = inputs.load_agent if part.DREAMS else inputs.load_player
+      agents = {n: load(d, _step(d)) for n, d in players.items()}
       with play_episodes.dying_is_told():
-        result = goal_evaluation.measure(config, rom, generation, agents)
+        result = part.measure(config, rom, generation, agents)
       run.finish(result)
-    _show(
-      run,
-      goal_tables.tables(run.result),
-      verdicts=goal_tables.verdicts(run.result),
-    )
+    tables, verdicts = shown.tables(run.result), shown.verdicts(run.result)
+    _show(run, tables, verdicts=verdicts)
 
 
 def _step(directory: str) -> int | None:

@@ -5,12 +5,15 @@ from typing import Any
 
 import numpy as np
 
+from experiments.playing import entering
 from experiments.playing import goal_cases
 from experiments.playing import goal_episodes
 from experiments.reports import goal_tables
 from experiments.runs import inputs
 from experiments.runs import progress
 from pokedreamer_jax.config import run as config_lib
+
+DREAMS = False  # acting is all that agents do here
 
 
 def check(directory: str) -> None:
@@ -39,22 +42,11 @@ def measure(
   Raises:
     ValueError: no held-out episode reaches any of the goals.
   """
-  from data_tools.game import emulator
   from data_tools.records import loader
 
   evaluate = config.evaluate
   index = loader.EpisodeIndex(generation, "val")
-  most = config.collect.jitter_frames
-  places = [
-    place
-    for place, header in enumerate(index.headers)
-    if header.jitter_frames == emulator.drawn_jitter(header.seed, most)
-  ]
-  if not places:
-    raise ValueError(
-      f"collect.jitter_frames: {most}, none of the {len(index)} held-out "
-      "episodes was recorded so; expected that of the recording"
-    )
+  places = entering.places(index, config.collect.jitter_frames)
   cases = goal_cases.choose(
     index,
     places,
@@ -71,7 +63,7 @@ def measure(
       f"episodes reach none of them in their first {evaluate.goal_most_row} "
       "rows (evaluate.goal_most_row)"
     )
-  setting = goal_episodes.Setting(
+  setting = entering.Setting(
     rom=rom,
     index=index,
     jitter_frames=config.collect.jitter_frames,

@@ -194,6 +194,14 @@ class EvaluateConfig:
   goal_horizon: int = 32
   goal_limit: int = 96
   goal_most_row: int = 400
+  # Of dreams against games: starts, half of them before events; games from
+  # each; dreams from each of these; steps of both; and the last row of an
+  # episode that a game is entered at.
+  dream_starts: int = 96
+  dream_plays: int = 4
+  dream_samples: int = 32
+  dream_steps: int = 15
+  dream_most_row: int = 250
   # Whose best and worst episode are filmed: nobody's, those of the player that
   # verdicts speak of, or of every learned player.
   videos: str = "off"
@@ -208,6 +216,8 @@ class EvaluateConfig:
     bounds.at_least(self, 2, "long_episodes")
     bounds.at_least(self, 0, "play_length", "goal_most_row")
     bounds.at_least(self, 1, "goal_cases", "goal_horizon", "goal_limit")
+    bounds.at_least(self, 2, "dream_starts", "dream_plays")
+    bounds.at_least(self, 1, "dream_samples", "dream_steps", "dream_most_row")
     if self.play_length == 1:
       raise ValueError("evaluate.play_length: 1, expected 0 or at least 2")
 

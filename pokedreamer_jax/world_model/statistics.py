@@ -1,5 +1,7 @@
 """Intervals of measured means; numpy only."""
 
+from collections.abc import Callable
+
 import numpy as np
 
 
@@ -51,4 +53,46 @@ def bootstrap_mean(
     "low": float(low),
     "high": float(high),
     "n": len(sums),
+  }
+
+
+def bootstrap(
+  statistic: Callable[[np.ndarray], float | None],
+  groups: np.ndarray,
+  resamples: int = 2000,
+  seed: int = 0,
+) -> dict[str, float] | None:
+  """Any statistic with its 95 % interval over whole groups.
+
+  Args:
+    statistic: of the elements at some places `[m]`; None where it is not
+      defined, as in a resample without an event.
+    groups: `[n]`, which elements belong together.
+    resamples: bootstrap draws.
+    seed: of the draws.
+
+  Returns:
+    `value`, `low`, `high` and `n`, the number of groups. None where it is not
+    defined, or fewer than two groups or draws define it.
+  """
+  value = statistic(np.arange(len(groups)))
+  names, member = np.unique(groups, return_inverse=True)
+  if value is None or len(names) < 2:
+    return None
+  places = [np.flatnonzero(member == number) for number in range(len(names))]
+  rng = np.random.default_rng(seed)
+  drawn = []
+  for _ in range(resamples):
+    chosen = rng.integers(len(names), size=len(names))
+    again = statistic(np.concatenate([places[number] for number in chosen]))
+    if again is not None:
+      drawn.append(again)
+  if len(drawn) < 2:
+    return None
+  low, high = np.percentile(drawn, [2.5, 97.5])
+  return {
+    "value": float(value),
+    "low": float(low),
+    "high": float(high),
+    "n": len(names),
   }

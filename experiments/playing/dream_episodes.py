@@ -1,0 +1,124 @@
+"""The same starts, dreamt and played: what one agent earns in both."""
+
+from collections.abc import Callable
+from collections.abc import Sequence
+import contextlib
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from data_tools.envs import env_rows
+from experiments.playing import dream_cases
+from experiments.playing import entering
+from pokedreamer_jax import specs
+from pokedreamer_jax.evaluation import honesty
+
+Told = Callable[[int, int], None]
+
+
+@dataclasses.dataclass(frozen=True)
+class Ends:
+  """What came of `C` starts, each played and dreamt from `R` times."""
+
+  dreamt: np.ndarray  # [C, R] mean returns of the dreams from one entered game
+  real: np.ndarray  # [C, R] returns of the games
+  dreamt_events: np.ndarray  # [C, R, K] probability of each kind of event
+  real_events: np.ndarray  # [C, R, K] bool
+
+
+def play(
+  agent: Any,
+  cases: Sequence[dream_cases.Case],
+  setting: entering.Setting,
+  plays: int,
+  samples: int,
+  seed: int = 0,
+  greedy: bool = False,
+  told: Told = lambda done, total: None,
+) -> Ends:
+  """Enters every start `plays` times, dreams on from there, and plays on.
+
+  Args:
+    agent: an `experiments.runs.inputs.Agent`.
+    cases: of the setting's index.
+    setting: as for all agents; dreams are `setting.limit` steps long.
+    plays: games from each start, at least 2.
+    samples: dreams from each entered game.
+    seed: of all chance.
+    greedy: take the most likely action.
+    told: called with the starts done and their total.
+
+  Raises:
+    ValueError: an episode cannot be entered.
+  """
+  from pokedreamer_jax.behaviour import acting
+
+  act = acting.make_act(
+    agent.config, agent.world_params, agent.actor_params, greedy
+  )
+  dream = honesty.make_dream_fn(agent.config, setting.limit, samples, greedy)
+  order = sorted(range(len(cases)), key=lambda i: cases[i].entry.row)
+  share = max(1, entering.STREAMS // plays)
+  shape, kinds = (len(cases), plays), len(honesty.KINDS)
+  found = Ends(
+    np.zeros(shape),
+    np.zeros(shape),
+    np.zeros((*shape, kinds)),
+    np.zeros((*shape, kinds), bool),
+  )
+  for start in range(0, len(order), share):
+    some = order[start : start + share]
+    # Always so many: one shape compiles once.
+    padded = [cases[i] for i in some + some[-1:] * (share - len(some))]
+    entries = [case.entry for case in padded for _ in range(plays)]
+    ends = _play(agent, act, dream, entries, setting, seed + start)
+    for field in dataclasses.fields(Ends):
+      each = getattr(ends, field.name).reshape(share, plays, -1)
+      whole = getattr(found, field.name)
+      whole[some] = each[: len(some)].reshape(len(some), *whole.shape[1:])
+    told(start + len(some), len(order))
+  return found
+
+
+def _play(agent, act, dream, entries, setting, seed) -> Ends:
+  """Some games side by side; leaves `[N]` and `[N, K]`."""
+  import jax
+  import jax.numpy as jnp
+
+  count, limit = len(entries), setting.limit
+  objective = env_rows.Rewards(agent.config.policy.reward, count)
+  earned = np.zeros((count, specs.NUM_REWARD_TERMS), np.float32)
+  held = earned.copy()  # when the game was entered
+  highest = np.zeros(count, int)
+  real = np.zeros(count)
+  happened = np.zeros((count, len(honesty.KINDS)), bool)
+  entered: list[Any] = [None] * count
+  moments = entering.play(agent, act, entries, setting, seed)
+  with contextlib.closing(moments):
+    for moment in moments:
+      since, row = moment.since, moment.row
+      level = row["party_level"][:, 0].astype(int)
+      rises = np.where(highest > 0, np.maximum(level - highest, 0), 0)
+      highest = np.maximum(highest, level)
+      inside = (since > 0) & (since <= limit)
+      real += np.where(inside, objective.weigh(row), 0.0)
+      events = honesty.real_events(row["reward_terms"], rises)
+      happened |= events & inside[:, None]
+      earned += row["reward_terms"]
+      for number in np.flatnonzero(since == 0).tolist():
+        entered[number] = jax.tree.map(
+          lambda leaf, number=number: np.asarray(leaf[number]), moment.state
+        )
+        held[number] = earned[number]
+      if (since >= limit).all():
+        break
+  state = jax.tree.map(lambda *leaves: jnp.stack(leaves), *entered)
+  dreamt, dreamt_events = dream(
+    agent.world_params,
+    agent.actor_params,
+    jax.random.key(seed + 1),
+    state,
+    jnp.asarray(held),
+  )
+  return Ends(np.asarray(dreamt), real, np.asarray(dreamt_events), happened)

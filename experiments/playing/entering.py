@@ -1,0 +1,166 @@
+"""Games entered at recorded rows, an agent looking on, and played on.
+
+The episode is played again from its start, so that what the agent remembers is
+what it would have seen. A frame that is not the recorded one ends it: another
+emulator, or another jitter, would make it another game.
+"""
+
+from collections.abc import Generator
+from collections.abc import Mapping
+from collections.abc import Sequence
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from data_tools.game import emulator
+from data_tools.game import roms
+from data_tools.records import replay
+
+STREAMS = 48  # emulators side by side
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+  """Where a game is entered."""
+
+  place: int  # of the episode in its index
+  row: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Setting:
+  """What all agents share."""
+
+  rom: roms.Rom
+  index: Any  # `loader.EpisodeIndex` that the entries are of
+  jitter_frames: int  # at most, as the episodes were recorded
+  limit: int  # env steps that are played from a row on
+  workers: int = 2
+
+
+@dataclasses.dataclass(frozen=True)
+class Moment:
+  """One env step of `N` games, once the agent has seen it."""
+
+  step: int  # env steps since the episodes began
+  row: Mapping[str, np.ndarray]  # step fields [N, ...]
+  since: np.ndarray  # [N] env steps since a game was entered, below 0 before
+  # `acting.ActState` with its choice for this row. The next moment destroys
+  # it: take copies.
+  state: Any
+
+
+def places(index: Any, jitter_frames: int) -> list[int]:
+  """Episodes that can be entered: those recorded with that jitter.
+
+  Raises:
+    ValueError: there is none.
+  """
+  found = [
+    place
+    for place, header in enumerate(index.headers)
+    if header.jitter_frames == emulator.drawn_jitter(header.seed, jitter_frames)
+  ]
+  if not found:
+    raise ValueError(
+      f"collect.jitter_frames: {jitter_frames}, none of the {len(index)} "
+      "held-out episodes was recorded so; expected that of the recording"
+    )
+  return found
+
+
+def play(
+  agent: Any,
+  act: Any,
+  entries: Sequence[Entry],
+  setting: Setting,
+  seed: int = 0,
+  goals: Any = None,
+) -> Generator[Moment]:
+  """Plays `N` games side by side; whoever iterates may stop at any moment.
+
+  Args:
+    agent: an `experiments.runs.inputs.Agent`.
+    act: its `acting.make_act`.
+    entries: of the setting's index, one a game.
+    setting: as for all agents.
+    seed: of the agent's chance.
+    goals: vectors `[N, 64]` that it pursues; None where it reads none.
+
+  Yields:
+    Every env step from the start of the episodes to `setting.limit` steps after
+    the latest row; the same rows again and again where a game is over.
+
+  Raises:
+    ValueError: an episode cannot be entered, or the policy reads no goals.
+  """
+  import jax
+
+  from data_tools.envs import vector
+  from pokedreamer_jax.behaviour import acting
+
+  count = len(entries)
+  headers = [setting.index.headers[entry.place] for entry in entries]
+  starts = [
+    replay.find_start(header, setting.index.generation.data_dir)
+    for header in headers
+  ]
+  for header, start in zip(headers, starts, strict=True):
+    replay.check_header(setting.rom, header, start)
+  recorded = _recorded(entries, setting)
+  state = acting.init_state(agent.config.world_model, count)
+  if goals is not None:
+    state = acting.pursuing(agent.config, state, goals)
+  rows = np.array([entry.row for entry in entries])
+  last = int(rows.max()) + setting.limit
+  key = jax.random.key(seed)
+  with vector.VectorEmulator(
+    setting.rom,
+    num_envs=count,
+    num_workers=min(setting.workers, count),
+    episode_length=last + 2,
+    jitter_frames=setting.jitter_frames,
+  ) as emulators:
+    row = emulators.reset([header.seed for header in headers], starts)
+    for t in range(last + 1):
+      for number in np.flatnonzero(rows == t).tolist():
+        _check_entered(row, recorded[number], number, t, headers[number])
+      state, chosen = act(
+        state,
+        row["frame"],
+        acting.ram_of(row),
+        row["is_first"],
+        jax.random.fold_in(key, t),
+      )
+      yield Moment(t, row, t - rows, state)
+      action = np.array(chosen, np.uint8)
+      for number in np.flatnonzero(t < rows).tolist():
+        action[number] = recorded[number]["action"][t]
+      # What was played, which the recording chose before the row.
+      state = dataclasses.replace(
+        state, action_tm1=jax.numpy.asarray(action, "int32")
+      )
+      row = emulators.step(action)
+
+
+def _recorded(
+  entries: Sequence[Entry], setting: Setting
+) -> list[Mapping[str, np.ndarray]]:
+  """Actions and frames of each entry's episode up to its row."""
+  read: dict[Entry, Mapping[str, np.ndarray]] = {}
+  for entry in entries:
+    if entry not in read:
+      read[entry] = setting.index.read(
+        entry.place, 0, entry.row + 1, ("action", "frame")
+      )
+  return [read[entry] for entry in entries]
+
+
+def _check_entered(row, recorded, stream, number, header) -> None:
+  """Raises ValueError where a game does not show the recorded row."""
+  if not np.array_equal(row["frame"][stream], recorded["frame"][number]):
+    raise ValueError(
+      f"episode {header.episode_id}: row {number} is not what playing it again "
+      "shows; was it recorded with another collect.jitter_frames?"
+    )

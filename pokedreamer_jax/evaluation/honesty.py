@@ -1,0 +1,205 @@
+"""Whether dreams keep what they promise: the same starts, dreamt and played.
+
+From the same states and under the same policy, dreams and the game go on for
+the same number of steps, several times each. A return is undiscounted, in the
+weights of the policy's objective; an event is a gain of a reward term, or a new
+highest level, within these steps.
+"""
+
+from collections.abc import Callable
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from pokedreamer_jax import specs
+from pokedreamer_jax.behaviour import acting
+from pokedreamer_jax.behaviour import objectives
+from pokedreamer_jax.behaviour import policy_inputs
+from pokedreamer_jax.config import run as config_lib
+from pokedreamer_jax.networks import actor_critic
+from pokedreamer_jax.networks import sampling
+from pokedreamer_jax.world_model import imagination
+from pokedreamer_jax.world_model import statistics
+
+_TERMS = ("badges", "trainer_wins", "species", "new_maps", "wild_wins")
+LEVEL = "level"
+KINDS = (*_TERMS, LEVEL)  # of events
+_COLUMNS = [specs.REWARD_TERMS.index(name) for name in _TERMS]
+
+# (world_params, actor_params, key, state, earned [N, 8])
+# -> returns [N], probability of events [N, K]
+DreamFn = Callable[..., tuple[jax.Array, jax.Array]]
+
+
+def make_dream_fn(
+  cfg: config_lib.Config, length: int, samples: int, greedy: bool = False
+) -> DreamFn:
+  """Makes the jitted function that dreams on from states of play.
+
+  Args:
+    cfg: of the policy.
+    length: steps of a dream.
+    samples: dreams from each state.
+    greedy: take the most likely action.
+
+  Returns:
+    `(world_params, actor_params, key, state, earned)`, where `state` is an
+    `acting.ActState` of `N` players and `earned` the reward terms of their
+    episodes so far, `[N, 8]`, gives means over the samples: returns `[N]` and
+    the probability that an event of each of `KINDS` happens, `[N, K]`.
+  """
+
+  def dream(
+    world: Any,
+    actor: Any,
+    key: jax.Array,
+    state: acting.ActState,
+    earned: jax.Array,
+  ) -> tuple[jax.Array, jax.Array]:
+    many = lambda leaf: jnp.repeat(leaf, samples, axis=0)
+    model, progress, goal, earned = jax.tree.map(
+      many, (state.model, state.progress, state.goal, earned)
+    )
+
+    def policy_fn(key: jax.Array, inputs: jax.Array) -> jax.Array:
+      logits = actor_critic.actor_logits(cfg.actor_critic, actor, inputs)
+      if greedy:
+        return jnp.argmax(logits, axis=-1).astype(jnp.int32)
+      return sampling.categorical(key, logits)
+
+    rollout = imagination.imagine(
+      cfg.world_model,
+      world,
+      key,
+      model,
+      progress,
+      policy_fn,
+      length,
+      earned=earned,
+      inputs_fn=functools.partial(policy_inputs.read, cfg, goal=goal),
+    )
+    # Whether a dream is still going on when a step is taken.
+    before = jnp.concatenate(
+      [jnp.ones_like(rollout.cont[:1]), rollout.cont[:-1]]
+    )
+    going = jnp.cumprod(before, axis=0)
+    paid = (going * objectives.rewards(cfg, rollout)).sum(axis=0)
+    rises = objectives.level_rises(rollout.level)
+    gains = jnp.concatenate(
+      [rollout.reward_terms[..., jnp.array(_COLUMNS)], rises[..., None]], -1
+    )
+    chance = jnp.clip(gains, 0.0, 1.0) * going[..., None]
+    happens = 1.0 - jnp.prod(1.0 - chance, axis=0)
+    mean = lambda leaf: leaf.reshape(-1, samples, *leaf.shape[1:]).mean(axis=1)
+    return mean(paid), mean(happens)
+
+  return jax.jit(dream)
+
+
+def real_events(terms: np.ndarray, rises: np.ndarray) -> np.ndarray:
+  """Which events happen on arriving at rows, `[N, K]` bool.
+
+  Args:
+    terms: reward terms of the rows, `[N, 8]`.
+    rises: by how many levels the highest rose, `[N]`.
+  """
+  gains = np.concatenate([terms[:, _COLUMNS], rises[:, None]], axis=1)
+  return gains > 0
+
+
+def agreement(
+  dreamt: np.ndarray, real: np.ndarray, groups: np.ndarray, draws: int
+) -> dict[str, Any]:
+  """Correlation of returns over starts, and their means.
+
+  Args:
+    dreamt: `[C, R]`, of `C` starts; each is a mean over dreams.
+    real: `[C, R]`, each played once, `R` of at least 2.
+    groups: `[C]`, the episode of each; intervals are over episodes.
+    draws: bootstrap resamples.
+
+  Returns:
+    `correlation` of the means over `R` with its interval, None where returns
+    do not differ; `other_luck`, that of one half of the real ones with the
+    other, which no dream can be expected to pass by far; `dreamt` and `real`,
+    means over the starts.
+  """
+  half = real.shape[1] // 2
+  imagined, paid = dreamt.mean(axis=1), real.mean(axis=1)
+  halves = real[:, :half].mean(axis=1), real[:, half : 2 * half].mean(axis=1)
+  return {
+    "correlation": statistics.bootstrap(
+      lambda at: _correlation(imagined[at], paid[at]), groups, draws
+    ),
+    "other_luck": _correlation(*halves),
+    "dreamt": float(imagined.mean()),
+    "real": float(paid.mean()),
+  }
+
+
+def event_agreement(dreamt: np.ndarray, real: np.ndarray) -> dict[str, Any]:
+  """How events that dreams foresee are those that happen.
+
+  A start from which dreams bring about an event in a share `d` of the cases and
+  the game in a share `r` counts `d r` of what was foreseen and came.
+
+  Args:
+    dreamt: probabilities `[C, R]` of one kind of event.
+    real: whether it happened, `[C, R]`.
+
+  Returns:
+    `precision`, that part of all that was dreamt; `recall`, of all that
+    happened; `other_luck`, of what happened in one play what happened in
+    another of the same start, so what a perfect model has for both; `dreamt`
+    and `real`, shares of the starts. None where nothing was or came.
+  """
+  happened = real.astype(float)
+  d, r = dreamt.mean(axis=1), happened.mean(axis=1)
+  plays = real.shape[1]
+  both = (happened.sum(axis=1) ** 2 - happened.sum(axis=1)) / (plays - 1)
+  return {
+    "precision": _share((d * r).sum(), d.sum()),
+    "recall": _share((d * r).sum(), r.sum()),
+    "other_luck": _share(both.sum(), happened.sum()),
+    "dreamt": float(d.mean()),
+    "real": float(r.mean()),
+  }
+
+
+def realised(
+  dreamt: np.ndarray, real: np.ndarray, groups: np.ndarray, draws: int
+) -> dict[str, Any]:
+  """How much of what a policy gains in dreams it gains in the game.
+
+  Args:
+    dreamt: `[C]`, its return less that of another policy, from each start.
+    real: `[C]`, the same in the game.
+    groups: `[C]`, the episode of each.
+    draws: bootstrap resamples.
+
+  Returns:
+    `dreamt` and `real` gains with their intervals, and `ratio` of the means;
+    None where dreams gain nothing.
+  """
+
+  def ratio(at: np.ndarray) -> float | None:
+    return _share(real[at].mean(), dreamt[at].mean())
+
+  return {
+    "dreamt": statistics.bootstrap_mean(dreamt, draws, groups=groups),
+    "real": statistics.bootstrap_mean(real, draws, groups=groups),
+    "ratio": statistics.bootstrap(ratio, groups, draws),
+  }
+
+
+def _correlation(a: np.ndarray, b: np.ndarray) -> float | None:
+  if len(a) < 2 or a.std() < 1e-9 or b.std() < 1e-9:
+    return None
+  return float(np.corrcoef(a, b)[0, 1])
+
+
+def _share(part: float, whole: float) -> float | None:
+  return float(part / whole) if whole > 1e-9 else None
