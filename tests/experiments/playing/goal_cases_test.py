@@ -11,56 +11,25 @@ import numpy as np
 import pytest
 
 from data_tools.envs import vector
-from data_tools.game import emulator
 from data_tools.game import goals
-from data_tools.game import roms
-from data_tools.records import episodes
-from data_tools.records import shards
+from experiments.playing import entering
 from experiments.playing import goal_cases
 from experiments.playing import goal_episodes
 from experiments.reports import goal_tables
 from experiments.reports import text_tables
 from pokedreamer_jax import specs
 from pokedreamer_jax.behaviour import acting
+from tests.experiments.playing import recordings
 from tests.pokedreamer_jax import fakes
 
-_JITTER, _LENGTH = 60, 190
+_JITTER, _LENGTH = recordings.JITTER, 190
 _KINDS = {"map": 2.0, "tile": 1.0, "win_wild": 1.0, "level": 1.0, "heal": 0.0}
-
-
-class _Index:
-  """What is read of a `loader.EpisodeIndex`."""
-
-  def __init__(self, recorded, headers):
-    self._recorded = recorded
-    self.headers = headers
-    self.lengths = np.array([len(steps["action"]) for steps in recorded])
-    self.generation = types.SimpleNamespace(data_dir="/nowhere")
-
-  def read(self, place, start, stop, fields):
-    return {n: self._recorded[place][n][start:stop] for n in fields}
 
 
 @pytest.fixture(scope="module")
 def recorded():
   """Two demonstrator's episodes, and an index of them."""
-  rom = roms.resolve(None)
-  made, headers = [], []
-  for seed in (3, 4):
-    playing = episodes.Playing(rom, "demonstrator:eps=0.3", seed, _LENGTH, 0)
-    with emulator.Emulator(rom) as game:
-      jitter = game.reset(seed, None, _JITTER)
-    steps = episodes.play_whole(
-      dataclasses.replace(playing, jitter_frames=_JITTER)
-    )
-    made.append(steps)
-    headers.append(
-      shards.EpisodeHeader(
-        *("c", seed, seed, playing.behaviour, rom.sha1, rom.kind, "", jitter),
-        emulator.pyboy_version(),
-      )
-    )
-  return rom, made, _Index(made, headers)
+  return recordings.record((3, 4), _LENGTH)
 
 
 @pytest.fixture(scope="module")
@@ -141,14 +110,14 @@ def test_an_agent_that_repeats_the_recording_reaches_each_goal_in_time(
     return act
 
   monkeypatch.setattr(acting, "make_act", make_act)
-  monkeypatch.setattr(goal_episodes, "_STREAMS", 9)
+  monkeypatch.setattr(entering, "STREAMS", 9)
   config = fakes.config(
     "actor_critic.goal_dim=64", "actor_critic.reads_goal=true"
   )
   agent = types.SimpleNamespace(
     config=config, world_params=None, actor_params=None
   )
-  setting = goal_episodes.Setting(rom, index, _JITTER, 40)
+  setting = entering.Setting(rom, index, _JITTER, 40)
   found = goal_episodes.play(agent, chosen, setting)
   wanted = np.array([case.env_steps for case in chosen])
   np.testing.assert_array_equal(found, np.repeat(wanted[:, None], 3, axis=1))
@@ -175,7 +144,7 @@ def test_the_agent_acts_from_the_entered_row_on_and_not_before(
   )
   act = lambda state, frame, *_: (state, np.full(len(frame), specs.PASS))
   monkeypatch.setattr(acting, "make_act", lambda *_: act)
-  monkeypatch.setattr(goal_episodes, "_STREAMS", 3)
+  monkeypatch.setattr(entering, "STREAMS", 3)
   config = fakes.config(
     "actor_critic.goal_dim=64", "actor_critic.reads_goal=true"
   )
@@ -189,7 +158,7 @@ def test_the_agent_acts_from_the_entered_row_on_and_not_before(
     if made[case.place]["action"][row] != specs.PASS
   )
   entered = dataclasses.replace(case, row=row)
-  setting = goal_episodes.Setting(rom, index, _JITTER, 2)
+  setting = entering.Setting(rom, index, _JITTER, 2)
   goal_episodes.play(agent, [entered], setting)
   pressed = np.stack(presses)
   np.testing.assert_array_equal(
