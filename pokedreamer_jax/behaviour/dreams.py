@@ -10,6 +10,7 @@ import jax.numpy as jnp
 
 from pokedreamer_jax import goal_specs
 from pokedreamer_jax import specs
+from pokedreamer_jax.behaviour import ahead_starts
 from pokedreamer_jax.behaviour import all_goals
 from pokedreamer_jax.behaviour import dream_rows
 from pokedreamer_jax.behaviour import event_starts
@@ -72,36 +73,54 @@ def make_dream_fn(cfg: config_lib.Config) -> policy_update.DreamFn:
 
   Its `world` is the model's parameters and its `starts` are an `Experience`:
   `cfg.policy.starts` of the rows where dreams may start are drawn, each as
-  likely as any other, but for the share of `policy.event_starts`. Of them GRPO
-  takes the first, so many that its groups make as many dreams. With goals each
-  start draws one, its group's own; what starts before an event has none.
+  likely as any other, but for the share of `policy.event_starts`, and some lead
+  on from there (`ahead_starts.py`). Of them GRPO takes the first, so many that
+  its groups make as many dreams. With goals each start draws one, its group's
+  own; what starts before an event has none.
   """
 
   def dream_fn(
     world: Any, key: jax.Array, starts: Any, policy_fn: policy_update.PolicyFn
   ) -> dream_rows.Rollout:
     start_key, dream_key = jax.random.split(key)
-    drawn = _draw(cfg, start_key, starts)
-    row, event, number = jax.tree.map(
-      lambda leaf: groups.branch(leaf, cfg.policy.branches), drawn
-    )
+    own = lambda leaf: leaf[: len(leaf) // cfg.policy.branches]
+    row, event, number = jax.tree.map(own, _draw(cfg, start_key, starts))
     rows = latents.take(starts.rows, row)
     state = latents.unpack(cfg.world_model, rows)
-    progress = latents.progress(cfg.world_model, rows, state)
-    pursued = None
+    start = ahead_starts.Start(
+      state=state,
+      progress=latents.progress(cfg.world_model, rows, state),
+      earned=rows.reward_terms,
+    )
+    look_up = lambda number: (
+      None if number is None else starts.goals.table.look_up(number)
+    )
+    pursued = look_up(number)
+    start = ahead_starts.lead(
+      cfg,
+      world,
+      jax.random.fold_in(start_key, 3),
+      start,
+      policy_fn,
+      goal=None if pursued is None else pursued.embeddings,
+      fixed=None if event is None else event >= 0,
+    )
     if number is not None:
-      number = _still_to_reach(cfg, starts, number, state, progress)
-      pursued = starts.goals.table.look_up(number)
+      number = _still_to_reach(cfg, starts, number, start.state, start.progress)
+    start, event, number = groups.repeat(
+      (start, event, number), cfg.policy.branches
+    )
+    pursued = look_up(number)
     goal = None if pursued is None else pursued.embeddings
     rollout = imagination.imagine(
       cfg.world_model,
       world,
       dream_key,
-      state,
-      progress,
+      start.state,
+      start.progress,
       policy_fn,
       cfg.policy.horizon,
-      earned=rows.reward_terms,
+      earned=start.earned,
       inputs_fn=functools.partial(policy_inputs.read, cfg, goal=goal),
     )
     dreams = Dreams(

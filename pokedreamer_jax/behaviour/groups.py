@@ -28,17 +28,11 @@ FLAT_SHARE = 0.01
 _ROUNDING = 1e-6  # of a float32, relative to 1 and to the mean
 
 
-def branch(rows: Any, size: int) -> Any:
-  """The first `N / size` of `N` rows, each `size` times in a row.
-
-  Args:
-    rows: leaves `[N, ...]`.
-    size: `G`, a divisor of `N`; 1 leaves the rows as they are.
-  """
+def repeat(rows: Any, size: int) -> Any:
+  """Each of `N` rows, leaves `[N, ...]`, `size` times in a row."""
   if size == 1:
     return rows
-  first = jax.tree.map(lambda leaf: leaf[: len(leaf) // size], rows)
-  return jax.tree.map(lambda leaf: jnp.repeat(leaf, size, axis=0), first)
+  return jax.tree.map(lambda leaf: jnp.repeat(leaf, size, axis=0), rows)
 
 
 def outcome(

@@ -36,7 +36,7 @@ PolicyFn = Callable[[jax.Array, jax.Array], jax.Array]
 
 
 class DreamFn(Protocol):
-  """Dreams one batch under a policy; groups by `groups.branch`."""
+  """Dreams one batch under a policy; groups by `groups.repeat`."""
 
   def __call__(
     self, world: Any, key: jax.Array, starts: Any, policy_fn: PolicyFn

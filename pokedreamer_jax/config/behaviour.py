@@ -231,6 +231,10 @@ class PolicyConfig:
   # Share of the dreams that start shortly before recorded events, see
   # `event_starts.py`; the others start anywhere.
   event_starts: float = 0.0
+  # Share of the dreams that begin where the policy's own dreams lead within
+  # `ahead_steps` of a recorded row, see `ahead_starts.py`.
+  ahead_starts: float = 0.0
+  ahead_steps: int = 60
   horizon: int = 15  # imagined steps, L
   epochs: int = 3  # passes over one dream batch; of a `reinforce` actor one
   minibatches: int = 4
@@ -288,6 +292,7 @@ class PolicyConfig:
       "updates",
       "starts",
       "horizon",
+      "ahead_steps",
       "epochs",
       "minibatches",
       "log_every",
@@ -305,7 +310,7 @@ class PolicyConfig:
     bounds.one_of(self, "algorithm", ALGORITHMS)
     bounds.one_of(self, "normalise", NORMALISERS)
     shares = ("gamma", "lambda_", "slow_critic_rate", "pmpo_alpha")
-    for name in (*shares, "event_starts"):
+    for name in (*shares, "event_starts", "ahead_starts"):
       value = getattr(self, name)
       if not 0.0 <= value <= 1.0:
         raise ValueError(f"policy.{name}: {value}, expected 0..1")

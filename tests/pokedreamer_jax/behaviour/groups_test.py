@@ -8,12 +8,12 @@ import pytest
 from pokedreamer_jax.behaviour import groups
 
 
-def test_branches_are_the_first_starts_side_by_side():
-  rows = {"a": jnp.arange(6), "b": jnp.arange(12.0).reshape(6, 2)}
-  out = groups.branch(rows, 3)
+def test_siblings_lie_side_by_side():
+  rows = {"a": jnp.arange(2), "b": jnp.arange(4.0).reshape(2, 2)}
+  out = groups.repeat(rows, 3)
   np.testing.assert_array_equal(out["a"], [0, 0, 0, 1, 1, 1])
   np.testing.assert_array_equal(out["b"][3:], [[2.0, 3.0]] * 3)
-  assert groups.branch(rows, 1) is rows
+  assert groups.repeat(rows, 1) is rows
 
 
 @pytest.mark.parametrize("last", [0.0, 3.0])

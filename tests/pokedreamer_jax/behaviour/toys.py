@@ -68,7 +68,8 @@ def corridor(cfg):
     del starts
     start_key, key = jax.random.split(key)
     cell = jax.random.randint(start_key, (dreams,), 0, CELLS)
-    cell = groups.branch(cell, cfg.policy.branches)
+    own = cell[: dreams // cfg.policy.branches]
+    cell = groups.repeat(own, cfg.policy.branches)
 
     def step(cell, step_key):
       action = policy_fn(step_key, jax.nn.one_hot(cell, CELLS))
