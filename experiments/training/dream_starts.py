@@ -10,6 +10,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from data_tools.game import goal_labels
 from data_tools.records import generations
@@ -103,9 +104,12 @@ def prepare(
   if config.actor_critic.reads_goal:
     numbering = goal_labels.Numbering()
     number, near = goal_rows.candidates(config, index, places, numbering)
-    table = goals.table(numbering.goals)
+    table, pairs = goals.table(numbering.goals), None
+    if config.goals.even:
+      rows = np.asarray(latents.start_rows(encoded))
+      pairs = goal_draws.pair_up(number, rows, table)
     pursued = goal_draws.Candidates(
-      jnp.asarray(number), jnp.asarray(near), table
+      jnp.asarray(number), jnp.asarray(near), table, pairs
     )
     run.log(f"policy: dreams draw from {len(numbering.goals) - 1} goals")
     if goal_values is not None:

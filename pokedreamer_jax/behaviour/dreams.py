@@ -205,6 +205,14 @@ def _draw(
   drawn = goal_draws.draw_for_dreams(
     cfg.goals, jax.random.fold_in(key, 1), starts.goals, row
   )
+  if starts.goals.pairs is not None:
+    share_key, pair_key = jax.random.split(jax.random.fold_in(key, 4))
+    even_row, even = goal_draws.draw_even(pair_key, starts.goals.pairs, count)
+    chosen = jax.random.uniform(share_key, (count,)) < cfg.goals.even
+    row = jnp.where(
+      chosen if event is None else chosen & (event < 0), even_row, row
+    )
+    drawn = jnp.where(chosen, even, drawn)
   if event is not None:
     drawn = jnp.where(event < 0, drawn, 0)
   return row, event, drawn

@@ -9,9 +9,20 @@ row is learned from.
 from flax import struct
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from pokedreamer_jax.behaviour import goals
 from pokedreamer_jax.config import behaviour as behaviour_config
+
+
+@struct.dataclass
+class Pairs:
+  """Rows `[P]` with a goal each that was reached from there, kind by kind."""
+
+  row: jax.Array  # [P] int32
+  number: jax.Array  # [P] int32
+  first: jax.Array  # [E] int32, where the pairs of a kind begin
+  count: jax.Array  # [E] int32, how many a kind has
 
 
 @struct.dataclass
@@ -22,6 +33,36 @@ class Candidates:
   # [M] int32, for each row another one on the same cell of the same map
   neighbour: jax.Array
   table: goals.Table  # [K]
+  pairs: Pairs | None = None  # where `goals.even` asks for them
+
+
+def pair_up(
+  number: np.ndarray, start: np.ndarray, table: goals.Table
+) -> Pairs | None:
+  """Pairs of rows and goals by kind, for draws in which kinds are alike.
+
+  Args:
+    number: candidates `[M, 1 + D]`; milestones, which come first, are left out,
+      for they may be hundreds of steps away.
+    start: `[S]`, the rows where dreams may start.
+    table: of the goals.
+
+  Returns:
+    None where no row has a goal.
+  """
+  row = np.repeat(start, number.shape[1] - 1)
+  goal = number[start, 1:].reshape(-1)
+  pair = np.unique(np.stack([row, goal], axis=1)[goal > 0], axis=0)
+  if not len(pair):
+    return None
+  kind = np.asarray(table.goals)[pair[:, 1], 0]
+  pair = pair[np.argsort(kind, kind="stable")]
+  _, first, count = np.unique(
+    np.sort(kind), return_index=True, return_counts=True
+  )
+  return Pairs(
+    *(jnp.asarray(a, jnp.int32) for a in (*pair.T, first, count)),
+  )
 
 
 def draw(
@@ -60,3 +101,15 @@ def draw_for_dreams(
   other = jax.random.uniform(other_key, (len(rows),)) < cfg.other
   own = jnp.where(other, candidates.neighbour[rows], rows)
   return draw(cfg, draw_key, candidates.number[own])
+
+
+def draw_even(
+  key: jax.Array, pairs: Pairs, count: int
+) -> tuple[jax.Array, jax.Array]:
+  """Rows `[count]` and a goal for each: kinds alike, then pairs of a kind."""
+  kind_key, pair_key = jax.random.split(key)
+  kind = jax.random.randint(kind_key, (count,), 0, len(pairs.first))
+  many = pairs.count[kind]
+  place = (jax.random.uniform(pair_key, (count,)) * many).astype(jnp.int32)
+  place = pairs.first[kind] + jnp.minimum(place, many - 1)
+  return pairs.row[place], pairs.number[place]

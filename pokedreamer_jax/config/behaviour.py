@@ -92,12 +92,15 @@ class GoalsConfig:
   # Share of dreams that are asked for what was reached from the same cell at
   # another time: what their own row led to is what a policy does anyway.
   other: float = 0.6
+  # Share of dreams that draw a kind, each alike, and then a row from which such
+  # a goal was reached: badges and trainers come once an episode.
+  even: float = 0.0
   # Paid in a dream that reaches its goal, which ends there; nothing else is.
   reward: float = 1.0
 
   def __post_init__(self):
     bounds.at_least(self, 1, "horizon", "draws")
-    for name in ("none", "milestone", "other"):
+    for name in ("none", "milestone", "other", "even"):
       value = getattr(self, name)
       if not 0.0 <= value <= 1.0:
         raise ValueError(f"goals.{name}: {value}, expected 0..1")

@@ -270,3 +270,48 @@ def test_one_policy_learns_two_goals_and_stops_at_each():
   value = toys.values(cfg, state, inputs[1])
   far = np.arange(toys.CELLS - 3, -1, -1)  # of the cells that dreams start in
   np.testing.assert_allclose(value[1:-1], 0.9**far, atol=0.15)
+
+
+def test_kinds_are_drawn_alike_and_rows_among_those_that_reached_one():
+  # Goals 1 and 2 are maps, 3 a badge; row 4 is none to start from.
+  asked = [
+    goal_specs.NONE,
+    goal_specs.Goal("map", 1),
+    goal_specs.Goal("map", 2),
+    goal_specs.Goal("badge"),
+  ]
+  number = np.array(
+    [[3, 0, 0], [0, 1, 1], [0, 1, 2], [2, 0, 0], [0, 3, 3], [0, 3, 1]], np.int32
+  )
+  pairs = goal_draws.pair_up(
+    number, np.array([0, 1, 2, 3, 5]), goals.table(asked)
+  )
+  known = set(zip(pairs.row.tolist(), pairs.number.tolist(), strict=True))
+  assert known == {(1, 1), (2, 1), (2, 2), (5, 1), (5, 3)}
+  rows, drawn = goal_draws.draw_even(jax.random.key(0), pairs, 4000)
+  rows, drawn = np.asarray(rows), np.asarray(drawn)
+  assert set(zip(rows.tolist(), drawn.tolist(), strict=True)) == known
+  # The one pair of a badge as often as the four of maps; 5 deviations.
+  assert abs((drawn == 3).mean() - 0.5) < 0.04
+  assert abs(((rows == 2) & (drawn == 2)).mean() - 0.125) < 0.027
+  nothing = np.zeros((3, 3), np.int32)
+  assert goal_draws.pair_up(nothing, np.arange(3), goals.table(asked)) is None
+
+
+def test_even_dreams_start_where_their_goal_was_reached():
+  cfg = fakes.config(
+    *("policy.starts=16", "policy.horizon=2", "goals.even=1"),
+    *("actor_critic.goal_dim=64", "actor_critic.reads_goal=true"),
+  )
+  table = goals.table(
+    [goal_specs.NONE, *(goal_specs.Goal("map", n) for n in range(6))]
+  )
+  starts = _experience(cfg, table)
+  number = np.zeros((40, 3), np.int32)
+  number[[7, 9], 1] = 1, 2
+  pairs = goal_draws.pair_up(number, np.arange(40), table)
+  starts = starts.replace(goals=starts.goals.replace(pairs=pairs))
+  row, event, drawn = dreams._draw(cfg, jax.random.key(0), starts)
+  assert event is None
+  found = set(zip(row.tolist(), drawn.tolist(), strict=True))
+  assert found == {(7, 1), (9, 2)}
