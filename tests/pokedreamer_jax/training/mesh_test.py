@@ -162,7 +162,7 @@ def test_two_processes_with_half_a_batch_each_give_the_losses_of_one(
 
 def test_the_update_of_a_mesh_lowers_for_an_accelerator():
   found = _run(8, "lowered")
-  assert set(found) == {*presets.PRESETS, *mesh_programs.ATLASES}
+  assert found.keys() == presets.PRESETS.keys() > mesh_programs.ATLASES.keys()
   for name, result in found.items():
     more = ["cuda"] if name in mesh_programs.ATLASES else []
     assert result["stablehlo"] == ["tpu", *more], name
