@@ -101,35 +101,32 @@ def _interrupt(data, workdir, reached, number):
   return process.returncode, said
 
 
-def _assert_continues_as(data, workdir, whole):
-  done = _run(data, workdir)
-  assert done.returncode == 0, done.stderr
-  assert "continuing at update" in done.stdout
-  assert _rows(workdir) == _rows(whole)
-  chex.assert_trees_all_equal(
-    checkpoints.load_item(whole, "params"),
-    checkpoints.load_item(workdir, "params"),
-  )
+def _kill(data, workdir, reached):
+  code, _ = _interrupt(data, workdir, reached, signal.SIGKILL)
+  assert code == -signal.SIGKILL, "it had ended already"
 
 
-def test_killed_at_any_moment_every_later_loss_is_the_same(
+def test_killed_and_stopped_at_any_moment_every_later_loss_is_the_same(
   data, whole, tmp_path
 ):
   expected = _rows(whole)
   assert [row["step"] for row in expected] == list(range(1, _STEPS + 1))
-  for reached in (3, 13):  # before the first checkpoint, and between two
-    code, _ = _interrupt(data, tmp_path / "parts", reached, signal.SIGKILL)
-    assert code == -signal.SIGKILL, "it had ended already"
-  _assert_continues_as(data, tmp_path / "parts", whole)
-
-
-def test_sigterm_saves_and_leaves_with_its_own_code(data, whole, tmp_path):
-  code, said = _interrupt(data, tmp_path, 7, signal.SIGTERM)
+  _kill(data, tmp_path, 3)  # before the first checkpoint
+  # SIGTERM saves between two checkpoints, and leaves with its own code.
+  code, said = _interrupt(data, tmp_path, 12, signal.SIGTERM)
   assert code == 143, said
   step = checkpoints.latest_step(tmp_path)
   assert step == len(_rows(tmp_path)) < _STEPS
   assert f"stopped by SIGTERM, saved at update {step} of {_STEPS}" in said
-  _assert_continues_as(data, tmp_path, whole)
+  _kill(data, tmp_path, 17)  # in what continues from there
+  done = _run(data, tmp_path)
+  assert done.returncode == 0, done.stderr
+  assert "continuing at update" in done.stdout
+  assert _rows(tmp_path) == expected
+  chex.assert_trees_all_equal(
+    checkpoints.load_item(whole, "params"),
+    checkpoints.load_item(tmp_path, "params"),
+  )
 
 
 def test_the_flags_of_the_published_script(data, tmp_path):

@@ -288,22 +288,19 @@ def process(data_dir, address, number, count):
 
 
 RED = f"world_model.tokens={world_model_config.POKEMON_RED_TOKENS}"
-ATLASES = {  # name -> preset and what is set there
-  "tiny with an atlas": ("tiny", "world_model.atlas=counted"),
-  "vale with the atlas of a large world": (
-    *("vale", "world_model.atlas_cells=327680", RED),
-  ),
+ATLASES = {  # preset with an atlas -> what is set there
+  "tiny": (),
+  "vale": ("world_model.atlas_cells=327680", RED),  # that of a large world
 }
 
 
 def lowered():
-  """By configuration, the accelerators that its update lowers for, and how
-  much is cut."""
+  """By preset, the accelerators that its update lowers for, and how much is
+  cut."""
   results = {}
-  plain = {preset: (preset,) for preset in presets.PRESETS}
-  for name, (preset, *overrides) in (plain | ATLASES).items():
+  for name in presets.PRESETS:
     shared = ["train.mesh=data=-1,fsdp=4", "train.batch_size=16"]
-    made = presets.make(preset, [*shared, *overrides])
+    made = presets.make(name, [*shared, *ATLASES.get(name, ())])
     cfg, mesh = made.world_model, meshes.make(made.train)
     params = jax.eval_shape(
       functools.partial(world_model.init, cfg),

@@ -101,13 +101,13 @@ def test_steps_read_them_and_the_state_keeps_the_recorded_ones():
   recorded, read = _read(_KEY, 1.0)
 
   @fakes.most_likely
-  def observe(tokens_tm1):
+  def observe(params, tokens_tm1):
     return world_model.observe(_CFG, params, _KEY, batch, tokens_tm1=tokens_tm1)
 
   plain = fakes.most_likely(
-    lambda: world_model.observe(_CFG, params, _KEY, batch)
-  )()
-  same, other = observe(recorded), observe(read)
+    lambda params: world_model.observe(_CFG, params, _KEY, batch)
+  )(params)
+  same, other = observe(params, recorded), observe(params, read)
   for left, right in zip(
     jax.tree.leaves(plain), jax.tree.leaves(same), strict=True
   ):
@@ -139,8 +139,9 @@ def test_an_update_is_made_with_them():
     )
     return float(run(_params()))
 
-  np.testing.assert_allclose(metrics["loss/tokens"], loss(0.5), rtol=1e-4)
-  assert abs(loss(0.5) - loss(0.0)) > 1e-3
+  with_own = loss(0.5)
+  np.testing.assert_allclose(metrics["loss/tokens"], with_own, rtol=1e-4)
+  assert abs(with_own - loss(0.0)) > 1e-3
   assert np.isfinite(metrics["grad/norm"])
 
 
