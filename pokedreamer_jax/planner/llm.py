@@ -27,6 +27,8 @@ from pokedreamer_jax.planner import wire
 _PROMPTS = pathlib.Path(__file__).parent / "prompts"
 _MOST_REPEATED = 2000  # characters of a refused reply that are sent back
 _CLOSE_S = 2.0
+_NOT_TAKEN = (400, 422)  # HTTP status of a request that is not understood
+_NOWHERE = "http://127.0.0.1:9"  # the port of what is thrown away
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,6 +65,9 @@ class LlmPlanner:
   ):
     """Imports the SDK, which takes seconds, and reads the key.
 
+    Whatever the SDK does once only is done here, since Python that is imported
+    in a thread holds up the others, and so the game.
+
     Args:
       service: which.
       environment: where its key is.
@@ -79,14 +84,13 @@ class LlmPlanner:
     self._sdk = sdk or services.load(service)
     # Nothing that prints this object shows a key.
     key = services.key_of(service, environment)
-    self._make_client = functools.partial(
-      services.make_client, self._sdk, service, key
-    )
+    self._client = services.make_client(self._sdk, service, key)
     self._send = functools.partial(wire.ask, service, self._sdk, key=key)
+    if sdk is None:
+      asyncio.run(_warm_up(service, self._sdk))
     self._budget, self._retries = budget, retries
     self._backoff_s = backoff_s
     self._runner = asyncio.Runner()
-    self._client: Any = None
 
   def __repr__(self) -> str:
     return f"LlmPlanner({self.name}, {self.model})"
@@ -112,17 +116,13 @@ class LlmPlanner:
 
   def close(self) -> None:
     """Closes what is open; called by the thread that asked."""
-    if self._client is not None:
-      client, self._client = self._client, None
-      self._runner.run(_close(self.service, client))
+    self._runner.run(_close(self.service, self._client))
     self._runner.close()
 
   async def _within(
     self, request: schema.Request, deadline_s: float, count: _Count
   ) -> schema.Reply:
     async with asyncio.timeout(deadline_s):
-      if self._client is None:
-        self._client = self._make_client()
       return await self._converse(request, deadline_s, count)
 
   async def _converse(
@@ -138,7 +138,16 @@ class LlmPlanner:
     )
     more = ["repair", "flat"] if self.service.is_local else ["repair"]
     while True:
-      body = await self._send_patiently(conversation, end, count)
+      try:
+        body = await self._send_patiently(conversation, end, count)
+      except wire.Trouble as trouble:
+        # The server does not take the request: it may know the flat form.
+        if trouble.status not in _NOT_TAKEN or "flat" not in more:
+          raise
+        more.clear()
+        conversation = _flat(conversation)
+        count.repaired = trouble.fault
+        continue
       try:
         if body.fault:
           raise replies.Refused([body.fault])
@@ -147,7 +156,10 @@ class LlmPlanner:
         if not more:
           raise
         count.repaired = str(refused)
-        conversation = _next(conversation, more.pop(0), body, refused)
+        if more.pop(0) == "flat":
+          conversation = _flat(conversation)
+        else:
+          conversation = _repair(conversation, body, refused)
 
   async def _send_patiently(
     self, conversation: wire.Conversation, end: float, count: _Count
@@ -190,16 +202,16 @@ class LlmPlanner:
     await asyncio.sleep(pause + 0.01)
 
 
-def _next(
-  conversation: wire.Conversation,
-  turn: str,
-  body: wire.Body,
-  refused: replies.Refused,
+def _flat(conversation: wire.Conversation) -> wire.Conversation:
+  """From the beginning, with the schema in its flat form."""
+  first = conversation.turns[:1]
+  return dataclasses.replace(conversation, turns=first, form=wire.FLAT)
+
+
+def _repair(
+  conversation: wire.Conversation, body: wire.Body, refused: replies.Refused
 ) -> wire.Conversation:
-  """The conversation after a refused reply."""
-  if turn == "flat":
-    first = conversation.turns[:1]
-    return dataclasses.replace(conversation, turns=first, form=wire.FLAT)
+  """One turn more, which says what was wrong."""
   faults = "\n".join(f"- {fault}" for fault in refused.faults)
   repair = _prompt("repair").replace("{faults}", faults)
   said = body.text[:_MOST_REPEATED] or "(nothing that could be read)"
@@ -227,6 +239,21 @@ def request_text(request: schema.Request) -> str:
   value = request.to_json()
   del value["screenshot"]
   return json.dumps(value, separators=(",", ":"))
+
+
+async def _warm_up(service: services.Service, sdk: Any) -> None:
+  """Sends nothing to nobody, by the way that requests go."""
+  nowhere = dataclasses.replace(service, url=_NOWHERE)
+  conversation = wire.Conversation(
+    system_prompt(), (("user", "{}"),), None, schema.wire_schema()
+  )
+  client = services.make_client(sdk, nowhere, "none")
+  try:
+    await wire.ask(nowhere, sdk, client, conversation, _CLOSE_S, "")
+  except wire.Trouble:
+    pass  # nobody listens there
+  finally:
+    await _close(nowhere, client)
 
 
 async def _close(service: services.Service, client: Any) -> None:

@@ -7,11 +7,11 @@ whole lines alone and says what it left out.
   start   format, planner, model, switches, knowledge digest, settings
   call    number, trigger, asked_step, state_sha256, request_sha256, planner,
           model, latency_s, attempts, tokens_in, tokens_out, cost_usd, fault,
-          reply (goal, rationale, predicate; null for none), done (of `DONE`),
-          applied_step (null where nothing was applied)
+          answered_by, reply (goal, rationale, predicate; null for none), done
+          (of `DONE`), done_step, applied_step (null: nothing was applied)
   goal    env_step, goal, outcome, env_steps, stopped_at: an ended goal
   note    env_step, text: what the log said
-  end     env_step, calls, tokens, cost_usd
+  end     numbers of the game
 
 Steps are env steps of the game, from 0. Keys of services are in no line.
 """
@@ -77,17 +77,6 @@ class Writer:
 
 
 @dataclasses.dataclass(frozen=True)
-class Applied:
-  """A goal that was applied, and what it was an answer to."""
-
-  env_step: int
-  goal: goal_specs.Goal
-  asked_step: int
-  state_sha256: str
-  line: Mapping[str, Any]
-
-
-@dataclasses.dataclass(frozen=True)
 class Trace:
   """The lines of a trace."""
 
@@ -100,20 +89,6 @@ class Trace:
   def calls(self) -> list[Mapping[str, Any]]:
     """Lines of calls."""
     return [line for line in self.lines if line["kind"] == "call"]
-
-  def applied(self) -> list[Applied]:
-    """The goals that were applied, in order."""
-    return [
-      Applied(
-        env_step=line["applied_step"],
-        goal=goal_specs.parse(line["reply"]["goal"], free_text=False),
-        asked_step=line["asked_step"],
-        state_sha256=line["state_sha256"],
-        line=line,
-      )
-      for line in self.calls
-      if line["applied_step"] is not None
-    ]
 
 
 def read(path: str | os.PathLike) -> Trace:
@@ -173,6 +148,7 @@ def _check_call(name: str, line: dict[str, Any]) -> None:
 
 _CALL: dict[str, tuple[type, ...]] = {
   "asked_step": (int,),
+  "done_step": (int,),
   "applied_step": (int, type(None)),
   "state_sha256": (str,),
   "trigger": (str,),

@@ -104,15 +104,13 @@ class Triggers:
     """A goal begins on this step."""
     self._goal_at = step
     self._best, self._best_at, self._is_stagnant = None, step, False
-    self._waiting -= {"reached", "out of time", "stagnant"}
+    # What came up while an answer was awaited is answered by it; what makes it
+    # an answer to the past is asked about before (`passed_since`).
+    self._waiting.clear()
 
   def passed_since(self, step: int) -> bool:
     """Whether there was progress after a step, so that its answer is old."""
     return self._progress_at > step
-
-  def again(self) -> None:
-    """Nobody has answered yet: ask once more."""
-    self._waiting.add("progress")
 
   def _is_due(self, reason: str, step: int) -> bool:
     if reason not in self._waiting:

@@ -269,6 +269,8 @@ def _trouble(error: Exception) -> Trouble:
   name = type(error).__name__
   if isinstance(error, _SHAPE):
     return Trouble(f"a body that is no reply ({name})", True)
+  if "timeout" in name.lower():
+    return Trouble("no reply in time", True)
   return Trouble(f"no connection, or a cut one ({name})", True)
 
 
