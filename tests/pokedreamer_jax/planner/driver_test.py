@@ -142,12 +142,14 @@ def test_a_request_leads_with_what_became_of_the_last_goal(tmp_path):
 
 
 def test_a_reply_to_what_has_passed_is_dropped_and_asked_anew(tmp_path):
-  game = _Game(tmp_path, "reach map 3", "talk")
+  game = _Game(tmp_path, "talk", "heal")
+  game.planner.may_answer.clear()
   game.step(answer=False)
   assert game.step(answer=False, map_id=2) is None
+  game.planner.may_answer.set()
   _answered(game.driver)
   assert game.step(map_id=2) is None  # dropped: a map was new meanwhile
-  assert game.step(map_id=2) == "talk"
+  assert game.step(map_id=2) == "heal"
   calls = game.end().calls
   assert [call["done"] for call in calls] == ["passed", "applied"]
   assert calls[1]["trigger"] == "passed"
@@ -236,11 +238,20 @@ def test_a_hanging_planner_is_given_up_and_never_asked_twice_at_once(
   assert len(game.planner.requests) == 1
   game.planner.may_answer.set()
   _answered(game.driver)
-  game.step(answer=False, event_flags=20)  # the late answer is thrown away
+  # The late answer is thrown away: it is none to the next request either.
+  monkeypatch.setattr("pokedreamer_jax.planner.caller._GRACE_S", 60.0)
+  game.planner.may_answer.clear()
+  game.step(answer=False, event_flags=20)
+  game.step(answer=False, event_flags=20)
   assert "talk" not in str(game.driver.goal)
-  _until(lambda: len(game.planner.requests) == 2)
-  found = game.end()
-  assert all(call["done"] != "applied" for call in found.calls[:2])
+  game.planner.may_answer.set()
+  _answered(game.driver)
+  assert game.step(answer=False, event_flags=20) == "heal"
+  assert len(game.planner.requests) == 2
+  done = [(call["done"], call["fault"]) for call in game.end().calls]
+  assert done[0] == ("fallback", "no reply within 0.05 s")
+  assert set(done[1:-1]) == {("fallback", "the call before is still under way")}
+  assert done[-1] == ("applied", "")
 
 
 def test_budgets_are_kept_and_their_end_is_one_line(tmp_path):
