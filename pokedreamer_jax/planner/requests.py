@@ -180,10 +180,13 @@ def _known(
   knowledge: knowledge_lib.Knowledge,
   switches: schema.Switches,
 ) -> schema.Known:
+  # Those out of this map first, then out of the maps visited last.
+  latest = sorted(
+    progress.maps,
+    key=lambda i: (i != moment.state.map_id, -progress.maps[i]),
+  )
   ways = [
-    _way(progress, way)
-    for here in sorted(progress.maps)
-    for way in knowledge.ways_out(here)
+    _way(progress, way) for here in latest for way in knowledge.ways_out(here)
   ]
   cells = [
     schema.MapCells(map_id, len(found))
@@ -191,7 +194,7 @@ def _known(
   ]
   return schema.Known(
     switches=switches,
-    ways=tuple(ways[-_MOST_WAYS:]) if switches.map_graph else None,
+    ways=tuple(ways[:_MOST_WAYS]) if switches.map_graph else None,
     surroundings=_crop(progress, moment, knowledge, switches)
     if switches.walkability
     else None,

@@ -34,6 +34,7 @@ class TriggerConfig:
   stagnant_env_steps: int = 100
   stagnant_rise: float = 0.02  # of a value in 0 to 1; a smaller rise is none
   gap_env_steps: int = 10  # between calls after events that come in rows
+  reached_gap_env_steps: int = 2  # short, since no goal is pursued meanwhile
   battle_gap_env_steps: int = 60  # since the last call, whatever it was for
   battle_quiet_env_steps: int = 3  # rows without a battle end one
 
@@ -115,10 +116,12 @@ class Triggers:
   def _is_due(self, reason: str, step: int) -> bool:
     if reason not in self._waiting:
       return False
-    gap = reason in ("reached", "progress", "area")
-    if not gap or self._asked_at is None:
-      return True
-    return step - self._asked_at >= self._config.gap_env_steps
+    gap = {
+      "reached": self._config.reached_gap_env_steps,
+      "progress": self._config.gap_env_steps,
+      "area": self._config.gap_env_steps,
+    }.get(reason, 0)
+    return self._asked_at is None or step - self._asked_at >= gap
 
   def _watch_time(self, step: int) -> None:
     if self._goal_at is None:

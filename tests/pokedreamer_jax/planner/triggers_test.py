@@ -11,6 +11,7 @@ _CONFIG = triggers.TriggerConfig(
   stagnant_env_steps=6,
   stagnant_rise=0.1,
   gap_env_steps=4,
+  reached_gap_env_steps=3,
   battle_gap_env_steps=8,
   battle_quiet_env_steps=2,
 )
@@ -92,7 +93,7 @@ def test_stuck_asks_at_n_and_at_two_n_and_anew_after_progress():
 def test_a_goal_that_is_reached_asks_at_once_and_then_once_a_gap():
   assert _play(_quiet(12), reached={6}) == [(6, "reached")]
   every = _play(_quiet(16), reached=set(range(5, 16)))
-  assert [step for step, _ in every] == [5, 9, 13]
+  assert [step for step, _ in every] == [5, 8, 11, 14]
 
 
 def test_a_goal_out_of_time_asks_once_each_time():
