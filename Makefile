@@ -12,12 +12,13 @@ PYTHON ?= $(shell for name in python3.11 python3.12 python3.13 python3; do \
     >/dev/null 2>&1 && { echo $$name; break; }; done)
 RUN = $(VENV)/bin/python
 
-.PHONY: quickstart test test-slow lint benchmark clean help
+.PHONY: quickstart test test-slow test-llm lint benchmark clean help
 
 help:
 	@echo "make quickstart   from nothing to a trained agent and its report"
 	@echo "make test         linters, type check, tests"
 	@echo "make test-slow    the learning checks, minutes each"
+	@echo "make test-llm     asks real services where their keys are set"
 	@echo "make benchmark    imagined steps per second"
 	@echo "make clean        removes the environment (runs/ stays)"
 
@@ -32,6 +33,10 @@ test: lint
 
 test-slow: $(VENV)/.ready-test
 	$(RUN) -m pytest -m slow $(ARGS)
+
+# What costs money says so: without a key a service is skipped, with the reason.
+test-llm: $(VENV)/.ready-llm
+	$(RUN) -m pytest -m llm -rs tests/pokedreamer_jax/planner $(ARGS)
 
 lint: $(VENV)/.ready-test
 	$(RUN) -m ruff check .
@@ -64,4 +69,10 @@ $(VENV)/.ready-test: requirements-test.txt $(VENV)/.ready
 	@echo "Installing requirements-test.txt"
 	@$(RUN) -m pip install --quiet --disable-pip-version-check \
 	  -r requirements-test.txt
+	@touch $@
+
+$(VENV)/.ready-llm: requirements-llm.txt $(VENV)/.ready-test
+	@echo "Installing requirements-llm.txt"
+	@$(RUN) -m pip install --quiet --disable-pip-version-check \
+	  -r requirements-llm.txt
 	@touch $@

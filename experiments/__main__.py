@@ -20,6 +20,7 @@ _GROUPS = {
     *("evaluate", "compare", "report", "generate_demo_video"),
     "benchmark_ablation",
   ),
+  "Plan": ("serve_planner",),
   "Measure speed": (
     *("benchmark_data", "benchmark_training", "benchmark_imagination"),
     *("benchmark_acting", "benchmark_atlas"),

@@ -92,6 +92,17 @@ def test_a_collecting_worker_wakes_no_jax():
   assert result.stdout.split() == ["False"], result.stderr
 
 
+def test_a_planner_wakes_no_jax_and_no_service():
+  modules = _imported_by(
+    name
+    for name in _modules("pokedreamer_jax")
+    if name.startswith("pokedreamer_jax.planner")
+  )
+  assert not _below(modules, *_HEAVY, "pyboy", "grain")
+  assert not _below(modules, "openai", "google", "anthropic", "aiohttp")
+  assert not _below(modules, "data_tools", "experiments")
+
+
 def test_the_library_never_touches_emulator_loader_or_entry_points():
   modules = _imported_by(_modules("pokedreamer_jax"))
   assert not _below(modules, "pyboy", "grain", "array_record")
@@ -120,7 +131,7 @@ def test_imports_inside_functions_keep_the_direction_too(package):
 _ROOMS = {
   "pokedreamer_jax": (
     *("specs", "json_files", "whole_files", "goal_specs"),
-    *("goal_embeddings", "config", "frames", "networks"),
+    *("goal_embeddings", "planner", "config", "frames", "networks"),
     *("world_model", "behaviour"),
     *("evaluation", "training", "interop", "checkpoints"),
   ),

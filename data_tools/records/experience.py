@@ -1,0 +1,233 @@
+"""What records teach a planner of a cartridge: maps, ways, milestones, healing.
+
+Made of recorded rows alone: no table of the cartridge is looked into. What
+`Experience.to_dict` gives is the JSON that
+`pokedreamer_jax/planner/knowledge.py`
+reads; there it is said what its parts mean.
+"""
+
+from collections import Counter
+from collections.abc import Mapping
+import statistics
+from typing import Any
+
+import numpy as np
+
+from data_tools.game import goals
+from data_tools.game import hindsight
+from pokedreamer_jax import specs
+
+FORMAT = 1
+# Kinds of milestones; a map counts at its first visit, a level, species and
+# story flags against the most so far, a badge by its number.
+MILESTONES = ("badge", "map", "level", "own", "win_trainer", "item", "story")
+# Where several demonstrations agree: this share of the best of them.
+_MOST_SHARE = 0.5
+# Rows from the last on one map to the first on the next: a fade takes a few.
+_WARP_ROWS = 12
+# Bumps into a cell before it counts as blocked: people stand in the way too.
+_BUMPS = 3
+_HEALED = 2  # times at least
+_STEPS = {"down": (1, 0), "up": (-1, 0), "left": (0, -1), "right": (0, 1)}
+
+Cell = tuple[int, int, int]  # map, row, column
+
+FIELDS = (*goals.FIELDS, "action", "facing")
+
+
+class Experience:
+  """Takes whole episodes, one after the other."""
+
+  def __init__(self) -> None:
+    self._rows: Counter[int] = Counter()
+    self._cells: dict[int, set[tuple[int, int]]] = {}
+    self._bumps: Counter[Cell] = Counter()
+    self._ways: Counter[tuple[Cell, Cell]] = Counter()
+    self._healing: Counter[Cell] = Counter()
+    # Of each demonstration its badges, and what it reached: step and cell.
+    self._shown: list[tuple[int, dict[tuple[str, int], tuple[int, Cell]]]] = []
+    self._episodes = 0
+
+  def add(self, steps: Mapping[str, np.ndarray], demonstrates: bool) -> None:
+    """Takes an episode.
+
+    Args:
+      steps: `FIELDS` of all its rows `[T, ...]`.
+      demonstrates: whether its order of milestones is worth following: it
+        began at power-on and knew the way.
+
+    Raises:
+      ValueError: fields are missing.
+    """
+    missing = sorted(set(FIELDS) - set(steps))
+    if missing:
+      raise ValueError(f"step fields: missing {missing}, expected {FIELDS}")
+    self._episodes += 1
+    running = np.asarray(steps["game_running"])
+    for map_id, rows in zip(
+      *np.unique(steps["map_id"][running], return_counts=True), strict=True
+    ):
+      self._rows[int(map_id)] += int(rows)
+    # The rows on which the player stands somewhere and could walk.
+    at = np.flatnonzero(running & np.asarray(steps["has_control"]))
+    places = [
+      tuple(row)
+      for row in np.stack(
+        [np.asarray(steps[name])[at].astype(int) for name in _CELL], axis=1
+      ).tolist()
+    ]
+    for map_id, y, x in places:
+      self._cells.setdefault(map_id, set()).add((y, x))
+    self._add_moves(steps, at, places)
+    reached = hindsight.hindsight(steps, (*MILESTONES, "heal"))
+    for row, goal in reached:
+      if goal.kind == "heal":
+        self._healing[_cell(steps, row)] += 1
+    if demonstrates:
+      badges = int(np.asarray(steps["badges"])[-1]).bit_count()
+      self._shown.append((badges, _milestones(steps, reached)))
+
+  def _add_moves(self, steps, at: np.ndarray, places: list[Cell]) -> None:
+    """Ways between maps, and cells that one bumped into."""
+    fights = np.cumsum(np.asarray(steps["in_battle"]) != 0)
+    actions = np.asarray(steps["action"])
+    facing = np.asarray(steps["facing"])
+    for i in range(len(at) - 1):
+      before, after = int(at[i]), int(at[i + 1])
+      here, there = places[i], places[i + 1]
+      if fights[after] != fights[before]:
+        continue  # a blackout carries one away
+      if here[0] != there[0]:
+        if after - before <= _WARP_ROWS:
+          self._ways[here, there] += 1
+        continue
+      pressed = specs.ACTIONS[int(actions[before])]
+      faced = specs.FACINGS[int(facing[before]) % len(specs.FACINGS)]
+      if (
+        after == before + 1
+        and here == there
+        and pressed == faced
+        and facing[before] == facing[after]
+      ):
+        dy, dx = _STEPS[pressed]
+        self._bumps[here[0], here[1] + dy, here[2] + dx] += 1
+
+  def to_dict(self, rom_sha1: str) -> dict[str, Any]:
+    """JSON-ready, in a fixed order.
+
+    Args:
+      rom_sha1: of the cartridge that the episodes are of.
+    """
+    return {
+      "format": FORMAT,
+      "about": {
+        "rom_sha1": rom_sha1,
+        "episodes": self._episodes,
+        "demonstrations": len(self._shown),
+        "rows": self._rows.total(),
+      },
+      "maps": [self._map(map_id) for map_id in sorted(self._cells)],
+      "ways": [
+        {"start": list(start), "end": list(end), "count": count}
+        for (start, end), count in sorted(
+          self._ways.items(), key=lambda item: (-item[1], item[0])
+        )
+      ],
+      "milestones": self._agreed(),
+      "healing": [
+        {"at": list(cell), "count": count}
+        for cell, count in sorted(
+          self._healing.items(), key=lambda item: (-item[1], item[0])
+        )
+        if count >= _HEALED
+      ],
+    }
+
+  def _map(self, map_id: int) -> dict[str, Any]:
+    walked = self._cells[map_id]
+    blocked = {
+      (y, x)
+      for (bumped, y, x), count in self._bumps.items()
+      if bumped == map_id and count >= _BUMPS and y >= 0 and x >= 0
+    } - walked
+    known = walked | blocked
+    top, left = (min(cell[axis] for cell in known) for axis in (0, 1))
+    bottom, right = (max(cell[axis] for cell in known) for axis in (0, 1))
+    lines = [
+      "".join(
+        "." if (y, x) in walked else "#" if (y, x) in blocked else "?"
+        for x in range(left, right + 1)
+      ).rstrip("?")
+      for y in range(top, bottom + 1)
+    ]
+    rows = self._rows[map_id]
+    return {
+      "map_id": map_id,
+      "rows": rows,
+      "top": top,
+      "left": left,
+      "cells": lines,
+    }
+
+  def _agreed(self) -> list[dict[str, Any]]:
+    """What the best demonstrations reached, by the median of their steps.
+
+    The best are those with the most badges; of others the end of the order
+    would be missing, or come from worse ones.
+    """
+    most = max((badges for badges, _ in self._shown), default=0)
+    best = [found for badges, found in self._shown if badges == most]
+    names = {name for found in best for name in found}
+    agreed = []
+    for words, nth in names:
+      of_name = [f[words, nth] for f in best if (words, nth) in f]
+      share = len(of_name) / len(best)
+      if share >= _MOST_SHARE:
+        cells = Counter(cell for _, cell in of_name)
+        # Of equally usual cells the first by number.
+        cell = min(cells, key=lambda c: (-cells[c], c))
+        steps = float(statistics.median(step for step, _ in of_name))
+        agreed.append(
+          {
+            "goal": words,
+            "nth": nth,
+            "share": round(share, 4),
+            "env_steps": steps,
+            "at": list(cell),
+          }
+        )
+    agreed.sort(key=lambda m: (m["env_steps"], m["goal"], m["nth"]))
+    return agreed
+
+
+_CELL = ("map_id", "y", "x")
+
+
+def _cell(steps: Mapping[str, np.ndarray], row: int) -> Cell:
+  map_id, y, x = (int(np.asarray(steps[name])[row]) for name in _CELL)
+  return map_id, y, x
+
+
+def _milestones(
+  steps: Mapping[str, np.ndarray], reached: list[tuple[int, Any]]
+) -> dict[tuple[str, int], tuple[int, Cell]]:
+  """(words, how-manieth) -> step and cell, of one demonstration."""
+  explored = goals.arrivals(steps)["explore"]
+  flags = np.asarray(steps["event_flags"])
+  found: dict[tuple[str, int], tuple[int, Cell]] = {}
+  times: Counter[str] = Counter()
+  for row, goal in reached:
+    if goal.kind == "heal" or (goal.kind == "badge" and goal.number is None):
+      continue
+    if goal.kind == "map" and not explored[row]:
+      continue
+    nth = 1
+    if goal.kind in ("win_trainer", "item"):
+      times[goal.kind] += 1
+      nth = times[goal.kind]
+      if goal.kind == "item" and nth > 1:
+        continue  # one carries some, or does not
+    elif goal.kind == "story":
+      nth = int(flags[row])
+    found.setdefault((str(goal), nth), (row, _cell(steps, row)))
+  return found

@@ -1,0 +1,1 @@
+"""System 2: goals from a state of the game, and nothing else."""

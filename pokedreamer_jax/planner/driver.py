@@ -1,0 +1,323 @@
+"""Both systems' meeting point: a row in, at times a goal out, never a wait.
+
+`Driver.step` is called once for each env step. The offline planner answers in
+that step; a language model is asked in a thread, and what it says is applied on
+a later step, which the trace records, so that the trace alone plays the same
+game again. What fails is answered by the offline planner; after several
+failures in a row it takes over for a while. Each failure is one log line.
+"""
+
+from collections.abc import Callable
+from collections.abc import Mapping
+import dataclasses
+import os
+import time
+from typing import Any
+
+import numpy as np
+
+from pokedreamer_jax import goal_specs
+from pokedreamer_jax.planner import budget as budget_lib
+from pokedreamer_jax.planner import caller as caller_lib
+from pokedreamer_jax.planner import knowledge as knowledge_lib
+from pokedreamer_jax.planner import ledger as ledger_lib
+from pokedreamer_jax.planner import llm
+from pokedreamer_jax.planner import offline as offline_lib
+from pokedreamer_jax.planner import progress as progress_lib
+from pokedreamer_jax.planner import pursuit as pursuit_lib
+from pokedreamer_jax.planner import replay as replay_lib
+from pokedreamer_jax.planner import replies
+from pokedreamer_jax.planner import requests
+from pokedreamer_jax.planner import schema
+from pokedreamer_jax.planner import trace as trace_lib
+from pokedreamer_jax.planner import triggers as triggers_lib
+
+_NO_ANSWER = llm.Answer(None)
+
+
+@dataclasses.dataclass(frozen=True)
+class DriverConfig:
+  """How calls are made and judged."""
+
+  deadline_s: float = 20.0  # of a request: tries, pauses and repair
+  most_age_env_steps: int = 500  # an older answer is to another situation
+  most_failures: int = 3  # in a row: then the offline planner takes over
+  rest_env_steps: int = 5000  # for so long; then one more call is tried
+  switches: schema.Switches = dataclasses.field(default_factory=schema.Switches)
+  triggers: triggers_lib.TriggerConfig = dataclasses.field(
+    default_factory=triggers_lib.TriggerConfig
+  )
+  offline: offline_lib.OfflineConfig = dataclasses.field(
+    default_factory=offline_lib.OfflineConfig
+  )
+
+  def __post_init__(self):
+    if not 0 < self.deadline_s < 600:
+      raise ValueError(
+        f"driver.deadline_s: {self.deadline_s}, expected above 0, below 600"
+      )
+    for name in ("most_age_env_steps", "most_failures", "rest_env_steps"):
+      if getattr(self, name) < 1:
+        raise ValueError(
+          f"driver.{name}: {getattr(self, name)}, expected at least 1"
+        )
+
+
+class Driver:
+  """Gives one game its goals."""
+
+  def __init__(
+    self,
+    knowledge: knowledge_lib.Knowledge,
+    config: DriverConfig | None = None,
+    *,
+    planner: caller_lib.Planner | None = None,
+    budget: budget_lib.Budget | None = None,
+    replay: replay_lib.Replay | None = None,
+    map_names: Mapping[int, str] | None = None,
+    trace_path: str | os.PathLike | None = None,
+    log: ledger_lib.Log = lambda line: None,
+    reach: requests.Reach | None = None,
+    clock: Callable[[], float] = time.monotonic,
+  ):
+    """Nothing is asked yet.
+
+    Args:
+      knowledge: from records; may be empty.
+      config: how calls are made.
+      planner: asked in a thread; None for the offline one alone.
+      budget: of the planner.
+      replay: gives the goals instead of any planner.
+      map_names: map -> name.
+      trace_path: a new file; None for none.
+      log: takes lines for a person.
+      reach: tells how near goals are, in the calling thread.
+      clock: seconds, monotonic.
+
+    Raises:
+      ValueError: a planner and a replay.
+      FileExistsError: there is a trace already.
+    """
+    if planner is not None and replay is not None:
+      raise ValueError("driver: a planner and a replay, expected one")
+    self._config = config or DriverConfig()
+    self._knowledge, self._reach = knowledge, reach
+    self._budget, self._replay = budget, replay
+    self._progress = progress_lib.Progress(map_names)
+    self._triggers = triggers_lib.Triggers(self._config.triggers)
+    self._offline = offline_lib.OfflinePlanner(knowledge, self._config.offline)
+    self._caller = None
+    if planner is not None:
+      self._caller = caller_lib.Caller(planner, self._config.deadline_s, clock)
+    writer = trace_lib.Writer(trace_path)
+    self._ledger = ledger_lib.Ledger(writer, log, planner, budget)
+    self._ledger.start(replay is not None, knowledge.sha256, self._config)
+    self._pursuit = pursuit_lib.Pursuit(self._ledger)
+    self._asked: ledger_lib.Asked | None = None
+    self._failures = 0
+    self._rests_until = 0
+    self._refusals: set[str] = set()  # budgets whose end the log knows
+    self._goal_steps = 0
+
+  @property
+  def goal(self) -> goal_specs.Goal:
+    """What is pursued now; none where nothing is."""
+    return self._pursuit.goal
+
+  def step(
+    self,
+    row: Mapping[str, np.ndarray],
+    reached: bool = False,
+    value: float | None = None,
+    frame: np.ndarray | None = None,
+  ) -> goal_specs.Goal | None:
+    """Takes the row of the next env step; returns at once.
+
+    Args:
+      row: `progress.FIELDS` of the game, `[...]` each; copied.
+      reached: whether arriving at the row reached `goal`.
+      value: of `goal`, 0 to 1; None where it is not known.
+      frame: the row's `[144, 40]` uint8, for the screenshot; None for none.
+
+    Returns:
+      The goal from now on where it is another than before, else None.
+
+    Raises:
+      ValueError: fields are missing, or a second episode begins.
+      OSError: the trace cannot be written.
+    """
+    before = self.goal
+    moment = self._progress.update(row)
+    if not moment.state.game_running:
+      return None
+    reached = reached and self.goal != goal_specs.NONE
+    if reached:
+      self._pursuit.end("reached", moment)
+    if self._replay is not None:
+      self._follow(self._replay, moment)
+    else:
+      reason = self._triggers.update(moment, reached, value)
+      reason = self._collect(moment) or reason
+      was_given = self._pursuit.given_at == moment.state.env_step
+      waits = self._caller is not None and self._caller.waits
+      if reason and not was_given and not waits:
+        self._ask(reason, moment, frame)
+    self._goal_steps += self.goal != goal_specs.NONE
+    return None if self.goal == before else self.goal
+
+  def summary(self) -> dict[str, Any]:
+    """JSON-ready numbers of the game so far."""
+    moment = self._progress.moment
+    return {
+      "env_steps": moment.state.env_step + 1 if moment else 0,
+      "env_steps_with_goal": self._goal_steps,
+      **self._ledger.summary(),
+      "knowledge": dataclasses.asdict(self._config.switches),
+    }
+
+  def close(self) -> None:
+    """Ends the game: what is still awaited is noted, the trace is finished."""
+    moment = self._progress.moment
+    step = moment.state.env_step if moment else 0
+    if self._caller is not None:
+      if self._asked is not None:
+        answer = llm.Answer(None, "the game ended first")
+        self._ledger.call(self._asked, answer, 0.0, "unanswered", None, step)
+      if not self._caller.close():
+        self._ledger.note("planner: still at a call, left behind", step)
+    if moment is not None:
+      self._pursuit.end("replaced", moment)
+    if self._replay is not None:
+      self._replay.copy_rest(self._ledger.writer)
+    self._ledger.writer.write("end", **self.summary())
+    self._ledger.writer.close()
+
+  def _ask(
+    self,
+    reason: str,
+    moment: progress_lib.Moment,
+    frame: np.ndarray | None,
+  ) -> None:
+    """Asks whoever answers now."""
+    step = moment.state.env_step
+    request = requests.make(
+      self._progress,
+      self._knowledge,
+      reason,
+      self.goal,
+      self._pursuit.last_for(reason, moment),
+      self._config.switches,
+      self._reach,
+    )
+    asked = ledger_lib.Asked(step, reason, request)
+    self._triggers.asked(step)
+    self._ledger.count(reason)
+    if self._caller is None:
+      self._answer_offline(asked, _NO_ANSWER, 0.0, "applied", moment)
+      return
+    fault = self._refusal(self._caller, step)
+    if fault:
+      answer = llm.Answer(None, fault)
+      self._answer_offline(asked, answer, 0.0, "fallback", moment)
+      return
+    self._asked = asked
+    self._caller.ask(request, frame)
+
+  def _refusal(self, caller: caller_lib.Caller, step: int) -> str:
+    """Why the planner is not asked now; "" where it is."""
+    if step < self._rests_until:
+      return "the offline planner has taken over"
+    if not caller.is_free:
+      return "the call before is still under way"
+    refusal = self._budget.refusal() if self._budget else ""
+    if refusal and refusal not in self._refusals:
+      self._refusals.add(refusal)
+      self._ledger.note(f"planner: budget ({refusal}), offline answers", step)
+    return f"budget: {refusal}" if refusal else ""
+
+  def _collect(self, moment: progress_lib.Moment) -> str | None:
+    """Takes an answer that has come; says why to ask again, if it is old."""
+    polled = self._caller.poll() if self._caller else None
+    if polled is None or self._asked is None:
+      return None
+    (answer, latency_s), asked = polled, self._asked
+    self._asked = None
+    step = moment.state.env_step
+    if answer.reply is None:
+      self._fail(asked, answer, latency_s, moment)
+      return None
+    self._failures = 0
+    if answer.repaired:
+      self._ledger.note(f"planner: repaired ({answer.repaired})", step)
+    if self._is_old(asked, answer.reply, moment.state):
+      self._ledger.call(asked, answer, latency_s, "passed", None, step)
+      self._ledger.note("planner: a reply to what has passed, dropped", step)
+      return "passed"
+    self._ledger.call(asked, answer, latency_s, "applied", answer.reply, step)
+    self._give(answer.reply.goal, asked.reason, moment)
+    return None
+
+  def _is_old(
+    self, asked: ledger_lib.Asked, reply: schema.Reply, state: schema.State
+  ) -> bool:
+    """Whether the situation that was asked about has passed."""
+    now = dataclasses.replace(asked.request, state=state)
+    return (
+      self._triggers.passed_since(asked.step)
+      or state.env_step - asked.step > self._config.most_age_env_steps
+      or bool(replies.goal_faults(reply.goal, now))
+    )
+
+  def _fail(
+    self,
+    asked: ledger_lib.Asked,
+    answer: llm.Answer,
+    latency_s: float,
+    moment: progress_lib.Moment,
+  ) -> None:
+    """The offline planner answers in place of one that did not."""
+    step = moment.state.env_step
+    self._failures += 1
+    self._ledger.note(f"planner: {answer.fault}; offline answers", step)
+    if self._failures >= self._config.most_failures:
+      self._failures = 0
+      self._rests_until = step + self._config.rest_env_steps
+      self._ledger.note(
+        f"planner: {self._config.most_failures} failures in a row, the "
+        f"offline planner takes over until env step {self._rests_until}",
+        step,
+      )
+    self._answer_offline(asked, answer, latency_s, "fallback", moment)
+
+  def _answer_offline(
+    self,
+    asked: ledger_lib.Asked,
+    answer: llm.Answer,
+    latency_s: float,
+    done: str,
+    moment: progress_lib.Moment,
+  ) -> None:
+    """The offline planner's goal, for the moment that is now."""
+    request = dataclasses.replace(asked.request, state=moment.state)
+    reply = self._offline.answer(request, self._progress)
+    step = moment.state.env_step
+    self._ledger.call(asked, answer, latency_s, done, reply, step)
+    self._give(reply.goal, asked.reason, moment)
+
+  def _give(
+    self, goal: goal_specs.Goal, reason: str, moment: progress_lib.Moment
+  ) -> None:
+    self._pursuit.give(goal, reason, moment)
+    self._triggers.given(moment.state.env_step)
+
+  def _follow(
+    self, replay: replay_lib.Replay, moment: progress_lib.Moment
+  ) -> None:
+    """The goals of a trace, on the steps on which they were applied."""
+    step = moment.state.env_step
+    differs = replay.compare(moment.state)
+    if differs:
+      self._ledger.note(differs, step)
+    for goal, reason in replay.due(step, self._ledger.writer):
+      self._ledger.count(reason, "applied")
+      self._give(goal, reason, moment)

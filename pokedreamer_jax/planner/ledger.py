@@ -1,0 +1,126 @@
+"""What is written and counted about a game's planner: trace, log, numbers."""
+
+from collections import Counter
+from collections.abc import Callable
+import dataclasses
+from typing import Any
+
+from pokedreamer_jax.planner import budget as budget_lib
+from pokedreamer_jax.planner import caller
+from pokedreamer_jax.planner import llm
+from pokedreamer_jax.planner import offline
+from pokedreamer_jax.planner import requests
+from pokedreamer_jax.planner import schema
+from pokedreamer_jax.planner import trace as trace_lib
+
+Log = Callable[[str], None]
+
+
+@dataclasses.dataclass(frozen=True)
+class Asked:
+  """A request and why it was made."""
+
+  step: int
+  reason: str
+  request: schema.Request
+
+
+class Ledger:
+  """Writes each line before what it says has an effect."""
+
+  def __init__(
+    self,
+    writer: trace_lib.Writer,
+    log: Log,
+    planner: caller.Planner | None,
+    budget: budget_lib.Budget | None,
+  ):
+    self.writer, self._log = writer, log
+    self._planner, self._budget = planner, budget
+    self._done: Counter[str] = Counter()
+    self._asked: Counter[str] = Counter()
+
+  def start(self, replayed: bool, knowledge_sha256: str, config: Any) -> None:
+    """The first line."""
+    name = self._planner.name if self._planner else offline.NAME
+    self.writer.write(
+      "start",
+      format=trace_lib.FORMAT,
+      planner="replay" if replayed else name,
+      model=self._planner.model if self._planner else "",
+      knowledge_sha256=knowledge_sha256,
+      config=dataclasses.asdict(config),
+    )
+
+  def note(self, text: str, step: int) -> None:
+    """One line for a person, and the same in the trace."""
+    self.writer.write("note", env_step=step, text=text)
+    self._log(f"env step {step}: {text}")
+
+  def goal(self, ended: schema.LastGoal, step: int) -> None:
+    """A goal has ended."""
+    self.writer.write("goal", env_step=step, **dataclasses.asdict(ended))
+
+  def count(self, reason: str, done: str = "") -> None:
+    """A planner was asked; or, with `done`, somebody else's line says so."""
+    self._asked[reason] += 1
+    if done:
+      self._done[done] += 1
+
+  def call(
+    self,
+    asked: Asked,
+    answer: llm.Answer,
+    latency_s: float,
+    done: str,
+    reply: schema.Reply | None,
+    step: int,
+  ) -> None:
+    """What came of a request.
+
+    Args:
+      asked: the request.
+      answer: of the planner; without a reply where it was not asked or failed.
+      latency_s: until it was taken.
+      done: of `trace.DONE`.
+      reply: what is applied on this step; None for nothing.
+      step: this env step.
+    """
+    self._done[done] += 1
+    planner, said = self._planner, reply or answer.reply
+    cost = None
+    if self._budget:
+      cost = self._budget.cost_of(answer.tokens_in, answer.tokens_out)
+    self.writer.write(
+      "call",
+      number=self._done.total(),
+      trigger=asked.reason,
+      asked_step=asked.step,
+      state_sha256=requests.state_digest(asked.request.state),
+      request_sha256=requests.digest(asked.request),
+      planner=planner.name if planner else offline.NAME,
+      model=planner.model if planner else "",
+      answered_by=planner.name if planner and answer.reply else offline.NAME,
+      latency_s=round(latency_s, 4),
+      attempts=answer.attempts,
+      tokens_in=answer.tokens_in,
+      tokens_out=answer.tokens_out,
+      cost_usd=cost,
+      fault=answer.fault,
+      reply=said.to_trace() if said else None,
+      done=done,
+      done_step=step,
+      applied_step=None if reply is None else step,
+    )
+
+  def summary(self) -> dict[str, Any]:
+    """JSON-ready numbers."""
+    budget = self._budget
+    return {
+      "asked": dict(sorted(self._asked.items())),
+      "done": dict(sorted(self._done.items())),
+      "calls": budget.calls if budget else 0,
+      "tokens_in": budget.tokens_in if budget else 0,
+      "tokens_out": budget.tokens_out if budget else 0,
+      "cost_usd": budget.cost_usd if budget else 0.0,
+    }

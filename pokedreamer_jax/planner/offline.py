@@ -1,0 +1,180 @@
+"""The planner without a network: milestones, a frontier, and recovery.
+
+It follows what demonstrations reached, in their order, over the graph of maps
+that records know; where milestones end it goes where this game has not been.
+Hurt, it heals first; stuck, it tries something else each time. Of the same game
+and knowledge it says the same, at once.
+"""
+
+import dataclasses
+
+from pokedreamer_jax import goal_specs
+from pokedreamer_jax.planner import knowledge as knowledge_lib
+from pokedreamer_jax.planner import progress as progress_lib
+from pokedreamer_jax.planner import replies
+from pokedreamer_jax.planner import requests
+from pokedreamer_jax.planner import schema
+
+Goal = goal_specs.Goal
+NAME = "offline"
+
+# Asked again after these, the last goal has led nowhere.
+_FAILED = ("out of time", "stagnant", "stuck")
+# What one can always try, in turn, where nothing is known.
+_PLAIN = ("explore", "talk", "story", "win")
+
+
+@dataclasses.dataclass(frozen=True)
+class OfflineConfig:
+  """How the offline planner chooses."""
+
+  # Kinds of milestones that it follows, of those that records have.
+  kinds: tuple[str, ...] = ("badge", "map", "win_trainer", "own", "item")
+  hurt_share: float = 0.35  # of full HP: from here on it heals first
+  healed_share: float = 0.9  # up to here it goes on healing
+  tries: int = 2  # times that a milestone is tried before another way
+
+  def __post_init__(self):
+    unknown = [k for k in self.kinds if k not in goal_specs.PREDICATES]
+    if unknown:
+      raise ValueError(
+        f"offline.kinds: {unknown}, expected some of "
+        f"{list(goal_specs.PREDICATES)}"
+      )
+    if not 0 <= self.hurt_share <= self.healed_share <= 1:
+      raise ValueError(
+        f"offline.hurt_share {self.hurt_share}, healed_share "
+        f"{self.healed_share}: expected 0 <= hurt <= healed <= 1"
+      )
+    if self.tries < 1:
+      raise ValueError(f"offline.tries: {self.tries}, expected at least 1")
+
+
+class OfflinePlanner:
+  """Names goals for one game."""
+
+  def __init__(
+    self,
+    knowledge: knowledge_lib.Knowledge,
+    config: OfflineConfig | None = None,
+  ):
+    self._knowledge = knowledge
+    self._config = config or OfflineConfig()
+    self._healing = False
+    self._failures = 0  # since the last progress
+    self._progress_at = -1  # env step of the progress last seen
+
+  def answer(
+    self, request: schema.Request, progress: progress_lib.Progress
+  ) -> schema.Reply:
+    """The goal for the moment of a request; there always is one."""
+    since = request.state.env_step - request.state.steps_without_progress
+    if since != self._progress_at:
+      self._progress_at, self._failures = since, 0
+    elif request.trigger in _FAILED:
+      self._failures += 1
+    for goal, rationale in self._choices(request, progress):
+      if not replies.goal_faults(goal, self._all_maps(request)):
+        return schema.Reply(goal, rationale)
+    return schema.Reply(Goal("explore"), "nothing else is known")
+
+  def _all_maps(self, request: schema.Request) -> schema.Request:
+    """The request with the maps of records: nothing is hidden from it."""
+    known = {named.map_id for named in request.maps}
+    more = tuple(
+      schema.NamedMap(map_id, f"map {map_id}")
+      for map_id in self._knowledge.map_ids
+      if map_id not in known
+    )
+    return dataclasses.replace(request, maps=request.maps + more)
+
+  def _choices(self, request, progress):
+    """Goals with reasons, the best first."""
+    state = request.state
+    yield from self._heal(state)
+    ahead = [
+      milestone
+      for milestone in requests.undone(self._knowledge, progress)
+      if milestone.goal.kind in self._config.kinds
+    ]
+    # After some failures another way, and after that the milestone again.
+    turn = self._failures % (self._config.tries + 3)
+    if turn >= self._config.tries:
+      yield from self._otherwise(
+        turn - self._config.tries, state, progress, ahead
+      )
+    if ahead:
+      nearer = self._towards(state, ahead[0].at[0], f"for {ahead[0].goal}")
+      if nearer is not None:
+        yield nearer
+      yield ahead[0].goal, f"the next milestone of {len(ahead)}"
+    yield from self._frontier(state, progress)
+    for i in range(len(_PLAIN)):
+      kind = _PLAIN[(self._failures + i) % len(_PLAIN)]
+      yield Goal(kind), "nothing else is known"
+
+  def _heal(self, state: schema.State):
+    """Heal where it is done, until all is well; with hysteresis."""
+    share = (
+      self._config.healed_share if self._healing else self._config.hurt_share
+    )
+    self._healing = requests.is_hurt(state, share)
+    if not self._healing:
+      return
+    places = {cell[0] for cell in self._knowledge.healing}
+    route = self._knowledge.route(state.map_id, places)
+    if route:
+      yield Goal("map", route[0].end[0]), "hurt: on the way to heal"
+    elif route is not None:
+      yield Goal("heal"), "hurt: healing is done on this map"
+
+  def _towards(
+    self, state: schema.State, map_id: int, why: str
+  ) -> tuple[Goal, str] | None:
+    """The next map on the way to one; None where it is here or unknown how."""
+    route = self._knowledge.route(state.map_id, [map_id])
+    if not route:
+      return None
+    return Goal("map", route[0].end[0]), f"on the way to map {map_id} {why}"
+
+  def _otherwise(self, turn: int, state: schema.State, progress, ahead):
+    """Something else than the milestone that led nowhere."""
+    if turn == 0:
+      cell = self._unvisited(state, progress)
+      if cell is not None:
+        yield Goal("tile", state.map_id, *cell), "stuck: a cell not visited yet"
+    elif turn == 1:
+      ways = self._knowledge.ways_out(state.map_id)
+      ways.sort(key=lambda way: progress.maps.get(way.end[0], -1))
+      for way in ways:
+        yield Goal("map", way.end[0]), "stuck: leave this map"
+    for milestone in ahead[1:2]:
+      yield milestone.goal, "stuck: the milestone after the next"
+
+  def _frontier(self, state: schema.State, progress):
+    """The nearest map that this game has not seen, else an unseen cell."""
+    unseen = set(self._knowledge.map_ids) - progress.maps.keys()
+    route = self._knowledge.route(state.map_id, unseen)
+    if route:
+      yield (
+        Goal("map", route[0].end[0]),
+        f"frontier: towards map {route[-1].end[0]}",
+      )
+    cell = self._unvisited(state, progress)
+    if cell is not None:
+      yield Goal("tile", state.map_id, *cell), "frontier: a cell not visited"
+
+  def _unvisited(
+    self, state: schema.State, progress: progress_lib.Progress
+  ) -> tuple[int, int] | None:
+    """The nearest recorded cell `(y, x)` that this game has not stood on."""
+    recorded = self._knowledge.maps.get(state.map_id)
+    if recorded is None:
+      return None
+    own = progress.cells.get(state.map_id, set())
+    left = [cell for cell in recorded.walked() if cell not in own]
+    return min(
+      left,
+      key=lambda cell: (abs(cell[0] - state.y) + abs(cell[1] - state.x), cell),
+      default=None,
+    )

@@ -1,0 +1,168 @@
+"""The trace of a game's planner: one JSON object a line, written as it happens.
+
+Each line is one append, so that after a kill the file is whole up to its last
+line; a line is written before what it says has an effect. `read` gives back
+whole lines alone and says what it left out.
+
+  start   format, planner, model, switches, knowledge digest, settings
+  call    number, trigger, asked_step, state_sha256, request_sha256, planner,
+          model, latency_s, attempts, tokens_in, tokens_out, cost_usd, fault,
+          answered_by, reply (goal, rationale, predicate; null for none), done
+          (of `DONE`), done_step, applied_step (null: nothing was applied)
+  goal    env_step, goal, outcome, env_steps, stopped_at: an ended goal
+  note    env_step, text: what the log said
+  end     numbers of the game
+
+Steps are env steps of the game, from 0. Keys of services are in no line.
+"""
+
+from collections.abc import Mapping
+import dataclasses
+import itertools
+import json
+import os
+import pathlib
+from typing import Any
+
+from pokedreamer_jax import goal_specs
+from pokedreamer_jax import json_files
+
+FORMAT = 1
+KINDS = ("start", "call", "goal", "note", "end")
+# What was done with a reply: its goal was applied; it came too late for the
+# situation; the offline planner answered in its place; the game ended first.
+DONE = ("applied", "passed", "fallback", "unanswered")
+_MOST_BYTES = 1 << 30
+
+
+class Writer:
+  """Appends lines to a trace."""
+
+  def __init__(self, path: str | os.PathLike | None):
+    """Begins a file; None writes nowhere.
+
+    Raises:
+      FileExistsError: there is one already, which is another game's.
+      OSError: it cannot be made.
+    """
+    self._descriptor = -1
+    if path is not None:
+      flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
+      self._descriptor = os.open(path, flags, 0o644)
+
+  def write(self, kind: str, **values: Any) -> None:
+    """Appends one line.
+
+    Raises:
+      OSError: the disk is full, or another.
+    """
+    if self._descriptor < 0:
+      return
+    text = json.dumps({"kind": kind, **values}, allow_nan=False)
+    view = memoryview(text.encode("ascii") + b"\n")
+    size = os.fstat(self._descriptor).st_size
+    try:
+      while view:
+        view = view[os.write(self._descriptor, view) :]
+    except OSError:
+      os.ftruncate(self._descriptor, size)  # half a line would hide the next
+      raise
+
+  def close(self) -> None:
+    """Makes what was written last."""
+    if self._descriptor >= 0:
+      os.fsync(self._descriptor)
+      os.close(self._descriptor)
+      self._descriptor = -1
+
+
+@dataclasses.dataclass(frozen=True)
+class Trace:
+  """The lines of a trace."""
+
+  start: Mapping[str, Any]
+  lines: tuple[Mapping[str, Any], ...]  # of all kinds but `start`
+  remark: str  # what was left out, in one line; "" for nothing
+  whole: bool  # its game came to its end
+
+  @property
+  def calls(self) -> list[Mapping[str, Any]]:
+    """Lines of calls."""
+    return [line for line in self.lines if line["kind"] == "call"]
+
+
+def read(path: str | os.PathLike) -> Trace:
+  """Reads a trace back.
+
+  Raises:
+    FileNotFoundError: there is none.
+    ValueError: no trace, or a line that is no line of one: damage, since a
+      kill leaves half a line at the end alone.
+  """
+  path = pathlib.Path(path)
+  *whole, last = json_files.read_bytes(path, _MOST_BYTES).split(b"\n")
+  remark = ""
+  lines = [_line(path, i, text) for i, text in enumerate(whole, 1)]
+  if last:  # without its end: the writer was killed amid it
+    remark = f"{path}: half of line {len(whole) + 1} left out, as by a kill"
+  if not lines or lines[0]["kind"] != "start":
+    raise ValueError(f"{path}: no trace (it does not begin with its start)")
+  if lines[0].get("format") != FORMAT:
+    raise ValueError(
+      f"{path}: format {lines[0].get('format')!r:.40}, expected {FORMAT}"
+    )
+  _check_order(path, lines)
+  return Trace(
+    start=lines[0],
+    lines=tuple(lines[1:]),
+    remark=remark,
+    whole=lines[-1]["kind"] == "end",
+  )
+
+
+def _line(path: pathlib.Path, number: int, text: bytes) -> dict[str, Any]:
+  name = f"{path}: line {number}"
+  value = json_files.parse_object(text, name)
+  if value.get("kind") not in KINDS:
+    raise ValueError(f"{name}: kind {value.get('kind')!r:.40}, not of a trace")
+  if value["kind"] == "call":
+    _check_call(name, value)
+  return value
+
+
+def _check_call(name: str, line: dict[str, Any]) -> None:
+  for key, kinds in _CALL.items():
+    if key not in line or type(line[key]) not in kinds:
+      raise ValueError(f"{name}: {key} is {line.get(key)!r:.40}")
+  if line["done"] not in DONE:
+    raise ValueError(f"{name}: done is {line['done']!r:.40}")
+  if line["applied_step"] is None:
+    return
+  if line["applied_step"] < line["asked_step"] or line["reply"] is None:
+    raise ValueError(f"{name}: applied before it was asked, or without a reply")
+  try:
+    goal_specs.parse(line["reply"]["goal"], free_text=False)
+  except (ValueError, KeyError, TypeError, AttributeError) as error:
+    raise ValueError(f"{name}: no goal ({error})") from None
+
+
+_CALL: dict[str, tuple[type, ...]] = {
+  "asked_step": (int,),
+  "done_step": (int,),
+  "applied_step": (int, type(None)),
+  "state_sha256": (str,),
+  "trigger": (str,),
+  "done": (str,),
+  "reply": (dict, type(None)),
+}
+
+
+def _check_order(path: pathlib.Path, lines: list[dict[str, Any]]) -> None:
+  """Goals are applied in the order of their steps, one a step at most."""
+  steps = [
+    line["applied_step"]
+    for line in lines
+    if line["kind"] == "call" and line["applied_step"] is not None
+  ]
+  if any(b <= a for a, b in itertools.pairwise(steps)):
+    raise ValueError(f"{path}: damaged (its goals are not in order)")

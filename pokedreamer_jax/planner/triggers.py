@@ -1,0 +1,169 @@
+"""When a planner is asked anew, each reason with a hysteresis.
+
+  start        no goal has been named yet
+  reached      System 1 reached its goal; several within a gap ask once
+  progress     a badge or a story flag; several within a gap ask once, and what
+               goes to and fro counts against the most so far
+  area         a map that this game had not seen: once each
+  out of time  a goal was pursued for so long: once, then after as long again
+  stagnant     the value of the goal has not risen for so long: once a goal,
+               until it rises again
+  stuck        no progress for N env steps: at N, 2 N, ...
+  battle       a battle is over for some rows, and the last call is not recent
+
+Steps are env steps.
+"""
+
+import dataclasses
+
+from pokedreamer_jax.planner import progress
+
+# Of several on one step the first is told.
+ORDER = (
+  *("start", "reached", "progress", "area", "out of time", "stagnant"),
+  *("stuck", "battle"),
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class TriggerConfig:
+  """Env steps and thresholds of the reasons."""
+
+  stuck_env_steps: int = 500
+  goal_env_steps: int = 300  # a goal's time
+  stagnant_env_steps: int = 100
+  stagnant_rise: float = 0.02  # of a value in 0 to 1; a smaller rise is none
+  gap_env_steps: int = 10  # between calls after events that come in rows
+  reached_gap_env_steps: int = 2  # short, since no goal is pursued meanwhile
+  battle_gap_env_steps: int = 60  # since the last call, whatever it was for
+  battle_quiet_env_steps: int = 3  # rows without a battle end one
+
+  def __post_init__(self):
+    for field in dataclasses.fields(self):
+      if field.name != "stagnant_rise" and getattr(self, field.name) < 1:
+        raise ValueError(
+          f"triggers.{field.name}: {getattr(self, field.name)}, expected at "
+          "least 1"
+        )
+    if not 0 <= self.stagnant_rise <= 1:
+      raise ValueError(
+        f"triggers.stagnant_rise: {self.stagnant_rise}, expected 0 to 1"
+      )
+
+
+class Triggers:
+  """Watches one game; reasons wait until somebody is asked."""
+
+  def __init__(self, config: TriggerConfig | None = None):
+    self._config = config or TriggerConfig()
+    self._waiting = {"start"}
+    self._asked_at: int | None = None
+    self._progress_at = -1  # the last that somebody should be asked about
+    self._stuck_at = 0  # steps without progress at the last call for it
+    self._goal_at: int | None = None  # when the goal was given, or its time
+    self._best: float | None = None  # value of the goal
+    self._best_at = 0
+    self._is_stagnant = False
+    self._in_battle = False
+    self._quiet = 0
+
+  def update(
+    self, moment: progress.Moment, reached: bool, value: float | None
+  ) -> str | None:
+    """Takes the next row; says why somebody is to be asked now.
+
+    Args:
+      moment: the row.
+      reached: whether arriving there reached the goal.
+      value: of the goal, 0 to 1; None where it is not known.
+
+    Returns:
+      A reason of `ORDER` or None. It is told until `asked`.
+    """
+    step = moment.state.env_step
+    for gain in moment.gains:
+      if gain in progress.REPLAN:
+        self._waiting.add(progress.REPLAN[gain])
+        self._progress_at = step
+    if reached:
+      self._waiting.add("reached")
+      self._goal_at = None
+    self._watch_time(step)
+    self._watch_value(step, value)
+    self._watch_stuck(moment.state.steps_without_progress)
+    self._watch_battle(step, moment.state.in_battle != "none")
+    return next(
+      (reason for reason in ORDER if self._is_due(reason, step)), None
+    )
+
+  def asked(self, step: int) -> None:
+    """Somebody is asked on this step: what waited is told."""
+    self._waiting.clear()
+    self._asked_at = step
+
+  def given(self, step: int) -> None:
+    """A goal begins on this step."""
+    self._goal_at = step
+    self._best, self._best_at, self._is_stagnant = None, step, False
+    # What came up while an answer was awaited is answered by it; what makes it
+    # an answer to the past is asked about before (`passed_since`).
+    self._waiting.clear()
+
+  def passed_since(self, step: int) -> bool:
+    """Whether there was progress after a step, so that its answer is old."""
+    return self._progress_at > step
+
+  def _is_due(self, reason: str, step: int) -> bool:
+    if reason not in self._waiting:
+      return False
+    gap = {
+      "reached": self._config.reached_gap_env_steps,
+      "progress": self._config.gap_env_steps,
+      "area": self._config.gap_env_steps,
+    }.get(reason, 0)
+    return self._asked_at is None or step - self._asked_at >= gap
+
+  def _watch_time(self, step: int) -> None:
+    if self._goal_at is None:
+      return
+    if step - self._goal_at >= self._config.goal_env_steps:
+      self._waiting.add("out of time")
+      self._goal_at = step  # as long again before it is said again
+
+  def _watch_value(self, step: int, value: float | None) -> None:
+    if value is None or self._goal_at is None:
+      return
+    rise = self._config.stagnant_rise
+    if self._best is None or value > self._best + rise:
+      self._best, self._best_at, self._is_stagnant = value, step, False
+    elif (
+      not self._is_stagnant
+      and step - self._best_at >= self._config.stagnant_env_steps
+    ):
+      self._waiting.add("stagnant")
+      self._is_stagnant = True
+
+  def _watch_stuck(self, without_progress: int) -> None:
+    most = self._config.stuck_env_steps
+    if without_progress < most:
+      self._stuck_at = 0
+      self._waiting.discard("stuck")
+    elif without_progress - self._stuck_at >= most:
+      self._waiting.add("stuck")
+      self._stuck_at = without_progress
+
+  def _watch_battle(self, step: int, fighting: bool) -> None:
+    if fighting:
+      self._in_battle, self._quiet = True, 0
+      return
+    if not self._in_battle:
+      return
+    self._quiet += 1
+    if self._quiet >= self._config.battle_quiet_env_steps:
+      self._in_battle = False
+      recent = (
+        self._asked_at is not None
+        and step - self._asked_at < self._config.battle_gap_env_steps
+      )
+      if not recent:
+        self._waiting.add("battle")

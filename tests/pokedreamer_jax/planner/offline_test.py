@@ -1,0 +1,185 @@
+"""The offline planner follows records, heals, gets loose; knowledge files."""
+
+import dataclasses
+import json
+
+import pytest
+
+from pokedreamer_jax import goal_specs
+from pokedreamer_jax import whole_files
+from pokedreamer_jax.planner import knowledge
+from pokedreamer_jax.planner import offline
+from pokedreamer_jax.planner import requests
+from pokedreamer_jax.planner import schema
+from tests.pokedreamer_jax.planner import games
+
+
+def _ask(planner, progress, known, trigger="start"):
+  request = requests.make(
+    progress,
+    known,
+    trigger,
+    goal_specs.NONE,
+    schema.LastGoal(None, "none", 0, None),
+    schema.Switches(),
+  )
+  return str(planner.answer(request, progress).goal)
+
+
+def _goal(*rows, known=None, trigger="start"):
+  known = games.small_world() if known is None else known
+  planner = offline.OfflinePlanner(known)
+  return _ask(planner, games.followed(*rows), known, trigger)
+
+
+def test_milestones_come_in_their_order_over_the_maps_between():
+  first = games.row()
+  there = games.row(map_id=2)
+  assert _goal(first) == "reach map 2"
+  # The trainer is on map 2; on the way there from map 1 comes map 2.
+  assert _goal(first, there) == "win trainer battle"
+  assert _goal(first, there, first) == "reach map 2"
+  won = games.row(map_id=2, trainer_wins=1)
+  assert _goal(first, won) == "reach map 3"
+  last = games.row(map_id=3)
+  assert _goal(first, won, last) == "earn badge 0"
+  # The badge is on map 3, two maps away: first the nearer one.
+  assert _goal(first, won, last, first) == "reach map 2"
+
+
+def test_a_badge_held_is_behind_what_came_before_it():
+  known = games.small_world()
+  assert requests.undone(known, games.followed(games.row(badges=1))) == []
+  unfinished = requests.undone(known, games.followed(games.row()))
+  assert [str(m.goal) for m in unfinished] == [
+    str(m.goal) for m in known.milestones
+  ]
+
+
+def test_where_milestones_end_it_goes_where_it_has_not_been():
+  won = games.row(badges=1)
+  assert _goal(won) == "reach map 2"  # towards the maps not seen
+  seen = [games.row(badges=1, map_id=i) for i in (1, 2, 3)]
+  goal = _goal(*seen)
+  assert goal.startswith("reach tile 3 ")
+  assert goal != "reach tile 3 4 4"  # it stands there
+
+
+def test_hurt_it_heals_first_until_all_is_well():
+  known = games.small_world()
+  planner = offline.OfflinePlanner(known)
+  progress = games.followed(games.row(), games.row(map_id=2))
+
+  def ask(hp, map_id):
+    progress.update(games.row(map_id=map_id, party_hp=hp))
+    return _ask(planner, progress, known)
+
+  assert ask(12, 2) == "win trainer battle"  # 60 %
+  assert ask(7, 2) == "reach map 1"  # 35 %: the way to where one heals
+  assert ask(12, 1) == "heal"  # not yet well
+  assert ask(19, 2) == "win trainer battle"
+  assert ask(12, 2) == "win trainer battle"
+
+
+def test_stuck_it_tries_something_else_each_time_and_comes_back():
+  known = games.small_world()
+  planner = offline.OfflinePlanner(known)
+  progress = games.followed(games.row(), games.row(map_id=2))
+  goals = [_ask(planner, progress, known)]
+  for _ in range(8):
+    goals.append(_ask(planner, progress, known, "out of time"))
+  assert goals[:2] == ["win trainer battle"] * 2
+  assert goals[2].startswith("reach tile 2 ")
+  assert goals[3] == "reach map 3"  # not visited yet comes first
+  assert goals[4] == "reach map 3"  # the milestone after the next
+  assert goals[5] == "win trainer battle"
+  # Progress makes it begin again.
+  progress.update(games.row(map_id=2, event_flags=1))
+  assert _ask(planner, progress, known, "out of time") == "win trainer battle"
+
+
+def test_without_any_knowledge_it_still_names_goals():
+  known = knowledge.Knowledge()
+  planner = offline.OfflinePlanner(known)
+  progress = games.followed(games.row())
+  goals = [_ask(planner, progress, known, "stuck") for _ in range(6)]
+  assert goals[0] == "explore new map"
+  assert len(set(goals)) == 4
+
+
+def test_the_same_game_gets_the_same_goals():
+  rows = [games.row(map_id=i % 3 + 1, event_flags=i // 5) for i in range(40)]
+
+  def goals():
+    planner = offline.OfflinePlanner(games.small_world())
+    progress = games.followed(rows[0])
+    found = []
+    for row in rows[1:]:
+      progress.update(row)
+      found.append(_ask(planner, progress, games.small_world(), "stuck"))
+    return found
+
+  assert goals() == goals()
+
+
+def test_settings_are_checked():
+  with pytest.raises(ValueError, match=r"offline.kinds: \['fly'\]"):
+    offline.OfflineConfig(kinds=("fly",))
+  with pytest.raises(ValueError, match=r"offline.hurt_share"):
+    offline.OfflineConfig(hurt_share=0.9, healed_share=0.5)
+
+
+def test_routes_are_the_shortest_and_may_not_be():
+  known = games.small_world()
+  assert [w.end[0] for w in known.route(1, [3])] == [2, 3]
+  assert known.route(1, [1, 3]) == []
+  assert known.route(1, [9]) is None
+  assert known.map_ids == (1, 2, 3)
+
+
+def test_a_knowledge_file_is_read_back_and_damage_is_told(tmp_path):
+  values = _values()
+  path = tmp_path / "knowledge.json"
+  path.write_text(json.dumps(whole_files.seal(values)))
+  found = knowledge.load(path)
+  assert found.ways == games.small_world().ways
+  assert len(found.sha256) == 64
+  path.write_text(json.dumps(values))
+  with pytest.raises(ValueError, match="damaged"):
+    knowledge.load(path)
+  path.write_text(json.dumps(whole_files.seal(values)).replace("50", "51"))
+  with pytest.raises(ValueError, match="damaged"):
+    knowledge.load(path)
+
+
+def _values():
+  known = games.small_world()
+  return {
+    "format": 1,
+    "about": {},
+    "maps": [
+      {**dataclasses.asdict(m), "cells": list(m.cells)}
+      for m in known.maps.values()
+    ],
+    "ways": [dataclasses.asdict(way) for way in known.ways],
+    "milestones": [],
+    "healing": [],
+  }
+
+
+@pytest.mark.parametrize(
+  "change",
+  [
+    {"format": 2},
+    {"ways": [{"start": [1, 2], "end": [1, 2, 3], "count": 1}]},
+    {"ways": [{"start": [1, 2, -3], "end": [1, 2, 3], "count": 1}]},
+    {"ways": 5},
+    {"milestones": [{"goal": "fly away"}]},
+    {"healing": [{}]},
+    {"maps": [{"map_id": 1}]},
+  ],
+)
+def test_what_is_no_knowledge_is_refused_in_a_line(change):
+  with pytest.raises(ValueError, match=r"^it: ") as error:
+    knowledge.from_json({**_values(), **change}, "it")
+  assert "\n" not in str(error.value)

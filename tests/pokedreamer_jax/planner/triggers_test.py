@@ -1,0 +1,159 @@
+"""Each reason to ask fires when it should, once, and not when it chatters."""
+
+import pytest
+
+from pokedreamer_jax.planner import triggers
+from tests.pokedreamer_jax.planner import games
+
+_CONFIG = triggers.TriggerConfig(
+  stuck_env_steps=20,
+  goal_env_steps=15,
+  stagnant_env_steps=6,
+  stagnant_rise=0.1,
+  gap_env_steps=4,
+  reached_gap_env_steps=3,
+  battle_gap_env_steps=8,
+  battle_quiet_env_steps=2,
+)
+
+
+def _play(rows, answered=True, reached=(), values=None):
+  """Asks on each reason; returns `(env step, reason)` of those after start.
+
+  Args:
+    rows: of a game.
+    answered: whether a goal is given on the step on which one asks.
+    reached: env steps that reach the goal.
+    values: of the goal, by env step.
+  """
+  watch = triggers.Triggers(_CONFIG)
+  found = []
+  for moment in games.moments(*rows):
+    step = moment.state.env_step
+    value = None if values is None else values[step]
+    reason = watch.update(moment, step in reached, value)
+    if reason is None:
+      continue
+    found.append((step, reason))
+    watch.asked(step)
+    if answered:
+      watch.given(step)
+  assert found[0] == (0, "start")
+  return found[1:]
+
+
+def _quiet(count, **changes):
+  return [games.row(**changes) for _ in range(count)]
+
+
+def _kinds(found):
+  return [reason for _, reason in found]
+
+
+def test_a_new_area_asks_once_and_its_border_never_again():
+  rows = _quiet(5)
+  for _ in range(4):  # over the border, to and fro
+    rows += _quiet(1, map_id=2) + _quiet(1)
+  assert _play(rows) == [(5, "area")]
+
+
+@pytest.mark.parametrize("field", ["badges", "event_flags"])
+def test_a_progress_flag_asks_once_although_it_goes_to_and_fro(field):
+  rows = _quiet(5)
+  for _ in range(4):
+    rows += _quiet(1, **{field: 1}) + _quiet(1)
+  assert _play(rows) == [(5, "progress")]
+
+
+def test_progress_in_a_row_asks_once_a_gap():
+  rows = _quiet(6) + [games.row(event_flags=n) for n in range(1, 7)]
+  assert _play(rows + _quiet(3, event_flags=6)) == [
+    (6, "progress"),
+    (10, "progress"),
+    (14, "progress"),
+  ]
+
+
+def test_species_and_levels_are_progress_but_no_reason():
+  rows = _quiet(10) + _quiet(15, dex_owned=2) + _quiet(15, party_level=6)
+  assert "stuck" not in _kinds(_play(rows))
+  assert set(_kinds(_play(rows))) == {"out of time"}
+
+
+def test_stuck_asks_at_n_and_at_two_n_and_anew_after_progress():
+  rows = _quiet(45)
+  assert [f for f in _play(rows) if f[1] == "stuck"] == [
+    (20, "stuck"),
+    (40, "stuck"),
+  ]
+  rows = _quiet(19) + _quiet(25, event_flags=1)
+  assert [f for f in _play(rows) if f[1] == "stuck"] == [(39, "stuck")]
+
+
+def test_a_goal_that_is_reached_asks_at_once_and_then_once_a_gap():
+  assert _play(_quiet(12), reached={6}) == [(6, "reached")]
+  every = _play(_quiet(16), reached=set(range(5, 16)))
+  assert [step for step, _ in every] == [5, 8, 11, 14]
+
+
+def test_a_goal_out_of_time_asks_once_each_time():
+  found = [f for f in _play(_quiet(48)) if f[1] == "out of time"]
+  # Given anew at 0 and, as other reasons give it, whenever one asks.
+  assert found[0] == (15, "out of time")
+  waiting = _play(_quiet(34), answered=False)
+  assert "out of time" not in _kinds(waiting)  # no goal, no time
+
+
+def test_a_value_that_does_not_rise_asks_once_until_it_does():
+  rising = [0.05 * step for step in range(15)]
+  assert _play(_quiet(15), values=rising) == []
+  flat = [0.5] * 12
+  assert _play(_quiet(12), values=flat)[0] == (7, "stagnant")
+  # Trembling by less than a rise is flat too.
+  trembling = [0.5 + 0.04 * (step % 2) for step in range(12)]
+  assert _play(_quiet(12), values=trembling)[0] == (7, "stagnant")
+  watch = triggers.Triggers(_CONFIG)
+  reasons = []
+  for moment in games.moments(*_quiet(14)):
+    step = moment.state.env_step
+    reasons.append(watch.update(moment, False, 0.5))
+    if reasons[-1]:
+      watch.asked(step)  # nobody answers: it is not said again
+      if step == 0:
+        watch.given(step)
+  assert reasons.count("stagnant") == 1
+
+
+def test_a_battle_asks_when_it_is_over_for_some_rows():
+  rows = _quiet(6) + _quiet(3, in_battle=1) + _quiet(1)
+  flicker = rows + _quiet(2, in_battle=1) + _quiet(3)
+  assert _play(flicker) == [(13, "battle")]
+
+
+def test_battles_soon_after_a_call_do_not_ask():
+  battle = _quiet(2, in_battle=1) + _quiet(2)
+  found = _play(_quiet(8) + battle + battle + battle + battle)
+  # They end at 11, 15, 19 and 23.
+  assert [step for step, why in found if why == "battle"] == [11, 19]
+  assert _play(_quiet(3) + battle + _quiet(3)) == []
+
+
+def test_of_several_reasons_the_first_is_told_and_all_are_done():
+  rows = _quiet(6) + _quiet(5, map_id=2, badges=1)
+  assert _play(rows, reached={6}) == [(6, "reached")]
+
+
+def test_progress_after_a_request_makes_its_answer_old():
+  watch = triggers.Triggers(_CONFIG)
+  rows = [*_quiet(3), games.row(map_id=2), *_quiet(2, map_id=2)]
+  for moment in games.moments(*rows):
+    watch.update(moment, False, None)
+  assert watch.passed_since(2)
+  assert not watch.passed_since(3)
+
+
+def test_settings_are_checked():
+  with pytest.raises(ValueError, match=r"triggers.stuck_env_steps: 0"):
+    triggers.TriggerConfig(stuck_env_steps=0)
+  with pytest.raises(ValueError, match=r"triggers.stagnant_rise: 2"):
+    triggers.TriggerConfig(stagnant_rise=2)
