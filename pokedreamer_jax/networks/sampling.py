@@ -69,13 +69,19 @@ def without_uniform(log_probs: jax.Array, share: float) -> jax.Array:
 
 
 def one_hot_draw(
-  key: jax.Array, log_probs: jax.Array, most_likely: bool
+  key: jax.Array, log_probs: jax.Array, most_likely: bool | jax.Array
 ) -> jax.Array:
-  """One-hot `[..., K]` without gradient: a sample, or the most likely."""
-  if most_likely:
+  """One-hot `[..., K]` without gradient: a sample, or the most likely.
+
+  Where `most_likely` is an array, a scalar, one program serves both.
+  """
+  if most_likely is True:
     index = jnp.argmax(log_probs, axis=-1)
-  else:
+  elif most_likely is False:
     index = categorical(key, log_probs)
+  else:
+    likely = jnp.argmax(log_probs, axis=-1).astype(jnp.int32)
+    index = jnp.where(most_likely, likely, categorical(key, log_probs))
   return jax.nn.one_hot(index, log_probs.shape[-1])
 
 
@@ -84,7 +90,7 @@ def token_draw(
   sizes: Mapping[str, int],
   logits: jax.Array,
   chain: jax.Array,
-  most_likely: bool,
+  most_likely: bool | jax.Array,
 ) -> jax.Array:
   """Tokens `[N, R]` one-hot, each drawn given the tokens before it.
 
