@@ -136,6 +136,8 @@ _ROOMS = {
     "reports",
     "training",
     "speed",
+    "dreaming",
+    "serving",
     "",
   ),
 }

@@ -87,9 +87,7 @@ def press(action: int) -> str:
 
 def to_text(log: Log) -> str:
   """A file of a log: JSON, of which `moves` can be read and written by hand."""
-  return json.dumps(
-    {"version": VERSION, **dataclasses.asdict(log)}, indent=1
-  )
+  return json.dumps({"version": VERSION, **dataclasses.asdict(log)}, indent=1)
 
 
 def from_text(text: str) -> Log:

@@ -59,8 +59,7 @@ def _png(one: atlas_maps.BelievedMap) -> bytes:
   """Grey cells, and nothing where none is known."""
   from PIL import Image
 
-  rows, columns = one.kind.shape
-  cell = atlas_maps.CELL
+  rows, cell = len(one.kind), atlas_maps.CELL
   shades = one.believed.transpose(0, 2, 1, 3).reshape(rows * cell, -1)
   known = (one.kind != atlas_maps.UNKNOWN).repeat(cell, 0).repeat(cell, 1)
   image = Image.fromarray(np.where(known, shades, 4).astype(np.uint8), "P")

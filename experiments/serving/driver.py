@@ -575,5 +575,3 @@ def _named_state(name: str, rom: roms.Rom) -> bytes | None:
   if name and name not in names:
     raise ValueError(f"start: {name!r}, expected one of {names} or power-on")
   return emulator_lib.read_save_state(name, rom) if name else None
-
-

@@ -124,9 +124,7 @@ def nobody(cfg: world_model_config.WorldModelConfig, count: int) -> Player:
   )
 
 
-def asks_nothing(
-  cfg: world_model_config.WorldModelConfig, count: int
-) -> Asked:
+def asks_nothing(cfg: world_model_config.WorldModelConfig, count: int) -> Asked:
   """`count` players who ask for nothing."""
   sizes = {field.name: field for field in specs.RAM_FIELDS}
   no, zero = jnp.zeros(count, bool), jnp.zeros(count, jnp.uint32)
@@ -140,9 +138,7 @@ def asks_nothing(
     step=zero,
     goal=jnp.zeros((count, goal_embeddings.DIM)),
     is_first=no,
-    frame=jnp.zeros(
-      (count, specs.FRAME_HEIGHT, specs.PACKED_WIDTH), jnp.uint8
-    ),
+    frame=jnp.zeros((count, specs.FRAME_HEIGHT, specs.PACKED_WIDTH), jnp.uint8),
     ram={
       name: jnp.zeros((count, *sizes[name].shape), sizes[name].dtype)
       for name in row_fields(cfg)
@@ -202,7 +198,9 @@ def _advance_one(cfg, params, player, asked) -> tuple[Player, Shown]:
       level=jnp.stack([player.progress.level, reached.level]),
     ),
   )[0]
-  dream = _where(asked.dreams, (ahead, reached), (player.dream, player.progress))
+  dream = _where(
+    asked.dreams, (ahead, reached), (player.dream, player.progress)
+  )
   dream = _where(asked.follows, seen, dream)
   took = asked.dreams.astype(jnp.float32)
   player = Player(
@@ -305,9 +303,7 @@ class _Step:
 
 
 def _where(asked: jax.Array, then: Any, otherwise: Any) -> Any:
-  return jax.tree.map(
-    lambda a, b: jnp.where(asked, a, b), then, otherwise
-  )
+  return jax.tree.map(lambda a, b: jnp.where(asked, a, b), then, otherwise)
 
 
 def ram_of(
