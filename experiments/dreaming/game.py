@@ -86,7 +86,7 @@ class Game:
     """Ends the process."""
     with contextlib.suppress(OSError, ValueError):
       self._child.connection.send(("close",))
-    self._child.close(patience_s=1.0)
+    self._child.close(patience_s=0.2)
     self._lost = True
 
   def _ask(self, *question: Any) -> Any:

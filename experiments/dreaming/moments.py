@@ -2,7 +2,7 @@
 
 Every step is a moment; some are saved by name. Rewinding goes to an earlier
 one, and playing on from there begins a branch. Frames and states are kept
-compressed, some 4 kB a moment.
+compressed, some 4 kB a moment, and as much again for what was believed.
 """
 
 from collections.abc import Iterator

@@ -58,8 +58,7 @@ class Buttons:
       return self._waiting.popleft()
     if self.held is None or now_s < self._due_s:
       return None
-    # Not faster afterwards where a step came late.
-    self._due_s = max(self._due_s + STEP_S, now_s)
+    self._due_s = _next(self._due_s, STEP_S, now_s)
     return Press(self.held)
 
   def wait_s(self, now_s: float) -> float:
@@ -97,9 +96,15 @@ class Pace:
     """Whether a step is due; then the next is a step later."""
     if now_s < self._due_s:
       return False
-    self._due_s = max(self._due_s, now_s - STEP_S) + STEP_S / self.speed
+    self._due_s = _next(self._due_s, STEP_S / self.speed, now_s)
     return True
 
   def wait_s(self, now_s: float) -> float:
     """Seconds until a step is due."""
     return max(0.0, self._due_s - now_s)
+
+
+def _next(due_s: float, period_s: float, now_s: float) -> float:
+  """When the step after one is due; what was missed is not made up for."""
+  on_time_s = due_s + period_s
+  return on_time_s if on_time_s > now_s else now_s + period_s

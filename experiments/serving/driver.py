@@ -336,10 +336,9 @@ class Driver:
     try:
       work = session.press(press.action)
       outcome = await self._setting.batcher.run(work)
-    except BaseException:
-      if early is not None:
-        await asyncio.wait([early])  # the game's thread must be free again
-        early.exception()
+    except Exception:
+      if early is not None:  # the game's thread must be free again
+        await asyncio.gather(early, return_exceptions=True)
       raise
     count = len(session.tree)
     here = session.pressed(outcome, press.action, by)

@@ -44,7 +44,7 @@ export class Held {
 }
 
 export function buttonOfKey(code) {
-  return code in KEYS ? KEYS[code] : NONE;
+  return Object.hasOwn(KEYS, code) ? KEYS[code] : NONE;
 }
 
 // The button that a pad holds: the first of its buttons, else its stick.

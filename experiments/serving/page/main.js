@@ -35,9 +35,10 @@ function say(message) {
 // What comes.
 
 function status(word, text = "") {
+  const plays = word === "playing";
   $("status").textContent = word;
-  $("status").className = word === "playing" ? "pill good" : "pill warm";
-  if (word !== "playing") {
+  $("status").className = plays ? "pill good" : "pill warm";
+  if (!plays) {
     $("veil").hidden = false;
     $("veil").textContent = text;
     held.releaseAll();
@@ -118,6 +119,7 @@ function showState(message) {
   $("beside").checked = message.beside;
   $("luck").title = `luck ${message.luck} (L)`;
   $("mine").disabled = message.who === "person";
+  $("status").textContent = message.who === "log" ? "played again" : "playing";
   if (document.activeElement !== $("seed")) $("seed").value = message.seed;
   $("start").value = message.start;
   if (!message.beside) screens.forgetReal();
@@ -134,7 +136,9 @@ function showStep(message) {
   if (!message.seen) screens.forgetReal();
   showAgreement(message);
   if (moved) {
-    tree.step(message, screens.now && screens.now.shades);
+    const { latest } = screens;
+    const shown = latest && latest.moment === message.moment;
+    tree.step(message, shown ? latest.shades : null);
     if (++sinceLink >= LINK_EVERY) askLink("");
   }
 }
@@ -191,9 +195,14 @@ function tellHeld() {
   say({ t: "keys", n: count, held: held.current });
 }
 
-function playsKeys(target) {
-  return !(target instanceof Element) || target === document.body
-    || target === $("dream");
+// Whether a key plays, or is for what has the focus: a button has use for two
+// keys alone, a field for all.
+function playsKeys(event) {
+  const { target, code } = event;
+  if (!(target instanceof Element) || target === $("dream")) return true;
+  if (target.closest("select, textarea, input:not([type=checkbox])")) return false;
+  const pressed = target.closest("button, summary, input");
+  return !pressed || (code !== "Enter" && code !== "Space");
 }
 
 const shortcuts = {
@@ -205,7 +214,7 @@ const shortcuts = {
 };
 
 addEventListener("keydown", (event) => {
-  if (!playsKeys(event.target) || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (!playsKeys(event) || event.ctrlKey || event.metaKey || event.altKey) return;
   const button = buttonOfKey(event.code);
   if (button !== NONE) {
     event.preventDefault();

@@ -31,7 +31,8 @@ export class Screens {
     this.real = new Screen(real);
     this.drawn = drawn;
     this.lights = true;
-    this.now = null; // frame of the dream
+    this.now = null; // frame of the dream that is drawn
+    this.latest = null; // the last one that came
     this.seen = null; // frame of the real game
     this.slide = null;
     this.waiting = [];
@@ -39,6 +40,7 @@ export class Screens {
   }
 
   showDream(frame) {
+    this.latest = frame;
     this.waiting.push(frame);
     this.ask();
   }

@@ -86,8 +86,7 @@ export class TreeView {
     button.type = "button";
     button.className = isHere ? "knot here" : "knot";
     button.dataset.moment = knot.moment;
-    button.setAttribute("role", "treeitem");
-    button.setAttribute("aria-current", isHere ? "true" : "false");
+    if (isHere) button.setAttribute("aria-current", "true");
     button.style.left = `${place.column * WIDTH}px`;
     button.style.top = `${place.lane * HEIGHT}px`;
     const name = knot.name || (knot.follows ? "resynced" : "");

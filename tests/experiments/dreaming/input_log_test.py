@@ -5,6 +5,7 @@ import json
 import zlib
 
 from hypothesis import given
+from hypothesis import settings
 from hypothesis import strategies as st
 import pytest
 
@@ -72,6 +73,7 @@ def test_what_is_no_log_is_refused(changes):
     input_log.from_text(json.dumps(values))
 
 
+@settings(deadline=None)
 @given(st.text(max_size=300))
 def test_any_text_is_a_log_or_a_line_of_why_not(text):
   for read in (input_log.from_text, input_log.from_link):
@@ -79,6 +81,7 @@ def test_any_text_is_a_log_or_a_line_of_why_not(text):
       read(text)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200), st.integers(0, 100))
 def test_a_damaged_link_is_told(data, at):
   link = input_log.to_link(_LOG)

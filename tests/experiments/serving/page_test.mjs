@@ -19,7 +19,7 @@ assert.deepEqual(shades, new Uint8Array(readFileSync(`${example}.shades`)));
 assert.throws(() => frames.readFrame(new ArrayBuffer(12)));
 
 // A world of noise in which the player walks: the screen slides.
-const world = Uint8Array.from({ length: 300 * 300 }, (_, i) => (i * 7919 + (i >> 5) * 31) % 4);
+const world = Uint8Array.from({ length: 300 * 300 }, (_, i) => (Math.imul(i + 1, 0x9e3779b1) >>> 15) & 3);
 const view = (left, top, player) => {
   const seen = new Uint8Array(160 * 144);
   for (let y = 0; y < 144; y++) {

@@ -3,6 +3,7 @@
 import json
 
 from hypothesis import given
+from hypothesis import settings
 from hypothesis import strategies as st
 import numpy as np
 import pytest
@@ -56,6 +57,7 @@ _json = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(st.sampled_from(sorted(wire.KINDS)), st.data())
 def test_whatever_the_fields_hold_it_is_read_or_broken(kind, data):
   fields = wire.KINDS[kind]
@@ -68,6 +70,7 @@ def test_whatever_the_fields_hold_it_is_read_or_broken(kind, data):
     assert type(read[name]) is type_
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_any_text_is_read_or_broken(text):
   try:
