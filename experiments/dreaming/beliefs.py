@@ -1,6 +1,7 @@
 """What a model believes and what is true, as plain values for a page."""
 
 from collections.abc import Callable
+from collections.abc import Mapping
 import math
 from typing import Any
 
@@ -128,7 +129,7 @@ class _Ram(dict):
 
 
 def _read(
-  facts: dict[str, tuple[str, ...]], numbers: dict[str, int]
+  facts: Mapping[str, tuple[str, ...]], numbers: Mapping[str, int]
 ) -> dict[str, int]:
   return {
     fact: numbers[name]

@@ -262,14 +262,15 @@ class Session:
     **flags: bool,
   ) -> dream_play.Asked:
     asked: dream_play.Asked = self._stepper.nothing
-    seen: dict[str, Any] = {}
+    changes: dict[str, Any] = {
+      name: np.asarray(value, bool) for name, value in flags.items()
+    }
     if row is not None:
       cfg = self._stepper.model.config.world_model
-      seen = {"frame": row["frame"], "ram": dream_play.ram_of(cfg, row)}
+      changes |= {"frame": row["frame"], "ram": dream_play.ram_of(cfg, row)}
     return dataclasses.replace(
       asked,
-      **{name: np.asarray(value, bool) for name, value in flags.items()},
-      **seen,
+      **changes,
       likely=np.asarray(self.likely, bool),
       action=np.asarray(action, np.int32),
       luck=np.asarray(self.luck, np.uint32),

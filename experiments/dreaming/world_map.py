@@ -47,8 +47,12 @@ def draw(model: models.Model, rom: roms.Rom) -> dict[int, Drawing]:
   names = rom.map_names
   return {
     one.id: Drawing(
-      *(one.id, names.get(one.id, f"map {one.id}"), one.top, one.left),
-      *one.kind.shape,
+      id=one.id,
+      name=names.get(one.id, f"map {one.id}"),
+      top=one.top,
+      left=one.left,
+      rows=one.kind.shape[0],
+      columns=one.kind.shape[1],
       png=_png(one),
     )
     for one in believed

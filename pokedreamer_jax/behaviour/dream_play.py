@@ -36,6 +36,9 @@ from pokedreamer_jax.world_model import progress as progress_lib
 from pokedreamer_jax.world_model import reward_heads
 from pokedreamer_jax.world_model import tokens
 
+# Of jax within a step; on the host, between two steps, of numpy.
+Array = Any
+
 
 @struct.dataclass
 class Params:
@@ -61,37 +64,37 @@ class Player:
 class Asked:
   """What `N` players ask of a step, leaves `[N, ...]`."""
 
-  dreams: jax.Array  # bool, the dream takes a step
-  sees: jax.Array  # bool, a real row is seen
-  follows: jax.Array  # bool, the dream goes on from what was seen, this row too
-  likely: jax.Array  # bool, dreams take what is most likely
+  dreams: Array  # bool, the dream takes a step
+  sees: Array  # bool, a real row is seen
+  follows: Array  # bool, the dream goes on from what was seen, this row too
+  likely: Array  # bool, dreams take what is most likely
   # int32: what the dream's step takes, and what led to the row that is seen.
-  action: jax.Array
-  luck: jax.Array  # uint32
-  step: jax.Array  # uint32
-  goal: jax.Array  # [N, 64] float32, `goal_embeddings`; zeros are none
-  is_first: jax.Array  # bool, the row is the first of its game
-  frame: jax.Array  # [N, 144, 40] uint8 of the row
-  ram: dict[str, jax.Array]  # `row_fields` of it
+  action: Array
+  luck: Array  # uint32
+  step: Array  # uint32
+  goal: Array  # [N, 64] float32, `goal_embeddings`; zeros are none
+  is_first: Array  # bool, the row is the first of its game
+  frame: Array  # [N, 144, 40] uint8 of the row
+  ram: dict[str, Array]  # `row_fields` of it
 
 
 @struct.dataclass
 class Shown:
   """What there is to be seen of `N` dreams, leaves `[N, ...]`."""
 
-  frame: jax.Array  # [N, 144, 40] uint8
-  tokens: jax.Array  # [N, M] int32, in the order of the configuration
-  heads: dict[str, jax.Array]  # float32, what RAM heads expect
-  terms: jax.Array  # [N, 8] float32, on arriving by this step
-  reward: jax.Array  # float32, what the objective pays for them
-  cont: jax.Array  # float32, probability that the game goes on
-  value: jax.Array  # float32, 0 without a critic
-  odds: jax.Array  # [N, A] float32, of the policy; zeros without one
-  choice: jax.Array  # int32, what the policy would press
+  frame: Array  # [N, 144, 40] uint8
+  tokens: Array  # [N, M] int32, in the order of the configuration
+  heads: dict[str, Array]  # float32, what RAM heads expect
+  terms: Array  # [N, 8] float32, on arriving by this step
+  reward: Array  # float32, what the objective pays for them
+  cont: Array  # float32, probability that the game goes on
+  value: Array  # float32, 0 without a critic
+  odds: Array  # [N, A] float32, of the policy; zeros without one
+  choice: Array  # int32, what the policy would press
   # float32, nats by which the row that is seen surprises: its picture (the
   # latents' divergence) and its tokens.
-  surprise: jax.Array
-  token_surprise: jax.Array
+  surprise: Array
+  token_surprise: Array
 
 
 def check(cfg: config_lib.Config) -> None:
@@ -208,7 +211,8 @@ def _advance_one(cfg, params, player, asked) -> tuple[Player, Shown]:
     earned=player.earned + took * terms,
   )
   shown = _shown(cfg, params, choice_key, player, asked.goal[None])
-  return player, shown.replace(
+  return player, dataclasses.replace(
+    shown,
     terms=took * terms,
     reward=took * reward,
     surprise=surprise,
@@ -293,7 +297,7 @@ def _shown(cfg, params, key, player, goal) -> Shown:
   )
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass
 class _Step:
   """`objectives.Steps` of one step."""
 
