@@ -320,7 +320,9 @@ class Driver:
       else:
         await self._catch_up()
         await self._follow(session)
+        self._show_here()
         self._tell_tree()
+        return None  # once this is drawn it goes on
     self._give_up("")
     return None
 

@@ -20,6 +20,7 @@ from typing import Any
 from flax import struct
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from pokedreamer_jax import goal_embeddings
 from pokedreamer_jax import specs
@@ -284,7 +285,7 @@ def _shown(cfg, params, key, player, goal) -> Shown:
   nothing = jnp.zeros(1)
   return Shown(
     frame=world_model.decode(model, params.world, player.dream),
-    tokens=tokens.numbers(model.token_sizes, player.dream.tokens),
+    tokens=_numbers(model.token_sizes, player.dream.tokens),
     heads={name: reading.expected for name, reading in heads.items()},
     terms=jnp.zeros((1, specs.NUM_REWARD_TERMS)),
     reward=nothing,
@@ -295,6 +296,14 @@ def _shown(cfg, params, key, player, goal) -> Shown:
     surprise=nothing,
     token_surprise=nothing,
   )
+
+
+def _numbers(sizes: Mapping[str, int], hot: jax.Array) -> jax.Array:
+  """`tokens.numbers` of one-hots, as one product: it compiles sooner."""
+  values = np.zeros((hot.shape[-1], len(sizes)), np.float32)
+  for i, place in enumerate(tokens.slices(sizes).values()):
+    values[place, i] = np.arange(place.stop - place.start)
+  return jnp.round(hot @ values).astype(jnp.int32)
 
 
 @dataclasses.dataclass

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 
 def categorical(key: jax.Array, log_probs: jax.Array) -> jax.Array:
@@ -80,9 +81,27 @@ def one_hot_draw(
   elif most_likely is False:
     index = categorical(key, log_probs)
   else:
-    likely = jnp.argmax(log_probs, axis=-1).astype(jnp.int32)
-    index = jnp.where(most_likely, likely, categorical(key, log_probs))
+    index = _either(key, log_probs, most_likely)
   return jax.nn.one_hot(index, log_probs.shape[-1])
+
+
+def _either(
+  key: jax.Array, log_probs: jax.Array, most_likely: jax.Array
+) -> jax.Array:
+  """Classes `[...]` int32 by inverse CDF: of all, or of the likeliest alone.
+
+  Sums are a product, which compiles sooner than `cumsum` and `argmax` of many
+  variables of many sizes. Of equally likely ones chance takes one.
+  """
+  probs = jnp.exp(log_probs)
+  likeliest = probs >= jnp.max(probs, axis=-1, keepdims=True)
+  weights = jnp.where(most_likely, likeliest.astype(probs.dtype), probs)
+  classes = log_probs.shape[-1]
+  cumulative = weights @ np.triu(np.ones((classes, classes), np.float32))
+  uniform = jax.random.uniform(key, log_probs.shape[:-1])
+  below = cumulative <= uniform[..., None] * cumulative[..., -1:]
+  index = jnp.sum(below, axis=-1, dtype=jnp.int32)
+  return jnp.minimum(index, classes - 1)
 
 
 def token_draw(
