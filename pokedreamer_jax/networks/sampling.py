@@ -1,6 +1,7 @@
 """Sampling of categorical variables, one uniform number each."""
 
 from collections.abc import Mapping
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -81,12 +82,13 @@ def one_hot_draw(
   elif most_likely is False:
     index = categorical(key, log_probs)
   else:
-    index = _either(key, log_probs, most_likely)
+    uniform = jax.random.uniform(key, log_probs.shape[:-1])
+    index = _either(uniform, log_probs, most_likely)
   return jax.nn.one_hot(index, log_probs.shape[-1])
 
 
 def _either(
-  key: jax.Array, log_probs: jax.Array, most_likely: jax.Array
+  uniform: jax.Array, log_probs: jax.Array, most_likely: jax.Array
 ) -> jax.Array:
   """Classes `[...]` int32 by inverse CDF: of all, or of the likeliest alone.
 
@@ -98,7 +100,6 @@ def _either(
   weights = jnp.where(most_likely, likeliest.astype(probs.dtype), probs)
   classes = log_probs.shape[-1]
   cumulative = weights @ np.triu(np.ones((classes, classes), np.float32))
-  uniform = jax.random.uniform(key, log_probs.shape[:-1])
   below = cumulative <= uniform[..., None] * cumulative[..., -1:]
   index = jnp.sum(below, axis=-1, dtype=jnp.int32)
   return jnp.minimum(index, classes - 1)
@@ -123,15 +124,25 @@ def token_draw(
   if not sizes:
     return logits
   keys = jax.random.split(key, len(sizes))
+  uniforms = None
+  if not isinstance(most_likely, bool):
+    # The numbers that each would draw, by one generator in the program.
+    uniform = functools.partial(jax.random.uniform, shape=logits.shape[:-1])
+    uniforms = jax.vmap(uniform)(keys)
   parts: list[jax.Array] = []
   start = 0
-  for token_key, size in zip(keys, sizes.values(), strict=True):
+  for i, size in enumerate(sizes.values()):
     place = slice(start, start + size)
     given = logits[..., place]
     if parts:
       # A product, though one-hot: jax 0.12 took 20 s to compile the look-up.
       given += jnp.concatenate(parts, axis=-1) @ chain[:start, place]
     log_probs = jax.nn.log_softmax(given)
-    parts.append(one_hot_draw(token_key, log_probs, most_likely))
+    if uniforms is None:
+      hot = one_hot_draw(keys[i], log_probs, most_likely)
+    else:
+      index = _either(uniforms[i], log_probs, most_likely)
+      hot = jax.nn.one_hot(index, size)
+    parts.append(hot)
     start += size
   return jnp.concatenate(parts, axis=-1)
