@@ -354,6 +354,10 @@ class Driver:
     if session.beside:
       await self._catch_up()
       self._show_real()
+      if by != "log" and _begins(before, here):
+        await self._follow(session)
+        self._show_here()
+        branched = True
     if branched:
       self._tell_tree()
 
@@ -562,6 +566,16 @@ class Driver:
         ],
       )
     )
+
+
+def _begins(before: moments.Moment, here: moments.Moment) -> bool:
+  """Whether the real game leaves its title screen and the dream does not.
+
+  Which press it is that begins a game hangs on a frame or two, which nobody
+  sees: the dream follows, rather than stay behind at the first step.
+  """
+  ran, runs = (m.beliefs.get("real", {}).get("running") for m in (before, here))
+  return ran is False and runs is True and not here.agreed
 
 
 def _named_state(name: str, rom: roms.Rom) -> bytes | None:

@@ -14,6 +14,7 @@ from experiments.dreaming import input_log
 from experiments.serving import buttons
 from experiments.serving import server as server_lib
 from experiments.serving import wire
+from tests.experiments.dreaming import made
 from tests.experiments.serving import served
 
 
@@ -158,6 +159,26 @@ async def test_a_link_plays_the_same_frames_again():
       np.testing.assert_array_equal(picture, frames[1][moment])
     # The log is over: it is the person's turn.
     assert (await other.hear("state"))["who"] == "person"
+
+
+@run
+async def test_the_dream_follows_a_game_out_of_its_title_screen(monkeypatch):
+  row = made.Game._row
+  titled = lambda game: (
+    row(game) | {"game_running": np.array(len(game.actions) > 1)}
+  )
+  monkeypatch.setattr(made.Game, "_row", titled)
+  async with served.server() as (_, client):
+    page = await served.Page.open(client)
+    await page.step(6)
+    await page.press(6)
+    tree = await page.hear("tree", lambda m: len(m["knots"]) > 1)
+    assert tree["knots"][-1]["follows"] and tree["knots"][-1]["steps"] == 2
+    await page.step(3)
+    assert page.said_last("step")["steps"] == 3
+    await page.say(t="link")
+    moves = input_log.from_link((await page.hear("link"))["link"]).moves
+    assert moves == "L0;ssSu"
 
 
 @run
