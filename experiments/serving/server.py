@@ -40,6 +40,8 @@ _TYPES = {
 }
 _KEPT_S = 600.0  # a session without a page
 _HELLO_S = 10.0  # for the first message
+# Half of it is what a page may take to answer: a busy machine is no lost one.
+_HEARTBEAT_S = 60.0
 _PER_S, _AT_ONCE = 120.0, 240.0  # messages of a page
 _MOST_OUT = 1_024  # messages that wait for a page that does not read
 _CLIP_EVERY_S = 2.0
@@ -164,7 +166,7 @@ class Server:
     if not guards.may_connect(host, request.headers.get("Origin")):
       raise web.HTTPForbidden(text="Another site may not connect here.\n")
     socket = web.WebSocketResponse(
-      heartbeat=20.0, max_msg_size=wire.MOST_BYTES, compress=False
+      heartbeat=_HEARTBEAT_S, max_msg_size=wire.MOST_BYTES, compress=False
     )
     await socket.prepare(request)
     try:

@@ -153,8 +153,8 @@ async def test_keys_touch_branches_and_take_over(made):
   await page.click("#mine")
   await until(page, "document.getElementById('mine').disabled")
   await page.click("#link")
-  link = await page.input_value("#link-text")
-  assert "#play=" in link
+  await until(page, "document.getElementById('link-text').value !== ''")
+  assert "#play=" in await page.input_value("#link-text")
 
 
 @run

@@ -1,6 +1,7 @@
 """The server as its page meets it: sessions, limits, and broken messages."""
 
 import asyncio
+import functools
 import random
 
 import numpy as np
@@ -21,6 +22,7 @@ from tests.experiments.serving import served
 def run(test):
   """Runs an asynchronous test, with a limit."""
 
+  @functools.wraps(test)
   def wrapped(*args, **kwargs):
     async def limited():
       async with asyncio.timeout(300):
@@ -28,7 +30,6 @@ def run(test):
 
     asyncio.run(limited())
 
-  wrapped.__name__ = test.__name__
   return wrapped
 
 
