@@ -138,7 +138,7 @@ def token_draw(
       # A product, though one-hot: jax 0.12 took 20 s to compile the look-up.
       given += jnp.concatenate(parts, axis=-1) @ chain[:start, place]
     log_probs = jax.nn.log_softmax(given)
-    if uniforms is None:
+    if uniforms is None or isinstance(most_likely, bool):
       hot = one_hot_draw(keys[i], log_probs, most_likely)
     else:
       index = _either(uniforms[i], log_probs, most_likely)
