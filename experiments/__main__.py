@@ -18,7 +18,7 @@ _GROUPS = {
   ),
   "Look": (
     *("evaluate", "compare", "report", "generate_demo_video"),
-    "benchmark_ablation",
+    *("play_dream", "benchmark_ablation"),
   ),
   "Plan": ("serve_planner",),
   "Measure speed": (

@@ -147,6 +147,8 @@ _ROOMS = {
     "reports",
     "training",
     "speed",
+    "dreaming",
+    "serving",
     "",
   ),
 }

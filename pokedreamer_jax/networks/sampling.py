@@ -1,9 +1,11 @@
 """Sampling of categorical variables, one uniform number each."""
 
 from collections.abc import Mapping
+import functools
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 
 def categorical(key: jax.Array, log_probs: jax.Array) -> jax.Array:
@@ -69,14 +71,38 @@ def without_uniform(log_probs: jax.Array, share: float) -> jax.Array:
 
 
 def one_hot_draw(
-  key: jax.Array, log_probs: jax.Array, most_likely: bool
+  key: jax.Array, log_probs: jax.Array, most_likely: bool | jax.Array
 ) -> jax.Array:
-  """One-hot `[..., K]` without gradient: a sample, or the most likely."""
-  if most_likely:
+  """One-hot `[..., K]` without gradient: a sample, or the most likely.
+
+  Where `most_likely` is an array, a scalar, one program serves both.
+  """
+  if most_likely is True:
     index = jnp.argmax(log_probs, axis=-1)
-  else:
+  elif most_likely is False:
     index = categorical(key, log_probs)
+  else:
+    uniform = jax.random.uniform(key, log_probs.shape[:-1])
+    index = _either(uniform, log_probs, most_likely)
   return jax.nn.one_hot(index, log_probs.shape[-1])
+
+
+def _either(
+  uniform: jax.Array, log_probs: jax.Array, most_likely: jax.Array
+) -> jax.Array:
+  """Classes `[...]` int32 by inverse CDF: of all, or of the likeliest alone.
+
+  Sums are a product, which compiles sooner than `cumsum` and `argmax` of many
+  variables of many sizes. Of equally likely ones chance takes one.
+  """
+  probs = jnp.exp(log_probs)
+  likeliest = probs >= jnp.max(probs, axis=-1, keepdims=True)
+  weights = jnp.where(most_likely, likeliest.astype(probs.dtype), probs)
+  classes = log_probs.shape[-1]
+  cumulative = weights @ np.triu(np.ones((classes, classes), np.float32))
+  below = cumulative <= uniform[..., None] * cumulative[..., -1:]
+  index = jnp.sum(below, axis=-1, dtype=jnp.int32)
+  return jnp.minimum(index, classes - 1)
 
 
 def token_draw(
@@ -84,7 +110,7 @@ def token_draw(
   sizes: Mapping[str, int],
   logits: jax.Array,
   chain: jax.Array,
-  most_likely: bool,
+  most_likely: bool | jax.Array,
 ) -> jax.Array:
   """Tokens `[N, R]` one-hot, each drawn given the tokens before it.
 
@@ -98,15 +124,25 @@ def token_draw(
   if not sizes:
     return logits
   keys = jax.random.split(key, len(sizes))
+  uniforms = None
+  if not isinstance(most_likely, bool):
+    # The numbers that each would draw, by one generator in the program.
+    uniform = functools.partial(jax.random.uniform, shape=logits.shape[:-1])
+    uniforms = jax.vmap(uniform)(keys)
   parts: list[jax.Array] = []
   start = 0
-  for token_key, size in zip(keys, sizes.values(), strict=True):
+  for i, size in enumerate(sizes.values()):
     place = slice(start, start + size)
     given = logits[..., place]
     if parts:
       # A product, though one-hot: jax 0.12 took 20 s to compile the look-up.
       given += jnp.concatenate(parts, axis=-1) @ chain[:start, place]
     log_probs = jax.nn.log_softmax(given)
-    parts.append(one_hot_draw(token_key, log_probs, most_likely))
+    if uniforms is None or isinstance(most_likely, bool):
+      hot = one_hot_draw(keys[i], log_probs, most_likely)
+    else:
+      index = _either(uniforms[i], log_probs, most_likely)
+      hot = jax.nn.one_hot(index, size)
+    parts.append(hot)
     start += size
   return jnp.concatenate(parts, axis=-1)

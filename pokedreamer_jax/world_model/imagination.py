@@ -59,7 +59,7 @@ def prior_step(
   key: jax.Array,
   state: world_model.State,
   action: jax.Array,
-  most_likely: bool = False,
+  most_likely: bool | jax.Array = False,
 ) -> world_model.State:
   """One imagined step of `N` states.
 
@@ -69,7 +69,8 @@ def prior_step(
     key: typed PRNG key; consumed.
     state: leaves `[N, ...]`.
     action: `[N]` integer.
-    most_likely: take the most likely tokens and latents, not a sample.
+    most_likely: take the most likely tokens and latents, not a sample; a
+      scalar array where one program serves both.
   """
   token_key, stoch_key = jax.random.split(key)
   hot_action = jax.nn.one_hot(action, specs.NUM_ACTIONS)

@@ -233,3 +233,17 @@ def test_the_uniform_share_is_taken_out_again():
   mixed = np.log(0.9 * probs + 0.1 / 4)
   found = np.exp(sampling.without_uniform(jnp.asarray(mixed), 0.1))
   np.testing.assert_allclose(found, probs, atol=1e-6)
+
+
+def test_one_program_draws_and_takes_the_likeliest():
+  logits = np.random.default_rng(3).normal(size=(500, 6)).astype(np.float32)
+  log_probs = jax.nn.log_softmax(logits)
+  key = jax.random.key(2)
+  draw = jax.jit(sampling.one_hot_draw)
+  for flag in (False, True):
+    expected = sampling.one_hot_draw(key, log_probs, flag)
+    found = draw(key, log_probs, jnp.array(flag))
+    # A sum in another order may fall on the other side of a draw.
+    differs = np.any(np.asarray(found) != np.asarray(expected), axis=-1)
+    assert differs.sum() <= (0 if flag else 1)
+    np.testing.assert_array_equal(found.sum(axis=-1), 1.0)

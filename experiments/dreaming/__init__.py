@@ -1,0 +1,1 @@
+"""A session of playing in a dream: no web, no clock."""

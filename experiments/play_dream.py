@@ -1,0 +1,172 @@
+r"""Opens a page on which a dream is played, the real game beside it.
+
+    python -m experiments.play_dream --policy=DIR [--port=8600]
+    python -m experiments.play_dream --world_model=DIR
+
+A policy's run directory holds its world model; with a world model alone the
+person plays, or the cartridge's demonstrator. The page shows the dream, the
+emulator under the same buttons and where both differ, and keeps moments to go
+back to. It is served to this machine alone unless `--host` says otherwise: who
+reaches the page can play, and read nothing else. Needs aiohttp:
+`pip install -r requirements-play.txt`.
+"""
+
+import asyncio
+import functools
+import signal
+import socket
+import time
+from typing import Any
+
+from experiments.runs import cli
+from experiments.runs import inputs
+
+_WORLD_MODEL = cli.string("world_model", None, "Run directory of train_rssm.")
+_POLICY = cli.string(
+  "policy", None, "Run directory of a policy or a clone, which may play."
+)
+_PORT = cli.integer("port", 8600, "Port to listen on; 0 takes a free one.")
+_HOST = cli.string(
+  "host", "127.0.0.1", "Address to listen on; others reach any but 127.0.0.1."
+)
+_NAMES = cli.repeated(
+  "allow_name", "Name by which browsers may ask for the page (repeatable)."
+)
+_PLAYERS = cli.integer("players", 4, "Sessions at the same time, 1 to 16.")
+_ROM = cli.define_rom()
+_OTHER_ROM = cli.define_other_rom()
+_SAVE_STATE = cli.string("save_state", None, "Start; default: power-on.")
+_SEED = cli.integer("seed", 0, "Of the start and of the dream's luck.")
+_MOST_PLAYERS = 16
+
+
+def main() -> int:
+  """Looks at everything that was given, then serves until it is stopped."""
+  began_s = time.monotonic()
+  directory = _POLICY.value or _WORLD_MODEL.value
+  if not 1 <= (_PLAYERS.value or 0) <= _MOST_PLAYERS:
+    raise ValueError(f"--players={_PLAYERS.value}: expected 1 to 16")
+  if not 0 <= (_PORT.value or 0) < 1 << 16:
+    raise ValueError(f"--port={_PORT.value}: expected 0 to 65535")
+  if not 0 <= (_SEED.value or 0) < 1 << 32:
+    raise ValueError(f"--seed={_SEED.value}: expected 0 to {(1 << 32) - 1}")
+  try:
+    import aiohttp  # noqa: F401
+  except ImportError:
+    raise ValueError(
+      "aiohttp is not installed: pip install -r requirements-play.txt"
+    ) from None
+  from data_tools.game import emulator
+  from data_tools.game import roms
+  from experiments.dreaming import game as game_lib
+
+  rom = roms.resolve(_ROM.value)
+  save_state = emulator.read_save_state(_SAVE_STATE.value, rom)
+  # Its boot takes a second: meanwhile the model is looked at.
+  spare = game_lib.Game(rom)
+  try:
+    from experiments.dreaming import models
+
+    models.check(_WORLD_MODEL.value, _POLICY.value)
+    note = inputs.check_rom(directory or "", rom, _OTHER_ROM.value)
+    if note:
+      print(f"Note: {note}", flush=True)
+    return asyncio.run(_serve(rom, save_state, spare, began_s))
+  finally:
+    spare.close()
+
+
+async def _serve(
+  rom: Any, save_state: bytes | None, spare: Any, began_s: float
+) -> int:
+  """Listens, loads, and waits for a signal."""
+  from experiments.serving import guards
+  from experiments.serving import server as server_lib
+
+  loop = asyncio.get_running_loop()
+  stopped: asyncio.Future[int] = loop.create_future()
+  for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    loop.add_signal_handler(number, _stop, stopped, number)
+  names = guards.allowed_names(_HOST.value, _NAMES.value or ())
+  server = server_lib.Server(names, _PLAYERS.value)
+  runner, port = await server_lib.serve(server, _HOST.value, _PORT.value)
+  try:
+    _print_address(port)
+    loading = asyncio.ensure_future(
+      asyncio.to_thread(_load, rom, save_state, spare)
+    )
+    await asyncio.wait({loading, stopped}, return_when="FIRST_COMPLETED")
+    if not stopped.done():
+      server.open(loading.result())
+      took_s = time.monotonic() - began_s
+      print(f"Ready after {took_s:.1f} s. Ctrl-C ends it.", flush=True)
+    return await stopped
+  finally:
+    await server.close()
+    await runner.cleanup()
+
+
+def _stop(stopped: asyncio.Future, number: int) -> None:
+  if not stopped.done():
+    stopped.set_result(128 + number)
+
+
+def _print_address(port: int) -> None:
+  from experiments.serving import guards
+
+  host = _HOST.value
+  shown = f"[{host}]" if ":" in host else host
+  print(f"http://{shown}:{port}/", flush=True)
+  if guards.is_loopback(host):
+    print(
+      "From another machine: "
+      f"ssh -L {port}:127.0.0.1:{port} {socket.gethostname()}",
+      flush=True,
+    )
+  else:
+    print(
+      f"Note: --host={host}: whoever reaches this machine can play.", flush=True
+    )
+
+
+def _load(rom: Any, save_state: bytes | None, spare: Any) -> Any:
+  """Everything that sessions share; in a thread of its own."""
+  from data_tools.game import start_states
+  from experiments.dreaming import beliefs
+  from experiments.dreaming import game as game_lib
+  from experiments.dreaming import goals
+  from experiments.dreaming import models
+  from experiments.dreaming import world_map
+  from experiments.serving import batching
+  from experiments.serving import driver
+  from experiments.serving import server as server_lib
+
+  model = models.load(_WORLD_MODEL.value, _POLICY.value)
+  stepper = models.Stepper(model, _PLAYERS.value)
+  stepper.warm_up()
+  seed = _SEED.value or 0
+  jitter_frames = model.config.collect.jitter_frames if seed else 0
+  setting = driver.Setting(
+    stepper=stepper,
+    batcher=batching.Batcher(stepper),
+    reader=beliefs.Reader(model, rom),
+    rom=rom,
+    start=game_lib.Start(_SAVE_STATE.value or "", seed, jitter_frames),
+    make_game=functools.partial(_make_game, rom, [spare]),
+    goals=goals.of(model, rom),
+    demonstrates=game_lib.demonstrates(rom),
+    save_state=save_state,
+  )
+  return server_lib.Ready(
+    setting, world_map.draw(model, rom), tuple(start_states.names(rom.sha1))
+  )
+
+
+def _make_game(rom: Any, spares: list[Any]) -> Any:
+  from experiments.dreaming import game as game_lib
+
+  return spares.pop() if spares else game_lib.Game(rom)
+
+
+if __name__ == "__main__":
+  cli.run_main(main)

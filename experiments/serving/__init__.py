@@ -1,0 +1,1 @@
+"""The page that sessions are played on, and its server."""
