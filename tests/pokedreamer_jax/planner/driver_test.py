@@ -102,6 +102,7 @@ def test_no_step_is_held_up_by_a_planner_that_never_answers(tmp_path):
   game.planner.say("talk")
   for i in range(200):
     game.step(answer=False, event_flags=i // 10)
+  _until(lambda: game.planner.requests)  # its thread may begin later
   assert len(game.planner.requests) == 1  # one in flight
   game.end()
 
