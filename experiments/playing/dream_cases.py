@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from experiments.playing import entering
+from pokedreamer_jax.behaviour import objectives
 from pokedreamer_jax.evaluation import honesty
 
 ANYWHERE = "anywhere"
@@ -71,8 +72,8 @@ def level_rises(rows: Any) -> np.ndarray:
   """Levels `[T]` by which the first creature's highest rises at each row."""
   level = np.asarray(rows["party_level"])[:, 0].astype(int)
   highest = np.maximum.accumulate(level)
-  before = np.concatenate([highest[:1], highest[:-1]])
-  return np.where(before > 0, highest - before, 0)
+  rises = np.asarray(objectives.level_rises(highest))
+  return np.concatenate([np.zeros_like(rises[:1]), rises])
 
 
 def _take(

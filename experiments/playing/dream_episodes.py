@@ -12,6 +12,7 @@ from data_tools.envs import env_rows
 from experiments.playing import dream_cases
 from experiments.playing import entering
 from pokedreamer_jax import specs
+from pokedreamer_jax.behaviour import objectives
 from pokedreamer_jax.evaluation import honesty
 
 Told = Callable[[int, int], None]
@@ -98,12 +99,12 @@ def _play(agent, act, dream, entries, setting, seed) -> Ends:
   with contextlib.closing(moments):
     for moment in moments:
       since, row = moment.since, moment.row
-      level = row["party_level"][:, 0].astype(int)
-      rises = np.where(highest > 0, np.maximum(level - highest, 0), 0)
-      highest = np.maximum(highest, level)
+      level = np.maximum(highest, row["party_level"][:, 0].astype(int))
+      rises = objectives.level_rises(np.stack([highest, level]))[0]
+      highest = level
       inside = (since > 0) & (since <= limit)
       real += np.where(inside, objective.weigh(row), 0.0)
-      events = honesty.real_events(row["reward_terms"], rises)
+      events = honesty.real_events(row["reward_terms"], np.asarray(rises))
       happened |= events & inside[:, None]
       earned += row["reward_terms"]
       for number in np.flatnonzero(since == 0).tolist():

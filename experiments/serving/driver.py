@@ -26,11 +26,9 @@ from experiments.dreaming import moments
 from experiments.dreaming import session as session_lib
 from experiments.serving import batching
 from experiments.serving import buttons
+from experiments.serving import telling
 from experiments.serving import wire
 from pokedreamer_jax import goal_specs
-
-# Takes what goes to the page: text or bytes.
-Send = Callable[[str | bytes], None]
 
 _MOST_INBOX = 64
 _LOG_SPEED = 4.0  # of real time, where a log is played again
@@ -57,13 +55,11 @@ class Driver:
   def __init__(self, setting: Setting):
     """Does nothing before `run`."""
     self._setting = setting
-    self._send: Send | None = None
+    self._page = telling.Page()
     self._inbox: collections.deque[dict[str, Any]] = collections.deque()
     self._changed = asyncio.Event()
     self._buttons, self._pace = buttons.Buttons(), buttons.Pace()
     self._who, self._goal = "person", -1
-    self._sent = self._drawn = 0  # numbers of frames to acknowledge
-    self._thumbnails: set[int] = set()  # that the page has
     self._log: Iterator[input_log.Event] = iter(())
     self._game: game_lib.Game | None = None
     self._game_at: int | None = None  # moment that the game stands at
@@ -74,21 +70,18 @@ class Driver:
   @property
   def attached(self) -> bool:
     """Whether a page is there."""
-    return self._send is not None
+    return self._page.attached
 
-  def attach(self, send: Send) -> None:
+  def attach(self, send: telling.Send) -> None:
     """A page is there: a new one, or one that was away."""
-    self._send = send
+    self._page.attach(send)
     self._buttons.release()
-    self._sent = self._drawn = 0
-    self._thumbnails.clear()
     self._inbox.append({"t": "look"})
     self._changed.set()
 
-  def detach(self, send: Send) -> None:
+  def detach(self, send: telling.Send) -> None:
     """The page is gone, unless another one took its place."""
-    if self._send == send:
-      self._send = None
+    if self._page.detach(send):
       self._buttons.release()
       self.seen_s = time.monotonic()
 
@@ -103,7 +96,7 @@ class Driver:
       now_s = time.monotonic()
       self._buttons.tell(message["n"], None if held < 0 else held, now_s)
     elif message["t"] == "ack":
-      self._drawn = min(max(self._drawn, message["n"]), self._sent)
+      self._page.drew(message["n"])
     elif len(self._inbox) >= _MOST_INBOX:
       raise wire.Broken("too much is waiting")
     else:
@@ -121,7 +114,7 @@ class Driver:
         elif not await self._play():
           await self._wait()
     except game_lib.Gone as error:  # there is not even a first frame
-      self._note(f"No game: {error}", error=True)
+      self._page.note(f"No game: {error}", error=True)
     finally:
       self._thread.shutdown(wait=False, cancel_futures=True)
       if self._game is not None:
@@ -130,7 +123,7 @@ class Driver:
   async def _wait(self) -> None:
     now_s = time.monotonic()
     wait_s = math.inf
-    if self.attached and self._drawn == self._sent:
+    if self.attached and self._page.has_drawn:
       pace = self._buttons if self._who == "person" else self._pace
       wait_s = pace.wait_s(now_s)
     try:
@@ -148,14 +141,14 @@ class Driver:
     try:
       await getattr(self, f"_do_{kind}")(session, message)
     except ValueError as error:
-      self._note(str(error), error=True)
+      self._page.note(str(error), error=True)
     except game_lib.Gone as error:
       self._lose_game(error)
 
   async def _do_look(self, session, message) -> None:
     self._tell_state()
-    self._show_here()
-    self._tell_tree()
+    self._page.show_here(session)
+    self._page.tell_tree(session)
 
   async def _do_who(self, session, message) -> None:
     who, goal = message["who"], message["goal"]
@@ -172,7 +165,7 @@ class Driver:
     self._take_over(who)
     session.looked(await self._setting.batcher.run(session.look()))
     self._tell_state()
-    self._tell_step()
+    self._page.tell_step(session)
 
   async def _do_speed(self, session, message) -> None:
     self._pace.set_speed(message["speed"])
@@ -195,20 +188,20 @@ class Driver:
     session.go(start)
     session.luck = secrets.randbelow(1 << 32)
     self._replay(iter([("press", action) for action in pressed]))
-    self._show_here()
-    self._tell_tree()
+    self._page.show_here(session)
+    self._page.tell_tree(session)
 
   async def _do_save(self, session, message) -> None:
     moment = session.tree[message["moment"]]
     session.tree.save(moment, message["name"])
-    self._tell_tree()
+    self._page.tell_tree(session)
 
   async def _do_go(self, session, message) -> None:
     self._take_over("person")
     session.go(session.tree[message["moment"]])
     self._tell_state()
-    self._show_here()
-    self._tell_tree()
+    self._page.show_here(session)
+    self._page.tell_tree(session)
 
   async def _do_rewind(self, session, message) -> None:
     moment = session.tree.back(session.here, message["steps"])
@@ -224,14 +217,14 @@ class Driver:
     else:
       raise ValueError("side: expected dream or game")
     self._tell_state()
-    self._show_here()
-    self._tell_tree()
+    self._page.show_here(session)
+    self._page.tell_tree(session)
 
   async def _do_beside(self, session, message) -> None:
     session.beside = message["on"]
     if session.beside:
       await self._catch_up()
-      self._show_real()
+      self._page.show_real(session)
     self._tell_state()
 
   async def _do_begin(self, session, message) -> None:
@@ -252,7 +245,7 @@ class Driver:
     """Begins where a log began and plays it again."""
     log = input_log.from_link(message["link"])
     for remark in session.check(log):
-      self._note(remark)
+      self._page.note(remark)
     save_state = self._setting.save_state
     if log.state != self._setting.start.state:
       save_state = _named_state(log.state, self._setting.rom)
@@ -266,7 +259,7 @@ class Driver:
 
   async def _do_link(self, session, message) -> None:
     log = session.log()
-    self._say(
+    self._page.say(
       wire.text("link", link=input_log.to_link(log), log=input_log.to_text(log))
     )
 
@@ -274,7 +267,7 @@ class Driver:
 
   async def _play(self) -> bool:
     """Makes a step, if one is due."""
-    if not self.attached or self._drawn != self._sent:
+    if not self.attached or not self._page.has_drawn:
       return False
     now_s = time.monotonic()
     if self._buttons.pressed and self._who != "person":
@@ -320,8 +313,8 @@ class Driver:
       else:
         await self._catch_up()
         await self._follow(session)
-        self._show_here()
-        self._tell_tree()
+        self._page.show_here(session)
+        self._page.tell_tree(session)
         return None  # once this is drawn it goes on
     self._give_up("")
     return None
@@ -345,7 +338,7 @@ class Driver:
     count = len(session.tree)
     here = session.pressed(outcome, press.action, by)
     branched = len(session.tree) > count and before.number != here.number - 1
-    self._show_dream(press)
+    self._page.show_dream(session, press)
     if early is not None:
       row = await early
       self._game_at = here.number
@@ -353,13 +346,13 @@ class Driver:
         await self._see(session, row, here)
     if session.beside:
       await self._catch_up()
-      self._show_real()
+      self._page.show_real(session)
       if by != "log" and _begins(before, here):
         await self._follow(session)
-        self._show_here()
+        self._page.show_here(session)
         branched = True
     if branched:
-      self._tell_tree()
+      self._page.tell_tree(session)
 
   async def _follow(self, session: session_lib.Session) -> None:
     work = session.follow()
@@ -420,7 +413,7 @@ class Driver:
       session.pursue(setting.goals[self._goal])
     self.session = session
     self._game_at = session.here.number
-    self._thumbnails.clear()
+    self._page.forget_pictures()
 
   def _open_game(self) -> game_lib.Game:
     if self._game is None or self._game.lost:
@@ -435,7 +428,9 @@ class Driver:
       self._game.close()
     self._game, self._game_at = None, None
     session.beside = False
-    self._note(f"{error}. The dream goes on alone; re-enter the game.", True)
+    self._page.note(
+      f"{error}. The dream goes on alone; re-enter the game.", True
+    )
     self._game = setting.make_game()
     self._thread.submit(self._game.begin, session.start, self._state_bytes)
     self._tell_state()
@@ -443,6 +438,10 @@ class Driver:
   async def _in_thread(self, function: Callable[..., Any], *args: Any) -> Any:
     loop = asyncio.get_running_loop()
     return await loop.run_in_executor(self._thread, function, *args)
+
+  def _tell_state(self) -> None:
+    assert self.session is not None
+    self._page.tell_state(self.session, self._who, self._goal, self._pace.speed)
 
   def _take_over(self, who: str) -> None:
     self._who = who
@@ -456,116 +455,13 @@ class Driver:
 
   def _give_up(self, why: str) -> None:
     """The person's turn."""
+    session = self.session
+    assert session is not None
     self._take_over("person")
     if why:
-      self._note(why, error=True)
+      self._page.note(why, error=True)
     self._tell_state()
-    self._tell_tree()
-
-  # What the page is told.
-
-  def _say(self, what: str | bytes) -> None:
-    if self._send is not None:
-      self._send(what)
-
-  def _note(self, text: str, error: bool = False) -> None:
-    self._say(wire.text("note", text=text, error=error))
-
-  def _tell_state(self) -> None:
-    session = self.session
-    assert session is not None
-    self._say(
-      wire.text(
-        "state",
-        who=self._who,
-        goal=self._goal,
-        speed=self._pace.speed,
-        likely=session.likely,
-        luck=session.luck,
-        beside=session.beside,
-        start=session.start.state,
-        seed=session.start.seed,
-      )
-    )
-
-  def _tell_step(self) -> None:
-    session = self.session
-    assert session is not None
-    here = session.here
-    self._say(
-      wire.text(
-        "step",
-        moment=here.number,
-        before=here.parent,
-        steps=here.steps,
-        action=here.action,
-        by=here.by,
-        luck=here.luck,
-        agreed=here.agreed,
-        seen=here.real is not None,
-        beliefs=here.beliefs,
-      )
-    )
-
-  def _show_dream(self, press: buttons.Press | None = None) -> None:
-    session = self.session
-    assert session is not None
-    if self._send is None:
-      return
-    self._sent += 1
-    number, server_ms = 0, 0.0
-    if press is not None and press.number:
-      number = press.number
-      server_ms = 1e3 * (time.monotonic() - press.told_s)
-    picture = moments.unpack_frame(session.here.frame)
-    here = session.here.number
-    self._say(
-      wire.frame(wire.DREAM, picture, here, self._sent, number, server_ms)
-    )
-    if not session.beside:
-      self._tell_step()
-
-  def _show_real(self) -> None:
-    session = self.session
-    assert session is not None
-    if session.here.real is not None:
-      picture = moments.unpack_frame(session.here.real)
-      self._say(wire.frame(wire.REAL, picture, session.here.number))
-    self._tell_step()
-
-  def _show_here(self) -> None:
-    self._show_dream()
-    self._show_real()
-
-  def _tell_tree(self) -> None:
-    session = self.session
-    assert session is not None
-    if self._send is None:
-      return
-    knots = session.tree.knots(session.here)
-    for moment, _ in knots:
-      if moment.number not in self._thumbnails:
-        self._thumbnails.add(moment.number)
-        picture = moments.unpack_frame(moment.frame)
-        self._say(wire.frame(wire.THUMBNAIL, picture, moment.number))
-    self._say(
-      wire.text(
-        "tree",
-        here=session.here.number,
-        knots=[
-          {
-            "moment": moment.number,
-            "before": before,
-            "steps": moment.steps,
-            "name": moment.name,
-            "follows": moment.follows,
-            "luck": moment.luck,
-            "agreed": moment.agreed,
-          }
-          for moment, before in knots
-        ],
-      )
-    )
+    self._page.tell_tree(session)
 
 
 def _begins(before: moments.Moment, here: moments.Moment) -> bool:

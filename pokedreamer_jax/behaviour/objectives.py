@@ -9,6 +9,7 @@ from typing import Protocol
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from pokedreamer_jax import specs
 from pokedreamer_jax.config import run as config_lib
@@ -90,7 +91,7 @@ def under_goals(
   )
 
 
-def level_rises(highest: jax.Array) -> jax.Array:
+def level_rises(highest: jax.Array | np.ndarray) -> jax.Array:
   """By how much the highest level rises on arriving at states 1..L, `[L, N]`.
 
   The first creature that there is pays nothing: a game may begin with it.
