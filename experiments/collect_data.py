@@ -12,8 +12,8 @@ episodes each player gets:
 
 Players are random, sticky_random, demonstrator (practice cartridges only),
 hasty (these too; challenges leaders too early, and is not cloned) and wanderer
-(great_vale only; goes where no errand leads); eps is the probability that an
-action is random instead. Learned players stand in the same mix: the
+(these too; goes where no errand leads); eps is the probability that an action
+is random instead. Learned players stand in the same mix: the
 newest checkpoint of a run, or a frozen PPO policy of Stable-Baselines3, as of
 PWhiddy's Pokemon Red baseline:
 

@@ -93,7 +93,7 @@ class Scripted:
     Args:
       name: `demonstrator`, which wins practice cartridges; `hasty`, which
         challenges leaders before it is strong enough, and so shows what comes
-        of it; or `wanderer`, which sees full worlds from all sides.
+        of it; or `wanderer`, which sees their worlds from all sides.
       rom: the game.
 
     Raises:
@@ -105,14 +105,12 @@ class Scripted:
     self.chosen_by = specs.BEHAVIOURS.index(name)
     if name == "wanderer":
       player: Any = wanderer.make(rom.sha1)
-      plays = "great_vale"
     else:
       player = demonstrator_small.make(rom.sha1, hasty=name == "hasty")
-      plays = "practice cartridges"
     if player is None:
       raise ValueError(
-        f"policy {name}: it plays {plays} only, not {rom.path.stem}; use "
-        "random or sticky_random"
+        f"policy {name}: it plays practice cartridges only, not "
+        f"{rom.path.stem}; use random or sticky_random"
       )
     self._player = player
 

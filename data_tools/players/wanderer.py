@@ -13,6 +13,7 @@ import numpy as np
 from data_tools import cartridge
 from data_tools.players import demonstrator_big
 from data_tools.players import vale_state
+from data_tools.players import wanderer_small
 from data_tools.players import ways
 from pokedreamer_jax import specs
 
@@ -93,7 +94,11 @@ class Wanderer(demonstrator_big.Demonstrator):
     return super()._wish(state, foe, lines, wild)
 
 
-def make(rom_sha1: str) -> Wanderer | None:
-  """The player for a cartridge with a full world; None for others."""
-  facts = cartridge.facts(rom_sha1)
-  return Wanderer(facts) if facts is not None and facts.get("full") else None
+def make(rom_sha1: str) -> Any:
+  """The player for a cartridge, with `reset` and `act`; None for others."""
+  facts, world = cartridge.facts(rom_sha1), cartridge.world(rom_sha1)
+  if facts is None or world is None:
+    return None
+  return (
+    Wanderer(facts) if facts.get("full") else wanderer_small.Wanderer(world)
+  )

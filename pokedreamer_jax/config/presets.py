@@ -12,10 +12,12 @@ from pokedreamer_jax.config import world_model as world_model_config
 _ACTOR_CRITIC = behaviour_config.ActorCriticConfig(reads_progress=True)
 # Nothing that it pays can be had again and again, so that the policy may leave
 # its clone; a second one without the clone takes as long. A level is 50 steps
-# from the healer: with gamma .99 some policies stay there.
+# from the healer: with gamma .99 some policies stay there, and in corners where
+# no dream starts.
 _POLICY = behaviour_config.PolicyConfig(
   reward="progress",
   updates=200,
+  ahead_starts=0.5,
   gamma=0.997,
   kl_scale=0.1,
   kl_final=0.02,

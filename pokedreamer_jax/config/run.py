@@ -31,10 +31,12 @@ class CollectConfig:
   # Share of episodes per behaviour: `name[:eps=probability]=share`.
   # Noise in a demonstrator's episode shows how it recovers, and what the
   # world does when it is not led; one in haste shows what it does when a
-  # leader is met too early; random players stay near the start.
+  # leader is met too early, one that wanders shows rooms from all sides, and
+  # where their walls are; random players stay near the start.
   policy_mix: str = (
     "demonstrator:eps=0.1=0.3,demonstrator:eps=0.3=0.25,"
-    "demonstrator:eps=0.6=0.15,hasty:eps=0.1=0.1,sticky_random=0.1,random=0.1"
+    "demonstrator:eps=0.6=0.1,hasty:eps=0.1=0.1,wanderer:eps=0.3=0.1,"
+    "sticky_random=0.1,random=0.05"
   )
   # Share of episodes per start state: `power_on`, `<world>/<name>` or a file,
   # as in `power_on=0.5,great_vale/first_badge=0.5`; empty is power-on.

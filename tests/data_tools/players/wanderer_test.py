@@ -1,9 +1,12 @@
 """The wanderer goes where no errand leads, and where it cannot, it says so."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
 from data_tools import cartridge
+from data_tools.game import emulator
 from data_tools.game import ram_addresses as ram
 from data_tools.game import roms
 from data_tools.players import policies
@@ -34,7 +37,30 @@ def test_it_sees_houses_that_no_errand_leads_to():
   assert _play("wanderer", 4, 200)[1] == actions[:200]  # all chance is seeded
 
 
-def test_it_plays_full_worlds_only():
+def test_it_sees_rooms_of_a_small_world_from_all_sides():
+  cells = {"wanderer": set(), "demonstrator": set()}
   rom = roms.resolve(str(cartridge.CHAPTER_ONE))
-  with pytest.raises(ValueError, match=r"wanderer: it plays .*great_vale only"):
+  for name, found in cells.items():
+    for seed in range(3):
+      player = policies.make_policy(f"{name}:eps=0.3", rom)
+      player.reset(np.random.default_rng(seed))
+      with emulator.Emulator(rom) as game:
+        game.reset(seed, jitter_frames=24)
+        for _ in range(500):
+          game.step(player.act(game.memory))
+          where = (ram.MAP_ID, ram.PLAYER_X, ram.PLAYER_Y)
+          found.add(tuple(int(game.memory[place]) for place in where))
+  for number, place in cartridge.world(rom.sha1).maps.items():
+    if place.grass.any():
+      continue
+    seen = {n: sum(c[0] == number for c in found) for n, found in cells.items()}
+    assert seen["wanderer"] > place.walkable.sum() / 2, place.name
+    assert seen["wanderer"] > 2 * seen["demonstrator"], place.name
+
+
+def test_it_plays_practice_cartridges_only():
+  rom = dataclasses.replace(
+    roms.resolve(str(cartridge.CHAPTER_ONE)), sha1="0" * 40
+  )
+  with pytest.raises(ValueError, match=r"wanderer: it plays practice"):
     policies.make_policy("wanderer", rom)
