@@ -23,7 +23,7 @@ _START = specs.ACTIONS.index("start")
 _UP = specs.ACTIONS.index("up")
 _DOWN = specs.ACTIONS.index("down")
 
-_ATTACK, _CATCH, _RUN = 0, 1, 2  # entries of the battle menu
+ATTACK, CATCH, RUN = 0, 1, 2  # entries of the battle menu
 _BAG_COUNT, _LANTERNS = 0xD31D, 0xD31F
 _OWN_ATTACK, _OWN_DEFENSE = 0xD026, 0xD028  # low bytes
 _FOE_ATTACK, _FOE_DEFENSE = 0xCFF7, 0xCFF9
@@ -155,7 +155,7 @@ class Demonstrator:
     ]
     if ram.CURSOR_TILE not in screen:
       return _A
-    wanted = self._wild_choice(memory) if wild else _ATTACK
+    wanted = self._wild_choice(memory) if wild else ATTACK
     marked = memory[ram.MENU_ITEM]
     if marked == wanted:
       return _A
@@ -166,7 +166,7 @@ class Demonstrator:
 
   def _wild_choice(self, memory: Any) -> int:
     if self._runs and self._is_strong(memory):
-      return _RUN
+      return RUN
     best_hit = self._hit(memory[_OWN_ATTACK], memory[_FOE_DEFENSE]) + _LUCK
     worst_blow = self._hit(memory[_FOE_ATTACK], memory[_OWN_DEFENSE]) + _LUCK
     would_end = memory[_FOE_HP] <= best_hit
@@ -174,10 +174,10 @@ class Demonstrator:
     if (
       lanterns and would_end and self._wants(memory, memory[ram.ENEMY_SPECIES])
     ):
-      return _CATCH
+      return CATCH
     if memory[_OWN_HP] <= worst_blow and not would_end:
-      return _RUN
-    return _ATTACK
+      return RUN
+    return ATTACK
 
   def _hit(self, attack: int, defense: int) -> int:
     return max(1, self._world.base_damage + attack - defense)

@@ -3,7 +3,8 @@
 It walks to a place, or to somebody to talk to, on a map that it has been on
 least, and then to the next. So houses are entered that no story asks for, and
 maps are seen from all sides: what a world model must know and a demonstrator
-never shows. Wild battles it runs from; others it fights.
+never shows. From wild creatures it runs, or wastes lanterns on them
+(`wanderer_small.py`); others it fights.
 """
 
 from typing import Any
@@ -12,6 +13,7 @@ import numpy as np
 
 from data_tools import cartridge
 from data_tools.players import demonstrator_big
+from data_tools.players import vale_plan
 from data_tools.players import vale_state
 from data_tools.players import wanderer_small
 from data_tools.players import ways
@@ -20,6 +22,7 @@ from pokedreamer_jax import specs
 _A = specs.ACTIONS.index("a")
 _TRIES = 8  # places drawn before it takes any step
 _PATIENCE = 120  # steps after which it goes elsewhere
+_THROWERS = 0.2  # share of its wild battles in which it throws lanterns
 _TALKS = 0.4  # share of its ways that lead to somebody
 
 
@@ -36,11 +39,13 @@ class Wanderer(demonstrator_big.Demonstrator):
   def reset(self, rng: np.random.Generator) -> None:
     """Starts an episode; all of its taste comes from `rng`."""
     super().reset(rng)
+    self._waste = wanderer_small.Waste(rng, _THROWERS)
     self._visits: dict[int, int] = {}  # map -> steps there
     self._goals: dict[ways.Cell, str] = {}  # cell -> way to face, or none
     self._left = 0  # steps of patience
 
   def _roam(self, state: vale_state.State) -> int:
+    self._waste.ends()
     here = state.here
     self._visits[here[0]] = self._visits.get(here[0], 0) + 1
     self._left -= 1
@@ -89,8 +94,12 @@ class Wanderer(demonstrator_big.Demonstrator):
   ) -> str | int:
     is_first = any(self._texts["menu_run"] in line for line in lines)
     own = state.party[min(state.active, len(state.party) - 1)]
-    if wild and is_first and own.hp:
-      return str(self._texts["menu_run"])
+    if wild and own.hp:
+      if self._waste.goes_on():
+        catch = self._texts["menu_catch"]
+        return str(catch if is_first else self._items[vale_plan.LANTERN])
+      if is_first:
+        return str(self._texts["menu_run"])
     return super()._wish(state, foe, lines, wild)
 
 

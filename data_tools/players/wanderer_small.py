@@ -2,8 +2,10 @@
 
 As `wanderer.py` does in full worlds: it walks to cells of maps that it has been
 on least. So rooms are seen from all sides: what a demonstrator, who takes the
-shortest way, never shows, and where a policy may come all the same. Wild
-battles it runs from; others it fights.
+shortest way, never shows, and where a policy may come all the same. From wild
+creatures it runs, or it throws lanterns at them, also when none is left: a
+policy that never saw that nothing comes of it would try for ever. Others it
+fights.
 """
 
 from typing import Any
@@ -15,6 +17,28 @@ from data_tools.game import ram_addresses as ram
 from data_tools.players import demonstrator_small
 
 _PATIENCE = 60  # steps after which it goes elsewhere
+_THROWERS = 0.5  # share of its wild battles in which it throws lanterns
+_MOST_THROWS = 32  # steps in the menu spent so; a throw takes two
+
+
+class Waste:
+  """How long to throw lanterns in a wild battle, whatever is left of them."""
+
+  def __init__(self, rng: np.random.Generator, share: float = _THROWERS):
+    self._rng, self._share = rng, share
+    self._left: int | None = None  # steps in this battle; None outside
+
+  def ends(self) -> None:
+    """There is no battle now."""
+    self._left = None
+
+  def goes_on(self) -> bool:
+    """Whether the next step in the menu is spent on a throw."""
+    if self._left is None:
+      throws = self._rng.random() < self._share
+      self._left = int(self._rng.integers(_MOST_THROWS)) if throws else 0
+    self._left -= 1
+    return self._left >= 0
 
 
 class Wanderer(demonstrator_small.Demonstrator):
@@ -31,11 +55,17 @@ class Wanderer(demonstrator_small.Demonstrator):
   def reset(self, rng: np.random.Generator) -> None:
     """Starts an episode; all of its taste comes from `rng`."""
     super().reset(rng)
+    self._waste = Waste(rng)
     self._visits: dict[int, int] = {}  # map -> steps there
     self._goal: demonstrator_small.Cell | None = None
     self._left = 0  # steps of patience
 
+  def _wild_choice(self, memory: Any) -> int:
+    catch, run = demonstrator_small.CATCH, demonstrator_small.RUN
+    return catch if self._waste.goes_on() else run
+
   def _roam(self, memory: Any) -> int:
+    self._waste.ends()
     here = (memory[ram.MAP_ID], memory[ram.PLAYER_X], memory[ram.PLAYER_Y])
     self._visits[here[0]] = self._visits.get(here[0], 0) + 1
     self._left -= 1
