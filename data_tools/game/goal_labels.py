@@ -2,8 +2,9 @@
 
 `label_goals` draws any goal that comes within a horizon, for cloning under
 goals; `milestones` names the next major event, what a demonstrator was about to
-do. Both give numbers of goals, which a table on the device turns into arrays
-and vectors (`pokedreamer_jax/behaviour/goals.py`).
+do, `errands` what a planner would have named: each map on the way as well. All
+give numbers of goals, which a table on the device turns into arrays and vectors
+(`pokedreamer_jax/behaviour/goals.py`).
 """
 
 import bisect
@@ -22,6 +23,10 @@ Goal = goal_specs.Goal
 
 # What a demonstrator may be about to do; of several on one row the first.
 MILESTONES = ("badge", "win_trainer", "map", "level", "item", "catch", "heal")
+# The same as a planner names them, who counts species and knows the story.
+ERRANDS = (
+  *("badge", "win_trainer", "map", "level", "item", "own", "story", "heal"),
+)
 
 
 class Numbering:
@@ -133,22 +138,44 @@ def milestones(
   Returns:
     Labels, and the goals of their numbers. After the last one rows have none.
   """
-  numbering = numbering or Numbering()
   first_visit = goals.arrivals(steps)["explore"]
+  return _next_events(steps, MILESTONES, first_visit, numbering)
+
+
+def errands(
+  steps: goals.Rows, numbering: Numbering | None = None
+) -> tuple[Labels, list[Goal]]:
+  """The next of `ERRANDS` that each row's episode reaches; else `milestones`.
+
+  A map counts whenever it is entered: a planner leads from map to map, to heal
+  and back as well.
+  """
+  entered = np.ones(len(steps["is_first"]), bool)
+  return _next_events(steps, ERRANDS, entered, numbering)
+
+
+def _next_events(
+  steps: goals.Rows,
+  kinds: tuple[str, ...],
+  map_counts: np.ndarray,
+  numbering: Numbering | None,
+) -> tuple[Labels, list[Goal]]:
+  """The next event of `kinds` of each row, of several on one row the first."""
+  numbering = numbering or Numbering()
   higher = _new_levels(steps)
   ends = _ends(steps)
   by_row: dict[int, Goal] = {}
-  for row, goal in hindsight.hindsight(steps, MILESTONES):
+  for row, goal in hindsight.hindsight(steps, kinds):
     if (
       (goal.kind == "badge" and goal.number is None)
-      or (goal.kind == "map" and not first_visit[row])
+      or (goal.kind == "map" and not map_counts[row])
       or (goal.kind == "level" and not higher[row, goal.number])
     ):
       continue
     held = by_row.setdefault(row, goal)
-    # Of levels on one row the last and highest, of all else the first.
-    levels = held.kind == goal.kind == "level"
-    if levels or _rank(goal) < _rank(held):
+    # Of levels and species on one row the last and highest, else the first.
+    counts = held.kind == goal.kind and goal.kind in ("level", "own")
+    if counts or kinds.index(goal.kind) < kinds.index(held.kind):
       by_row[row] = goal
   labels = _no_labels(len(ends))
   coming: tuple[int, Goal] | None = None
@@ -159,10 +186,6 @@ def milestones(
     if t in by_row:
       coming = (t, by_row[t])
   return labels, numbering.goals
-
-
-def _rank(goal: Goal) -> int:
-  return MILESTONES.index(goal.kind)
 
 
 def _new_levels(steps: goals.Rows) -> np.ndarray:

@@ -42,7 +42,8 @@ def candidates(
     # By the episode, not by its place: the same goals whatever is beside it.
     name = index.headers[place].episode_id.encode()
     rng = np.random.default_rng([config.seed, 0x60A1, *name])
-    columns = [goal_labels.milestones(steps, numbering)[0].number]
+    name_next = goal_labels.errands if cfg.errands else goal_labels.milestones
+    columns = [name_next(steps, numbering)[0].number]
     labels = goal_labels.draw_labels(
       steps, rng, cfg.horizon, mix, numbering, cfg.draws
     )

@@ -81,6 +81,9 @@ class GoalsConfig:
 
   none: float = 0.2  # share without a goal
   milestone: float = 0.1  # share with the next milestone; the rest in hindsight
+  # Whether a milestone is what a planner would name there: the next map on the
+  # way as well, the story, and species by their number.
+  errands: bool = False
   horizon: int = 20  # env steps; little more than a dream is long
   # Of hindsight goals: weights of the kinds that can be reached from a row.
   # Tiles and maps most, for there are many of them.

@@ -220,9 +220,9 @@ def test_bad_labels_are_refused(values, line):
 # Milestones.
 
 
-def _words(rows):
+def _words(rows, label=goal_labels.milestones):
   """Words of each row's milestone, and the steps to it."""
-  labels, table = goal_labels.milestones(rows)
+  labels, table = label(rows)
   found = [str(table[number]) for number in labels.number]
   return list(zip(found, labels.env_steps.tolist(), strict=True))
 
@@ -239,6 +239,20 @@ def test_milestones_are_the_next_major_event():
     ("get capture item", 1), ("catch new species", 2),
     ("catch new species", 1), none, ("reach map 9", 1), none, none,
   ]  # fmt: skip
+
+
+def test_an_errand_names_every_map_on_the_way():
+  rows = goals_test._rows(
+    {}, dict(map_id=3), dict(map_id=2), dict(event_flags=20),
+    dict(dex_owned=3), dict(map_id=3), {},
+  )  # fmt: skip
+  words = [w for w, _ in _words(rows, goal_labels.errands)]
+  assert words == [
+    "reach map 3", "reach map 2", "advance story", "own 3 species",
+    "reach map 3", "no goal", "no goal",
+  ]  # fmt: skip
+  # Milestones skip maps that were seen, and the story.
+  assert [w for w, _ in _words(rows)][1:4] == ["catch new species"] * 3
 
 
 def test_a_badge_comes_before_what_comes_with_it():
@@ -262,22 +276,31 @@ def test_a_level_lost_and_reached_again_is_no_milestone():
 
 
 @pytest.mark.parametrize("source", _SOURCES)
-def test_milestones_agree_with_the_events(source):
+@pytest.mark.parametrize(
+  ("label", "kinds", "every_map"),
+  [
+    (goal_labels.milestones, goal_labels.MILESTONES, False),
+    (goal_labels.errands, goal_labels.ERRANDS, True),
+  ],
+)
+def test_milestones_agree_with_the_events(source, label, kinds, every_map):
   rows = _rows(source)
   episode = np.cumsum(rows["is_first"])
   explored = goals.reached(rows, goal_specs.parse("explore new map"))
-  labels, table = goal_labels.milestones(rows)
+  labels, table = label(rows)
   events = {}
   for row, goal in hindsight.hindsight(rows):
     level = rows["party_level"][:, 0].astype(int)
     before = level[:row][episode[:row] == episode[row]]
     major = {
       "badge": goal.number is not None,
-      "map": explored[row],
+      "map": explored[row] or every_map,
       "level": before.max(initial=0) > 0
       and level[row] > before.max(initial=0)
       and goal.number == level[row],
-    }.get(goal.kind, goal.kind in goal_labels.MILESTONES)
+      "own": goal.number == rows["dex_owned"][row],
+    }.get(goal.kind, True)
+    major &= goal.kind in kinds
     if major:
       events.setdefault(row, []).append(goal)
   for t, number in enumerate(labels.number.tolist()):
@@ -286,7 +309,7 @@ def test_milestones_agree_with_the_events(source):
       assert number == labels.env_steps[t] == 0
       continue
     row = min(later)
-    best = min(events[row], key=lambda g: goal_labels.MILESTONES.index(g.kind))
+    best = min(events[row], key=lambda g: kinds.index(g.kind))
     assert table[number] == best and labels.env_steps[t] == row - t
-  assert {g.kind for g in table[1:]} <= set(goal_labels.MILESTONES)
+  assert {g.kind for g in table[1:]} <= set(kinds)
   assert len({g.kind for g in table}) > 6
