@@ -170,14 +170,15 @@ class Demonstrator:
     best_hit = self._hit(memory[_OWN_ATTACK], memory[_FOE_DEFENSE]) + _LUCK
     worst_blow = self._hit(memory[_FOE_ATTACK], memory[_OWN_DEFENSE]) + _LUCK
     would_end = memory[_FOE_HP] <= best_hit
-    lanterns = memory[_BAG_COUNT] and memory[_LANTERNS]
-    if (
-      lanterns and would_end and self._wants(memory, memory[ram.ENEMY_SPECIES])
-    ):
+    wants = self._wants(memory, memory[ram.ENEMY_SPECIES])
+    if self._lanterns(memory) and would_end and wants:
       return CATCH
     if memory[_OWN_HP] <= worst_blow and not would_end:
       return RUN
     return ATTACK
+
+  def _lanterns(self, memory: Any) -> int:
+    return memory[_LANTERNS] if memory[_BAG_COUNT] else 0
 
   def _hit(self, attack: int, defense: int) -> int:
     return max(1, self._world.base_damage + attack - defense)
@@ -205,8 +206,7 @@ class Demonstrator:
     )
     share = hp / max(1, max_hp)
     rich = self._owned(memory).bit_count() >= self._target_species
-    lanterns = memory[_BAG_COUNT] and memory[_LANTERNS]
-    ready = self._is_strong(memory) and (rich or not lanterns)
+    ready = self._is_strong(memory) and (rich or not self._lanterns(memory))
     if share < (_FIT if ready else _TIRED):
       return self._visit(here, facing, self._healers)
     if ready:

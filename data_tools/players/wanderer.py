@@ -95,7 +95,7 @@ class Wanderer(demonstrator_big.Demonstrator):
     is_first = any(self._texts["menu_run"] in line for line in lines)
     own = state.party[min(state.active, len(state.party) - 1)]
     if wild and own.hp:
-      if self._waste.goes_on():
+      if self._waste.goes_on(state.bag.get(vale_plan.LANTERN, 0)):
         catch = self._texts["menu_catch"]
         return str(catch if is_first else self._items[vale_plan.LANTERN])
       if is_first:
