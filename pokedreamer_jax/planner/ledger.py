@@ -63,7 +63,8 @@ class Ledger:
 
   def count(self, reason: str, done: str = "") -> None:
     """A planner was asked; or, with `done`, somebody else's line says so."""
-    self._asked[reason] += 1
+    if done != "interim":  # then nobody was asked but the one who bridges
+      self._asked[reason] += 1
     if done:
       self._done[done] += 1
 

@@ -29,9 +29,10 @@ from pokedreamer_jax import json_files
 
 FORMAT = 1
 KINDS = ("start", "call", "goal", "note", "end")
-# What was done with a reply: its goal was applied; it came too late for the
-# situation; the offline planner answered in its place; the game ended first.
-DONE = ("applied", "passed", "fallback", "unanswered")
+# What was done with a reply: its goal was applied; it was void when it came;
+# the offline planner answered in its place; the game ended first. An interim
+# goal is that planner's while an answer is awaited and nothing is pursued.
+DONE = ("applied", "passed", "fallback", "unanswered", "interim")
 _MOST_BYTES = 1 << 30
 
 

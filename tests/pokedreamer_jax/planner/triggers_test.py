@@ -37,7 +37,7 @@ def _play(rows, answered=True, reached=(), values=None):
     found.append((step, reason))
     watch.asked(step)
     if answered:
-      watch.given(step)
+      watch.given(step, step)
   assert found[0] == (0, "start")
   return found[1:]
 
@@ -120,7 +120,7 @@ def test_a_value_that_does_not_rise_asks_once_until_it_does():
     if reasons[-1]:
       watch.asked(step)  # nobody answers: it is not said again
       if step == 0:
-        watch.given(step)
+        watch.given(step, step)
   assert reasons.count("stagnant") == 1
 
 
@@ -143,13 +143,21 @@ def test_of_several_reasons_the_first_is_told_and_all_are_done():
   assert _play(rows, reached={6}) == [(6, "reached")]
 
 
-def test_progress_after_a_request_makes_its_answer_old():
+@pytest.mark.parametrize(("seen", "expected"), [(2, "area"), (3, None)])
+def test_progress_that_the_answer_did_not_know_of_is_asked_about_next(
+  seen, expected
+):
   watch = triggers.Triggers(_CONFIG)
-  rows = [*_quiet(3), games.row(map_id=2), *_quiet(2, map_id=2)]
+  rows = [*_quiet(3), games.row(map_id=2), *_quiet(4, map_id=2)]
+  reasons = []
   for moment in games.moments(*rows):
-    watch.update(moment, False, None)
-  assert watch.passed_since(2)
-  assert not watch.passed_since(3)
+    step = moment.state.env_step
+    reasons.append(watch.update(moment, step == 4, None))
+    if step == 0:
+      watch.asked(step)
+    if step == 5:
+      watch.given(step, seen)
+  assert reasons[6] == expected  # and what was reached is answered in any case
 
 
 def test_settings_are_checked():
