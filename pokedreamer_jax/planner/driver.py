@@ -77,6 +77,7 @@ class Driver:
     replay: replay_lib.Replay | None = None,
     map_names: Mapping[int, str] | None = None,
     trace_path: str | os.PathLike | None = None,
+    about: Mapping[str, Any] | None = None,
     log: ledger_lib.Log = lambda line: None,
     reach: requests.Reach | None = None,
     clock: Callable[[], float] = time.monotonic,
@@ -91,6 +92,7 @@ class Driver:
       replay: gives the goals instead of any planner.
       map_names: map -> name.
       trace_path: a new file; None for none.
+      about: of the game, for the first line of the trace; JSON-ready.
       log: takes lines for a person.
       reach: tells how near goals are, in the calling thread.
       clock: seconds, monotonic.
@@ -112,7 +114,9 @@ class Driver:
       self._caller = caller_lib.Caller(planner, self._config.deadline_s, clock)
     writer = trace_lib.Writer(trace_path)
     self._ledger = ledger_lib.Ledger(writer, log, planner, budget)
-    self._ledger.start(replay is not None, knowledge.sha256, self._config)
+    self._ledger.start(
+      replay is not None, knowledge.sha256, self._config, about or {}
+    )
     self._pursuit = pursuit_lib.Pursuit(self._ledger)
     self._asked: ledger_lib.Asked | None = None
     self._gained: set[str] = set()  # since it was asked

@@ -4,7 +4,8 @@ Each line is one append, so that after a kill the file is whole up to its last
 line; a line is written before what it says has an effect. `read` gives back
 whole lines alone and says what it left out.
 
-  start   format, planner, model, switches, knowledge digest, settings
+  start   format, planner, model, knowledge_sha256, config, and about the game
+          whatever its caller wants to find again
   call    number, trigger, asked_step, state_sha256, request_sha256, planner,
           model, latency_s, attempts, tokens_in, tokens_out, cost_usd, fault,
           answered_by, reply (goal, rationale, predicate; null for none), done

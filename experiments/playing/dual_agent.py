@@ -1,0 +1,187 @@
+"""Both systems on `N` games in lock-step: what one decision is.
+
+A row arrives. The goal's own predicate judges whether the step reached it,
+System 2 takes the row and may name another goal, then System 1 decides:
+posterior, goal and actor in one jitted call. System 2 never holds that up, see
+`pokedreamer_jax/planner/driver.py`. Each game has its own driver and its own
+chance, so that neither depends on who plays beside it.
+"""
+
+from collections.abc import Callable
+from collections.abc import Iterator
+from collections.abc import Mapping
+from collections.abc import Sequence
+import dataclasses
+import time
+from typing import Any
+
+import numpy as np
+
+from data_tools.game import goals as goals_lib
+from experiments.playing import play_episodes
+from pokedreamer_jax import goal_embeddings
+from pokedreamer_jax import goal_specs
+from pokedreamer_jax.planner import driver as driver_lib
+from pokedreamer_jax.planner import progress as progress_lib
+
+NONE = goal_specs.NONE
+
+
+@dataclasses.dataclass(frozen=True)
+class Decision:
+  """What was decided on a row."""
+
+  actions: np.ndarray  # [N] uint8
+  reached: np.ndarray  # [N] bool, goals that arriving at the row reached
+  goals: tuple[goal_specs.Goal, ...]  # N, pursued from the row on
+  planner_s: float  # seconds that System 2 took in this thread
+  policy_s: float  # seconds of System 1
+
+
+class DualAgent:
+  """A policy under the goals of planners."""
+
+  def __init__(
+    self,
+    agent: Any,
+    drivers: Sequence[driver_lib.Driver],
+    seeds: Sequence[int],
+    greedy: bool = False,
+  ):
+    """Nothing is compiled or asked yet.
+
+    Args:
+      agent: an `experiments.runs.inputs.Agent`.
+      drivers: of the games, `N`; none for a policy without goals.
+      seeds: of System 1's chance in each game, `N`.
+      greedy: take the most likely action.
+
+    Raises:
+      ValueError: drivers, and a policy that reads no goals.
+    """
+    import jax
+
+    from pokedreamer_jax.behaviour import acting
+
+    count = len(seeds)
+    self._acting, self._config = acting, agent.config
+    self._act = acting.make_act(
+      agent.config, agent.world_params, agent.actor_params, greedy, True
+    )
+    self._state = acting.init_state(agent.config.world_model, count)
+    self._drivers = list(drivers)
+    self._vectors = np.zeros((count, goal_embeddings.DIM), np.float32)
+    self._arrays = np.repeat(NONE.to_array()[None], count, axis=0)
+    self._goals = [NONE] * count
+    self._judge = goals_lib.Judge(count)
+    if drivers:
+      self._pursue(range(count))
+    keys = jax.vmap(jax.random.key)(
+      np.array([seed % (1 << 32) for seed in seeds], np.uint32)
+    )
+    fold = jax.vmap(jax.random.fold_in, (0, None))
+    self._keys_at = jax.jit(lambda t: fold(keys, t))
+    self._t = 0
+
+  def decide(
+    self, row: Mapping[str, np.ndarray], playing: np.ndarray
+  ) -> Decision:
+    """Decides on the next rows.
+
+    Args:
+      row: every step field `[N, ...]`.
+      playing: `[N]` bool, games whose row is a new one.
+
+    Raises:
+      OSError: a trace cannot be written.
+    """
+    began = time.perf_counter()
+    reached = self._judge.update(row, self._arrays) & playing
+    for i in np.flatnonzero(playing) if self._drivers else ():
+      driver = self._drivers[i]
+      fields = {name: row[name][i] for name in progress_lib.FIELDS}
+      driver.step(fields, bool(reached[i]), None, row["frame"][i])
+    changed = [
+      i
+      for i, driver in enumerate(self._drivers)
+      if driver.goal != self._goals[i]
+    ]
+    if changed:
+      self._pursue(changed)
+    told = time.perf_counter()
+    self._state, actions = self._act(
+      self._state,
+      row["frame"],
+      self._acting.ram_of(row),
+      row["is_first"],
+      self._keys_at(self._t),
+    )
+    self._t += 1
+    return Decision(
+      actions=np.asarray(actions, np.uint8),  # waits for the device
+      reached=reached,
+      goals=tuple(self._goals),
+      planner_s=told - began,
+      policy_s=time.perf_counter() - told,
+    )
+
+  def _pursue(self, games: Sequence[int]) -> None:
+    """Takes over the goals of some games' drivers."""
+    for i in games:
+      goal = self._drivers[i].goal
+      self._goals[i] = goal
+      self._arrays[i] = goal.to_array()
+      self._vectors[i] = goal_embeddings.embed_goal(goal)
+    self._state = self._acting.pursuing(
+      self._config, self._state, self._vectors.copy()
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Step:
+  """A row of `N` games and what was decided on it."""
+
+  t: int
+  row: Mapping[str, np.ndarray]  # every step field [N, ...], arrived at
+  playing: np.ndarray  # [N] bool, games that had not ended before
+  decision: Decision
+
+
+def play(
+  dual: DualAgent,
+  setting: play_episodes.Setting,
+  pace: Callable[[], None] = lambda: None,
+) -> Iterator[Step]:
+  """Plays games from their start on.
+
+  Args:
+    dual: of as many games as the setting has seeds.
+    setting: of the games.
+    pace: called before each step of the emulators, which may take its time.
+
+  Yields:
+    Each row. On the last one of a game the action is never pressed.
+
+  Raises:
+    vector.Died: an emulator process is gone.
+  """
+  from data_tools.envs import vector
+
+  count = len(setting.seeds)
+  with vector.VectorEmulator(
+    setting.rom,
+    num_envs=count,
+    num_workers=min(setting.workers, count),
+    episode_length=setting.length,
+    jitter_frames=setting.jitter_frames,
+  ) as emulators:
+    row = emulators.reset(setting.seeds, setting.save_state)
+    playing = np.ones(count, bool)
+    for t in range(setting.length):
+      decision = dual.decide(row, playing)
+      yield Step(t, row, playing, decision)
+      playing = playing & ~row["is_last"]
+      if not playing.any():
+        return
+      pace()
+      row = emulators.step(decision.actions)
