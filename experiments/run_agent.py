@@ -222,15 +222,12 @@ def _setting(directory: str) -> tuple[play_episodes.Setting, list[str]]:
   """The game without its seed, and remarks, before anything is made."""
   from data_tools.game import emulator
   from data_tools.game import roms
+  from experiments.playing import planners
 
   inputs.check_kind(directory, agent=True)
   config = inputs.load_config(directory)
-  if not config.actor_critic.reads_goal and _PLANNER.value != "none":
-    raise ValueError(
-      f"--policy={directory}: actor_critic.reads_goal False, it was not "
-      "trained under goals, expected one of "
-      "--set=actor_critic.reads_goal=true, or --planner=none"
-    )
+  if _PLANNER.value != "none":
+    planners.check_reads_goals(directory)
   rom = roms.resolve(_ROM.value)
   if not rom.has_ram_fields:
     raise ValueError(f"--rom: planners read the game's state: {rom.describe()}")

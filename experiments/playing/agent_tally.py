@@ -37,10 +37,10 @@ class Tally:
     self._beaten = np.zeros(games, bool)
     self._visited = np.zeros((games, _MAP_BYTES), np.uint8)
     self._traces = play_traces.blank(games, length)
-    self._milestones = tuple(milestones)
+    self.milestones = tuple(milestones)
     self._trainers = np.zeros(games, np.int64)
     # Env step on which each was reached, -1 before.
-    self.reached_at = np.full((len(self._milestones), games), -1, np.int64)
+    self.reached_at = np.full((len(self.milestones), games), -1, np.int64)
     self.running = np.zeros(games, np.int64)  # rows off the title screen
     self.with_goal = np.zeros(games, np.int64)  # of these, with a goal
     self.planner_ms: list[float] = []  # of each decision
@@ -72,7 +72,7 @@ class Tally:
     self._look(row, runs, t)
 
   def _look(self, row: Any, runs: np.ndarray, t: int) -> None:
-    for number, milestone in enumerate(self._milestones):
+    for number, milestone in enumerate(self.milestones):
       at = self.reached_at[number]
       open_ = runs & (at < 0)
       if open_.any():

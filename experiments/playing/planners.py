@@ -14,6 +14,7 @@ from typing import Any
 
 from data_tools.records import generations
 from experiments.playing import planner_knowledge
+from experiments.runs import inputs
 from pokedreamer_jax.planner import budget as budget_lib
 from pokedreamer_jax.planner import driver as driver_lib
 from pokedreamer_jax.planner import knowledge as knowledge_lib
@@ -155,6 +156,15 @@ def make(
     about=about,
     log=log,
   )
+
+
+def check_reads_goals(directory: str) -> None:
+  """Raises ValueError where the policy in a run directory reads no goals."""
+  if not inputs.load_config(directory).actor_critic.reads_goal:
+    raise ValueError(
+      f"{directory}: actor_critic.reads_goal False, it was not trained under "
+      "goals, expected a policy of --set=actor_critic.reads_goal=true"
+    )
 
 
 def check_same_game(trace: trace_lib.Trace, about: Mapping[str, Any]) -> None:
