@@ -35,6 +35,7 @@ class Decision:
   reached: np.ndarray  # [N] bool, goals that arriving at the row reached
   goals: tuple[goal_specs.Goal, ...]  # N, pursued from the row on
   planner_s: float  # seconds that System 2 took in this thread
+  planner_cpu_s: float  # of these, processor time of this thread
   policy_s: float  # seconds of System 1
 
 
@@ -95,7 +96,7 @@ class DualAgent:
     Raises:
       OSError: a trace cannot be written.
     """
-    began = time.perf_counter()
+    began, began_cpu = time.perf_counter(), time.thread_time()
     reached = self._judge.update(row, self._arrays) & playing
     for i in np.flatnonzero(playing) if self._drivers else ():
       driver = self._drivers[i]
@@ -108,7 +109,7 @@ class DualAgent:
     ]
     if changed:
       self._pursue(changed)
-    told = time.perf_counter()
+    told, told_cpu = time.perf_counter(), time.thread_time()
     self._state, actions = self._act(
       self._state,
       row["frame"],
@@ -122,6 +123,7 @@ class DualAgent:
       reached=reached,
       goals=tuple(self._goals),
       planner_s=told - began,
+      planner_cpu_s=told_cpu - began_cpu,
       policy_s=time.perf_counter() - told,
     )
 

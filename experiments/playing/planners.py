@@ -9,6 +9,7 @@ from collections.abc import Callable
 from collections.abc import Mapping
 import dataclasses
 import os
+import sys
 import time
 from typing import Any
 
@@ -22,6 +23,8 @@ from pokedreamer_jax.planner import llm
 from pokedreamer_jax.planner import replay as replay_lib
 from pokedreamer_jax.planner import services
 from pokedreamer_jax.planner import trace as trace_lib
+
+_SWITCH_S = 0.0005  # seconds
 
 _SERVICES: Mapping[str, Callable[..., services.Service]] = {
   "openai": services.openai_service,
@@ -140,6 +143,9 @@ def make(
   """
   planner, budget, replay = None, None, None
   if choice.service is not None:
+    # The thread that asks is Python too: it must not hold up a decision for
+    # the 5 ms after which it would be asked to give way.
+    sys.setswitchinterval(_SWITCH_S)
     planner, budget = llm.make(
       choice.service, os.environ, choice.limits, time.monotonic, choice.prices
     )
