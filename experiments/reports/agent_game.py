@@ -27,6 +27,7 @@ from experiments.runs import progress
 from experiments.runs import run_directory
 from pokedreamer_jax import goal_specs
 from pokedreamer_jax import specs
+from pokedreamer_jax.planner import costs
 from pokedreamer_jax.planner import knowledge as knowledge_lib
 from pokedreamer_jax.planner import trace as trace_lib
 
@@ -133,7 +134,11 @@ def play(
   summary = drivers[0].summary() if drivers else {}
   result = _result(game, summary, tally, played)
   result |= {"ended_by": ended_by, "first_decision_s": round(first_s, 2)}
-  _write(run, game, result, played, film)
+  path = run.path / TRACE
+  trace = trace_lib.read(path) if path.exists() else None
+  if trace is not None:
+    result["planner"]["at_prices_of"] = costs.of_trace(trace)
+  _write(run, game, result, played, film, trace)
   run.finish(result)
   run.log(_closing(result, run))
   return code
@@ -227,7 +232,7 @@ def _result(
   }
 
 
-def _write(run, game: Game, result, played, film: _Film) -> None:
+def _write(run, game: Game, result, played, film: _Film, trace) -> None:
   """Film and page, as far as that is possible; the log says what is not."""
   rom, clip = game.setting.rom, None
   try:
@@ -236,8 +241,6 @@ def _write(run, game: Game, result, played, film: _Film) -> None:
     )
   except (OSError, ValueError) as error:
     run.log(f"No film of the game: {error}")
-  path = run.path / TRACE
-  trace = trace_lib.read(path) if path.exists() else None
   try:
     agent_page.write(run.path / PAGE, result, played, trace, rom, clip)
   except OSError as error:

@@ -123,6 +123,11 @@ def _numbers(result: Mapping[str, Any]) -> str:
     ("calls of a service", f"{planner['calls']}"),
     ("tokens in, out", f"{planner['tokens_in']:,}, {planner['tokens_out']:,}"),
     ("cost", "not known" if cost is None else f"{cost:.4f} USD"),
+    *(
+      (f"at prices of {model}", f"{usd:.4f} USD")
+      for model, usd in planner.get("at_prices_of", {}).items()
+      if planner["tokens_in"]
+    ),
     ("decision, p50 and p99", _times(result["times"])),
   ]
   rows = [html_page.TableRow(pair) for pair in pairs]

@@ -29,7 +29,11 @@ class OfflineConfig:
   """How the offline planner chooses."""
 
   # Kinds of milestones that it follows, of those that records have.
-  kinds: tuple[str, ...] = ("badge", "map", "win_trainer", "own", "item")
+  # Without levels it sends a weak creature to a leader (docs/planner.md).
+  kinds: tuple[str, ...] = (
+    *("badge", "map", "win_trainer", "own", "item", "level"),
+  )
+  least_share: float = 0.75  # of the demonstrations: rarer ones were luck
   hurt_share: float = 0.35  # of full HP: from here on it heals first
   healed_share: float = 0.9  # up to here it goes on healing
   tries: int = 2  # times that a milestone is tried before another way
@@ -45,6 +49,10 @@ class OfflineConfig:
       raise ValueError(
         f"offline.hurt_share {self.hurt_share}, healed_share "
         f"{self.healed_share}: expected 0 <= hurt <= healed <= 1"
+      )
+    if not 0 <= self.least_share <= 1:
+      raise ValueError(
+        f"offline.least_share: {self.least_share}, expected 0 to 1"
       )
     if self.tries < 1:
       raise ValueError(f"offline.tries: {self.tries}, expected at least 1")
@@ -96,6 +104,7 @@ class OfflinePlanner:
       milestone
       for milestone in requests.undone(self._knowledge, progress)
       if milestone.goal.kind in self._config.kinds
+      and milestone.share >= self._config.least_share
     ]
     # After some failures another way, and after that the milestone again.
     turn = self._failures % (self._config.tries + 3)

@@ -33,9 +33,7 @@ def test_only_a_decision_that_the_driver_makes_late_is_late_by_a_call():
     (200, 9, 1, "NOT"),
   ],
 )
-def test_rate_p99_and_none_late_by_a_call_are_wanted(
-  rate, p99, by_call, words
-):
+def test_rate_p99_and_none_late_by_a_call_are_wanted(rate, p99, by_call, words):
   row = {"model": "debug", "planner": "slow", "decisions_per_s": rate}
   row |= {"p99_ms": p99, "late_by_a_call": by_call}
   none = row | {"planner": "none", "decisions_per_s": 1}

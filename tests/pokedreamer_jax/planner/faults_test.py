@@ -93,7 +93,9 @@ def test_each_service_is_asked_in_its_form_and_answers(name):
     planner.close()
   assert (answer.fault, answer.attempts) == ("", 1)
   assert str(answer.reply.goal) == "reach map 2"
-  assert (made.tokens_in, made.tokens_out) == (1000, 50)
+  # About a third of the characters, and of the picture a few.
+  assert 1000 < made.tokens_in < 6000
+  assert 20 < made.tokens_out < 200
   sent = str(behaviour.seen[0])
   assert "predicate" in sent  # the schema
   assert "iVBORw0KGgo" in sent  # a PNG
