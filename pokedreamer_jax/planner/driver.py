@@ -342,9 +342,10 @@ class Driver:
       seen: the last env step that whoever named it knew of; None is that of
         `asked`.
     """
+    anew = goal != self.goal
     self._pursuit.give(goal, asked.reason, asked.step, moment)
     self._triggers.given(
-      moment.state.env_step, asked.step if seen is None else seen
+      moment.state.env_step, asked.step if seen is None else seen, anew
     )
 
   def _follow(

@@ -105,6 +105,8 @@ class OfflinePlanner:
       for milestone in requests.undone(self._knowledge, progress)
       if milestone.goal.kind in self._config.kinds
       and milestone.share >= self._config.least_share
+      # Nothing is caught with empty hands, for however long one tries.
+      and (milestone.goal.kind != "own" or state.capture_items)
     ]
     # After some failures another way, and after that the milestone again.
     turn = self._failures % (self._config.tries + 3)

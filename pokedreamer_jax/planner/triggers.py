@@ -101,8 +101,8 @@ class Triggers:
     self._waiting.clear()
     self._asked_at = step
 
-  def given(self, step: int, seen: int) -> None:
-    """A goal begins on this step.
+  def given(self, step: int, seen: int, anew: bool = True) -> None:
+    """A goal is named on this step.
 
     What came up while an answer was awaited is answered by it, but for
     progress that whoever answered did not know of: that is asked about next.
@@ -110,9 +110,11 @@ class Triggers:
     Args:
       step: env step.
       seen: the last env step that the answer knew of.
+      anew: whether it is another one than before; else its time goes on.
     """
-    self._goal_at = step
-    self._best, self._best_at, self._is_stagnant = None, step, False
+    if anew or self._goal_at is None:
+      self._goal_at = step
+      self._best, self._best_at, self._is_stagnant = None, step, False
     kept = set(progress.REPLAN.values()) if self._progress_at > seen else set()
     self._waiting &= kept
 

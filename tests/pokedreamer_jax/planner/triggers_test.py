@@ -104,6 +104,20 @@ def test_a_goal_out_of_time_asks_once_each_time():
   assert "out of time" not in _kinds(waiting)  # no goal, no time
 
 
+@pytest.mark.parametrize(("anew", "expected"), [(False, 15), (True, 25)])
+def test_a_goal_that_is_named_again_has_no_time_again(anew, expected):
+  watch = triggers.Triggers(_CONFIG)
+  asked = []
+  for moment in games.moments(*_quiet(30)):
+    step = moment.state.env_step
+    if watch.update(moment, False, None) == "out of time":
+      asked.append(step)
+    if step in (0, 10):
+      watch.asked(step)
+      watch.given(step, step, anew)
+  assert asked[0] == expected
+
+
 def test_a_value_that_does_not_rise_asks_once_until_it_does():
   rising = [0.05 * step for step in range(15)]
   assert _play(_quiet(15), values=rising) == []
