@@ -36,7 +36,7 @@ class OfflineConfig:
   least_share: float = 0.75  # of the demonstrations: rarer ones were luck
   hurt_share: float = 0.35  # of full HP: from here on it heals first
   healed_share: float = 0.9  # up to here it goes on healing
-  tries: int = 2  # times that a milestone is tried before another way
+  tries: int = 1  # times that a milestone is tried before another way
 
   def __post_init__(self):
     unknown = [k for k in self.kinds if k not in goal_specs.PREDICATES]
@@ -110,7 +110,8 @@ class OfflinePlanner:
     ]
     # After some failures another way, and after that the milestone again.
     turn = self._failures % (self._config.tries + 3)
-    if turn >= self._config.tries:
+    # What was reached instead is a new place to try it from.
+    if turn >= self._config.tries and request.trigger != "reached":
       yield from self._otherwise(
         turn - self._config.tries, state, progress, ahead
       )

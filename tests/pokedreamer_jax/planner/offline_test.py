@@ -66,6 +66,17 @@ def _shown(goal, share=1.0, at=(1, 1, 1)):
   }
 
 
+def test_what_was_reached_instead_is_a_place_to_try_it_from():
+  known = games.small_world()
+  planner = offline.OfflinePlanner(known)
+  progress = games.followed(games.row(), games.row(map_id=2))
+  reasons = ("start", "out of time", "reached", "out of time", "reached")
+  goals = [_ask(planner, progress, known, reason) for reason in reasons]
+  assert goals[0] == goals[2] == goals[4] == "win trainer battle"
+  assert goals[1].startswith("reach tile 2 ")
+  assert goals[3].startswith("reach map ")  # another way than before
+
+
 def test_levels_are_reached_before_a_leader_is_met():
   shown = [_shown("reach level 7"), _shown("earn badge 0")]
   known = games.small_world(milestones=shown)
@@ -115,7 +126,7 @@ def test_hurt_it_heals_first_until_all_is_well():
 
 def test_stuck_it_tries_something_else_each_time_and_comes_back():
   known = games.small_world()
-  planner = offline.OfflinePlanner(known)
+  planner = offline.OfflinePlanner(known, offline.OfflineConfig(tries=2))
   progress = games.followed(games.row(), games.row(map_id=2))
   goals = [_ask(planner, progress, known)]
   for _ in range(8):
