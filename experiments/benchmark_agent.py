@@ -86,8 +86,8 @@ def main() -> None:
   rows = []
   with _server(_SLOW_S.value) as url:
     for name in names:
-      agent = _agent(name)
-      for row in measure(agent, url, decisions):
+      agent, critic = _agent(name)
+      for row in measure(agent, critic, url, decisions):
         rows.append({"model": agent.config.preset, **row})
         print(line(rows[-1]), flush=True)
   for text in verdicts(rows):
@@ -110,12 +110,13 @@ def main() -> None:
 
 
 def measure(
-  agent: inputs.Agent, url: str, decisions: int
+  agent: inputs.Agent, critic: Any, url: str, decisions: int
 ) -> list[dict[str, Any]]:
   """Times decisions of one agent with a planner, and without.
 
   Args:
     agent: whose policy reads goals.
+    critic: of that policy, by which the planner is told how near goals are.
     url: of the planner.
     decisions: of each kind that are timed.
 
@@ -142,7 +143,7 @@ def measure(
     )
     duals = {
       "none": dual_agent.DualAgent(agent, [], [0]),
-      "slow": dual_agent.DualAgent(agent, [driver], [0]),
+      "slow": dual_agent.DualAgent(agent, [driver], [0], False, critic),
     }
     times = {name: _Times() for name in duals}
     steps = dict.fromkeys(duals, 0)
@@ -255,12 +256,13 @@ def _rows() -> list[dict[str, np.ndarray]]:
   return rows
 
 
-def _agent(name: str) -> inputs.Agent:
+def _agent(name: str) -> tuple[inputs.Agent, Any]:
+  """Agent and critic, of a run directory or of a preset."""
   if _CHECKPOINT.value:
     inputs.check_kind(name, agent=True)
-    return inputs.load_player(name)
-  goals = ("actor_critic.reads_goal=true", "actor_critic.goal_dim=64")
-  return acting_parts.fresh_agent(name, goals)
+    return inputs.load_player(name), inputs.load_critic(name)
+  agent = acting_parts.fresh_agent(name, acting_parts.GOALS)
+  return agent, acting_parts.fresh_critic(agent.config)
 
 
 @contextlib.contextmanager

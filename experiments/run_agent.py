@@ -147,8 +147,9 @@ def main() -> int:
     if isinstance(view, agent_view.Page):
       run.log(f"agent: watch it at {view.url}")
     agent = inputs.load_player(directory, step)
+    critic = inputs.load_critic(directory, step)
     quiet = _VIEW.value == "terminal"
-    return agent_game.play(run, agent, game, view.show, quiet)
+    return agent_game.play(run, agent, critic, game, view.show, quiet)
 
 
 def _check_new(workdir: pathlib.Path) -> None:

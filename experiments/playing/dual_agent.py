@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
 import dataclasses
+import functools
 import time
 from typing import Any
 
@@ -23,8 +24,11 @@ from pokedreamer_jax import goal_embeddings
 from pokedreamer_jax import goal_specs
 from pokedreamer_jax.planner import driver as driver_lib
 from pokedreamer_jax.planner import progress as progress_lib
+from pokedreamer_jax.planner import schema
 
 NONE = goal_specs.NONE
+_MOST_GOALS = schema.MOST_OPTIONS
+_VALUE_EVERY = 10  # rows: a goal is stagnant after a hundred
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,6 +52,7 @@ class DualAgent:
     drivers: Sequence[driver_lib.Driver],
     seeds: Sequence[int],
     greedy: bool = False,
+    critic: Any = None,
   ):
     """Nothing is compiled or asked yet.
 
@@ -56,6 +61,8 @@ class DualAgent:
       drivers: of the games, `N`; none for a policy without goals.
       seeds: of System 1's chance in each game, `N`.
       greedy: take the most likely action.
+      critic: parameters of the policy's critic, by which drivers are told how
+        near goals are; None tells them nothing.
 
     Raises:
       ValueError: drivers, and a policy that reads no goals.
@@ -75,8 +82,18 @@ class DualAgent:
     self._arrays = np.repeat(NONE.to_array()[None], count, axis=0)
     self._goals = [NONE] * count
     self._judge = goals_lib.Judge(count)
+    self._critic, self._value, self._t = critic, None, 0
     if drivers:
       self._pursue(range(count))
+      if critic is not None:
+        from pokedreamer_jax.behaviour import goal_values
+
+        self._value, self._near = goal_values.make(agent.config)
+        for i, driver in enumerate(self._drivers):
+          driver.reach = functools.partial(self._reach, i)
+        self._t = _VALUE_EVERY  # compiles, so that no decision has to
+        self._values()
+        self._reach(0, [NONE])
     keys = jax.vmap(jax.random.key)(
       np.array([seed % (1 << 32) for seed in seeds], np.uint32)
     )
@@ -98,10 +115,12 @@ class DualAgent:
     """
     began, began_cpu = time.perf_counter(), time.thread_time()
     reached = self._judge.update(row, self._arrays) & playing
+    values = self._values()
     for i in np.flatnonzero(playing) if self._drivers else ():
       driver = self._drivers[i]
       fields = {name: row[name][i] for name in progress_lib.FIELDS}
-      driver.step(fields, bool(reached[i]), None, row["frame"][i])
+      value = None if values is None else float(values[i])
+      driver.step(fields, bool(reached[i]), value, row["frame"][i])
     changed = [
       i
       for i, driver in enumerate(self._drivers)
@@ -126,6 +145,32 @@ class DualAgent:
       planner_cpu_s=told_cpu - began_cpu,
       policy_s=time.perf_counter() - told,
     )
+
+  def _values(self) -> np.ndarray | None:
+    """Of the goals that are pursued, `[N]`, on some rows; None on others.
+
+    They are of the row before: this one has not been seen yet.
+    """
+    if self._value is None or not self._t or self._t % _VALUE_EVERY:
+      return None
+    state = self._state
+    return np.asarray(
+      self._value(self._critic, state.model, state.progress, state.goal)
+    )
+
+  def _reach(
+    self, game: int, goals: Sequence[goal_specs.Goal]
+  ) -> Sequence[float | None]:
+    """How near goals are in a game; see `requests.Reach`."""
+    if not self._t or self._value is None or len(goals) > _MOST_GOALS:
+      return [None] * len(goals)
+    # Always so many: one shape compiles once.
+    vectors = np.zeros((_MOST_GOALS, goal_embeddings.DIM), np.float32)
+    vectors[: len(goals)] = goal_embeddings.embed_goals(goals)
+    found = self._near(
+      *(self._critic, self._state.model, self._state.progress, game, vectors)
+    )
+    return np.asarray(found)[: len(goals)].tolist()
 
   def _pursue(self, games: Sequence[int]) -> None:
     """Takes over the goals of some games' drivers."""

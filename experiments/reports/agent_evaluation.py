@@ -130,13 +130,16 @@ def measure(
   shutil.rmtree(traces, ignore_errors=True)  # of a measurement cut short
   traces.mkdir()
   agent = inputs.load_player(plan.directory, plan.step)
+  critic = inputs.load_critic(plan.directory, plan.step)
   # The policy's chance in a game is the same under all planners.
   chance = [config.seed + number for number in range(len(setting.seeds))]
   played: dict[str, play_episodes.Played] = {}
   found: dict[str, Any] = {}
   for name, choice in plan.choices.items():
     drivers = _drivers(name, plan, traces, run)
-    dual = dual_agent.DualAgent(agent, drivers, chance, config.evaluate.greedy)
+    dual = dual_agent.DualAgent(
+      agent, drivers, chance, config.evaluate.greedy, critic
+    )
     tally = _play(name, dual, drivers, plan)
     played[name] = tally.played()
     summaries = [driver.summary() for driver in drivers]

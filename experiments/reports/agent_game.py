@@ -63,6 +63,7 @@ class Game:
 def play(
   run: run_directory.Run,
   agent: Any,
+  critic: Any,
   game: Game,
   show: Show,
   quiet: bool = False,
@@ -72,6 +73,7 @@ def play(
   Args:
     run: whose directory is new.
     agent: an `experiments.runs.inputs.Agent`.
+    critic: of its policy, or None.
     game: which.
     show: called with each row.
     quiet: no progress on the screen.
@@ -95,7 +97,7 @@ def play(
     )
     drivers.append(made)
   greedy = bool(game.about["greedy"])
-  dual = dual_agent.DualAgent(agent, drivers, setting.seeds, greedy)
+  dual = dual_agent.DualAgent(agent, drivers, setting.seeds, greedy, critic)
   tally = agent_tally.Tally(1, setting.length)
   recorder = game_record.Recorder(run.path, game.collection)
   film = _Film(game)

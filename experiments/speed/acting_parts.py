@@ -1,14 +1,18 @@
 """What benchmarks of decisions need: agents that learned nothing, and noise."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from experiments.runs import inputs
 from pokedreamer_jax import specs
 from pokedreamer_jax.config import presets
+from pokedreamer_jax.config import run as config_lib
 
 FRAMES = 16  # different ones, in turns
+# What a policy under goals has beside its preset.
+GOALS = ("actor_critic.reads_goal=true", "actor_critic.goal_dim=64")
 
 
 def preset_names(text: str, overrides: Sequence[str] = ()) -> list[str]:
@@ -37,6 +41,18 @@ def fresh_agent(preset: str, overrides: Sequence[str] = ()) -> inputs.Agent:
     actor_critic.init_actor(
       config.actor_critic, actor_key, policy_inputs.size(config)
     ),
+  )
+
+
+def fresh_critic(config: config_lib.Config) -> Any:
+  """Parameters of a critic that learned nothing."""
+  import jax
+
+  from pokedreamer_jax.behaviour import policy_inputs
+  from pokedreamer_jax.networks import actor_critic
+
+  return actor_critic.init_critic(
+    config.actor_critic, jax.random.key(1), policy_inputs.size(config)
   )
 
 

@@ -41,7 +41,9 @@ class DriverConfig:
   """How calls are made and judged."""
 
   deadline_s: float = 20.0  # of a request: tries, pauses and repair
-  most_age_env_steps: int = 500  # an older answer is void (`passing.py`)
+  # An older answer is void (`passing.py`). A call of 5 s takes a thousand env
+  # steps at full speed, in real time twelve.
+  most_age_env_steps: int = 2000
   most_failures: int = 3  # in a row: then the offline planner takes over
   rest_env_steps: int = 5000  # for so long; then one more call is tried
   switches: schema.Switches = dataclasses.field(default_factory=schema.Switches)
@@ -104,7 +106,8 @@ class Driver:
     if planner is not None and replay is not None:
       raise ValueError("driver: a planner and a replay, expected one")
     self._config = config or DriverConfig()
-    self._knowledge, self._reach = knowledge, reach
+    self._knowledge = knowledge
+    self.reach = reach  # may be set until the first step
     self._budget, self._replay = budget, replay
     self._progress = progress_lib.Progress(map_names)
     self._triggers = triggers_lib.Triggers(self._config.triggers)
@@ -216,7 +219,7 @@ class Driver:
       self.goal,
       self._pursuit.last_for(reason, moment),
       self._config.switches,
-      self._reach,
+      self.reach,
     )
     asked = ledger_lib.Asked(step, reason, request)
     self._triggers.asked(step)

@@ -43,10 +43,10 @@ def test_rate_p99_and_none_late_by_a_call_are_wanted(rate, p99, by_call, words):
 
 def test_calls_are_made_and_answered_meanwhile(monkeypatch):
   monkeypatch.setattr(benchmark_agent, "_TURN", 150)
-  goals = ("actor_critic.reads_goal=true", "actor_critic.goal_dim=64")
-  agent = acting_parts.fresh_agent("debug", goals)
+  agent = acting_parts.fresh_agent("debug", acting_parts.GOALS)
+  critic = acting_parts.fresh_critic(agent.config)
   with server.running(always="slow", slow_s=0.05) as (url, behaviour):
-    none, slow = benchmark_agent.measure(agent, url, 300)
+    none, slow = benchmark_agent.measure(agent, critic, url, 300)
   assert (none["planner"], none["calls"], none["at_calls"]) == ("none", 0, 0)
   assert slow["planner"] == "slow" and slow["calls"] >= 1
   assert len(behaviour.seen) >= slow["calls"]

@@ -14,6 +14,9 @@ from pokedreamer_jax import goal_embeddings
 from pokedreamer_jax import goal_specs
 from pokedreamer_jax import specs
 from pokedreamer_jax.behaviour import acting
+from pokedreamer_jax.behaviour import goal_values
+from pokedreamer_jax.behaviour import policy_inputs
+from pokedreamer_jax.networks import actor_critic
 from pokedreamer_jax.planner import driver
 from pokedreamer_jax.planner import progress
 from tests.pokedreamer_jax import fakes
@@ -104,6 +107,48 @@ def test_without_a_planner_any_policy_plays_and_with_one_it_reads_goals(
   assert found.goals == (goal_specs.NONE,) and not act.goals[0].any()
   with pytest.raises(ValueError, match="reads_goal: False"):
     dual_agent.DualAgent(_agent(), [_driver()], [0])
+
+
+def test_drivers_are_told_how_near_goals_are(monkeypatch):
+  config = fakes.config(*_GOALS)
+  _Act(monkeypatch)
+  critic = actor_critic.init_critic(
+    config.actor_critic, jax.random.key(0), policy_inputs.size(config)
+  )
+  # A critic that learned nothing says 0 of all goals: let it see them.
+  noise = np.random.default_rng(0)
+  critic = jax.tree.map(
+    lambda leaf: leaf + noise.normal(0, 0.3, leaf.shape), critic
+  )
+  monkeypatch.setattr(
+    actor_critic, "value_bins", lambda cfg: np.linspace(0.0, 1.0, cfg.bins)
+  )
+  told = []
+  made = [_driver(), _driver()]
+  for one in made:
+    step = one.step
+    monkeypatch.setattr(
+      one, "step", lambda *a, step=step: told.append(a[2]) or step(*a)
+    )
+  dual = dual_agent.DualAgent(_agent(*_GOALS), made, [0, 1], False, critic)
+  for t in range(12):
+    dual.decide(_row(games.row(y=t), games.row()), np.ones(2, bool))
+  # Of both games on some rows: a value changes slowly.
+  assert [i for i, value in enumerate(told) if value is not None] == [20, 21]
+  goals = [goal_specs.Goal("talk"), goal_specs.Goal("map", 2)]
+  near = made[1].reach(goals)
+  assert len(near) == 2 and all(0 <= value <= 1 for value in near)
+  value, _ = goal_values.make(config)
+  state = dual._state
+  alone = value(
+    critic,
+    *jax.tree.map(lambda leaf: leaf[1:], (state.model, state.progress)),
+    goal_embeddings.embed_goals(goals[1:]),
+  )
+  np.testing.assert_allclose(near[1], alone[0], rtol=1e-4)
+  assert near[0] != near[1]
+  with pytest.raises(ValueError, match="reads_goal False"):
+    goal_values.make(fakes.config())
 
 
 def test_a_call_that_hangs_holds_up_no_decision(monkeypatch):

@@ -23,7 +23,11 @@ def write(path, *overrides):
     actor = actor_critic.init_actor(
       config.actor_critic, jax.random.key(1), policy_inputs.size(config)
     )
+    critic = actor_critic.init_critic(
+      config.actor_critic, jax.random.key(2), policy_inputs.size(config)
+    )
     params = fakes.params(config.world_model)
-    store.save(STEP, {"actor": actor, "world_model": params}, {"step": STEP})
+    items = {"actor": actor, "critic": critic, "world_model": params}
+    store.save(STEP, items, {"step": STEP})
     store.close()
   return config
