@@ -91,7 +91,9 @@ class DualAgent:
         self._value, self._near = goal_values.make(agent.config)
         for i, driver in enumerate(self._drivers):
           driver.reach = functools.partial(self._reach, i)
-        self._t = _VALUE_EVERY  # compiles, so that no decision has to
+        # Compiles as it will be called, so that no decision has to.
+        self._state = jax.device_put(self._state, jax.devices()[0])
+        self._t = _VALUE_EVERY
         self._values()
         self._reach(0, [NONE])
     keys = jax.vmap(jax.random.key)(
