@@ -251,6 +251,7 @@ def _rows() -> list[dict[str, np.ndarray]]:
   for row in rows:
     row["has_control"][:] = True
     row["party_size"][:] = 1
+    row["visited_maps"][:, 0] = 0b10  # map 1 is no new one
     for name, value in (("hp", 20), ("max_hp", 20), ("level", 5)):
       row[f"party_{name}"][:, 0] = value
   return rows
