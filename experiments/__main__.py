@@ -20,10 +20,10 @@ _GROUPS = {
     *("evaluate", "compare", "report", "generate_demo_video"),
     *("play_dream", "benchmark_ablation"),
   ),
-  "Plan": ("serve_planner",),
+  "Plan": ("run_agent", "serve_planner"),
   "Measure speed": (
     *("benchmark_data", "benchmark_training", "benchmark_imagination"),
-    *("benchmark_acting", "benchmark_atlas"),
+    *("benchmark_acting", "benchmark_agent", "benchmark_atlas"),
   ),
 }
 NOT_VERBS = ("__init__", "__main__", "agent_plan", "quickstart_plan")

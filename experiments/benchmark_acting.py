@@ -24,13 +24,10 @@ from experiments.machine import provenance
 from experiments.runs import cli
 from experiments.runs import inputs
 from experiments.runs import json_store
-from pokedreamer_jax import specs
-from pokedreamer_jax.config import presets
-from pokedreamer_jax.config import run as config_lib
+from experiments.speed import acting_parts
 
 WANTED = {"decisions_per_s": 60.0, "p99_ms": 16.7}  # of one player
 _WARM_UP = 20  # decisions before those that are timed
-_FRAMES = 16  # different ones, in turns
 _HEADER = (
   f"{'model':<12} {'players':>7} {'p50 ms':>8} {'p99 ms':>8} {'most ms':>8} "
   f"{'decisions/s':>11} {'CPU ms':>7} {'compile':>8}"
@@ -56,7 +53,9 @@ def main() -> None:
     raise ValueError(
       f"--decisions={decisions}: expected at least 100, or p99 means nothing"
     )
-  names = [_CHECKPOINT.value] if _CHECKPOINT.value else _names()
+  names = [_CHECKPOINT.value]
+  if not _CHECKPOINT.value:
+    names = acting_parts.preset_names(_PRESETS.value or "", _SET.value or ())
   import jax
 
   # A cached program would hide the compile time that this prints.
@@ -70,7 +69,7 @@ def main() -> None:
   load_before = os.getloadavg()
   rows = []
   for name in names:
-    agent = _agent(jax, name)
+    agent = _agent(name)
     for size in sizes:
       row = measure(agent, size, decisions, _GREEDY.value)
       rows.append({"model": agent.config.preset, **row})
@@ -118,12 +117,12 @@ def measure(
   act = acting.make_act(
     agent.config, agent.world_params, agent.actor_params, greedy
   )
-  rows = _rows(players)
+  rows = acting_parts.rows(players)
   state = acting.init_state(agent.config.world_model, players)
   key = jax.random.key(0)
 
   def decide(state: Any, t: int) -> Any:
-    row = rows[t % _FRAMES]
+    row = rows[t % len(rows)]
     is_first = np.full(players, t == 0)
     state, action = act(
       *(state, row["frame"], acting.ram_of(row), is_first),
@@ -182,51 +181,12 @@ def verdicts(rows: list[dict[str, Any]]) -> list[str]:
   return found
 
 
-def _agent(jax: Any, name: str) -> inputs.Agent:
+def _agent(name: str) -> inputs.Agent:
   """Of a run directory, or of a preset with fresh parameters."""
-  from pokedreamer_jax.behaviour import policy_inputs
-  from pokedreamer_jax.frames import tiles
-  from pokedreamer_jax.networks import actor_critic
-  from pokedreamer_jax.world_model import model as world_model
-
   if _CHECKPOINT.value:
     inputs.check_kind(name, agent=True)
     return inputs.load_player(name)
-  config = _config(name)
-  model_key, actor_key = jax.random.split(jax.random.key(0))
-  table = tiles.build([], config.world_model.tile_vocab)
-  return inputs.Agent(
-    config,
-    world_model.init(config.world_model, model_key, table),
-    actor_critic.init_actor(
-      config.actor_critic, actor_key, policy_inputs.size(config)
-    ),
-  )
-
-
-def _config(preset: str) -> config_lib.Config:
-  return presets.make(preset, _SET.value or ())
-
-
-def _rows(players: int) -> list[dict[str, np.ndarray]]:
-  """Step fields `[players, ...]` of an overworld that shows noise."""
-  rng = np.random.default_rng(0)
-  rows = []
-  for _ in range(_FRAMES):
-    row = specs.empty_steps(players)
-    row["frame"] = rng.integers(256, size=row["frame"].shape, dtype=np.uint8)
-    row["game_running"][:] = True
-    row["map_id"][:] = 1
-    row["y"], row["x"] = rng.integers(8, size=(2, players), dtype=np.uint8)
-    rows.append(row)
-  return rows
-
-
-def _names() -> list[str]:
-  names = [name.strip() for name in (_PRESETS.value or "").split(",")]
-  for name in names:
-    _config(name)  # complains about what is wrong
-  return names
+  return acting_parts.fresh_agent(name, _SET.value or ())
 
 
 def _sizes(text: str) -> list[int]:

@@ -8,6 +8,8 @@ r"""Measures a world model's dreams, or policies playing in the emulator.
       --data_dir=DIR --workdir=DIR
     python -m experiments.evaluate --what=dreams --player=clone=DIR \
       --player=policy=DIR --data_dir=DIR --workdir=DIR
+    python -m experiments.evaluate --what=agent --player=policy=DIR \
+      --data_dir=DIR --workdir=DIR [--planner_url=URL]
 
 Writes `result.json` and the tables as `table.txt`; for a world model also the
 pictures `dreams.png`, `modes.png` (strips by what the game is doing) and
@@ -41,7 +43,7 @@ from pokedreamer_jax import specs
 from pokedreamer_jax.config import run as config_lib
 from pokedreamer_jax.config import world_model as world_model_config
 
-WHAT = ("world_model", "play", "goals", "dreams")
+WHAT = ("world_model", "play", "goals", "dreams", "agent")
 
 cli.define_run_flags()
 _WHAT = cli.choice("what", None, WHAT, "What to measure.")
@@ -71,7 +73,14 @@ _PLAYER = cli.repeated(
 _CHECKPOINT_STEP = cli.define_checkpoint_step("what is measured")
 _ROM = cli.define_rom()
 _OTHER_ROM = cli.define_other_rom()
-_SAVE_STATE = cli.string("save_state", None, "Start of episodes (play).")
+_SAVE_STATE = cli.string("save_state", None, "Start (play, agent).")
+_URL = cli.string(
+  "planner_url", "", "Also asks a language model there (agent); see run_agent."
+)
+_MODEL = cli.string("planner_model", "", "Its name (agent).")
+_KNOWLEDGE = cli.string(
+  "knowledge", "", "What planners know, instead of --data_dir (agent)."
+)
 
 
 def main() -> None:
@@ -82,6 +91,7 @@ def main() -> None:
     "play": _evaluate_play,
     "goals": _evaluate_goals,
     "dreams": _evaluate_dreams,
+    "agent": _evaluate_agent,
   }
   measure[cli.required("what")](config)
 
@@ -426,6 +436,38 @@ def _enter_rows(
       run.finish(result)
     tables, verdicts = shown.tables(run.result), shown.verdicts(run.result)
     _show(run, tables, verdicts=verdicts)
+
+
+def _evaluate_agent(config: config_lib.Config) -> None:
+  from experiments.playing import play_episodes
+  from experiments.reports import agent_evaluation
+  from experiments.reports import agent_tables
+
+  (name, directory), *others = _parse_players(_PLAYER.value or ()).items()
+  if others or not directory:
+    raise ValueError(
+      f"--player={name}: expected one, NAME=DIR, that planners give goals to"
+    )
+  plan = agent_evaluation.prepare(
+    *(config, directory, _step(directory), _ROM.value, _OTHER_ROM.value),
+    *(_SAVE_STATE.value, _KNOWLEDGE.value or "", _DATA_DIR.value or ""),
+    *(_URL.value or "", _MODEL.value or ""),
+  )
+  run = run_directory.open_run(
+    cli.workdir(),
+    "evaluate_agent",
+    {"evaluate": _measured(config), **plan.decides},
+    graceful=False,
+  )
+  with run:
+    if not run.finished:
+      with play_episodes.dying_is_told():
+        run.finish(agent_evaluation.measure(run, plan, config))
+    tables, verdicts = (
+      agent_tables.tables(run.result),
+      agent_tables.verdicts(run.result),
+    )
+    _show(run, tables, agent_tables.details(run.result), verdicts)
 
 
 def _step(directory: str) -> int | None:

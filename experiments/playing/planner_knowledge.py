@@ -22,21 +22,24 @@ def learn(
   Raises:
     ValueError: there is no episode of the cartridge, or records are damaged.
   """
-  return knowledge.from_json(_values(generation, rom_sha1))
+  return knowledge.from_json(values(generation, rom_sha1))
 
 
 def write(
   generation: generations.Generation, rom_sha1: str, path: pathlib.Path
 ) -> knowledge.Knowledge:
   """`learn`, kept in a file that `knowledge.load` reads."""
-  values = _values(generation, rom_sha1)
-  json_store.write_json(path, whole_files.seal(values), depth=2)
+  keep(values(generation, rom_sha1), path)
   return knowledge.load(path)
 
 
-def _values(
-  generation: generations.Generation, rom_sha1: str
-) -> dict[str, Any]:
+def keep(learned: dict[str, Any], path: pathlib.Path) -> None:
+  """Writes what `values` gave to a file that `knowledge.load` reads."""
+  json_store.write_json(path, whole_files.seal(learned), depth=2)
+
+
+def values(generation: generations.Generation, rom_sha1: str) -> dict[str, Any]:
+  """What `knowledge.from_json` reads; raises as `learn` does."""
   learned = experience.Experience()
   index = loader.EpisodeIndex(generation, "all", cache_bytes=0)
   found = False

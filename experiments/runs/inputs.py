@@ -470,6 +470,20 @@ def load_player(directory: str, step: int | None = None) -> Agent:
   return _load_agent(directory, step, config, needed)
 
 
+def load_critic(directory: str, step: int | None = None) -> Any:
+  """Parameters of a policy's critic; None where a clone has none.
+
+  Args:
+    directory: run directory of a policy or a clone.
+    step: checkpoint; None is the latest.
+  """
+  from pokedreamer_jax import checkpoints
+
+  if run_directory.read_stage(directory) != "policy":
+    return None
+  return checkpoints.load_item(directory, "critic", step)
+
+
 def _load_agent(directory, step, config, template):
   from pokedreamer_jax import checkpoints
 

@@ -3,8 +3,9 @@
 `Driver.step` is called once for each env step. The offline planner answers in
 that step; a language model is asked in a thread, and what it says is applied on
 a later step, which the trace records, so that the trace alone plays the same
-game again. What fails is answered by the offline planner; after several
-failures in a row it takes over for a while. Each failure is one log line.
+game again. While one is awaited and nothing is pursued, the offline planner
+gives an interim goal. What fails is answered by it too; after several failures
+in a row it takes over for a while. Each failure is one log line.
 """
 
 from collections.abc import Callable
@@ -23,10 +24,10 @@ from pokedreamer_jax.planner import knowledge as knowledge_lib
 from pokedreamer_jax.planner import ledger as ledger_lib
 from pokedreamer_jax.planner import llm
 from pokedreamer_jax.planner import offline as offline_lib
+from pokedreamer_jax.planner import passing
 from pokedreamer_jax.planner import progress as progress_lib
 from pokedreamer_jax.planner import pursuit as pursuit_lib
 from pokedreamer_jax.planner import replay as replay_lib
-from pokedreamer_jax.planner import replies
 from pokedreamer_jax.planner import requests
 from pokedreamer_jax.planner import schema
 from pokedreamer_jax.planner import trace as trace_lib
@@ -40,7 +41,9 @@ class DriverConfig:
   """How calls are made and judged."""
 
   deadline_s: float = 20.0  # of a request: tries, pauses and repair
-  most_age_env_steps: int = 500  # an older answer is to another situation
+  # An older answer is void (`passing.py`). A call of 5 s takes a thousand env
+  # steps at full speed, in real time twelve.
+  most_age_env_steps: int = 2000
   most_failures: int = 3  # in a row: then the offline planner takes over
   rest_env_steps: int = 5000  # for so long; then one more call is tried
   switches: schema.Switches = dataclasses.field(default_factory=schema.Switches)
@@ -76,6 +79,7 @@ class Driver:
     replay: replay_lib.Replay | None = None,
     map_names: Mapping[int, str] | None = None,
     trace_path: str | os.PathLike | None = None,
+    about: Mapping[str, Any] | None = None,
     log: ledger_lib.Log = lambda line: None,
     reach: requests.Reach | None = None,
     clock: Callable[[], float] = time.monotonic,
@@ -90,6 +94,7 @@ class Driver:
       replay: gives the goals instead of any planner.
       map_names: map -> name.
       trace_path: a new file; None for none.
+      about: of the game, for the first line of the trace; JSON-ready.
       log: takes lines for a person.
       reach: tells how near goals are, in the calling thread.
       clock: seconds, monotonic.
@@ -101,7 +106,8 @@ class Driver:
     if planner is not None and replay is not None:
       raise ValueError("driver: a planner and a replay, expected one")
     self._config = config or DriverConfig()
-    self._knowledge, self._reach = knowledge, reach
+    self._knowledge = knowledge
+    self.reach = reach  # may be set until the first step
     self._budget, self._replay = budget, replay
     self._progress = progress_lib.Progress(map_names)
     self._triggers = triggers_lib.Triggers(self._config.triggers)
@@ -111,9 +117,12 @@ class Driver:
       self._caller = caller_lib.Caller(planner, self._config.deadline_s, clock)
     writer = trace_lib.Writer(trace_path)
     self._ledger = ledger_lib.Ledger(writer, log, planner, budget)
-    self._ledger.start(replay is not None, knowledge.sha256, self._config)
+    self._ledger.start(
+      replay is not None, knowledge.sha256, self._config, about or {}
+    )
     self._pursuit = pursuit_lib.Pursuit(self._ledger)
     self._asked: ledger_lib.Asked | None = None
+    self._gained: set[str] = set()  # since it was asked
     self._failures = 0
     self._rests_until = 0
     self._refusals: set[str] = set()  # budgets whose end the log knows
@@ -157,11 +166,14 @@ class Driver:
       self._follow(self._replay, moment)
     else:
       reason = self._triggers.update(moment, reached, value)
+      self._gained.update(moment.gains)
       reason = self._collect(moment) or reason
       was_given = self._pursuit.given_at == moment.state.env_step
       waits = self._caller is not None and self._caller.waits
       if reason and not was_given and not waits:
         self._ask(reason, moment, frame)
+      if self._asked is not None and self.goal == goal_specs.NONE:
+        self._bridge(self._asked, moment)
     self._goal_steps += self.goal != goal_specs.NONE
     return None if self.goal == before else self.goal
 
@@ -207,7 +219,7 @@ class Driver:
       self.goal,
       self._pursuit.last_for(reason, moment),
       self._config.switches,
-      self._reach,
+      self.reach,
     )
     asked = ledger_lib.Asked(step, reason, request)
     self._triggers.asked(step)
@@ -221,6 +233,7 @@ class Driver:
       self._answer_offline(asked, answer, 0.0, "fallback", moment)
       return
     self._asked = asked
+    self._gained.clear()
     self._caller.ask(request, frame)
 
   def _refusal(self, caller: caller_lib.Caller, step: int) -> str:
@@ -249,24 +262,36 @@ class Driver:
     self._failures = 0
     if answer.repaired:
       self._ledger.note(f"planner: repaired ({answer.repaired})", step)
-    if self._is_old(asked, answer.reply, moment.state):
+    void = passing.why(
+      answer.reply.goal,
+      asked.request,
+      moment.state,
+      self._gained,
+      self._knowledge,
+      self._config.most_age_env_steps,
+    )
+    if void:
       self._ledger.call(asked, answer, latency_s, "passed", None, step)
-      self._ledger.note("planner: a reply to what has passed, dropped", step)
+      self._ledger.note(f"planner: a reply was dropped: {void}", step)
       return "passed"
     self._ledger.call(asked, answer, latency_s, "applied", answer.reply, step)
-    self._give(answer.reply.goal, asked.reason, moment)
+    self._give(answer.reply.goal, asked, moment)
     return None
 
-  def _is_old(
-    self, asked: ledger_lib.Asked, reply: schema.Reply, state: schema.State
-  ) -> bool:
-    """Whether the situation that was asked about has passed."""
-    now = dataclasses.replace(asked.request, state=state)
-    return (
-      self._triggers.passed_since(asked.step)
-      or state.env_step - asked.step > self._config.most_age_env_steps
-      or bool(replies.goal_faults(reply.goal, now))
+  def _bridge(
+    self, asked: ledger_lib.Asked, moment: progress_lib.Moment
+  ) -> None:
+    """The offline planner's goal until the answer to `asked` is there."""
+    state = moment.state
+    # Nothing is pursued at the start alone, and where a goal was reached.
+    reason = "start" if self._pursuit.given_at < 0 else "reached"
+    request = dataclasses.replace(asked.request, state=state, trigger=reason)
+    reply = self._offline.answer(request, self._progress)
+    interim = ledger_lib.Asked(state.env_step, reason, request)
+    self._ledger.call(
+      interim, _NO_ANSWER, 0.0, "interim", reply, state.env_step
     )
+    self._give(reply.goal, asked, moment)
 
   def _fail(
     self,
@@ -302,13 +327,29 @@ class Driver:
     reply = self._offline.answer(request, self._progress)
     step = moment.state.env_step
     self._ledger.call(asked, answer, latency_s, done, reply, step)
-    self._give(reply.goal, asked.reason, moment)
+    self._give(reply.goal, asked, moment, moment.state.env_step)
 
   def _give(
-    self, goal: goal_specs.Goal, reason: str, moment: progress_lib.Moment
+    self,
+    goal: goal_specs.Goal,
+    asked: ledger_lib.Asked,
+    moment: progress_lib.Moment,
+    seen: int | None = None,
   ) -> None:
-    self._pursuit.give(goal, reason, moment)
-    self._triggers.given(moment.state.env_step)
+    """Pursues a goal from here on.
+
+    Args:
+      goal: which.
+      asked: what it answers.
+      moment: the row.
+      seen: the last env step that whoever named it knew of; None is that of
+        `asked`.
+    """
+    anew = goal != self.goal
+    self._pursuit.give(goal, asked.reason, asked.step, moment)
+    self._triggers.given(
+      moment.state.env_step, asked.step if seen is None else seen, anew
+    )
 
   def _follow(
     self, replay: replay_lib.Replay, moment: progress_lib.Moment
@@ -318,6 +359,7 @@ class Driver:
     differs = replay.compare(moment.state)
     if differs:
       self._ledger.note(differs, step)
-    for goal, reason in replay.due(step, self._ledger.writer):
-      self._ledger.count(reason, "applied")
-      self._give(goal, reason, moment)
+    for goal, line in replay.due(step, self._ledger.writer):
+      reason = line["trigger"]
+      self._ledger.count(reason, line["done"])
+      self._pursuit.give(goal, reason, line["asked_step"], moment)

@@ -2,9 +2,11 @@
 
 from collections import Counter
 from collections.abc import Callable
+from collections.abc import Mapping
 import dataclasses
 from typing import Any
 
+from pokedreamer_jax import goal_specs
 from pokedreamer_jax.planner import budget as budget_lib
 from pokedreamer_jax.planner import caller
 from pokedreamer_jax.planner import llm
@@ -39,8 +41,15 @@ class Ledger:
     self._planner, self._budget = planner, budget
     self._done: Counter[str] = Counter()
     self._asked: Counter[str] = Counter()
+    self._outcomes: dict[str, Counter[str]] = {}  # by kind of goal
 
-  def start(self, replayed: bool, knowledge_sha256: str, config: Any) -> None:
+  def start(
+    self,
+    replayed: bool,
+    knowledge_sha256: str,
+    config: Any,
+    about: Mapping[str, Any],
+  ) -> None:
     """The first line."""
     name = self._planner.name if self._planner else offline.NAME
     self.writer.write(
@@ -50,6 +59,7 @@ class Ledger:
       model=self._planner.model if self._planner else "",
       knowledge_sha256=knowledge_sha256,
       config=dataclasses.asdict(config),
+      about=dict(about),
     )
 
   def note(self, text: str, step: int) -> None:
@@ -59,11 +69,14 @@ class Ledger:
 
   def goal(self, ended: schema.LastGoal, step: int) -> None:
     """A goal has ended."""
+    kind = goal_specs.parse(ended.goal or "no goal", free_text=False).kind
+    self._outcomes.setdefault(kind, Counter())[ended.outcome] += 1
     self.writer.write("goal", env_step=step, **dataclasses.asdict(ended))
 
   def count(self, reason: str, done: str = "") -> None:
     """A planner was asked; or, with `done`, somebody else's line says so."""
-    self._asked[reason] += 1
+    if done != "interim":  # then nobody was asked but the one who bridges
+      self._asked[reason] += 1
     if done:
       self._done[done] += 1
 
@@ -119,6 +132,7 @@ class Ledger:
     return {
       "asked": dict(sorted(self._asked.items())),
       "done": dict(sorted(self._done.items())),
+      "outcomes": {k: dict(v) for k, v in sorted(self._outcomes.items())},
       "calls": budget.calls if budget else 0,
       "tokens_in": budget.tokens_in if budget else 0,
       "tokens_out": budget.tokens_out if budget else 0,

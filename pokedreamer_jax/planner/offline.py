@@ -29,10 +29,14 @@ class OfflineConfig:
   """How the offline planner chooses."""
 
   # Kinds of milestones that it follows, of those that records have.
-  kinds: tuple[str, ...] = ("badge", "map", "win_trainer", "own", "item")
+  # Without levels it sends a weak creature to a leader (docs/planner.md).
+  kinds: tuple[str, ...] = (
+    *("badge", "map", "win_trainer", "own", "item", "level"),
+  )
+  least_share: float = 0.75  # of the demonstrations: rarer ones were luck
   hurt_share: float = 0.35  # of full HP: from here on it heals first
   healed_share: float = 0.9  # up to here it goes on healing
-  tries: int = 2  # times that a milestone is tried before another way
+  tries: int = 1  # times that a milestone is tried before another way
 
   def __post_init__(self):
     unknown = [k for k in self.kinds if k not in goal_specs.PREDICATES]
@@ -45,6 +49,10 @@ class OfflineConfig:
       raise ValueError(
         f"offline.hurt_share {self.hurt_share}, healed_share "
         f"{self.healed_share}: expected 0 <= hurt <= healed <= 1"
+      )
+    if not 0 <= self.least_share <= 1:
+      raise ValueError(
+        f"offline.least_share: {self.least_share}, expected 0 to 1"
       )
     if self.tries < 1:
       raise ValueError(f"offline.tries: {self.tries}, expected at least 1")
@@ -96,10 +104,14 @@ class OfflinePlanner:
       milestone
       for milestone in requests.undone(self._knowledge, progress)
       if milestone.goal.kind in self._config.kinds
+      and milestone.share >= self._config.least_share
+      # Nothing is caught with empty hands, for however long one tries.
+      and (milestone.goal.kind != "own" or state.capture_items)
     ]
     # After some failures another way, and after that the milestone again.
     turn = self._failures % (self._config.tries + 3)
-    if turn >= self._config.tries:
+    # What was reached instead is a new place to try it from.
+    if turn >= self._config.tries and request.trigger != "reached":
       yield from self._otherwise(
         turn - self._config.tries, state, progress, ahead
       )

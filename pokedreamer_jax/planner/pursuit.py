@@ -20,18 +20,25 @@ class Pursuit:
     self.last = schema.LastGoal(None, "none", 0, None)
 
   def give(
-    self, goal: goal_specs.Goal, reason: str, moment: progress.Moment
+    self,
+    goal: goal_specs.Goal,
+    reason: str,
+    asked_step: int,
+    moment: progress.Moment,
   ) -> None:
     """A goal is pursued from this row on.
 
     Args:
       goal: may be the one that is pursued.
       reason: why a planner was asked.
+      asked_step: when.
       moment: the row.
     """
     step = moment.state.env_step
     if self.goal not in (goal, NONE):
-      self.end(reason if reason in _FAILED else "replaced", moment)
+      # An interim goal is not the one that a planner was asked about.
+      failed = reason in _FAILED and self._since <= asked_step
+      self.end(reason if failed else "replaced", moment)
     if self.goal != goal:
       self.goal, self._since = goal, step
     self.given_at = step

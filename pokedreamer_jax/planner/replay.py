@@ -47,8 +47,8 @@ class Replay:
 
   def due(
     self, step: int, writer: trace_lib.Writer
-  ) -> Iterator[tuple[goal_specs.Goal, str]]:
-    """Goals that were applied on a step, and why they were asked for.
+  ) -> Iterator[tuple[goal_specs.Goal, Mapping[str, Any]]]:
+    """Goals that were applied on a step, each with the line of its call.
 
     Args:
       step: env step.
@@ -63,7 +63,7 @@ class Replay:
       _copy(line, writer)
       if line["applied_step"] is not None:
         goal = goal_specs.parse(line["reply"]["goal"], free_text=False)
-        yield goal, line["trigger"]
+        yield goal, line
 
   def copy_rest(self, writer: trace_lib.Writer) -> None:
     """Writes the lines of calls that this game did not come to."""

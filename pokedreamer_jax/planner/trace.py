@@ -4,7 +4,8 @@ Each line is one append, so that after a kill the file is whole up to its last
 line; a line is written before what it says has an effect. `read` gives back
 whole lines alone and says what it left out.
 
-  start   format, planner, model, switches, knowledge digest, settings
+  start   format, planner, model, knowledge_sha256, config, and about the game
+          whatever its caller wants to find again
   call    number, trigger, asked_step, state_sha256, request_sha256, planner,
           model, latency_s, attempts, tokens_in, tokens_out, cost_usd, fault,
           answered_by, reply (goal, rationale, predicate; null for none), done
@@ -29,9 +30,10 @@ from pokedreamer_jax import json_files
 
 FORMAT = 1
 KINDS = ("start", "call", "goal", "note", "end")
-# What was done with a reply: its goal was applied; it came too late for the
-# situation; the offline planner answered in its place; the game ended first.
-DONE = ("applied", "passed", "fallback", "unanswered")
+# What was done with a reply: its goal was applied; it was void when it came;
+# the offline planner answered in its place; the game ended first. An interim
+# goal is that planner's while an answer is awaited and nothing is pursued.
+DONE = ("applied", "passed", "fallback", "unanswered", "interim")
 _MOST_BYTES = 1 << 30
 
 

@@ -58,7 +58,7 @@ class Triggers:
     self._config = config or TriggerConfig()
     self._waiting = {"start"}
     self._asked_at: int | None = None
-    self._progress_at = -1  # the last that somebody should be asked about
+    self._progress_at = -1  # the last that a planner should know of
     self._stuck_at = 0  # steps without progress at the last call for it
     self._goal_at: int | None = None  # when the goal was given, or its time
     self._best: float | None = None  # value of the goal
@@ -101,17 +101,22 @@ class Triggers:
     self._waiting.clear()
     self._asked_at = step
 
-  def given(self, step: int) -> None:
-    """A goal begins on this step."""
-    self._goal_at = step
-    self._best, self._best_at, self._is_stagnant = None, step, False
-    # What came up while an answer was awaited is answered by it; what makes it
-    # an answer to the past is asked about before (`passed_since`).
-    self._waiting.clear()
+  def given(self, step: int, seen: int, anew: bool = True) -> None:
+    """A goal is named on this step.
 
-  def passed_since(self, step: int) -> bool:
-    """Whether there was progress after a step, so that its answer is old."""
-    return self._progress_at > step
+    What came up while an answer was awaited is answered by it, but for
+    progress that whoever answered did not know of: that is asked about next.
+
+    Args:
+      step: env step.
+      seen: the last env step that the answer knew of.
+      anew: whether it is another one than before; else its time goes on.
+    """
+    if anew or self._goal_at is None:
+      self._goal_at = step
+      self._best, self._best_at, self._is_stagnant = None, step, False
+    kept = set(progress.REPLAN.values()) if self._progress_at > seen else set()
+    self._waiting &= kept
 
   def _is_due(self, reason: str, step: int) -> bool:
     if reason not in self._waiting:

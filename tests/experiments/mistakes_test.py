@@ -172,6 +172,9 @@ MISTAKES = [
   ("record_demos", ("--workdir={new}", "--rom={root}/none.gb"), ["none.gb"]),
   ("benchmark_acting", ("--players=0",), ["--players", "1,8,24"]),
   ("benchmark_acting", ("--decisions=9",), ["--decisions=9", "100"]),
+  ("benchmark_agent", ("--decisions=9",), ["--decisions=9", "400"]),
+  ("benchmark_agent", ("--slow_s=0",), ["--slow_s=0", "1"]),
+  ("run_agent", (), ["--policy is required"]),
   (
     "benchmark_ablation",
     (*_TRAIN[:2], "--seeds=0,0"),

@@ -79,17 +79,17 @@ def test_the_offline_planner_answers_in_the_same_step():
 def test_an_answer_is_applied_on_a_later_step_and_none_waits(tmp_path):
   game = _Game(tmp_path, "talk")
   game.planner.may_answer.clear()
-  for _ in range(5):
+  for i in range(5):
     began = time.monotonic()
-    assert game.step(answer=False) is None
+    assert (game.step(answer=False) is None) == (i > 0)
     assert time.monotonic() - began < 5
   assert game.planner.asked.acquire(timeout=20)
-  assert game.driver.goal == goal_specs.NONE
   game.planner.may_answer.set()
   _answered(game.driver)
   assert game.step() == "talk"
   assert game.step() is None
-  call = game.end().calls[0]
+  interim, call = game.end().calls
+  assert (interim["done"], interim["applied_step"]) == ("interim", 0)
   assert (call["asked_step"], call["applied_step"]) == (0, 5)
   assert (call["planner"], call["answered_by"]) == ("told", "told")
   assert (call["tokens_in"], call["tokens_out"]) == (100, 10)
@@ -128,7 +128,7 @@ def test_a_request_leads_with_what_became_of_the_last_goal(tmp_path):
   for _ in range(4):
     game.step()
   game.step(reached=True, y=9)
-  assert game.driver.goal == goal_specs.NONE
+  assert str(game.driver.goal) == "reach map 2"  # interim
   game.step()
   for _ in range(25):
     game.step()
@@ -142,34 +142,92 @@ def test_a_request_leads_with_what_became_of_the_last_goal(tmp_path):
   assert game.planner.requests[2].current_goal == "heal"
 
 
-def test_a_reply_to_what_has_passed_is_dropped_and_asked_anew(tmp_path):
+def test_there_is_an_interim_goal_while_an_answer_is_awaited(tmp_path):
+  game = _Game(tmp_path, "talk", "heal")
+  game.planner.may_answer.clear()
+  assert game.step(answer=False) == "reach map 2"
+  # It is reached meanwhile: another one, of the place where the game is now.
+  assert game.step(answer=False, map_id=2, reached=True) == "win trainer battle"
+  assert len(game.planner.requests) <= 1
+  game.planner.may_answer.set()
+  _answered(game.driver)
+  assert game.step(map_id=2) == "talk"
+  found = game.end()
+  calls = [c for c in found.calls if c["applied_step"] is not None][:3]
+  assert [c["done"] for c in calls] == ["interim", "interim", "applied"]
+  assert [c["trigger"] for c in calls] == ["start", "reached", "start"]
+  assert [c["answered_by"] for c in calls] == ["offline", "offline", "told"]
+  ended = [(c["goal"], c["outcome"]) for c in found.lines if "outcome" in c]
+  assert ended[:2] == [
+    ("reach map 2", "reached"),
+    ("win trainer battle", "replaced"),
+  ]
+  assert found.lines[-1]["asked"]["start"] == 1  # interim goals ask nobody
+
+
+def test_an_interim_goal_has_not_failed_where_the_one_asked_about_had(tmp_path):
+  game = _Game(tmp_path, "talk", "heal", "explore new map")
+  game.step()
+  game.step()  # talk is applied
+  game.planner.may_answer.clear()
+  for _ in range(21):
+    game.step(answer=False)  # out of time: asked
+  game.step(answer=False, reached=True)
+  game.planner.may_answer.set()
+  _answered(game.driver)
+  game.step()
+  ended = [
+    (line["goal"], line["outcome"])
+    for line in game.end().lines
+    if line["kind"] == "goal"
+  ]
+  assert ended[1:3] == [("talk", "reached"), ("reach map 2", "replaced")]
+
+
+def test_a_new_map_drops_no_reply_and_is_asked_about_next(tmp_path):
   game = _Game(tmp_path, "talk", "heal")
   game.planner.may_answer.clear()
   game.step(answer=False)
-  assert game.step(answer=False, map_id=2) is None
+  game.step(answer=False, map_id=2)
   game.planner.may_answer.set()
   _answered(game.driver)
-  assert game.step(map_id=2) is None  # dropped: a map was new meanwhile
+  assert game.step(map_id=2) == "talk"
+  assert game.step(map_id=2) is None  # asked anew
   assert game.step(map_id=2) == "heal"
-  calls = game.end().calls
-  assert [call["done"] for call in calls] == ["passed", "applied"]
+  calls = [c for c in game.end().calls if c["done"] != "interim"]
+  assert [c["done"] for c in calls] == ["applied", "applied"]
+  assert calls[1]["trigger"] == "area"
+  assert game.log == []
+
+
+def test_a_badge_makes_a_reply_void_and_it_is_asked_anew(tmp_path):
+  game = _Game(tmp_path, "talk", "heal")
+  game.planner.may_answer.clear()
+  game.step(answer=False)
+  game.step(answer=False, badges=1)
+  game.planner.may_answer.set()
+  _answered(game.driver)
+  game.step(badges=1)
+  assert game.step(badges=1) == "heal"
+  calls = [c for c in game.end().calls if c["done"] != "interim"]
+  assert [c["done"] for c in calls] == ["passed", "applied"]
   assert calls[1]["trigger"] == "passed"
   assert len(game.log) == 1
+  assert game.log[0].endswith("a reply was dropped: a badge was earned since")
 
 
 def test_a_goal_that_holds_by_now_is_dropped(tmp_path):
-  game = _Game(tmp_path, "talk", "reach map 1", "talk", "heal")
-  game.step(map_id=1)
-  game.step(map_id=2)
-  game.step(map_id=2)
-  game.step(map_id=2)  # reach map 1, asked for on map 2 ...
+  game = _Game(tmp_path, "talk", "reach map 1", "heal")
+  for map_id in (1, 2):
+    game.step(map_id=map_id)
   game.planner.may_answer.clear()
-  game.step(answer=False, map_id=2, reached=True)
+  game.step(answer=False, map_id=2)  # the new map is asked about
   game.planner.may_answer.set()
   _answered(game.driver)
   game.step(map_id=1)
-  done = [call["done"] for call in game.end().calls]
-  assert "passed" in done
+  calls = [c for c in game.end().calls if c["done"] != "interim"]
+  assert [c["done"] for c in calls[:2]] == ["applied", "passed"]
+  assert calls[1]["reply"]["goal"] == "reach map 1"
 
 
 def test_an_old_answer_is_dropped(tmp_path):
@@ -189,9 +247,9 @@ def test_an_old_answer_is_dropped(tmp_path):
 )
 def test_a_failure_is_answered_offline_with_one_line(tmp_path, answer):
   game = _Game(tmp_path, answer)
-  game.step()
-  assert game.step() == "reach map 2"
-  call = game.end().calls[0]
+  assert game.step() == "reach map 2"  # interim, and then for good
+  assert game.step() is None
+  call = game.end().calls[1]
   assert (call["done"], call["answered_by"]) == ("fallback", "offline")
   assert call["fault"]
   assert len(game.log) == 1
@@ -233,7 +291,8 @@ def test_a_hanging_planner_is_given_up_and_never_asked_twice_at_once(
   game.planner.may_answer.clear()
   game.step(answer=False)
   time.sleep(0.06)
-  assert game.step(answer=False) == "reach map 2"
+  game.step(answer=False)
+  assert str(game.driver.goal) == "reach map 2"
   for i in range(10):  # it hangs on: nobody asks it
     game.step(answer=False, event_flags=i)
   assert len(game.planner.requests) == 1
@@ -249,7 +308,8 @@ def test_a_hanging_planner_is_given_up_and_never_asked_twice_at_once(
   _answered(game.driver)
   assert game.step(answer=False, event_flags=20) == "heal"
   assert len(game.planner.requests) == 2
-  done = [(call["done"], call["fault"]) for call in game.end().calls]
+  calls = [c for c in game.end().calls if c["done"] != "interim"]
+  done = [(call["done"], call["fault"]) for call in calls]
   assert done[0] == ("fallback", "no reply within 0.05 s")
   assert set(done[1:-1]) == {("fallback", "the call before is still under way")}
   assert done[-1] == ("applied", "")
@@ -284,7 +344,7 @@ def test_what_is_awaited_at_the_end_is_noted(tmp_path):
   game.step(answer=False)
   assert game.planner.asked.acquire(timeout=20)
   found = game.end()
-  assert [call["done"] for call in found.calls] == ["unanswered"]
+  assert [c["done"] for c in found.calls] == ["interim", "unanswered"]
   assert found.whole
   assert game.planner.is_closed
 
@@ -328,7 +388,8 @@ def test_a_trace_plays_the_same_goals_on_the_same_steps(tmp_path):
       _answered(game.driver)
     goals.append(str(game.driver.goal))
   original = game.end()
-  assert {call["done"] for call in original.calls} >= {"applied", "fallback"}
+  done = {call["done"] for call in original.calls}
+  assert done >= {"applied", "fallback", "interim"}
   path = game.path
   for again in ("first", "second"):  # a replay's own trace replays as well
     log = []

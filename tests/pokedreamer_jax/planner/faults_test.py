@@ -93,7 +93,9 @@ def test_each_service_is_asked_in_its_form_and_answers(name):
     planner.close()
   assert (answer.fault, answer.attempts) == ("", 1)
   assert str(answer.reply.goal) == "reach map 2"
-  assert (made.tokens_in, made.tokens_out) == (1000, 50)
+  # About a third of the characters, and of the picture a few.
+  assert 1000 < made.tokens_in < 6000
+  assert 20 < made.tokens_out < 200
   sent = str(behaviour.seen[0])
   assert "predicate" in sent  # the schema
   assert "iVBORw0KGgo" in sent  # a PNG
@@ -141,12 +143,17 @@ def _play(url, path, deadline_s, steps=40):
     game.step(games.row(), frame=games.FRAME)
     goals.append(game.goal)
     # One request is enough; until it is answered the game goes on and on.
-    while step == 3 and game.goal == goal_specs.NONE:
+    while step == 3 and game._caller.waits:
       assert time.monotonic() < end
       time.sleep(0.005)
       game.step(games.row(), frame=games.FRAME)
   game.close()
   return goals, log, trace.read(path)
+
+
+def _first(found):
+  """The first call that was none of the interim goals."""
+  return next(c for c in found.calls if c["done"] != "interim")
 
 
 @pytest.mark.parametrize("fault", list(server.FAULTS))
@@ -163,7 +170,7 @@ def test_the_game_goes_on_under_each_fault(tmp_path, fault):
   assert goals[-1].kind in goal_specs.PREDICATES
   assert goals[-1].map_id in (None, 2)
   assert found.whole
-  call = found.calls[0]
+  call = _first(found)
   if fault in _SOUND:
     assert (call["done"], log) == ("applied", [])
     return
@@ -248,7 +255,7 @@ def test_a_server_that_is_not_there_is_a_failure_in_a_line(tmp_path):
   goals, log, found = _play(url, tmp_path / "t", _LONG_S)
   assert str(goals[-1]) == "reach map 2"
   assert len(log) == 1
-  assert "no connection" in found.calls[0]["fault"]
+  assert "no connection" in _first(found)["fault"]
 
 
 def test_our_server_binds_to_this_machine_alone():

@@ -56,6 +56,49 @@ def test_a_badge_held_is_behind_what_came_before_it():
   ]
 
 
+def _shown(goal, share=1.0, at=(1, 1, 1)):
+  return {
+    "goal": goal,
+    "nth": 1,
+    "share": share,
+    "env_steps": 5.0,
+    "at": list(at),
+  }
+
+
+def test_what_was_reached_instead_is_a_place_to_try_it_from():
+  known = games.small_world()
+  planner = offline.OfflinePlanner(known)
+  progress = games.followed(games.row(), games.row(map_id=2))
+  reasons = ("start", "out of time", "reached", "out of time", "reached")
+  goals = [_ask(planner, progress, known, reason) for reason in reasons]
+  assert goals[0] == goals[2] == goals[4] == "win trainer battle"
+  assert goals[1].startswith("reach tile 2 ")
+  assert goals[3].startswith("reach map ")  # another way than before
+
+
+def test_levels_are_reached_before_a_leader_is_met():
+  shown = [_shown("reach level 7"), _shown("earn badge 0")]
+  known = games.small_world(milestones=shown)
+  assert _goal(games.row(party_level=5), known=known) == "reach level 7"
+  assert _goal(games.row(party_level=7), known=known) == "earn badge 0"
+
+
+def test_what_few_demonstrations_had_was_luck():
+  for share, first in ((0.74, "earn badge 0"), (0.75, "win trainer battle")):
+    shown = [_shown("win trainer battle", share), _shown("earn badge 0")]
+    known = games.small_world(milestones=shown)
+    assert _goal(games.row(), known=known) == first
+
+
+def test_nothing_is_to_be_caught_with_empty_hands():
+  known = games.small_world(
+    milestones=[_shown("own 2 species"), _shown("earn badge 0")]
+  )
+  assert _goal(games.row(capture_items=1), known=known) == "own 2 species"
+  assert _goal(games.row(capture_items=0), known=known) == "earn badge 0"
+
+
 def test_where_milestones_end_it_goes_where_it_has_not_been():
   won = games.row(badges=1)
   assert _goal(won) == "reach map 2"  # towards the maps not seen
@@ -83,7 +126,7 @@ def test_hurt_it_heals_first_until_all_is_well():
 
 def test_stuck_it_tries_something_else_each_time_and_comes_back():
   known = games.small_world()
-  planner = offline.OfflinePlanner(known)
+  planner = offline.OfflinePlanner(known, offline.OfflineConfig(tries=2))
   progress = games.followed(games.row(), games.row(map_id=2))
   goals = [_ask(planner, progress, known)]
   for _ in range(8):
@@ -127,6 +170,8 @@ def test_settings_are_checked():
     offline.OfflineConfig(kinds=("fly",))
   with pytest.raises(ValueError, match=r"offline.hurt_share"):
     offline.OfflineConfig(hurt_share=0.9, healed_share=0.5)
+  with pytest.raises(ValueError, match=r"offline.least_share: 2"):
+    offline.OfflineConfig(least_share=2)
 
 
 def test_routes_are_the_shortest_and_may_not_be():

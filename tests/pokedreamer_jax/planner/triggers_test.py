@@ -37,7 +37,7 @@ def _play(rows, answered=True, reached=(), values=None):
     found.append((step, reason))
     watch.asked(step)
     if answered:
-      watch.given(step)
+      watch.given(step, step)
   assert found[0] == (0, "start")
   return found[1:]
 
@@ -104,6 +104,20 @@ def test_a_goal_out_of_time_asks_once_each_time():
   assert "out of time" not in _kinds(waiting)  # no goal, no time
 
 
+@pytest.mark.parametrize(("anew", "expected"), [(False, 15), (True, 25)])
+def test_a_goal_that_is_named_again_has_no_time_again(anew, expected):
+  watch = triggers.Triggers(_CONFIG)
+  asked = []
+  for moment in games.moments(*_quiet(30)):
+    step = moment.state.env_step
+    if watch.update(moment, False, None) == "out of time":
+      asked.append(step)
+    if step in (0, 10):
+      watch.asked(step)
+      watch.given(step, step, anew)
+  assert asked[0] == expected
+
+
 def test_a_value_that_does_not_rise_asks_once_until_it_does():
   rising = [0.05 * step for step in range(15)]
   assert _play(_quiet(15), values=rising) == []
@@ -120,7 +134,7 @@ def test_a_value_that_does_not_rise_asks_once_until_it_does():
     if reasons[-1]:
       watch.asked(step)  # nobody answers: it is not said again
       if step == 0:
-        watch.given(step)
+        watch.given(step, step)
   assert reasons.count("stagnant") == 1
 
 
@@ -143,13 +157,21 @@ def test_of_several_reasons_the_first_is_told_and_all_are_done():
   assert _play(rows, reached={6}) == [(6, "reached")]
 
 
-def test_progress_after_a_request_makes_its_answer_old():
+@pytest.mark.parametrize(("seen", "expected"), [(2, "area"), (3, None)])
+def test_progress_that_the_answer_did_not_know_of_is_asked_about_next(
+  seen, expected
+):
   watch = triggers.Triggers(_CONFIG)
-  rows = [*_quiet(3), games.row(map_id=2), *_quiet(2, map_id=2)]
+  rows = [*_quiet(3), games.row(map_id=2), *_quiet(4, map_id=2)]
+  reasons = []
   for moment in games.moments(*rows):
-    watch.update(moment, False, None)
-  assert watch.passed_since(2)
-  assert not watch.passed_since(3)
+    step = moment.state.env_step
+    reasons.append(watch.update(moment, step == 4, None))
+    if step == 0:
+      watch.asked(step)
+    if step == 5:
+      watch.given(step, seen)
+  assert reasons[6] == expected  # and what was reached is answered in any case
 
 
 def test_settings_are_checked():
