@@ -20,6 +20,7 @@ NAME = "offline"
 
 # Asked again after these, the last goal has led nowhere.
 _FAILED = ("out of time", "stagnant", "stuck")
+_OTHER_WAYS = 2  # a cell not visited, and away from this map
 # What one can always try, in turn, where nothing is known.
 _PLAIN = ("explore", "talk", "story", "win")
 
@@ -37,6 +38,9 @@ class OfflineConfig:
   hurt_share: float = 0.35  # of full HP: from here on it heals first
   healed_share: float = 0.9  # up to here it goes on healing
   tries: int = 1  # times that a milestone is tried before another way
+  # Milestones ahead among which the one that failed least is pursued: what one
+  # cannot reach must not end a game that could go on without.
+  window: int = 4
 
   def __post_init__(self):
     unknown = [k for k in self.kinds if k not in goal_specs.PREDICATES]
@@ -54,8 +58,11 @@ class OfflineConfig:
       raise ValueError(
         f"offline.least_share: {self.least_share}, expected 0 to 1"
       )
-    if self.tries < 1:
-      raise ValueError(f"offline.tries: {self.tries}, expected at least 1")
+    for name in ("tries", "window"):
+      if getattr(self, name) < 1:
+        raise ValueError(
+          f"offline.{name}: {getattr(self, name)}, expected at least 1"
+        )
 
 
 class OfflinePlanner:
@@ -69,7 +76,10 @@ class OfflinePlanner:
     self._knowledge = knowledge
     self._config = config or OfflineConfig()
     self._healing = False
-    self._failures = 0  # since the last progress
+    # How often each milestone led nowhere; with others to try it rests then.
+    self._failures: dict[knowledge_lib.Milestone, int] = {}
+    self._head: knowledge_lib.Milestone | None = None  # pursued last
+    self._turn = 0  # of other ways, since the last progress
     self._progress_at = -1  # env step of the progress last seen
 
   def answer(
@@ -78,9 +88,11 @@ class OfflinePlanner:
     """The goal for the moment of a request; there always is one."""
     since = request.state.env_step - request.state.steps_without_progress
     if since != self._progress_at:
-      self._progress_at, self._failures = since, 0
+      self._progress_at, self._turn = since, 0
     elif request.trigger in _FAILED:
-      self._failures += 1
+      self._turn += 1
+    if request.trigger in _FAILED and self._head is not None:
+      self._failures[self._head] = self._failures.get(self._head, 0) + 1
     for goal, rationale in self._choices(request, progress):
       if not replies.goal_faults(goal, self._all_maps(request)):
         return schema.Reply(goal, rationale)
@@ -99,6 +111,7 @@ class OfflinePlanner:
   def _choices(self, request, progress):
     """Goals with reasons, the best first."""
     state = request.state
+    self._head = None
     yield from self._heal(state)
     ahead = [
       milestone
@@ -109,21 +122,36 @@ class OfflinePlanner:
       and (milestone.goal.kind != "own" or state.capture_items)
     ]
     # After some failures another way, and after that the milestone again.
-    turn = self._failures % (self._config.tries + 3)
+    turn = self._turn % (self._config.tries + _OTHER_WAYS)
     # What was reached instead is a new place to try it from.
     if turn >= self._config.tries and request.trigger != "reached":
-      yield from self._otherwise(
-        turn - self._config.tries, state, progress, ahead
-      )
-    if ahead:
-      nearer = self._towards(state, ahead[0].at[0], f"for {ahead[0].goal}")
+      yield from self._otherwise(turn - self._config.tries, state, progress)
+    self._head = self._least_tried(ahead)
+    if self._head is not None:
+      goal, place = self._head.goal, self._head.at[0]
+      nearer = self._towards(state, place, f"for {goal}")
       if nearer is not None:
         yield nearer
-      yield ahead[0].goal, f"the next milestone of {len(ahead)}"
+      yield goal, f"a milestone of {len(ahead)}"
     yield from self._frontier(state, progress)
     for i in range(len(_PLAIN)):
-      kind = _PLAIN[(self._failures + i) % len(_PLAIN)]
+      kind = _PLAIN[(self._turn + i) % len(_PLAIN)]
       yield Goal(kind), "nothing else is known"
+
+  def _least_tried(
+    self, ahead: list[knowledge_lib.Milestone]
+  ) -> knowledge_lib.Milestone | None:
+    """The milestone to pursue: of the next few that which failed least.
+
+    No further than the next badge: what comes after it needs it.
+    """
+    near = ahead[: self._config.window]
+    badges = [i for i, m in enumerate(near) if m.goal.kind == "badge"]
+    near = near[: badges[0] + 1] if badges else near
+    return min(near, key=self._rounds, default=None)
+
+  def _rounds(self, milestone: knowledge_lib.Milestone) -> int:
+    return self._failures.get(milestone, 0) // self._config.tries
 
   def _heal(self, state: schema.State):
     """Heal where it is done, until all is well; with hysteresis."""
@@ -149,7 +177,7 @@ class OfflinePlanner:
       return None
     return Goal("map", route[0].end[0]), f"on the way to map {map_id} {why}"
 
-  def _otherwise(self, turn: int, state: schema.State, progress, ahead):
+  def _otherwise(self, turn: int, state: schema.State, progress):
     """Something else than the milestone that led nowhere."""
     if turn == 0:
       cell = self._unvisited(state, progress)
@@ -160,8 +188,6 @@ class OfflinePlanner:
       ways.sort(key=lambda way: progress.maps.get(way.end[0], -1))
       for way in ways:
         yield Goal("map", way.end[0]), "stuck: leave this map"
-    for milestone in ahead[1:2]:
-      yield milestone.goal, "stuck: the milestone after the next"
 
   def _frontier(self, state: schema.State, progress):
     """The nearest map that this game has not seen, else an unseen cell."""
