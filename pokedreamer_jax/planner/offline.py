@@ -21,6 +21,8 @@ NAME = "offline"
 # Asked again after these, the last goal has led nowhere.
 _FAILED = ("out of time", "stagnant", "stuck")
 _OTHER_WAYS = 2  # a cell not visited, and away from this map
+# The game went on; a higher level alone is no sign of that.
+_AHEAD = ("progress", "area")
 # What one can always try, in turn, where nothing is known.
 _PLAIN = ("explore", "talk", "story", "win")
 
@@ -79,20 +81,20 @@ class OfflinePlanner:
     # How often each milestone led nowhere; with others to try it rests then.
     self._failures: dict[knowledge_lib.Milestone, int] = {}
     self._head: knowledge_lib.Milestone | None = None  # pursued last
-    self._turn = 0  # of other ways, since the last progress
-    self._progress_at = -1  # env step of the progress last seen
+    self._turn = 0  # of other ways, since the game went on
+    self._asked = False  # whether it ever was
 
   def answer(
     self, request: schema.Request, progress: progress_lib.Progress
   ) -> schema.Reply:
     """The goal for the moment of a request; there always is one."""
-    since = request.state.env_step - request.state.steps_without_progress
-    if since != self._progress_at:
-      self._progress_at, self._turn = since, 0
-    elif request.trigger in _FAILED:
-      self._turn += 1
-    if request.trigger in _FAILED and self._head is not None:
-      self._failures[self._head] = self._failures.get(self._head, 0) + 1
+    if request.trigger in _AHEAD:
+      self._turn = 0
+    if request.trigger in _FAILED:
+      self._turn += self._asked
+      if self._head is not None:
+        self._failures[self._head] = self._failures.get(self._head, 0) + 1
+    self._asked = True
     for goal, rationale in self._choices(request, progress):
       if not replies.goal_faults(goal, self._all_maps(request)):
         return schema.Reply(goal, rationale)
@@ -112,7 +114,6 @@ class OfflinePlanner:
     """Goals with reasons, the best first."""
     state = request.state
     self._head = None
-    yield from self._heal(state)
     ahead = [
       milestone
       for milestone in requests.undone(self._knowledge, progress)
@@ -126,6 +127,7 @@ class OfflinePlanner:
     # What was reached instead is a new place to try it from.
     if turn >= self._config.tries and request.trigger != "reached":
       yield from self._otherwise(turn - self._config.tries, state, progress)
+    yield from self._heal(state)
     self._head = self._least_tried(ahead)
     if self._head is not None:
       goal, place = self._head.goal, self._head.at[0]
