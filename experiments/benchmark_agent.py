@@ -22,6 +22,7 @@ import pathlib
 import subprocess
 import sys
 import tempfile
+import time
 from typing import Any
 
 import numpy as np
@@ -50,7 +51,7 @@ _NOTE = cli.string("note", "", "Goes into the file, such as what else ran.")
 _JSON = cli.string("json", "", "Also write the results to this file.")
 
 _HEADER = (
-  f"{'model':<12} {'planner':<8} {'p50 ms':>7} {'p99 ms':>7} {'most ms':>8} "
+  f"{'model':<12} {'planner':<8} {'p50 ms':>7} {'p99 ms':>7} {'CPU ms':>7} "
   f"{'per s':>7} {'late':>6} {'by a call':>9} {'driver CPU':>10} {'calls':>6}"
 )
 
@@ -63,6 +64,7 @@ class _Times:
   driver_cpu: list[float] = dataclasses.field(default_factory=list)
   policy: list[float] = dataclasses.field(default_factory=list)
   at_call: list[bool] = dataclasses.field(default_factory=list)
+  process_s: float = 0.0  # processor time of all threads
 
 
 def main() -> None:
@@ -121,11 +123,12 @@ def measure(
     decisions: of each kind that are timed.
 
   Returns:
-    JSON-ready, by kind: milliseconds `p50_ms p99_ms most_ms`, of the driver
-    alone `driver_p99_ms`, of its processor time `driver_cpu_p99_ms
-    driver_cpu_most_ms`, `decisions_per_s`, decisions that are
-    `late` and `late_by_a_call`, those at calls (`at_calls`) with their p99 and
-    how many of them are late, `calls` that were answered.
+    JSON-ready, by kind: milliseconds `p50_ms p99_ms most_ms`, `cpu_ms` of
+    processor time of all threads on average; of the driver alone
+    `driver_p99_ms`, of its processor time `driver_cpu_p99_ms
+    driver_cpu_most_ms`; `decisions_per_s`; decisions that are `late` and
+    `late_by_a_call`, those at calls (`at_calls`) with their p99 and how many of
+    them are late; `calls` that were answered.
   """
   from experiments.playing import dual_agent
   from experiments.playing import planners
@@ -174,6 +177,7 @@ def _decide(
 ) -> int:
   """Some decisions in a row; returns the number of the next."""
   playing, quiet, before = np.ones(1, bool), _AT_CALL, None
+  began_s = time.process_time()
   for t in range(start, start + count):
     row = dict(rows[t % len(rows)])
     row["is_first"] = np.array([t == 0])
@@ -189,6 +193,7 @@ def _decide(
       quiet = 0 if before not in (None, now) else quiet + 1
       before = now
     times.at_call.append(quiet < _AT_CALL)
+  times.process_s += time.process_time() - began_s
   return start + count
 
 
@@ -203,6 +208,7 @@ def _numbers(times: _Times) -> dict[str, Any]:
     "p50_ms": float(p50),
     "p99_ms": float(p99),
     "most_ms": float(whole.max()),
+    "cpu_ms": 1e3 * times.process_s / len(whole),
     "decisions_per_s": 1e3 * len(whole) / float(whole.sum()),
     "driver_p99_ms": float(np.percentile(driver, 99)),
     "driver_cpu_p99_ms": float(np.percentile(cpu, 99)),
@@ -219,7 +225,7 @@ def line(row: dict[str, Any]) -> str:
   """A row of the table for a person."""
   return (
     f"{row['model']:<12} {row['planner']:<8} {row['p50_ms']:>7.2f} "
-    f"{row['p99_ms']:>7.2f} {row['most_ms']:>8.2f} "
+    f"{row['p99_ms']:>7.2f} {row['cpu_ms']:>7.2f} "
     f"{row['decisions_per_s']:>7.1f} {row['late']:>6} "
     f"{row['late_by_a_call']:>9} {row['driver_cpu_most_ms']:>10.2f} "
     f"{row['calls']:>6}"
