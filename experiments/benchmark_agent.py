@@ -5,7 +5,8 @@ r"""Measures whether a planner's calls hold up decisions: a call takes 5 s here.
 
 A decision begins with a row in the memory of the host and ends with the action
 there: the goal judged, the planner's driver, posterior, goal and actor. Rows
-are noise with progress every few seconds, so that a call is always under way.
+are noise with progress every two seconds, so that a call is always under way,
+and come 60 times a second, as the screen's frames.
 The planner is experiments.serve_planner in a process of its own, which answers
 after --slow_s; requests, screenshots and replies go over real HTTP. The same
 decisions without a planner are timed in turns with those, so that what else
@@ -39,13 +40,14 @@ _LATE_MS = 16.7
 _TURN = 200  # decisions of one kind before those of the other
 _WARM_UP = 20
 _PROGRESS_EVERY = 120  # rows between story flags: each asks
+_ROW_S = 1 / 60
 _AT_CALL = 3  # decisions after a request or an answer that count as at it
 
 _PRESETS = cli.string("presets", "tiny,vale", "Which, comma-separated.")
 _CHECKPOINT = cli.string(
   "checkpoint", "", "Run directory of a policy that reads goals, instead."
 )
-_DECISIONS = cli.integer("decisions", 4000, "Timed, of each kind.")
+_DECISIONS = cli.integer("decisions", 3000, "Timed, of each kind.")
 _SLOW_S = cli.integer("slow_s", 5, "Seconds that a call takes.")
 _NOTE = cli.string("note", "", "Goes into the file, such as what else ran.")
 _JSON = cli.string("json", "", "Also write the results to this file.")
@@ -178,7 +180,10 @@ def _decide(
   """Some decisions in a row; returns the number of the next."""
   playing, quiet, before = np.ones(1, bool), _AT_CALL, None
   began_s = time.process_time()
+  next_s = time.perf_counter()
   for t in range(start, start + count):
+    time.sleep(max(0.0, next_s - time.perf_counter()))
+    next_s = max(next_s + _ROW_S, time.perf_counter())
     row = dict(rows[t % len(rows)])
     row["is_first"] = np.array([t == 0])
     flags = min(t // _PROGRESS_EVERY, np.iinfo(np.uint16).max)
