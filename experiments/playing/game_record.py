@@ -56,7 +56,9 @@ class Recorder:
     """
     if len(self._rows) == shards.CHUNK_STEPS:
       self._write()
-    made = {name: np.copy(row[name]) for name in specs.STEP_FIELD_NAMES}
+    made: dict[str, Any] = {
+      name: np.copy(row[name]) for name in specs.STEP_FIELD_NAMES
+    }
     made |= {"action": np.uint8(action), "behaviour": np.uint8(_POLICY)}
     self._rows.append(made)
     self.steps += 1

@@ -24,7 +24,7 @@ from pokedreamer_jax.planner import replay as replay_lib
 from pokedreamer_jax.planner import services
 from pokedreamer_jax.planner import trace as trace_lib
 
-_SWITCH_S = 0.0005  # seconds
+_SWITCH_S = 0.0001  # seconds
 
 _SERVICES: Mapping[str, Callable[..., services.Service]] = {
   "openai": services.openai_service,

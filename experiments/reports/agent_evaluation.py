@@ -5,6 +5,7 @@ paired. Games are played side by side, each with a driver of its own, and of
 their rows only numbers are kept.
 """
 
+from collections.abc import Callable
 from collections.abc import Mapping
 import dataclasses
 import pathlib
@@ -172,10 +173,14 @@ def _drivers(
     planners.make(
       *(choice, plan.knowledge, rom.map_names),
       *(traces / f"{name}_{number:03d}.jsonl", {"seed": seed}),
-      lambda line, number=number: run.log(f"{name}, game {number}: {line}"),
+      _log(run, f"{name}, game {number}"),
     )
     for number, seed in enumerate(plan.setting.seeds)
   ]
+
+
+def _log(run: run_directory.Run, who: str) -> Callable[[str], None]:
+  return lambda line: run.log(f"{who}: {line}")
 
 
 def _play(

@@ -213,7 +213,12 @@ def _result(
   measures: dict[str, Any] = {n: float(v[0]) for n, v in measured.items()}
   first = int(play_episodes.badge_steps(played)[0])
   measures["first_badge"] = first if measures["with_badge"] else None
-  planner = {"calls": 0, "cost_usd": 0.0, "tokens_in": 0, "tokens_out": 0}
+  planner: dict[str, Any] = {
+    "calls": 0,
+    "cost_usd": 0.0,
+    "tokens_in": 0,
+    "tokens_out": 0,
+  }
   planner |= {"asked": {}, "done": {}, "outcomes": {}, **summary}
   kinds = planner["outcomes"].values()
   rom = game.setting.rom

@@ -105,10 +105,12 @@ def _x(env_step: float, steps: int) -> float:
 
 def _bar(start: float, end: float, steps: int, colour: str, text: str) -> str:
   left = _x(start, steps)
-  width = max(1.5, _x(end, steps) - left)
+  width = max(2.0, _x(end, steps) - left)
+  # Neighbours are parted by a line, as far as there is room for one.
+  stroke = ' stroke="#ffffff" stroke-width="0.5"' if width > 4 else ""
   return (
     f'<rect x="{left:.1f}" width="{width:.1f}" height="{_LANE}" '
-    f'fill="{colour}" stroke="#ffffff" stroke-width="0.5">'
+    f'fill="{colour}"{stroke}>'
     f"<title>{html.escape(text)}</title></rect>"
   )
 
