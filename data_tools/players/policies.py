@@ -1,7 +1,9 @@
 """Players that run inside emulator workers, and how they are written.
 
 A policy specification is `name[:eps=probability]`; with `eps` each action is
-random with that probability. Learned policies, which act on frames in the
+random with that probability. `demonstrator:lost=SHARE[:eps=probability]` leaves
+so much of its time to the wanderer, stretch by stretch, and goes on from
+wherever that went. Learned policies, which act on frames in the
 parent, are named by their weights: `policy:HEX@STEP` and `sb3:HEX`, with
 `:deterministic` for the most likely actions. What plays in rounds beside its
 learner is `policy:HEX:round=N@STEP`.
@@ -30,9 +32,11 @@ STICKINESS = 0.75  # probability that `sticky_random` repeats its last action
 _LEARNED = r"(policy|sb3):[0-9a-f]+(:round=[0-9]+)?(@[0-9]+)?(:deterministic)?"
 _ROUND = re.compile(r":round=[0-9]+@[0-9]+")
 _ITEM = re.compile(
-  rf"(?P<name>[a-z_]+|{_LEARNED})(:eps=(?P<eps>[0-9.eE+-]+))?"
+  rf"(?P<name>[a-z_]+|{_LEARNED})(:lost=(?P<lost>[0-9.eE+-]+))?"
+  r"(:eps=(?P<eps>[0-9.eE+-]+))?"
   r"(=(?P<share>[0-9.eE+-]+))?"
 )
+_LOST_STEPS = (5, 60)  # of a stretch that is left to the wanderer
 # Fractional parts of its multiples fill the unit interval evenly.
 _GOLDEN = (math.sqrt(5) - 1) / 2
 
@@ -121,6 +125,38 @@ class Scripted:
     return int(self._player.act(memory))
 
 
+class Lost:
+  """A player that another leads astray for a while, again and again.
+
+  What it does where it would never have come by itself is what a clone needs,
+  which comes there by its own mistakes (Ross et al. 2011, DAgger, ask the
+  demonstrator there as well).
+  """
+
+  def __init__(self, policy: Policy, other: Policy, share: float):
+    """Makes the pair; `share` of the steps is the other's."""
+    self._policy, self._other, self._share = policy, other, share
+    self.chosen_by = policy.chosen_by
+
+  def reset(self, rng: np.random.Generator) -> None:
+    self._rng, *rngs = rng.spawn(3)
+    for policy, own in zip((self._policy, self._other), rngs, strict=True):
+      policy.reset(own)
+    self._is_lost, self._left = True, 0
+
+  def act(self, memory: Any, row: Any = None) -> int:
+    if self._left <= 0:
+      self._is_lost = not self._is_lost
+      steps = float(self._rng.integers(*_LOST_STEPS))
+      own = (1 - self._share) / self._share
+      self._left = round(steps if self._is_lost else steps * own)
+    self._left -= 1
+    policy = self._other if self._is_lost else self._policy
+    action = policy.act(memory, row)
+    self.chosen_by = policy.chosen_by
+    return action
+
+
 class Epsilon:
   """Another policy, whose actions are random with probability `eps`."""
 
@@ -151,7 +187,7 @@ def make_policy(behaviour: str, rom: roms.Rom) -> Policy:
   Raises:
     ValueError: malformed, unknown, or not for this ROM.
   """
-  name, eps, share = _parse(behaviour)
+  name, lost, eps, share = _parse(behaviour)
   if share is not None:
     raise ValueError(f"policy {behaviour!r}: a single policy has no share")
   if is_learned(behaviour):
@@ -163,6 +199,8 @@ def make_policy(behaviour: str, rom: roms.Rom) -> Policy:
     policy = StickyRandom()
   else:
     policy = Scripted(name, rom)
+  if lost:
+    policy = Lost(policy, Scripted("wanderer", rom), lost)
   return policy if eps == 0 else Epsilon(policy, eps)
 
 
@@ -182,7 +220,12 @@ def over_rounds(behaviour: str) -> str:
 
 def eps_of(behaviour: str) -> float:
   """The probability of a random action in a behaviour."""
-  return _parse(behaviour)[1]
+  return _parse(behaviour)[2]
+
+
+def is_lost(behaviour: str) -> bool:
+  """Whether somebody else leads the player of a behaviour astray."""
+  return bool(_parse(behaviour)[1])
 
 
 def parse_mix(text: str) -> tuple[MixItem, ...]:
@@ -193,8 +236,9 @@ def parse_mix(text: str) -> tuple[MixItem, ...]:
   """
   items = []
   for item in text.split(","):
-    name, eps, share = _parse(item.strip())
-    behaviour = name if eps == 0 else f"{name}:eps={eps:g}"
+    name, lost, eps, share = _parse(item.strip())
+    behaviour = f"{name}:lost={lost:g}" if lost else name
+    behaviour += f":eps={eps:g}" if eps else ""
     items.append(MixItem(behaviour, 1.0 if share is None else share))
   total = sum(item.share for item in items)
   if total <= 0:
@@ -240,17 +284,17 @@ def pick(shares: Sequence[float], place: float) -> int:
   return len(shares) - 1
 
 
-def _parse(item: str) -> tuple[str, float, float | None]:
+def _parse(item: str) -> tuple[str, float, float, float | None]:
   match = _ITEM.fullmatch(item)
   if match is None or not (
     match["name"] in NAMES or re.fullmatch(_LEARNED, match["name"])
   ):
     raise ValueError(
-      f"policy {item!r}: expected name[:eps=probability][=share], "
+      f"policy {item!r}: expected name[:lost=share][:eps=probability][=share], "
       f"valid names are {list(NAMES)}"
     )
   try:
-    eps = float(match["eps"] or 0)
+    lost, eps = (float(match[name] or 0) for name in ("lost", "eps"))
     share = None if match["share"] is None else float(match["share"])
   except ValueError:
     raise ValueError(f"policy {item!r}: not a number") from None
@@ -258,4 +302,8 @@ def _parse(item: str) -> tuple[str, float, float | None]:
     raise ValueError(
       f"policy {item!r}: eps must lie in 0..1, a share must not be negative"
     )
-  return match["name"], eps, share
+  if match["lost"] and (match["name"] != "demonstrator" or not 0 <= lost < 1):
+    raise ValueError(
+      f"policy {item!r}: lost is of the demonstrator, 0 or more and below 1"
+    )
+  return match["name"], lost, eps, share

@@ -3,6 +3,7 @@
 import pathlib
 from typing import Any
 
+from data_tools.players import policies
 from data_tools.records import experience
 from data_tools.records import generations
 from data_tools.records import loader
@@ -52,6 +53,7 @@ def values(generation: generations.Generation, rom_sha1: str) -> dict[str, Any]:
     # What began amid the game has not shown the milestones before.
     shows = not header.start_state_sha1
     shows &= header.behaviour.startswith(_DEMONSTRATES)
+    shows = shows and not policies.is_lost(header.behaviour)
     learned.add(steps, shows)
   if not found:
     raise ValueError(

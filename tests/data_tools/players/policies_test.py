@@ -70,6 +70,29 @@ def test_noise_is_recorded_as_random_and_the_rest_as_it_was_chosen():
   assert policy._policy.asked == 4000
 
 
+def test_one_that_is_led_astray_goes_on_from_there():
+  steady, random = _Steady(), policies.Random()
+  actions, chosen_by = _play(policies.Lost(steady, random, 0.25), 8000)
+  lost = chosen_by == random.chosen_by
+  assert set(chosen_by) == {random.chosen_by, steady.chosen_by}
+  assert abs(lost.mean() - 0.25) < 0.05
+  assert not lost[0]  # it begins as itself
+  assert set(actions[~lost]) == {specs.ACTIONS.index("a")}
+  stretches = np.diff(np.flatnonzero(np.diff(lost.astype(int))))[::2]
+  assert stretches.min() >= 5 and stretches.max() < 60
+  assert steady.asked == (~lost).sum()
+
+
+def test_the_demonstrator_may_be_led_astray_by_the_wanderer(rom):
+  behaviour = "demonstrator:lost=0.3:eps=0.1"
+  assert policies.parse_mix(f"{behaviour}=2")[0].behaviour == behaviour
+  assert policies.is_lost(behaviour) and not policies.is_lost("demonstrator")
+  assert policies.eps_of(behaviour) == 0.1
+  assert policies.make_policy(behaviour, rom).chosen_by == (
+    specs.BEHAVIOURS.index("demonstrator")
+  )
+
+
 def test_a_mix_is_parsed_and_its_shares_sum_to_one():
   mix = policies.parse_mix(
     "demonstrator:eps=0.2=0.5, sticky_random=0.3,random:eps=0=1.2"
@@ -83,7 +106,8 @@ def test_a_mix_is_parsed_and_its_shares_sum_to_one():
 
 @pytest.mark.parametrize(
   "mix", ["", "walker", "random=", "random=x", "random:eps=2", "random=-1",
-          "random:eps=0.1:eps=0.2", "random=1e-e", "random=0", "random;random"]
+          "random:eps=0.1:eps=0.2", "random=1e-e", "random=0", "random;random",
+          "random:lost=0.2", "demonstrator:lost=1", "demonstrator:lost=x"]
 )  # fmt: skip
 def test_a_malformed_mix_is_refused(mix):
   with pytest.raises(ValueError, match="policy"):
