@@ -34,10 +34,10 @@ class OfflineConfig:
   # Kinds of milestones that it follows, of those that records have.
   # Without levels it sends a weak creature to a leader (docs/planner.md).
   kinds: tuple[str, ...] = (
-    *("badge", "map", "win_trainer", "own", "item", "level"),
+    *("badge", "map", "win_trainer", "own", "item", "level", "story"),
   )
   least_share: float = 0.75  # of the demonstrations: rarer ones were luck
-  hurt_share: float = 0.35  # of full HP: from here on it heals first
+  hurt_share: float = 0.45  # of full HP: from here on it heals first
   healed_share: float = 0.9  # up to here it goes on healing
   tries: int = 1  # times that a milestone is tried before another way
   # Milestones ahead among which the one that failed least is pursued: what one
