@@ -16,6 +16,7 @@ _GROUPS = {
     *("train_rssm", "clone_behaviour", "train_goal_values"),
     *("train_policy", "import_torch"),
   ),
+  "Share": ("export_model",),
   "Look": (
     *("evaluate", "compare", "report", "generate_demo_video"),
     *("play_dream", "benchmark_ablation"),
