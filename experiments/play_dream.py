@@ -4,11 +4,12 @@ r"""Opens a page on which a dream is played, the real game beside it.
     python -m experiments.play_dream --policy=DIR
     python -m experiments.play_dream --world_model=DIR
 
-Without a directory the model that comes with the package is played. A policy's run directory holds its world model; with a world model alone the
-person plays, or the cartridge's demonstrator. The page shows the dream, the
-emulator under the same buttons and where both differ, and keeps moments to go
-back to. It is served to this machine alone unless `--host` says otherwise: who
-reaches the page can play, and read nothing else. Needs aiohttp:
+Without a directory the model that comes with the package is played. A policy's
+run directory holds its world model; with a world model alone the person plays,
+or the cartridge's demonstrator. The page shows the dream, the emulator under
+the same buttons and where both differ, and keeps moments to go back to. It is
+served to this machine alone unless `--host` says otherwise: who reaches the
+page can play, and read nothing else. Needs aiohttp:
 `pip install -r requirements-play.txt`.
 """
 
