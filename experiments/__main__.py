@@ -27,7 +27,10 @@ _GROUPS = {
     *("benchmark_acting", "benchmark_atlas"),
   ),
 }
-NOT_VERBS = ("__init__", "__main__", "agent_plan", "quickstart_plan")
+NOT_VERBS = (
+  *("__init__", "__main__"),
+  *("agent_plan", "dream_env", "quickstart_plan"),
+)
 
 
 def verbs() -> dict[str, str]:

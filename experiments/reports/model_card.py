@@ -9,6 +9,7 @@ from typing import Any
 from data_tools import cartridge
 from experiments.reports import goal_tables
 from experiments.reports import honesty_tables
+from experiments.reports import long_dream_tables
 from experiments.reports import play_progress
 from experiments.reports import summary
 from experiments.reports import text_tables
@@ -22,6 +23,7 @@ _TABLES = {
   ],
   "goals": goal_tables.tables,
   "dreams": honesty_tables.tables,
+  "long_dream": long_dream_tables.tables,
 }
 _KINDS = {
   "world_model": "a world model",
