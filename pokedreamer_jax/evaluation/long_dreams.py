@@ -130,7 +130,7 @@ class Memory:
       `collapsed`, 0 or 1.
     """
     keys = tile_keys(rows.frame)
-    known = np.isin(keys, self._tiles).all(axis=(1, 2))
+    known = np.asarray(np.isin(keys, self._tiles).all(axis=(1, 2)))
     walls, pushed, through = self.walls, 0, 0
     for _, target, place, _ in _walks(rows):
       if target in walls:
