@@ -16,6 +16,7 @@ _GROUPS = {
     *("train_rssm", "clone_behaviour", "train_goal_values"),
     *("train_policy", "import_torch"),
   ),
+  "Share": ("export_model",),
   "Look": (
     *("evaluate", "compare", "report", "generate_demo_video"),
     *("play_dream", "benchmark_ablation"),
@@ -26,7 +27,10 @@ _GROUPS = {
     *("benchmark_acting", "benchmark_agent", "benchmark_atlas"),
   ),
 }
-NOT_VERBS = ("__init__", "__main__", "agent_plan", "quickstart_plan")
+NOT_VERBS = (
+  *("__init__", "__main__"),
+  *("agent_plan", "dream_env", "quickstart_plan"),
+)
 
 
 def verbs() -> dict[str, str]:

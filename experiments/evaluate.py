@@ -10,6 +10,8 @@ r"""Measures a world model's dreams, or policies playing in the emulator.
       --player=policy=DIR --data_dir=DIR --workdir=DIR
     python -m experiments.evaluate --what=agent --player=policy=DIR \
       --data_dir=DIR --workdir=DIR [--planner_url=URL]
+    python -m experiments.evaluate --what=long_dream --player=policy=DIR \
+      --data_dir=DIR --workdir=DIR
 
 Writes `result.json` and the tables as `table.txt`; for a world model also the
 pictures `dreams.png`, `modes.png` (strips by what the game is doing) and
@@ -43,13 +45,11 @@ from pokedreamer_jax import specs
 from pokedreamer_jax.config import run as config_lib
 from pokedreamer_jax.config import world_model as world_model_config
 
-WHAT = ("world_model", "play", "goals", "dreams", "agent")
+WHAT = ("world_model", "play", "goals", "dreams", "agent", "long_dream")
 
 cli.define_run_flags()
 _WHAT = cli.choice("what", None, WHAT, "What to measure.")
-_DATA_DIR = cli.string(
-  "data_dir", None, "Recorded experience (world_model, goals, dreams)."
-)
+_DATA_DIR = cli.string("data_dir", None, "Recorded experience (all but play).")
 _WORLD_MODEL = cli.string("world_model", None, "Run directory of train_rssm.")
 _RAM = cli.choice(
   "ram",
@@ -92,6 +92,7 @@ def main() -> None:
     "goals": _evaluate_goals,
     "dreams": _evaluate_dreams,
     "agent": _evaluate_agent,
+    "long_dream": _evaluate_long_dream,
   }
   measure[cli.required("what")](config)
 
@@ -368,6 +369,14 @@ def _evaluate_dreams(config: config_lib.Config) -> None:
   _enter_rows(config, "dreams", honesty_evaluation, honesty_tables, {})
 
 
+def _evaluate_long_dream(config: config_lib.Config) -> None:
+  from experiments.reports import long_dream_evaluation
+  from experiments.reports import long_dream_tables
+
+  part = long_dream_evaluation.Part(cli.workdir())
+  _enter_rows(config, "long_dream", part, long_dream_tables, {})
+
+
 def _enter_rows(
   config: config_lib.Config,
   what: str,
@@ -380,8 +389,9 @@ def _enter_rows(
   Args:
     config: of the measurement.
     what: its name.
-    part: a module with `check(directory)`, `measure(config, rom, generation,
-      agents)`, and `DREAMS`, whether agents need their whole world model.
+    part: a module or an object with `check(directory)`, `measure(config, rom,
+      generation, agents)`, and `DREAMS`, whether agents need their whole world
+      model.
     shown: a module with `tables(result)` and `verdicts(result)`.
     decides: of the configuration, what decides it beside `evaluate`.
   """

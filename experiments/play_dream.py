@@ -1,13 +1,15 @@
 r"""Opens a page on which a dream is played, the real game beside it.
 
-    python -m experiments.play_dream --policy=DIR [--port=8600]
+    python -m experiments.play_dream [--port=8600]
+    python -m experiments.play_dream --policy=DIR
     python -m experiments.play_dream --world_model=DIR
 
-A policy's run directory holds its world model; with a world model alone the
-person plays, or the cartridge's demonstrator. The page shows the dream, the
-emulator under the same buttons and where both differ, and keeps moments to go
-back to. It is served to this machine alone unless `--host` says otherwise: who
-reaches the page can play, and read nothing else. Needs aiohttp:
+Without a directory the model that comes with the package is played. A policy's
+run directory holds its world model; with a world model alone the person plays,
+or the cartridge's demonstrator. The page shows the dream, the emulator under
+the same buttons and where both differ, and keeps moments to go back to. It is
+served to this machine alone unless `--host` says otherwise: who reaches the
+page can play, and read nothing else. Needs aiohttp:
 `pip install -r requirements-play.txt`.
 """
 
@@ -20,6 +22,8 @@ from typing import Any
 
 from experiments.runs import cli
 from experiments.runs import inputs
+from experiments.runs import run_directory
+from experiments.runs import shipped
 
 _WORLD_MODEL = cli.string("world_model", None, "Run directory of train_rssm.")
 _POLICY = cli.string(
@@ -43,7 +47,8 @@ _MOST_PLAYERS = 16
 def main() -> int:
   """Looks at everything that was given, then serves until it is stopped."""
   began_s = time.monotonic()
-  directory = _POLICY.value or _WORLD_MODEL.value
+  world_model, policy = _which()
+  directory = policy or world_model
   if not 1 <= (_PLAYERS.value or 0) <= _MOST_PLAYERS:
     raise ValueError(f"--players={_PLAYERS.value}: expected 1 to 16")
   if not 0 <= (_PORT.value or 0) < 1 << 16:
@@ -67,13 +72,33 @@ def main() -> int:
   try:
     from experiments.dreaming import models
 
-    models.check(_WORLD_MODEL.value, _POLICY.value)
+    models.check(world_model, policy)
     note = inputs.check_rom(directory or "", rom, _OTHER_ROM.value)
     if note:
       print(f"Note: {note}", flush=True)
     return asyncio.run(_serve(rom, save_state, spare, began_s))
   finally:
     spare.close()
+
+
+def _which() -> tuple[str | None, str | None]:
+  """Directories of a world model and of a policy, as far as there are any.
+
+  Raises:
+    ValueError: none is given, and no model comes with the package.
+  """
+  if _WORLD_MODEL.value or _POLICY.value:
+    return _WORLD_MODEL.value, _POLICY.value
+  if shipped.DEFAULT not in shipped.names():
+    raise ValueError(
+      "no model comes with this package yet: --policy=DIR or "
+      "--world_model=DIR is required, such as what `python -m "
+      "experiments.quickstart --workdir=runs/quickstart` trains in "
+      "runs/quickstart/policy"
+    )
+  if run_directory.read_stage(shipped.DEFAULT) == "world_model":
+    return shipped.DEFAULT, None
+  return None, shipped.DEFAULT
 
 
 async def _serve(
@@ -141,7 +166,7 @@ def _load(rom: Any, save_state: bytes | None, spare: Any) -> Any:
   from experiments.serving import driver
   from experiments.serving import server as server_lib
 
-  model = models.load(_WORLD_MODEL.value, _POLICY.value)
+  model = models.load(*_which())
   stepper = models.Stepper(model, _PLAYERS.value)
   stepper.warm_up()
   seed = _SEED.value or 0

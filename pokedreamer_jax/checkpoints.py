@@ -33,6 +33,7 @@ from orbax.checkpoint import checkpoint_managers as managers
 
 from pokedreamer_jax import json_files
 from pokedreamer_jax import whole_files
+from pokedreamer_jax.interop import model_folders
 
 PyTree = Any
 LOOP = "loop"  # the JSON item
@@ -295,7 +296,12 @@ class Store:
 
 
 def latest_step(directory: str | pathlib.Path) -> int | None:
-  """The newest complete step of a store, read without opening it."""
+  """The newest complete step of a store, read without opening it.
+
+  Of a model that was exported (`interop/model_folders.py`) the one it is of.
+  """
+  if model_folders.is_one(directory):
+    return model_folders.about(directory)["step"]
   steps = _complete_steps(_steps_directory(directory))
   return max(steps, default=None)
 
@@ -331,8 +337,8 @@ def load_item(
   """Reads one item of a store, for players and evaluation.
 
   Args:
-    directory: a store's folder, or the run directory that holds
-      `checkpoints/`.
+    directory: a store's folder, the run directory that holds `checkpoints/`,
+      or the folder of an exported model.
     name: the item, such as `params`, or `loop` for the JSON dictionary.
     step: which step; the latest if None.
     template: pytree of arrays or `jax.ShapeDtypeStruct`, also of a part of
@@ -342,6 +348,8 @@ def load_item(
   Raises:
     ValueError: no checkpoint, no such item, or a leaf differs.
   """
+  if model_folders.is_one(directory):
+    return model_folders.load_item(directory, name, step, template)
   directory = _steps_directory(directory)
   step = _choose_step(directory, _complete_steps(directory), step)
   path = directory / str(step) / name

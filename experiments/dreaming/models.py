@@ -61,8 +61,6 @@ def check(world_model: str | None, policy: str | None) -> None:
 
 def load(world_model: str | None, policy: str | None) -> Model:
   """The model in a policy's run directory, or a world model alone."""
-  from pokedreamer_jax import checkpoints
-
   directory = policy or world_model or ""
   mark = inputs.fingerprint(directory)
   name = f"{mark['config']}@{mark['step']}"
@@ -73,7 +71,7 @@ def load(world_model: str | None, policy: str | None) -> Model:
   agent = inputs.load_agent(policy)
   critic = None
   if run_directory.read_stage(policy) == "policy":
-    critic = checkpoints.load_item(policy, "critic")
+    critic = inputs.load_item(policy, "critic")
   params = dream_play.Params(agent.world_params, agent.actor_params, critic)
   return Model(agent.config, params, name)
 

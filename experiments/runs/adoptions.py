@@ -12,6 +12,7 @@ import pathlib
 from typing import Any
 
 from experiments.runs import json_store
+from experiments.runs import shipped
 from pokedreamer_jax import json_files
 from pokedreamer_jax import whole_files
 
@@ -54,7 +55,7 @@ def read(directory: str | pathlib.Path) -> Record:
   Raises:
     ValueError: it is damaged.
   """
-  path = pathlib.Path(directory) / FILE
+  path = shipped.find(directory) / FILE
   values = json_store.read_whole(path)
   if not values:
     return Record()

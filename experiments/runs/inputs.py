@@ -1,4 +1,9 @@
-"""What a stage reads of the stages before it: generations, models, agents."""
+"""What a stage reads of the stages before it: generations, models, agents.
+
+Wherever a run directory is taken that holds a model, the folder of an exported
+one is taken as well (`pokedreamer_jax/interop/model_folders.py`), and the name
+of one that comes with the package (`shipped.py`).
+"""
 
 import dataclasses
 import hashlib
@@ -7,6 +12,7 @@ from typing import Any
 
 from experiments.runs import adoptions
 from experiments.runs import run_directory
+from experiments.runs import shipped
 from pokedreamer_jax import whole_files
 from pokedreamer_jax.config import run as config_lib
 from pokedreamer_jax.config import world_model as world_model_config
@@ -15,7 +21,9 @@ from pokedreamer_jax.config import world_model as world_model_config
 VALIDATION_LOSS = "val/loss/total"
 
 # What stages record in config.json beside the configuration.
-_RECORDED = frozenset(("generation", "roms", "rom", "inputs", "imported"))
+_RECORDED = frozenset(
+  ("generation", "roms", "rom", "inputs", "imported", "exported")
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,7 +48,7 @@ def open_generation(data_dir: str, workdir: pathlib.Path, max_files: int = 0):
   """
   from data_tools.records import generations
 
-  if (workdir / "config.json").exists():
+  if (shipped.find(workdir) / "config.json").exists():
     digest = run_directory.read_config(workdir).get("generation")
     if digest:
       folder = pathlib.Path(data_dir) / generations.GENERATIONS_DIR
@@ -273,7 +281,9 @@ def choose_step(directory: str, text: str) -> int | None:
   if text == "best":
     from pokedreamer_jax import checkpoints
 
-    best = checkpoints.best_step(directory, VALIDATION_LOSS, best_is_high=False)
+    best = checkpoints.best_step(
+      shipped.find(directory), VALIDATION_LOSS, best_is_high=False
+    )
     if best is None:
       raise ValueError(
         f"{directory}: no checkpoint was validated, expected latest or one of "
@@ -289,7 +299,34 @@ def choose_step(directory: str, text: str) -> int | None:
 
 
 def _steps(directory: str) -> list[int]:
+  exported = _exported(directory)
+  if exported:
+    return [exported["step"]]
   return whole_files.steps(pathlib.Path(directory) / "checkpoints")[0]
+
+
+def _exported(directory: str) -> dict[str, Any]:
+  """What config.json says of an exported model; nothing of a run."""
+  if not (shipped.find(directory) / "config.json").exists():
+    return {}
+  return dict(run_directory.read_config(directory).get("exported", {}))
+
+
+def load_item(
+  directory: str, name: str, step: int | None = None, template: Any = None
+) -> Any:
+  """An item of a run directory's or a model's parameters.
+
+  Arguments and errors as of `checkpoints.load_item`.
+  """
+  from pokedreamer_jax.interop import model_folders
+
+  folder = shipped.find(directory)
+  if model_folders.is_one(folder):  # without waking what reads checkpoints
+    return model_folders.load_item(folder, name, step, template)
+  from pokedreamer_jax import checkpoints
+
+  return checkpoints.load_item(folder, name, step, template)
 
 
 def fingerprint(directory: str, step: int | None = None) -> dict[str, Any]:
@@ -306,6 +343,9 @@ def fingerprint(directory: str, step: int | None = None) -> dict[str, Any]:
     ValueError: not a run directory, or no checkpoint in it.
   """
   run_directory.read_config(directory)  # complains if it is none
+  exported = _exported(directory)
+  if exported:
+    return dict(exported["mark"])
   path = pathlib.Path(directory)
   steps = _steps(directory)
   if not steps:
@@ -375,9 +415,7 @@ def with_ram(config: config_lib.Config, ram: str | None) -> config_lib.Config:
 
 def load_world_model(directory: str, step: int | None = None) -> Any:
   """Parameters of a run directory's world model; None is the latest."""
-  from pokedreamer_jax import checkpoints
-
-  return checkpoints.load_item(directory, "params", step)
+  return load_item(directory, "params", step)
 
 
 def load_actor(directory: str, config: config_lib.Config) -> Any:
@@ -386,15 +424,13 @@ def load_actor(directory: str, config: config_lib.Config) -> Any:
   Raises:
     ValueError: its sizes are not those of `config`.
   """
-  from pokedreamer_jax import checkpoints
-
   trained = _with_part(config, directory, "actor_critic").actor_critic
   if trained != config.actor_critic:
     raise ValueError(
       f"{directory}: actor_critic {dataclasses.asdict(trained)}, expected "
       f"{dataclasses.asdict(config.actor_critic)}"
     )
-  return checkpoints.load_item(directory, "actor")
+  return load_item(directory, "actor")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -485,14 +521,10 @@ def load_critic(directory: str, step: int | None = None) -> Any:
 
 
 def _load_agent(directory, step, config, template):
-  from pokedreamer_jax import checkpoints
-
   return Agent(
     config=config,
-    world_params=checkpoints.load_item(
-      directory, "world_model", step, template
-    ),
-    actor_params=checkpoints.load_item(directory, "actor", step),
+    world_params=load_item(directory, "world_model", step, template),
+    actor_params=load_item(directory, "actor", step),
   )
 
 

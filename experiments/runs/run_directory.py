@@ -35,6 +35,7 @@ from experiments.runs import comparing
 from experiments.runs import continuing
 from experiments.runs import json_store
 from experiments.runs import metrics
+from experiments.runs import shipped
 from pokedreamer_jax import json_files
 from pokedreamer_jax import whole_files
 
@@ -471,9 +472,11 @@ def read_stage(workdir: str | pathlib.Path) -> str:
 
 
 def _read_run(workdir: str | pathlib.Path) -> dict[str, Any]:
-  path = pathlib.Path(workdir) / "config.json"
+  path = shipped.find(workdir) / "config.json"
   if not path.exists():
-    raise ValueError(f"{workdir}: not a run directory (no config.json)")
+    raise ValueError(
+      f"{workdir}: not a run directory (no config.json){shipped.remark()}"
+    )
   return json_store.read_whole(path)
 
 

@@ -193,15 +193,10 @@ def _advance_one(cfg, params, player, asked) -> tuple[Player, Shown]:
     most_likely=asked.likely,
   )
   reached = progress_lib.advance(sizes, ahead.tokens, player.progress)
-  terms = _terms(cfg, params, player, ahead, reached)
-  reward = objectives.rewards(
-    cfg,
-    _Step(
-      reward_terms=terms[None],
-      earned=player.earned,
-      level=jnp.stack([player.progress.level, reached.level]),
-    ),
-  )[0]
+  terms, reward = paid(
+    *(cfg, params.world, player.dream, player.progress, player.earned),
+    *(ahead, reached),
+  )
   dream = _where(
     asked.dreams, (ahead, reached), (player.dream, player.progress)
   )
@@ -252,17 +247,41 @@ def _see(cfg, params, key, player, asked):
   return (state, real), surprise, token_surprise
 
 
-def _terms(cfg, params, player, ahead, reached) -> jax.Array:
-  """Reward terms `[1, 8]` on arriving at a dreamt state."""
+def paid(
+  cfg: config_lib.Config,
+  world: world_model.Params,
+  dream: world_model.State,
+  progress: progress_lib.Progress,
+  earned: jax.Array,
+  ahead: world_model.State,
+  reached: progress_lib.Progress,
+) -> tuple[jax.Array, jax.Array]:
+  """What `N` dreams are paid on arriving at their next states.
+
+  Args:
+    cfg: the configuration; `policy.reward` names the objective.
+    world: parameters of the world model.
+    dream: states before the step, leaves `[N, ...]`.
+    progress: what was reached up to them.
+    earned: terms of the episodes so far, `[N, 8]`.
+    ahead: the states arrived at.
+    reached: progress with them.
+
+  Returns:
+    Unweighted terms `[N, 8]`, and the objective's reward `[N]`.
+  """
   sizes = cfg.world_model.token_sizes
   outputs = world_model.apply(
-    cfg.world_model, params.world, "reward", world_model.features(ahead)
+    cfg.world_model, world, "reward", world_model.features(ahead)
   )
   predicted = reward_heads.predict(outputs)
   # Where a dream begins is no news, on the title screen neither.
-  here = progress_lib.here_flags(sizes, player.dream.tokens)
-  before = player.progress.replace(visited=player.progress.visited | here)
-  return reward_heads.from_tokens(sizes, predicted, before, reached)
+  here = progress_lib.here_flags(sizes, dream.tokens)
+  before = progress.replace(visited=progress.visited | here)
+  terms = reward_heads.from_tokens(sizes, predicted, before, reached)
+  level = jnp.stack([progress.level, reached.level])
+  step = _Step(reward_terms=terms[None], earned=earned, level=level)
+  return terms, objectives.rewards(cfg, step)[0]
 
 
 def _shown(cfg, params, key, player, goal) -> Shown:
@@ -310,9 +329,9 @@ def _numbers(sizes: Mapping[str, int], hot: jax.Array) -> jax.Array:
 class _Step:
   """`objectives.Steps` of one step."""
 
-  reward_terms: jax.Array  # [1, 1, 8]
-  earned: jax.Array  # [1, 8]
-  level: jax.Array  # [2, 1]
+  reward_terms: jax.Array  # [1, N, 8]
+  earned: jax.Array  # [N, 8]
+  level: jax.Array  # [2, N]
 
 
 def _where(asked: jax.Array, then: Any, otherwise: Any) -> Any:

@@ -1,1 +1,1 @@
-"""Parameters of other systems, converted."""
+"""Parameters of other systems, converted, and models to give away."""

@@ -11,9 +11,13 @@ from experiments.dreaming import models
 from experiments.dreaming import session as session_lib
 from experiments.dreaming.game import Gone
 from experiments.dreaming.game import Start
+from experiments.runs import json_store
+from pokedreamer_jax import checkpoints
 from pokedreamer_jax import specs
+from pokedreamer_jax import whole_files
 from pokedreamer_jax.behaviour import dream_play
 from pokedreamer_jax.behaviour import policy_inputs
+from pokedreamer_jax.config import run as config_lib
 from pokedreamer_jax.networks import actor_critic
 from tests.pokedreamer_jax import fakes
 
@@ -133,3 +137,31 @@ def frames(session):
 
 def same(one, other):
   return one.shape == other.shape and np.array_equal(one, other)
+
+
+def run_of(folder, stage="policy"):
+  """A run directory of the small model, as its trainer would leave it."""
+  whole = model()
+  store = checkpoints.Store(folder / "checkpoints")
+  params = whole.params
+  items = {"params": params.world}
+  if stage != "world_model":
+    items = {"world_model": params.world, "actor": params.actor}
+  if stage == "policy":
+    items["critic"] = params.critic
+  store.save(5, items, {"step": 5})
+  store.wait()
+  store.close()
+  values = {
+    "stage": stage,
+    **config_lib.to_dict(whole.config),
+    "roms": [rom().sha1],
+  }
+  json_store.write_json(folder / "config.json", whole_files.seal(values))
+  start = {
+    "command": f"python -m experiments.train_policy --workdir={folder}",
+    "commit": "0123456789ab",
+    "devices": ["cpu: any"],
+  }
+  json_store.write_json(folder / "meta.json", {"starts": [start]})
+  return folder
