@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 from collections.abc import Sequence
+import dataclasses
 import pathlib
 import re
-from typing import Any
 
 from experiments.web import packing
 from experiments.web import starts as starts_lib
@@ -21,6 +21,15 @@ _COPIED = (
 )
 
 
+@dataclasses.dataclass(frozen=True)
+class Names:
+  """What the page calls things."""
+
+  model: str
+  maps: Mapping[int, str]
+  species: Mapping[int, str]
+
+
 def check(out: pathlib.Path) -> None:
   """Raises ValueError where a folder cannot be written."""
   if out.exists() and (not out.is_dir() or any(out.iterdir())):
@@ -32,7 +41,7 @@ def write(
   cfg: world_model_config.WorldModelConfig,
   params: world_model.Params,
   starts: Sequence[starts_lib.Start],
-  names: Mapping[str, Any],
+  names: Names,
 ) -> dict[str, int]:
   """Writes a page that opens from disk.
 
@@ -41,7 +50,7 @@ def write(
     cfg: sizes.
     params: parameters; rounded to float16 here.
     starts: at least one.
-    names: `model`, `maps` and `species`, for people.
+    names: for people.
 
   Returns:
     Bytes of every file.
@@ -54,7 +63,8 @@ def write(
   texts["held.js"] = as_script(_HELD.read_text("utf-8"))
   texts["model.js"] = packing.script("pokeDreamerModel", packed)
   texts["starts.js"] = packing.script(
-    "pokeDreamerStarts", {**names, "starts": [one.told() for one in starts]}
+    "pokeDreamerStarts",
+    {**vars(names), "starts": [one.told() for one in starts]},
   )
   for name, text in texts.items():
     (out / name).write_text(text, encoding="utf-8", newline="\n")

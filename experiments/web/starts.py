@@ -15,7 +15,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from data_tools.game import roms
 from experiments.dreaming import game as game_lib
 from pokedreamer_jax import specs
 from pokedreamer_jax.behaviour import dream_play
@@ -170,15 +169,6 @@ def state(
       cfg.token_sizes, jnp.asarray(np.stack([one.tokens for one in starts]))
     ),
   )
-
-
-def needed(rom: roms.Rom) -> None:
-  """Raises ValueError for a game that no demonstrator plays."""
-  if not game_lib.demonstrates(rom):
-    raise ValueError(
-      f"--rom: {rom.describe()}, which no demonstrator plays, expected a "
-      "practice cartridge"
-    )
 
 
 def _situation(
