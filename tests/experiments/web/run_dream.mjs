@@ -2,7 +2,8 @@
 //
 //     node run_dream.mjs FOLDER ASKED.json > DREAMT.json
 //
-// ASKED: { actions: [N][L], logits: steps with logits, luck: null or number }
+// ASKED: { actions: [N][L], logits: steps with logits, luck: null or number };
+// luck -1 draws the first token of the first start's first step L times.
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { runInThisContext } from "node:vm";
@@ -17,6 +18,12 @@ const dream = await PokeDreamer.open(pokeDreamerModel);
 const opened = performance.now();
 const dreamt = { open_ms: opened - began, runs: [] };
 let steps = 0;
+if (luck === -1) {
+  const { state } = PokeDreamer.readStart(pokeDreamerStarts.starts[0]);
+  const firsts = actions[0].map((action, own) => dream.step(state, action, PokeDreamer.chance(own, 0)).tokens[0]);
+  process.stdout.write(JSON.stringify({ firsts }));
+  process.exit();
+}
 actions.forEach((row, i) => {
   let { state } = PokeDreamer.readStart(pokeDreamerStarts.starts[i]);
   const run = { tokens: [], stoch: [], tiles: [Array.from(dream.tiles(state))], logits: [] };
