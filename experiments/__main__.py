@@ -18,7 +18,7 @@ _GROUPS = {
   ),
   "Look": (
     *("evaluate", "compare", "report", "generate_demo_video"),
-    *("play_dream", "benchmark_ablation"),
+    *("play_dream", "export_web", "benchmark_ablation"),
   ),
   "Plan": ("serve_planner",),
   "Measure speed": (

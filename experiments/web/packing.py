@@ -119,9 +119,7 @@ def configuration(
       if name in at
     ],
     "shown": shown,
-    "bars": [
-      [at[name] for name in names] for names in world_model_config.BARS
-    ]
+    "bars": [[at[name] for name in names] for names in world_model_config.BARS]
     if cfg.has_bars
     else [],
     "bar_pixels": world_model_config.BAR_PIXELS,
@@ -140,7 +138,9 @@ def arrays(
     name, array = _name(path), np.asarray(leaf)
     if not name.startswith(_LEFT_OUT):
       made[name] = _small(array)
-  token = np.repeat(np.arange(len(cfg.token_sizes)), [*cfg.token_sizes.values()])
+  token = np.repeat(
+    np.arange(len(cfg.token_sizes)), [*cfg.token_sizes.values()]
+  )
   made["chain.kernel"] *= token[:, None] < token[None]
   used = (int(made["atlas.pages"].max()) + 1) * atlas_lib.PAGE_CELLS
   for name in ("atlas.tiles", *(n for n in made if n.endswith(".cells"))):

@@ -259,18 +259,25 @@
     names = pokeDreamerStarts;
     mapView = new own.MapView(find("map"), dream.atlas);
     find("model").textContent = names.model;
-    const firsts = names.starts.map(own.readStart).map(({ name, state }) => ({ name, one: moment(state, 0) }));
-    for (const { name, one } of firsts) {
-      find("starts").append(thumbnail(one, name, () => {
-        begin(one);
-        find("dream").focus();
-      }));
-    }
+    const firsts = names.starts.map(own.readStart);
     listen();
     // The title screen comes first; the second one can be walked in.
-    begin((firsts[1] ?? firsts[0]).one);
+    begin(moment((firsts[1] ?? firsts[0]).state, 0));
     find("dream").focus({ preventScroll: true });
     document.documentElement.dataset.ready = `${Math.round(performance.now())}`;
+    for (const first of firsts) {
+      await new Promise((done) => setTimeout(done)); // keys come in between
+      addStart(first);
+    }
+    document.documentElement.dataset.whole = "true";
+  }
+
+  function addStart({ name, state }) {
+    const one = moment(state, 0);
+    find("starts").append(thumbnail(one, name, () => {
+      begin(one);
+      find("dream").focus();
+    }));
   }
 
   main().catch((error) => {

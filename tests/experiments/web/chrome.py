@@ -117,7 +117,7 @@ class Chrome:
   def open(self, path):
     """Opens a file, and waits until its page is ready."""
     self.ask("Page.navigate", url=path.as_uri())
-    self.wait("document.documentElement?.dataset.ready")
+    self.wait("document.documentElement?.dataset.whole")
 
   def key(self, code, down=True, up=True):
     """Presses a key, lets go of it, or both."""

@@ -15,6 +15,7 @@ from pokedreamer_jax import specs
 from pokedreamer_jax.frames import packing as frame_packing
 from pokedreamer_jax.frames import tiles
 from pokedreamer_jax.networks import sampling
+from pokedreamer_jax.world_model import atlas_view
 from pokedreamer_jax.world_model import imagination
 from pokedreamer_jax.world_model import model as world_model
 from pokedreamer_jax.world_model import tokens
@@ -82,8 +83,15 @@ def test_logits_are_those_of_the_model(tmp_path, overrides):
     cfg, params, world_model.features(states)
   )
   dreamt = exported.dream(tmp_path / "page", actions, _LOGITS)["runs"]
+  begun = world_model.decoder_outputs(
+    cfg, params, world_model.features(starts_lib.state(cfg, first))
+  )
   copied = 0
   for i, run in enumerate(dreamt):
+    shape = (360, cfg.tile_vocab + 1)
+    np.testing.assert_allclose(
+      np.reshape(run["first"]["logits"], shape), begun.logits[i], atol=1e-3
+    )
     for step, told in enumerate(run["logits"]):
       close = functools.partial(np.testing.assert_allclose, atol=1e-3, rtol=0)
       close(told["deter"], states.deter[step, i])
@@ -91,16 +99,41 @@ def test_logits_are_those_of_the_model(tmp_path, overrides):
       own = np.reshape(told["prior"], (cfg.stoch, cfg.classes))
       own = np.asarray(jax.nn.log_softmax(own, axis=-1))
       close(np.maximum(own, np.log(1e-9)), prior[step, i])
-      close(
-        np.reshape(told["logits"], (360, cfg.tile_vocab + 1)),
-        mixture.logits[step, i],
-      )
+      close(np.reshape(told["logits"], shape), mixture.logits[step, i])
       if cfg.atlas_copies:
         known = np.asarray(mixture.copies.log_draw[step, i]) != 0
         copied += known.sum()
         gates = -np.logaddexp(0, np.array(told["gates"]))
         close(gates[known], mixture.copies.log_draw[step, i][known])
   assert copied > 0 or not cfg.atlas_copies
+
+
+@exported.needs_node
+def test_a_screen_between_two_cells_is_that_of_the_model(tmp_path):
+  """A dictionary in which shifted tiles are found, the escape's checks too."""
+  escape = int(tiles.ESCAPE_WORDS[0])
+  art = [0, 0xFFFFFFFF, escape, 0x55555555, 0x0000FFFF, 0xFFFF0000]
+  packed = frame_packing.from_tile_words(
+    jnp.asarray(np.resize(np.repeat(art, 4), (1, 360, 4)).astype(np.uint32))
+  )
+  table = tiles.build([np.asarray(packed)], len(art))
+  rng = np.random.default_rng(5)
+  # Large areas of one tile, so that what is put together is often known.
+  window = np.repeat(rng.integers(len(art) + 1, size=(11, 3)), 4, axis=1)
+  window = np.repeat(window[..., None], 4, axis=2).astype(np.int32)
+  shifts = [(0, 0), (4, 0), (0, 2), (-3, 0), (0, -7), (8, 8), (2, 6)]
+  shown = [
+    np.asarray(atlas_view.screen(table, jnp.asarray(window), jnp.array(at)))
+    for at in shifts
+  ]
+  asked = {
+    "words": np.asarray(table.words).reshape(-1).tolist(),
+    "window": window.reshape(-1).tolist(),
+    "shifts": shifts,
+  }
+  assert exported.screens(tmp_path, asked) == [one.tolist() for one in shown]
+  assert all((one < len(art)).any() for one in shown)
+  assert all((one == len(art)).any() for one in shown)
 
 
 @exported.needs_node

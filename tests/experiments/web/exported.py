@@ -10,7 +10,7 @@ import jax
 import numpy as np
 import pytest
 
-from experiments.web import folder
+from experiments.web import folder as folder_lib
 from experiments.web import packing
 from experiments.web import starts as starts_lib
 from pokedreamer_jax.world_model import atlas as atlas_lib
@@ -22,7 +22,7 @@ needs_node = pytest.mark.skipif(shutil.which("node") is None, reason="no node")
 
 TOKENS = (
   "battle:4 dialog:2 map:4 y:12 x:12 facing:4 scroll_y:16 scroll_x:16 "
-  "badges:4 active_max_hp:40 active_hp:40 enemy_max_hp:40 enemy_hp:40 text:6 "
+  "badges:4 active_max_hp:64 active_hp:40 enemy_max_hp:40 enemy_hp:40 text:6 "
   "tile_clock:168 figure_clock:62"
 )
 FEW_TOKENS = "battle:4 map:4 y:12 x:12 badges:4 text:6"
@@ -40,7 +40,7 @@ PLAIN = (
   "world_model.atlas_around=false",
   "world_model.atlas_copies=false",
 )
-NAMES = folder.Names("small@1", {0: "home"}, {1: "</script>"})
+NAMES = folder_lib.Names("small@1", {0: "home"}, {1: "</script>"})
 
 
 def model(overrides=WHOLE):
@@ -73,13 +73,17 @@ def starts(cfg, count=3):
   """Any states."""
   rng = np.random.default_rng(3)
   sizes = [*cfg.token_sizes.values()]
+  tokens = rng.integers(sizes, size=(count, len(sizes)))
+  for name, value in (("active_hp", 1), ("active_max_hp", 60)):
+    if name in cfg.token_sizes:  # the bar's last pixel
+      tokens[0, [*cfg.token_sizes].index(name)] = value
   return [
     starts_lib.Start(
       f"start {i} <&>",
       i,
       np.tanh(rng.normal(size=cfg.deter)).astype(np.float32),
       rng.integers(cfg.classes, size=cfg.stoch),
-      rng.integers(sizes),
+      tokens[i],
     )
     for i in range(count)
   ]
@@ -89,7 +93,7 @@ def write(out, overrides=WHOLE):
   """A folder, and what it was made of."""
   cfg, params = model(overrides)
   first = starts(cfg)
-  folder.write(out, cfg, params, first, NAMES)
+  folder_lib.write(out, cfg, params, first, NAMES)
   return cfg, params, first
 
 
@@ -110,6 +114,33 @@ def dream(out, actions, logits=0, luck=None):
     ["node", _HERE / "run_dream.mjs", out, asked],
     capture_output=True,
     text=True,
+  )
+  assert done.returncode == 0, done.stderr
+  return json.loads(done.stdout)
+
+
+def screens(folder, asked):
+  """Screens `[N][360]` that the map's script puts together under node.
+
+  Args:
+    folder: for a file.
+    asked: `words` of the dictionary, the `window`'s tiles, and `shifts`.
+  """
+  path = folder / "screens.json"
+  path.write_text(json.dumps(asked))
+  page = pathlib.Path(folder_lib.__file__).parent / "page" / "atlas.js"
+  script = (
+    "const fs = require('fs'); const vm = require('vm');"
+    "const [page, path] = process.argv.slice(1);"
+    "vm.runInThisContext(fs.readFileSync(page, 'utf8'));"
+    "const { words, window, shifts } = JSON.parse(fs.readFileSync(path));"
+    "const arrays = { 'atlas.tiles': {}, 'tiles.words': { values: words } };"
+    "const atlas = new PokeDreamer.Atlas({ vocab: words.length / 4 }, arrays);"
+    "const found = shifts.map(([y, x]) => [...atlas.screen(window, y, x)]);"
+    "console.log(JSON.stringify(found));"
+  )
+  done = subprocess.run(
+    ["node", "-e", script, page, path], capture_output=True, text=True
   )
   assert done.returncode == 0, done.stderr
   return json.loads(done.stdout)

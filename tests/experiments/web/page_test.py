@@ -153,7 +153,13 @@ def test_all_widths_in_light_and_dark(page, tmp_path, scheme):
     for width, height in ((360, 740), (820, 1100), (1280, 900), (2560, 1300)):
       chrome.size(width, height)
       time.sleep(0.2)
-      assert chrome.run("document.documentElement.scrollWidth") <= width
+      beyond = chrome.run(
+        "(right => [...document.querySelectorAll('body *')].filter(e => "
+        "!e.closest('.strip, .skip') && e.getBoundingClientRect().right > right)"
+        ".map(e => e.outerHTML.slice(0, 80)))"
+        "(document.documentElement.clientWidth)"
+      )
+      assert beyond == [], width
       wide = chrome.run("document.getElementById('dream').clientWidth")
       assert wide % 160 == 0 and 2 * 160 <= wide <= width, (width, wide)
       _shoot(chrome, f"{scheme}-{width}")

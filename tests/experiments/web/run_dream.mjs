@@ -26,7 +26,9 @@ if (luck === -1) {
 }
 actions.forEach((row, i) => {
   let { state } = PokeDreamer.readStart(pokeDreamerStarts.starts[i]);
-  const run = { tokens: [], stoch: [], tiles: [Array.from(dream.tiles(state))], logits: [] };
+  const first = logits ? {} : null;
+  const run = { tokens: [], stoch: [], tiles: [Array.from(dream.tiles(state, first))], logits: [] };
+  if (first) run.first = named(first);
   row.forEach((action, step) => {
     const told = step < logits ? {} : null;
     const chance = luck === null ? null : PokeDreamer.chance(luck, step);
