@@ -78,7 +78,5 @@ def as_script(module: str) -> str:
     ValueError: it imports.
   """
   if re.search(r"^import\b", module, re.MULTILINE):
-    raise ValueError(
-      "module: it imports, expected one that stands alone"
-    )
+    raise ValueError("module: it imports, expected one that stands alone")
   return re.sub(r"^export (?=const|class|function)", "", module, flags=re.M)

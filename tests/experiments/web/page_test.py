@@ -154,8 +154,8 @@ def test_all_widths_in_light_and_dark(page, tmp_path, scheme):
       chrome.size(width, height)
       time.sleep(0.2)
       beyond = chrome.run(
-        "(right => [...document.querySelectorAll('body *')].filter(e => "
-        "!e.closest('.strip, .skip') && e.getBoundingClientRect().right > right)"
+        "(end => [...document.querySelectorAll('body *')].filter(e => "
+        "!e.closest('.strip, .skip') && e.getBoundingClientRect().right > end)"
         ".map(e => e.outerHTML.slice(0, 80)))"
         "(document.documentElement.clientWidth)"
       )
