@@ -136,8 +136,8 @@ def see(
       draw=lambda key, post: sampling.most_likely_straight_through(post),
     )
   )
-  batch = {name: jnp.asarray(value) for name, value in batch.items()}
-  seen = observe(params, jax.random.key(0), batch)
+  given = {name: jnp.asarray(value) for name, value in batch.items()}
+  seen = observe(params, jax.random.key(0), given)
   return jax.tree.map(lambda leaf: np.asarray(leaf[0]), seen.state)
 
 
@@ -147,10 +147,11 @@ def take(
   named: Sequence[tuple[str, int]],
 ) -> list[Start]:
   """Starts at rows of states `[T, ...]`."""
-  stoch = states.stoch.reshape(-1, cfg.stoch, cfg.classes).argmax(-1)
+  deter, stoch = np.asarray(states.deter), np.asarray(states.stoch)
+  stoch = stoch.reshape(-1, cfg.stoch, cfg.classes).argmax(-1)
   numbers = np.asarray(tokens.numbers(cfg.token_sizes, states.tokens))
   return [
-    Start(name, row, states.deter[row], stoch[row], numbers[row])
+    Start(name, row, deter[row], stoch[row], numbers[row])
     for name, row in named
   ]
 
