@@ -19,7 +19,7 @@ _GROUPS = {
   "Share": ("export_model",),
   "Look": (
     *("evaluate", "compare", "report", "generate_demo_video"),
-    *("play_dream", "benchmark_ablation"),
+    *("play_dream", "export_web", "benchmark_ablation"),
   ),
   "Plan": ("run_agent", "serve_planner"),
   "Measure speed": (

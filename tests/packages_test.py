@@ -149,6 +149,7 @@ _ROOMS = {
     "speed",
     "dreaming",
     "serving",
+    "web",
     "",
   ),
 }

@@ -45,7 +45,7 @@ def make_decoder(cfg: world_model_config.WorldModelConfig) -> nn.Module:
       cfg.atlas_units,
       cfg.hidden,
       cfg.token_dim + (world_model_config.BARS_DIM if cfg.has_bars else 0),
-      _shown_tokens(cfg),
+      shown_tokens(cfg),
       copies=cfg.atlas_copies,
       mix=cfg.block_mix,
     )
@@ -154,7 +154,7 @@ def _pixel_nats_backward(kept, grad):
 pixel_nats.defvjp(_pixel_nats_forward, _pixel_nats_backward)
 
 
-def _shown_tokens(
+def shown_tokens(
   cfg: world_model_config.WorldModelConfig,
 ) -> tuple[tuple[int, int, int], ...]:
   """Tokens that stand for more than the place: where, and phases of clocks."""
