@@ -48,7 +48,7 @@ def main() -> None:
 
   def finish(folder: pathlib.Path) -> None:
     if measured:
-      exporting.add_results(folder, measured)
+      exporting.add_results(str(folder), measured)
     model_card.write(folder, measured, cli.command_line(*_command(name)))
 
   entry = exporting.write(directory, out, name, dtype, step, finish)

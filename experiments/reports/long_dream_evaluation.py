@@ -39,7 +39,7 @@ class Part:
 
   def measure(self, *arguments: Any) -> dict[str, Any]:
     """`measure` of this module, with the place for pictures."""
-    return measure(*arguments, self._folder)
+    return measure(*arguments, folder=self._folder)
 
 
 def measure(
@@ -99,11 +99,11 @@ def measure(
       for i in range(frames.shape[1]):
         length = max(2, int(going[:, i].sum()))
         part = slice(None, length)
-        rows = long_dreams.dreamt(
+        seen = long_dreams.dreamt(
           frames[part, i], action[part, i], tokens[part, i], sizes
         )
         over = int(length < evaluate.long_steps)
-        each.append({**memory.judge(rows), "over": over})
+        each.append({**memory.judge(seen), "over": over})
       result["players"][name] = _summed(each, evaluate.bootstrap)
       shown.append(_rows(name, frames))
       bar.update(number + 1)
@@ -120,7 +120,7 @@ def measure(
 
 def _starts(index: Any, evaluate: Any, rng: np.random.Generator) -> Any:
   """A batch `[N, context, ...]` that ends where a game runs."""
-  found = []
+  found: list[dict[str, np.ndarray]] = []
   context = evaluate.context
   fields = [name for name in specs.STEP_FIELD_NAMES if name != "behaviour"]
   while len(found) < evaluate.long_starts:

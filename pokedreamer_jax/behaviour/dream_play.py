@@ -277,7 +277,7 @@ def paid(
   predicted = reward_heads.predict(outputs)
   # Where a dream begins is no news, on the title screen neither.
   here = progress_lib.here_flags(sizes, dream.tokens)
-  before = progress.replace(visited=progress.visited | here)
+  before = dataclasses.replace(progress, visited=progress.visited | here)
   terms = reward_heads.from_tokens(sizes, predicted, before, reached)
   level = jnp.stack([progress.level, reached.level])
   step = _Step(reward_terms=terms[None], earned=earned, level=level)
