@@ -253,6 +253,10 @@ def _policy_config(
     changes["updates"] = policy.scratch_updates
   if not cli.is_set("policy.critic_warmup"):
     changes["critic_warmup"] = 0
+  # A policy that no clone holds leads ahead to where the model knows least: on
+  # chapter one it threw lanterns with none left, which dreams pay there.
+  if not cli.is_set("policy.ahead_starts"):
+    changes["ahead_starts"] = 0.0
   return dataclasses.replace(policy, **changes)
 
 
