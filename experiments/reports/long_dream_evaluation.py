@@ -37,9 +37,15 @@ class Part:
 
     long_dreams.check(inputs.load_config(directory).world_model.token_sizes)
 
-  def measure(self, *arguments: Any) -> dict[str, Any]:
+  def measure(
+    self,
+    config: config_lib.Config,
+    rom: Any,
+    generation: Any,
+    agents: Mapping[str, inputs.Agent],
+  ) -> dict[str, Any]:
     """`measure` of this module, with the place for pictures."""
-    return measure(*arguments, folder=self._folder)
+    return measure(config, rom, generation, agents, self._folder)
 
 
 def measure(
