@@ -181,8 +181,11 @@ def test_everything_has_a_name_and_the_keyboard_reaches_it(chrome):
     )
   for name in ("theme", "when", "save", "likely", "luck", "dream"):
     assert name in reached, reached
-  said = chrome.wait("document.getElementById('status').textContent")
-  assert "Battle" in said
+  # Said after a pause, so that a reader comes to an end.
+  said = chrome.wait(
+    "(e => e.textContent.includes('Battle') && e.textContent)"
+    "(document.getElementById('status'))"
+  )
   label = chrome.run("document.getElementById('dream').ariaLabel")
   assert said in label
 
