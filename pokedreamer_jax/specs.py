@@ -75,10 +75,10 @@ REWARD_CAPS: dict[str, dict[str, float]] = {
 # Terms that grinding wild battles can raise; play is also reported without.
 WILD_BATTLE_TERMS = ("wild_wins", "xp")
 
-# Version 3 added the fields whose `since` says so; records of version 2 are
-# read as well, see `field_names`.
-SCHEMA_VERSION = 3
-READABLE_VERSIONS = (2, SCHEMA_VERSION)
+# Versions 3 and 4 added the fields whose `since` says so; records of earlier
+# versions are read as well, see `field_names`.
+SCHEMA_VERSION = 4
+READABLE_VERSIONS = (2, 3, SCHEMA_VERSION)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,6 +96,10 @@ class Field:
     """Bytes of one step of this field."""
     return math.prod(self.shape) * np.dtype(self.dtype).itemsize
 
+
+# How a screen that fades is lit: by so many of the four shades every pixel is
+# darker than it would be, or lighter where that is below zero, within 0..3.
+SHADES = (0, 1, 2, 3, -1, -2, -3)
 
 # Decoded from the emulator's memory; all zero where the ROM is unknown.
 RAM_FIELDS = (
@@ -139,6 +143,8 @@ RAM_FIELDS = (
   Field("tile_phase", (), "uint8", "how far it has moved, 0..7", since=3),
   Field("figure_wait", (), "uint8", "frames since people moved", since=3),
   Field("figure_phase", (), "uint8", "0 or 1: a pixel higher", since=3),
+  Field("shade", (), "uint8", "of the screen, an index into SHADES", since=4),
+  Field("heal_items", (), "uint8", "carried items that heal, a count", since=4),
 )
 CLOCK_FIELDS = ("tile_wait", "tile_phase", "figure_wait", "figure_phase")
 

@@ -55,6 +55,7 @@ class Emulator:
     for _ in range(_FIRST_DRAWN_FRAMES):
       self._tick(1, True)
     self._row = np.zeros(ram_addresses.RAM_BYTES, np.uint8)
+    self._palette = 0  # that the last frame was drawn with
 
   def reset(
     self,
@@ -87,7 +88,7 @@ class Emulator:
   def replay_reset(self, frames: int, save_state: bytes | None = None) -> None:
     """As `reset`, with the number of frames given: to play a record again."""
     self.resume(save_state or self._power_on, frames)
-    self._tick(1, True)  # draws the frame of the first row
+    self._limited(1, self._draw)  # the frame of the first row
 
   def resume(self, save_state: bytes, wait_frames: int = 0) -> None:
     """Goes on from a saved state, after some frames without input.
@@ -122,13 +123,23 @@ class Emulator:
 
   def _step(self, action: int) -> None:
     if action == specs.PASS:
-      self._pyboy.tick(specs.STEP_FRAMES, True)
-      return
-    button = specs.ACTIONS[action]
-    self._pyboy.button_press(button)
-    self._pyboy.tick(specs.PRESS_FRAMES, False)
-    self._pyboy.button_release(button)
-    self._pyboy.tick(specs.STEP_FRAMES - specs.PRESS_FRAMES, True)
+      self._pyboy.tick(specs.STEP_FRAMES - 1, False)
+    else:
+      button = specs.ACTIONS[action]
+      self._pyboy.button_press(button)
+      self._pyboy.tick(specs.PRESS_FRAMES, False)
+      self._pyboy.button_release(button)
+      self._pyboy.tick(specs.STEP_FRAMES - specs.PRESS_FRAMES - 1, False)
+    self._draw()
+
+  def _draw(self) -> None:
+    """Runs and draws one frame.
+
+    Between two frames games set the palette of the next one, and a tick ends
+    after that: afterwards the register is not what was seen.
+    """
+    self._palette = self._pyboy.memory[ram_addresses.PALETTE]
+    self._pyboy.tick(1, True)
 
   def frame(self) -> np.ndarray:
     """The screen, packed: a new `[144, 40]` uint8."""
@@ -141,6 +152,7 @@ class Emulator:
     """
     if self.rom.has_ram_fields:
       game_state.copy_ranges(self._pyboy.memory, self._row)
+      self._row[ram_addresses.column(ram_addresses.PALETTE)] = self._palette
     return self._row
 
   @property

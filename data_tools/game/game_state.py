@@ -7,6 +7,7 @@ game runs (title screen, unknown game) every field is zero.
 """
 
 from collections.abc import Mapping
+from collections.abc import Sequence
 import dataclasses
 import functools
 from typing import Any
@@ -78,7 +79,7 @@ def decode(rows: np.ndarray) -> dict[str, np.ndarray]:
     "dex_owned": _bits(rows, ram.DEX_OWNED, ram.DEX_BYTES),
     "dex_seen": _bits(rows, ram.DEX_SEEN, ram.DEX_BYTES),
     "money": _money(rows),
-    "capture_items": _capture_items(rows),
+    "capture_items": _items(rows, ram.CAPTURE_ITEMS),
     "enemy_species": byte(ram.ENEMY_SPECIES) * fighting,
     "enemy_hp": enemy_hp(rows) * fighting,
     "enemy_level": byte(ram.ENEMY_LEVEL) * fighting,
@@ -101,6 +102,8 @@ def decode(rows: np.ndarray) -> dict[str, np.ndarray]:
     # A cell is 16 pixels: at rest both are 0.
     "scroll_y": byte(ram.SCROLL_Y) & 15,
     "scroll_x": byte(ram.SCROLL_X) & 15,
+    "shade": _SHADES[byte(ram.PALETTE)],
+    "heal_items": _items(rows, ram.HEAL_ITEMS),
   }
   return {
     field.name: _where_running(fields[field.name], running, field.dtype)
@@ -157,6 +160,8 @@ class GameState:
   walk_counter: int
   scroll_y: int
   scroll_x: int
+  shade: int
+  heal_items: int
 
   @property
   def badge_count(self) -> int:
@@ -293,13 +298,28 @@ def _money(rows: np.ndarray) -> np.ndarray:
   return 10_000 * pairs[:, 0] + 100 * pairs[:, 1] + pairs[:, 2]
 
 
-def _capture_items(rows: np.ndarray) -> np.ndarray:
-  """Items `[T]` in the bag that catch creatures, at most 255."""
+def _items(rows: np.ndarray, ids: Sequence[int]) -> np.ndarray:
+  """Items `[T]` in the bag that have one of the ids, at most 255."""
   first = ram.column(ram.BAG_ITEMS)
   bag = rows[:, first : first + 2 * ram.BAG_SLOTS].reshape(-1, ram.BAG_SLOTS, 2)
   carried = np.arange(ram.BAG_SLOTS) < _byte(rows, ram.BAG_COUNT)[:, None]
-  counted = carried & np.isin(bag[..., 0], ram.CAPTURE_ITEMS)
+  counted = carried & np.isin(bag[..., 0], ids)
   return np.minimum((bag[..., 1] * counted).sum(axis=1, dtype=np.int64), 255)
+
+
+def _shades() -> np.ndarray:
+  """Index into `specs.SHADES` `[256]` uint8 of every palette.
+
+  The one of `SHADES` that is nearest in the mean of the four colours: fades go
+  through those alone, and what else a palette does to colours is not told.
+  """
+  colours = np.arange(256)[:, None] >> np.arange(0, 8, 2) & 3
+  lit = np.clip(np.arange(4) + np.array(specs.SHADES)[:, None], 0, 3).sum(1)
+  apart = np.abs(colours.sum(axis=1)[:, None] - lit)
+  return apart.argmin(axis=1).astype(np.uint8)
+
+
+_SHADES = _shades()
 
 
 def _where_running(

@@ -43,6 +43,7 @@ BAG_COUNT = 0xD31D  # kinds of items carried
 BAG_ITEMS = 0xD31E  # 20 pairs of item id and number; those beyond are stale
 BAG_SLOTS = 20
 CAPTURE_ITEMS = (1, 2, 3, 4)  # ids of the items that catch
+HEAL_ITEMS = (16, 17, 18, 19, 20)  # ids of the items that give back HP
 MONEY = 0xD347  # 3 bytes, two decimal digits each
 BADGE_FLAGS = 0xD356
 MAP_ID = 0xD35E
@@ -54,6 +55,8 @@ STATUS_FLAGS_6 = 0xD732  # bit 0: a game is running
 EVENT_FLAGS = 0xD747
 EVENT_FLAG_BYTES = 320
 SCROLL_Y, SCROLL_X = 0xFF42, 0xFF43  # registers of the screen
+# Another one: the shades of colours 0 to 3, two bits each, the lowest first.
+PALETTE = 0xFF47
 
 HP_ADDRESSES = tuple(
   PARTY + HP_OFFSET + PARTY_STRIDE * slot for slot in range(PARTY_SLOTS)
@@ -108,6 +111,7 @@ RANGES = (
   (STATUS_FLAGS_5, 3),
   (EVENT_FLAGS, EVENT_FLAG_BYTES),
   (SCROLL_Y, 2),
+  (PALETTE, 1),
 )
 RAM_BYTES = sum(length for _, length in RANGES)
 

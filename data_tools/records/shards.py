@@ -109,7 +109,7 @@ def check_version(version: Any) -> None:
   if type(version) is not int or version not in specs.READABLE_VERSIONS:
     raise ValueError(
       f"schema_version: {str(version)[:40]}, this program reads "
-      f"{' and '.join(map(str, specs.READABLE_VERSIONS))}"
+      f"{', '.join(map(str, specs.READABLE_VERSIONS))}"
     )
 
 

@@ -17,6 +17,7 @@ _FIELDS = {
   **{"enemy_hp": "enemy_hp", "enemy_max_hp": "enemy_max_hp"},
   **{"active_slot": "active_slot", "move_item": "move_item"},
   **{"walk": "walk_counter", "scroll_y": "scroll_y", "scroll_x": "scroll_x"},
+  **{"shade": "shade", "heal_items": "heal_items"},
 }
 _PARTY = {  # token -> field, and whose: a place in the party, None who fights
   "species": ("party_species", 0),
@@ -26,6 +27,7 @@ _PARTY = {  # token -> field, and whose: a place in the party, None who fights
   "level2": ("party_level", 1),
   "hp2": ("party_hp", 1),
   "active_species": ("party_species", None),
+  "active_level": ("party_level", None),
   "active_hp": ("party_hp", None),
   "active_max_hp": ("party_max_hp", None),
 }

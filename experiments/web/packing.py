@@ -113,6 +113,8 @@ def configuration(
     "place": [at[name] for name in ("map", "y", "x")],
     "facing": at.get("facing", -1),
     "scroll": [at.get(name, -1) for name in ("scroll_y", "scroll_x")],
+    "shade": at.get("shade", -1),
+    "shades": list(specs.SHADES),
     "clocks": [
       {"token": at[name], "phases": phases, "wait": wait}
       for name, (phases, wait) in clocks.items()

@@ -1,9 +1,9 @@
 """Counting an atlas over a stream of training rows; numpy on the host.
 
-Of every row in which one can walk, each block of the screen but the player's
-own and the one above it (hair) is a vote for what stands at its cell; the most
-frequent block of four tiles wins. A view that was seen before does not vote
-again. Most rows stand on the grid, and a majority does not mind the others.
+Of every row in which one can walk by full light, each block of the screen but
+the player's own and the one above it (hair) is a vote for what stands at its
+cell; the most frequent block of four tiles wins. A view that was seen before
+does not vote again. Most rows stand on the grid, and a majority does not mind the others.
 
 Rows are cut into pieces of a fixed size, whatever the arrays they come in, and
 what is kept between pieces is bounded: the outcome depends on the order of the
@@ -28,7 +28,7 @@ from pokedreamer_jax.world_model import atlas as atlas_lib
 FIELDS = (
   *("frame", "map_id", "y", "x", "has_control", "in_battle"),
   *("dialog_open", "menu_open", "game_running"),
-  *("tile_phase", "figure_phase"),
+  *("tile_phase", "figure_phase", "shade"),
 )
 _PIECE_ROWS = 2048
 # Views are told apart by so many bits: of a million, 0.4 % are taken for ones
@@ -279,8 +279,9 @@ def _voting_blocks() -> np.ndarray:
 
 
 def _walking(rows, sizes) -> np.ndarray:
-  """Rows `[N]` bool in which one can walk, at places that tokens can name."""
+  """Lit rows `[N]` bool in which one can walk, at places that tokens name."""
   free = rows["has_control"] & rows["game_running"] & ~rows["dialog_open"]
+  free &= rows["shade"] == 0
   free &= ~rows["menu_open"] & (rows["in_battle"] == 0)
   for token, field in (("map", "map_id"), ("y", "y"), ("x", "x")):
     free &= rows[field] < sizes[token]

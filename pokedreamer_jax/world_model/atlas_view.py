@@ -1,9 +1,11 @@
 """The screen that the atlas shows to a player who is on the way.
 
 Amid a step the screen stands between two cells: all of it is shifted by some
-pixels, and every tile is put together from up to four others. What comes out is
-looked up in the dictionary again, so that it can be copied like a screen at
-rest. The shift is what the tokens `scroll_y` and `scroll_x` say.
+pixels, and every tile is put together from up to four others. At doors and
+before battles it fades: every pixel is darker or lighter by a shade or more.
+What comes out is looked up in the dictionary again, so that it can be copied
+like a screen at rest. The shift is what the tokens `scroll_y` and `scroll_x`
+say, the light what `shade` does.
 """
 
 from collections.abc import Mapping
@@ -12,12 +14,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from pokedreamer_jax import specs
 from pokedreamer_jax.frames import packing
 from pokedreamer_jax.frames import tiles as tiles_lib
 from pokedreamer_jax.world_model import atlas as atlas_lib
 from pokedreamer_jax.world_model import tokens
 
 CELL = 16  # pixels
+_LOW_BITS = 0x5555  # the lower bit of each of eight pixels
 _TILE = 8  # pixels along each side
 _ROWS, _COLUMNS = 2 * atlas_lib.ROWS, 2 * atlas_lib.COLUMNS  # tiles of a screen
 
@@ -39,8 +43,24 @@ def shift(sizes: Mapping[str, int], hot: jax.Array) -> jax.Array:
   return jnp.stack(parts, axis=-1)
 
 
+def shade(sizes: Mapping[str, int], hot: jax.Array) -> jax.Array:
+  """How a screen is lit `[...]` int32, an index into `specs.SHADES`.
+
+  Args:
+    sizes: token sizes; without the token `shade` no screen ever fades.
+    hot: tokens `[..., R]`, one-hot.
+  """
+  places = tokens.slices(sizes)
+  if "shade" not in places:
+    return jnp.zeros(hot.shape[:-1], jnp.int32)
+  return jnp.argmax(hot[..., places["shade"]], axis=-1).astype(jnp.int32)
+
+
 def screen(
-  table: tiles_lib.TileTable, window: jax.Array, pixels: jax.Array
+  table: tiles_lib.TileTable,
+  window: jax.Array,
+  pixels: jax.Array,
+  light: jax.Array | None = None,
 ) -> jax.Array:
   """Tiles `[..., 360]` int32 of a screen, in block order.
 
@@ -48,6 +68,7 @@ def screen(
     table: the dictionary of `V` tiles.
     window: tiles of the cells in sight and around, `[..., 11, 12, 4]`.
     pixels: `[..., 2]`, how far down and right the screen stands, -15 .. 15.
+    light: `[...]`, indices into `specs.SHADES`; as it is where None.
 
   Returns:
     Dictionary numbers; `V` where a tile is put together from an unknown one, or
@@ -68,6 +89,9 @@ def screen(
   lines = _pick(lines, column + np.arange(_COLUMNS + 1)[None], axis=2)
   by = 2 * by[..., None]
   lines = (lines[..., :-1] >> by | lines[..., 1:] << (16 - by)) & 0xFFFF
+  if light is not None:
+    light = light.reshape(-1)
+    lines = _lit(lines, light[:, None, None])
   found = tiles_lib.lookup(table, _as_words(lines))
   # A tile that is partly unknown: none of its four parts may be.
   unknown = grid == table.vocab
@@ -83,9 +107,23 @@ def screen(
   # At rest nothing is looked up: two tiles of one hash would be one.
   own = _as_grid(window)[:, 2:-2, 2:-2].reshape(found.shape)
   still = jnp.all(pixels == 0, axis=-1, keepdims=True)
+  if light is not None:
+    still &= light[:, None] == 0
   found = jnp.where(still, own, found)
   blocks = found.reshape(-1, atlas_lib.ROWS, 2, atlas_lib.COLUMNS, 2)
   return blocks.swapaxes(2, 3).reshape(*lead, packing.NUM_TILES)
+
+
+def _lit(lines: jax.Array, light: jax.Array) -> jax.Array:
+  """Lines of eight pixels, each pixel darker or lighter within 0..3."""
+  low, high = lines & _LOW_BITS, lines >> 1 & _LOW_BITS
+  darker = jnp.asarray(specs.SHADES, jnp.int32)[light]
+  made = jnp.zeros_like(lines)
+  for colour in range(4):
+    at = (low if colour & 1 else ~low) & (high if colour & 2 else ~high)
+    lit = jnp.clip(colour + darker, 0, 3).astype(lines.dtype)
+    made |= (at & _LOW_BITS) * lit  # two bits a pixel: no carry
+  return made
 
 
 def _as_grid(window: jax.Array) -> jax.Array:

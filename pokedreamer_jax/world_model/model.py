@@ -513,7 +513,8 @@ def _window(cfg, table, atlas, hot, hide=_all_seen) -> tuple[jax.Array, ...]:
   cells = hide(atlas_lib.window(atlas, atlas_lib.place(sizes, hot)))
   phase = atlas_clocks.phase(sizes, hot)[..., None, None, None]
   shown = atlas.looks[atlas.tiles[cells], phase]
-  screen = atlas_view.screen(table, shown, atlas_view.shift(sizes, hot))
+  light = atlas_view.shade(sizes, hot) if "shade" in sizes else None
+  screen = atlas_view.screen(table, shown, atlas_view.shift(sizes, hot), light)
   return cells, shown, screen
 
 

@@ -77,6 +77,10 @@ READERS = {
   "scroll_x": lambda ram: ram["scroll_x"],
   "tile_clock": lambda ram: _clock(ram, "tile"),
   "figure_clock": lambda ram: _clock(ram, "figure"),
+  "active_level": lambda ram: _fights(ram, "party_level"),
+  # From here on of schema version 4.
+  "shade": lambda ram: ram["shade"],
+  "heal_items": lambda ram: ram["heal_items"],
 }
 CLOCKS = world_model_config.CLOCKS
 # Numbers without order: 0 is none, the others share the values from 1 on. Two

@@ -53,6 +53,7 @@ def walks(length, episode=0):
     rows[name][:] = 0
   rows["has_control"][:] = np.arange(length) % 3 == 0
   rows["game_running"][:] = True
+  rows["shade"][:] = 0
   y, x = rng.integers(0, 30, (2, length))
   rows["y"][:], rows["x"][:] = y, x
   world = np.random.default_rng(episode).integers(20, size=(40, 40, 2, 2))

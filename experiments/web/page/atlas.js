@@ -52,10 +52,11 @@
       return { cells, tiles };
     }
 
-    // The screen [360], in block order, that stands down and right by pixels.
-    screen(tiles, down, right) {
+    // The screen [360], in block order, that stands down and right by pixels
+    // and is darker by some shades.
+    screen(tiles, down, right, darker) {
       const found = new Int32Array(360);
-      if (!down && !right) {
+      if (!down && !right && !darker) {
         for (let r = 0, i = 0; r < ROWS; r++) {
           for (let c = 0; c < COLUMNS; c++) {
             for (let k = 0; k < 4; k++) found[i++] = tiles[4 * ((r + 1) * WIDE + c + 1) + k];
@@ -67,14 +68,14 @@
       for (let r = 0; r < 2 * ROWS; r++) {
         for (let c = 0; c < 2 * COLUMNS; c++) {
           const block = (r >> 1) * COLUMNS + (c >> 1);
-          found[4 * block + 2 * (r & 1) + (c & 1)] = this.between(grid, 16 + down + 8 * r, 16 + right + 8 * c);
+          found[4 * block + 2 * (r & 1) + (c & 1)] = this.between(grid, 16 + down + 8 * r, 16 + right + 8 * c, darker);
         }
       }
       return found;
     }
 
     // The tile that begins at a pixel of the window, put together from four.
-    between(grid, top, left) {
+    between(grid, top, left, darker) {
       const row = top >> 3, column = left >> 3;
       const down = top & 7, right = left & 7;
       for (let r = 0; r <= (down ? 1 : 0); r++) {
@@ -87,7 +88,7 @@
         const at = ((top + line) >> 3) * 2 * WIDE + column;
         let bits = this.line(grid[at], (top + line) & 7) >>> (2 * right);
         if (right) bits |= this.line(grid[at + 1], (top + line) & 7) << (16 - 2 * right);
-        words[line >> 1] |= (bits & 0xffff) << (16 * (line & 1));
+        words[line >> 1] |= (darker ? lit(bits, darker) : bits & 0xffff) << (16 * (line & 1));
       }
       return this.lookup(words);
     }
@@ -162,6 +163,15 @@
       }
     }
     return grid;
+  }
+
+  // Eight pixels of two bits, each darker by some shades within 0..3.
+  function lit(bits, darker) {
+    let made = 0;
+    for (let i = 0; i < 16; i += 2) {
+      made |= Math.min(3, Math.max(0, ((bits >>> i) & 3) + darker)) << i;
+    }
+    return made;
   }
 
   function hash(a, b, c, d) {

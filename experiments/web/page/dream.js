@@ -190,7 +190,8 @@
         const pixels = this.token(state, at);
         return pixels > 8 ? pixels - 16 : pixels;
       });
-      const screen = this.atlas.screen(tiles, down, right);
+      const light = config.shades[this.token(state, config.shade)];
+      const screen = this.atlas.screen(tiles, down, right, light);
       const others = this.others(state);
       const hot = [...this.stochRows(state.stoch, config.deter)];
       for (const row of others) hot.push(config.deter + config.stoch * config.classes + row);

@@ -138,6 +138,31 @@ def test_the_copied_ranges_are_the_memory(game):
     assert copied == list(game.memory[start : start + length])
 
 
+def test_light_is_that_of_the_frame_that_is_seen():
+  """The great vale fades through a door; its register is a frame ahead."""
+  state = emulator_lib.read_save_state("great_vale/home")
+  out = [specs.ACTIONS.index(name) for name in ("left", *["down"] * 4)]
+  seen, ahead = [], 0
+  with emulator_lib.Emulator(roms.resolve("great_vale")) as game:
+    for wait in range(24):
+      game.replay_reset(wait, state)
+      for action in (*out, specs.PASS):
+        game.step(action)
+        row = game.ram()[None].copy()
+        shade = game_state.decode(row)["shade"][0]
+        seen.append((specs.SHADES[shade], _lightest(game.frame())))
+        ahead += row[0, ram.column(ram.PALETTE)] != game.memory[ram.PALETTE]
+  dark = [(darker, lightest) for darker, lightest in seen if darker]
+  assert len(set(dark)) > 1 and ahead
+  # Sprites may be lit a frame longer.
+  assert np.mean([darker == lightest for darker, lightest in dark]) > 0.7
+  assert not any(lightest for darker, lightest in seen if not darker)
+
+
+def _lightest(frame):
+  return min(int((frame >> bits & 3).min()) for bits in (0, 2, 4, 6))
+
+
 def test_states_that_do_not_fit_are_refused(game):
   state = game.save_state()
   for bad in (b"x", state[: len(state) // 2], bytes([255]) * 1000):

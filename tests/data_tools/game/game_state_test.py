@@ -49,7 +49,8 @@ def test_ranges_rise_and_do_not_overlap():
 def test_fields_have_the_contract_s_names_shapes_and_types():
   fields = game_state.decode(np.zeros((3, ram.RAM_BYTES), np.uint8))
   names = [field.name for field in specs.RAM_FIELDS]
-  assert [*fields, *specs.CLOCK_FIELDS] == names
+  assert {*fields, *specs.CLOCK_FIELDS} == set(names)
+  assert len(fields) + len(specs.CLOCK_FIELDS) == len(names)
   fields |= clocks.nothing(3)
   for field in specs.RAM_FIELDS:
     assert fields[field.name].shape == (3, *field.shape)
@@ -79,7 +80,7 @@ def test_numbers_of_one_state():
   assert state.facing_name == "left"
   assert state.badge_count == 2
   assert state.money == 123456
-  assert state.capture_items == 7
+  assert (state.capture_items, state.heal_items) == (7, 9)
   assert (state.dex_owned, state.dex_seen) == (3, 8)
   # The third slot is stale: the party has two members.
   assert state.party_species == (0xB0, 0x24, 0, 0, 0, 0)
@@ -89,6 +90,19 @@ def test_numbers_of_one_state():
   assert state.party_xp == (123456, 27, 0, 0, 0, 0)
   assert (state.total_hp, state.total_max_hp) == (305, 409)
   assert state.game_running and state.has_control
+
+
+@pytest.mark.parametrize(
+  ("palette", "darker"),
+  [
+    *[(0xE4, 0), (0xF9, 1), (0xFE, 2), (0xFF, 3)],
+    *[(0x90, -1), (0x40, -2), (0x00, -3)],
+    (0x1B, 0),  # turned upside down: no fade
+  ],
+)
+def test_a_fading_screen_is_told_by_its_palette(palette, darker):
+  state = game_state.from_memory(_memory(PALETTE=(palette,)))
+  assert specs.SHADES[state.shade] == darker
 
 
 def test_published_hp_addresses():

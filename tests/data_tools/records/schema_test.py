@@ -17,7 +17,8 @@ from pokedreamer_jax import whole_files
 from tests.data_tools import fakes
 from tests.data_tools import old_records
 
-_NEW = dict.fromkeys(specs.lacking(2), 3)
+_NEW = {f.name: f.since for f in specs.STEP_FIELDS if f.since > 2}
+_NOW = specs.SCHEMA_VERSION
 
 
 @pytest.fixture
@@ -46,6 +47,14 @@ def test_it_is_read_with_zeros_for_what_it_lacks(old):
   assert not any(batch[name].any() for name in _NEW)
 
 
+def test_each_version_adds_to_the_one_before(tmp_path):
+  assert specs.lacking(3) == {"shade", "heal_items"}
+  for version in specs.READABLE_VERSIONS[1:]:
+    earlier, now = map(specs.field_names, (version - 1, version))
+    assert set(earlier) < set(now)
+  assert set(specs.field_names(_NOW)) == set(specs.STEP_FIELD_NAMES)
+
+
 def test_playing_it_again_gives_what_it_holds_and_the_new_fields(old):
   index = loader.EpisodeIndex(generations.freeze(old), "all")
   rom = roms.resolve(str(cartridge.CHAPTER_ONE))
@@ -67,10 +76,10 @@ def test_old_and_new_records_lie_in_one_folder(old):
   assert generation.num_episodes == 3 and generation.lacking == _NEW
   index = loader.EpisodeIndex(generation, "all")
   for header, steps in index.episodes():
-    assert steps["text"].any() == (header.schema_version == 3)
+    assert steps["text"].any() == (header.schema_version == _NOW)
   windows = index.read_windows([loader._Window(i, 3, 69) for i in range(3)], 66)
   for i, header in enumerate(index.headers):
-    assert windows["text"][i].any() == (header.schema_version == 3)
+    assert windows["text"][i].any() == (header.schema_version == _NOW)
 
 
 def _collect(old, episodes):
@@ -89,20 +98,21 @@ def test_its_collection_is_complete_or_refused(old):
   result = _collect(old, 2)  # all there: nothing is played
   assert result.new_episodes == 0
   with pytest.raises(
-    ValueError, match=r"2 of the 3 episodes .* schema version 2, .* version 3"
+    ValueError,
+    match=rf"2 of the 3 episodes .* schema version 2, .* version {_NOW}",
   ):
     _collect(old, 3)
   after = sorted(path.name for path in (old / "shards").iterdir())
   assert [name for name in after if name != ".lock"] == before
 
 
-@pytest.mark.parametrize("version", [1, 4, "2", None, True, [2]])
+@pytest.mark.parametrize("version", [1, _NOW + 1, "2", None, True, [2]])
 def test_another_version_is_left_out_and_named(old, version):
   (path,) = (old / "shards").glob("*.json")
   manifest = whole_files.unseal(json.loads(path.read_text()), path)
   manifest["schema_version"] = version
   path.write_text(json.dumps(whole_files.seal(manifest)))
-  with pytest.raises(ValueError, match=r"schema_version: .* reads 2 and 3"):
+  with pytest.raises(ValueError, match=r"schema_version: .* reads 2, 3, 4"):
     generations.freeze(old)
 
 
@@ -120,5 +130,5 @@ def test_only_the_present_version_is_written(tmp_path):
     **{**vars(fakes.header(0)), "schema_version": 2}
   )
   writer = shards.ShardWriter(tmp_path, "a")
-  with pytest.raises(ValueError, match=r"schema_version: 2, .* writes 3"):
+  with pytest.raises(ValueError, match=rf"schema_version: 2, .* writes {_NOW}"):
     writer.begin(header)

@@ -123,15 +123,24 @@ def test_a_screen_between_two_cells_is_that_of_the_model(tmp_path):
   # Large areas of one tile, so that what is put together is often known.
   window = np.repeat(rng.integers(len(art) + 1, size=(11, 3)), 4, axis=1)
   window = np.repeat(window[..., None], 4, axis=2).astype(np.int32)
+  at_rest, aside = [0, 0, 0], [2, 6, 0]
   shifts = [(0, 0), (4, 0), (0, 2), (-3, 0), (0, -7), (8, 8), (2, 6)]
+  shifts = [(*at, 0) for at in shifts]
+  for light in range(1, len(specs.SHADES)):
+    for at in (at_rest, aside):
+      shifts.append((*at[:2], light))
   shown = [
-    np.asarray(atlas_view.screen(table, jnp.asarray(window), jnp.array(at)))
+    np.asarray(
+      atlas_view.screen(
+        table, jnp.asarray(window), jnp.array(at[:2]), jnp.array(at[2])
+      )
+    )
     for at in shifts
   ]
   asked = {
     "words": np.asarray(table.words).reshape(-1).tolist(),
     "window": window.reshape(-1).tolist(),
-    "shifts": shifts,
+    "shifts": [(*at[:2], specs.SHADES[at[2]]) for at in shifts],
   }
   assert exported.screens(tmp_path, asked) == [one.tolist() for one in shown]
   assert all((one < len(art)).any() for one in shown)

@@ -21,7 +21,7 @@ _HERE = pathlib.Path(__file__).parent
 needs_node = pytest.mark.skipif(shutil.which("node") is None, reason="no node")
 
 TOKENS = (
-  "battle:4 dialog:2 map:4 y:12 x:12 facing:4 scroll_y:16 scroll_x:16 "
+  "battle:4 dialog:2 map:4 y:12 x:12 facing:4 shade:7 scroll_y:16 scroll_x:16 "
   "badges:4 active_max_hp:64 active_hp:40 enemy_max_hp:40 enemy_hp:40 text:6 "
   "tile_clock:168 figure_clock:62"
 )
@@ -136,7 +136,7 @@ def screens(folder, asked):
     "const { words, window, shifts } = JSON.parse(fs.readFileSync(path));"
     "const arrays = { 'atlas.tiles': {}, 'tiles.words': { values: words } };"
     "const atlas = new PokeDreamer.Atlas({ vocab: words.length / 4 }, arrays);"
-    "const found = shifts.map(([y, x]) => [...atlas.screen(window, y, x)]);"
+    "const found = shifts.map((at) => [...atlas.screen(window, ...at)]);"
     "console.log(JSON.stringify(found));"
   )
   done = subprocess.run(

@@ -4,6 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from pokedreamer_jax import specs
 from pokedreamer_jax.frames import packing
 from pokedreamer_jax.frames import tiles as tiles_lib
 from pokedreamer_jax.world_model import atlas_view
@@ -57,6 +58,69 @@ def test_every_pixel_is_that_of_the_window_so_far_away(pixels):
       same = shades[found[n, 4 * block + k]] == shades[expected]
       assert same.all()
   assert (found < _V).any()
+
+
+@pytest.mark.parametrize("pixels", [(0, 0), (0, -2), (5, 0)])
+def test_light_moves_every_pixel_by_as_many_shades(pixels):
+  rng = np.random.default_rng(1)
+  # A dictionary that also holds what most of its tiles fade to.
+  shades = rng.integers(0, 4, (6, 8, 8))
+  shades = np.concatenate(
+    [np.clip(shades + by, 0, 3) for by in specs.SHADES[:4]]
+    + [np.full((1, 8, 8), n) for n in range(4)]
+  )
+  parts = shades.reshape(-1, 4, 16).astype(np.uint64) << np.arange(
+    0, 32, 2, dtype=np.uint64
+  )
+  table = tiles_lib.build(
+    [_frames(parts.sum(axis=-1).astype(np.uint32))], len(shades) - 3
+  )
+  known = _pixels(table)
+  window = np.repeat(rng.integers(0, table.vocab + 1, (11, 12, 1)), 4, axis=2)
+  window = np.repeat(window[:, :1], 12, axis=1).astype(np.int32)
+  numbers = {known[n].tobytes(): n for n in range(table.vocab)}
+  lit = len(specs.SHADES)
+  found = np.asarray(
+    atlas_view.screen(
+      table,
+      jnp.asarray(np.repeat(window[None], lit, axis=0)),
+      jnp.array([pixels] * lit),
+      jnp.arange(lit),
+    )
+  )
+  plain = atlas_view.screen(
+    table, jnp.asarray(window[None]), jnp.array([pixels])
+  )
+  np.testing.assert_array_equal(found[:1], plain)
+  picture = np.zeros((11 * 16, 12 * 16), np.uint8)
+  for r, c, k in np.ndindex(11, 12, 4):
+    top, left = 16 * r + 8 * (k // 2), 16 * c + 8 * (k % 2)
+    picture[top : top + 8, left : left + 8] = known[window[r, c, k]]
+  for n, by in enumerate(specs.SHADES):
+    dark = np.where(picture == 9, 9, np.clip(picture + float(by), 0, 3))
+    copied = 0
+    for block, k in np.ndindex(90, 4):
+      y = 16 + pixels[0] + 16 * (block // 10) + 8 * (k // 2)
+      x = 16 + pixels[1] + 16 * (block % 10) + 8 * (k % 2)
+      tile = dark[y : y + 8, x : x + 8].astype(np.uint8)
+      expected = numbers.get(tile.tobytes(), table.vocab)
+      got = found[n, 4 * block + k]
+      assert (known[got] == known[expected]).all()
+      copied += got < table.vocab
+    assert copied
+
+
+def _frames(words):
+  """Frames `[1, 144, 40]` of which the first tiles are these `[N, 4]`."""
+  shown = np.resize(words, (1, packing.NUM_TILES, packing.WORDS))
+  return np.asarray(packing.from_tile_words(jnp.asarray(shown)))
+
+
+def test_the_token_says_how_a_screen_is_lit():
+  sizes = {"map": 3, "shade": 7}
+  hot = tokens.one_hot(sizes, jnp.array([[1, 0], [2, 3], [0, 6]]))
+  assert atlas_view.shade(sizes, hot).tolist() == [0, 3, 6]
+  assert not atlas_view.shade({"map": 3}, jnp.eye(3)).any()
 
 
 def test_scroll_tokens_say_by_how_much():
