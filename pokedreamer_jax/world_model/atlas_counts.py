@@ -3,7 +3,8 @@
 Of every row in which one can walk by full light, each block of the screen but
 the player's own and the one above it (hair) is a vote for what stands at its
 cell; the most frequent block of four tiles wins. A view that was seen before
-does not vote again. Most rows stand on the grid, and a majority does not mind the others.
+does not vote again. Most rows stand on the grid, and a majority does not mind
+the others.
 
 Rows are cut into pieces of a fixed size, whatever the arrays they come in, and
 what is kept between pieces is bounded: the outcome depends on the order of the
