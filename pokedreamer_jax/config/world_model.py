@@ -33,12 +33,15 @@ VALE_TOKENS = (
   "dex_seen:21 level:32 hp:72 active_slot:6 active_species:21 "
   "active_level:32 active_max_hp:72 active_hp:72 enemy_species:21 "
   "enemy_level:32 "
-  "enemy_max_hp:56 enemy_hp:56 move_item:5 text:128 text2:96 tile_clock:168 "
-  "figure_clock:62"
+  "enemy_max_hp:56 enemy_hp:56 move_item:5 text:128 text2:96 tile_look:168 "
+  "figure_look:62"
 )
 # Tokens that are clocks and go round: how many phases they have, and how many
 # frames each lasts. Pictures show the phase alone.
-CLOCKS = {"tile_clock": (8, 21), "figure_clock": (2, 31)}
+CLOCKS = {
+  **{"tile_clock": (8, 21), "figure_clock": (2, 31)},  # as memory counts
+  **{"tile_look": (8, 21), "figure_look": (2, 31)},  # as they are seen
+}
 POKEMON_RED_TOKENS = (
   "battle:4 dialog:2 menu:2 menu_item:8 map:256 y:160 x:96 facing:4 control:2 "
   "badges:9 capture_items:32 party_size:7 dex_owned:152 level:101 "

@@ -69,8 +69,8 @@ def count(
     shown = tiles_lib.encode_numpy(table, rows["frame"]).astype(np.int64)
     at = np.zeros(len(held), np.int64)
     for name, many in _clocks(cfg.token_sizes):
-      field = name.replace("clock", "phase")
-      at = at * many + np.minimum(rows[field], many - 1)
+      now = np.asarray(tokens.READERS[name](rows)) // tokens.CLOCKS[name][1]
+      at = at * many + np.minimum(now, many - 1)
     key = (held * phases + at[:, None]) * classes + shown
     key = key[:, atlas_counts.voting_tiles()]
     new, number = np.unique(

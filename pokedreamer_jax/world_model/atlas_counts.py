@@ -29,7 +29,8 @@ from pokedreamer_jax.world_model import atlas as atlas_lib
 FIELDS = (
   *("frame", "map_id", "y", "x", "has_control", "in_battle"),
   *("dialog_open", "menu_open", "game_running"),
-  *("tile_phase", "figure_phase", "shade"),
+  *specs.CLOCK_FIELDS,
+  "shade",
 )
 _PIECE_ROWS = 2048
 # Views are told apart by so many bits: of a million, 0.4 % are taken for ones

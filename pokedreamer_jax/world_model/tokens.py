@@ -29,10 +29,17 @@ def _fights(ram: Mapping[str, jax.Array], name: str) -> jax.Array:
   return jnp.take_along_axis(ram[name], slot, axis=-1)[..., 0]
 
 
-def _clock(ram: Mapping[str, jax.Array], name: str) -> jax.Array:
-  """Frames `[...]` since the first phase of a clock began."""
-  wait = CLOCKS[f"{name}_clock"][1]
-  return ram[f"{name}_phase"].astype(jnp.int32) * wait + ram[f"{name}_wait"]
+# Frames from a clock's next phase until it is seen, in the great vale: of some
+# 10,000 blocks of water and people none showed it one frame after it began, and
+# all did two frames after.
+_LOOK_LAG = 2
+
+
+def _clock(ram: Mapping[str, jax.Array], name: str, lag: int = 0) -> jax.Array:
+  """Frames `[...]` since the first phase of a clock began, or was seen."""
+  phases, wait = CLOCKS[f"{name}_clock"]
+  now = ram[f"{name}_phase"].astype(jnp.int32) * wait + ram[f"{name}_wait"]
+  return (now - lag) % (phases * wait) if lag else now
 
 
 # Token name -> its value from the RAM fields of `specs.RAM_FIELDS`.
@@ -77,6 +84,8 @@ READERS = {
   "scroll_x": lambda ram: ram["scroll_x"],
   "tile_clock": lambda ram: _clock(ram, "tile"),
   "figure_clock": lambda ram: _clock(ram, "figure"),
+  "tile_look": lambda ram: _clock(ram, "tile", _LOOK_LAG),
+  "figure_look": lambda ram: _clock(ram, "figure", _LOOK_LAG),
   "active_level": lambda ram: _fights(ram, "party_level"),
   # From here on of schema version 4.
   "shade": lambda ram: ram["shade"],

@@ -1,9 +1,11 @@
 """Looks of tiles by the phase of clocks, against a count in a plain loop."""
 
 import collections
+import dataclasses
 
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from pokedreamer_jax.config import world_model as world_model_config
 from pokedreamer_jax.frames import packing
@@ -20,9 +22,19 @@ _CFG = world_model_config.WorldModelConfig(
   atlas="counted",
   atlas_cells=1024,
 )
+# What is seen lags behind the clocks by two frames.
+_SEEN = dataclasses.replace(
+  _CFG, tokens="map:3 y:9 x:9 tile_look:168 figure_look:62"
+)
 
 
-def _case():
+def _phase(rows, name, phases, lag):
+  """Of the clock, or of what is seen: a change is seen in the third frame."""
+  late = rows[f"{name}_wait"] < lag
+  return (rows[f"{name}_phase"].astype(int) - late) % phases
+
+
+def _case(lag=0):
   """A world of one map, and rows in which its tiles move with the clocks."""
   rng = np.random.default_rng(0)
   table = fakes.table(_V)
@@ -39,6 +51,9 @@ def _case():
     "x": rng.integers(0, 9, count).astype(np.uint8),
     "tile_phase": rng.integers(0, 8, count).astype(np.uint8),
     "figure_phase": rng.integers(0, 2, count).astype(np.uint8),
+    "tile_wait": rng.integers(0, 21, count).astype(np.uint8) // 6,
+    "figure_wait": rng.integers(0, 31, count).astype(np.uint8) // 9,
+    "shade": np.zeros(count, np.uint8),
     "has_control": np.ones(count, bool),
     "game_running": np.ones(count, bool),
     **{name: np.zeros(count, bool) for name in ("dialog_open", "menu_open")},
@@ -50,19 +65,21 @@ def _case():
   )
   still = atlas_lib.screen(atlas, place)
   # Tile 3 goes through 9 .. 16, tile 5 has two looks; the others stand still.
-  phase = rows["tile_phase"][:, None].astype(int)
+  phase = _phase(rows, "tile", 8, lag)[:, None]
   shown = np.where(still == 3, 9 + phase, still)
-  shown = np.where(still == 5, 17 + rows["figure_phase"][:, None], shown)
+  breath = _phase(rows, "figure", 2, lag)[:, None]
+  shown = np.where(still == 5, 17 + breath, shown)
   noise = rng.random(shown.shape) < 0.05
   shown = np.where(noise, 20, shown) % _V
   rows["frame"] = np.asarray(tiles_lib.decode(table, jnp.asarray(shown)))
   return table, atlas, rows, still
 
 
-def test_looks_are_those_most_often_seen_at_a_phase():
-  table, atlas, rows, still = _case()
+@pytest.mark.parametrize(("cfg", "lag"), [(_CFG, 0), (_SEEN, 2)])
+def test_looks_are_those_most_often_seen_at_a_phase(cfg, lag):
+  table, atlas, rows, still = _case(lag)
   pieces = [{k: v[i : i + 25] for k, v in rows.items()} for i in (0, 25, 50)]
-  looks = atlas_clocks.count(_CFG, table, atlas, pieces)
+  looks = atlas_clocks.count(cfg, table, atlas, pieces)
   shown = tiles_lib.encode_numpy(table, rows["frame"])
   votes = collections.defaultdict(collections.Counter)
   player = [4 * (10 * row + 4) + k for row in (3, 4) for k in range(4)]
@@ -73,7 +90,9 @@ def test_looks_are_those_most_often_seen_at_a_phase():
     if not rows["has_control"][n] or view in seen:
       continue
     seen.add(view)
-    phase = 2 * int(rows["tile_phase"][n]) + int(rows["figure_phase"][n])
+    row = {name: value[n] for name, value in rows.items()}
+    phase = 2 * int(_phase(row, "tile", 8, lag))
+    phase += int(_phase(row, "figure", 2, lag))
     for k in range(packing.NUM_TILES):
       if k not in player and still[n, k] < _V:
         votes[int(still[n, k]), phase][int(shown[n, k])] += 1
