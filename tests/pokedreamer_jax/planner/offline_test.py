@@ -175,6 +175,19 @@ def test_a_milestone_that_fails_rests_while_others_can_be_tried():
   ]  # what comes after the badge waits for it
 
 
+def test_no_milestone_beyond_the_window_is_tried_before_its_turn():
+  shown = [_shown(f"own {n} species") for n in (2, 3, 4)]
+  known = games.small_world(milestones=shown)
+  planner = offline.OfflinePlanner(known, offline.OfflineConfig(window=2))
+  progress = games.followed(games.row(capture_items=1))
+  goals = [_ask(planner, progress, known)]
+  for level in (6, 7, 8):
+    progress.update(games.row(capture_items=1, party_level=level))
+    _ask(planner, progress, known, "out of time")  # something else
+    goals.append(_ask(planner, progress, known, "reached"))
+  assert goals == ["own 2 species", "own 3 species"] * 2
+
+
 def test_without_any_knowledge_it_still_names_goals():
   known = knowledge.Knowledge()
   planner = offline.OfflinePlanner(known)
