@@ -31,9 +31,9 @@ def _tiny() -> config_lib.Config:
   """The quickstart on a laptop: `make quickstart`, 2 CPU cores, 2.3 GiB.
 
   Expect, over seeds 0 to 2: most likely dreams with .82 to .84 of the frames
-  exact at 5 steps, .73 to .76 at 15 and .48 to .62 at 50 (the emulator with
-  other luck .79 to .80, .66 to .72, .50 to .58), and where no luck changes
-  anything .96 at 50 steps (records without a wanderer and one in haste).
+  exact at 5 steps, .74 to .78 at 15 and .50 to .57 at 50 (the emulator with
+  other luck .79 to .83, .69 to .73, .49 to .56), and where no luck changes
+  anything .88 to .96 at 50 steps.
   Clones of 600 demonstrated steps earn the badge in 25, 23 and 44 % of the
   games, policies from them in 96, 92 and 94 %. 6 to 8 minutes in all.
   """
