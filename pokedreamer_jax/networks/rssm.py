@@ -76,12 +76,16 @@ class RSSMCell(nn.Module):
     return projected + self.around(known, *cells)
 
   def step(self, deter: jax.Array, stoch: jax.Array, known: jax.Array):
-    """Next `deter` `[..., D]` from the last state and `project_known`.
+    """Next `deter` `[..., D]` from the last state and `project_known`."""
+    return self.advance(deter, self.stoch_in(stoch) + known)
+
+  def advance(self, deter: jax.Array, inputs: jax.Array):
+    """Next `deter` `[..., D]` from the sum `[..., hidden]` of all inputs.
 
     GRU with one projection, normalised, and an update gate biased towards
     keeping the state (DreamerV3).
     """
-    x = nn.silu(self.norm_in(self.stoch_in(stoch) + known))
+    x = nn.silu(self.norm_in(inputs))
     gates = self.norm_gates(self.gates(jnp.concatenate([deter, x], axis=-1)))
     reset, candidate, update = jnp.split(gates, 3, axis=-1)
     candidate = jnp.tanh(jax.nn.sigmoid(reset) * candidate)
@@ -91,7 +95,7 @@ class RSSMCell(nn.Module):
   def prior(self, deter: jax.Array, tokens: jax.Array) -> jax.Array:
     """Log-probabilities `[..., S, K]` of `stoch` before seeing the frame."""
     x = jnp.concatenate([deter, tokens], axis=-1)
-    return self._categorical(self.prior_net(x))
+    return self.categorical(self.prior_net(x))
 
   def project_seen(self, embed: jax.Array, tokens: jax.Array) -> jax.Array:
     """Posterior share `[..., hidden]` of the frame and its tokens."""
@@ -100,7 +104,7 @@ class RSSMCell(nn.Module):
   def posterior(self, deter: jax.Array, seen: jax.Array) -> jax.Array:
     """Log-probabilities `[..., S, K]` of `stoch` given `project_seen`."""
     x = nn.silu(self.post_norm(self.post_deter(deter) + seen))
-    return self._categorical(self.post_out(x))
+    return self.categorical(self.post_out(x))
 
   def predict_tokens(self, deter: jax.Array) -> jax.Array:
     """Logits of the tokens, before their chain terms, and scores of changes.
@@ -128,7 +132,8 @@ class RSSMCell(nn.Module):
       ]
     return deter, outputs
 
-  def _categorical(self, logits: jax.Array) -> jax.Array:
+  def categorical(self, logits: jax.Array) -> jax.Array:
+    """Log-probabilities `[..., S, K]` of logits `[..., S * K]`."""
     logits = logits.reshape(*logits.shape[:-1], self.stoch, self.classes)
     probs = jax.nn.softmax(logits.astype(jnp.float32), axis=-1)
     return jnp.log((1 - self.unimix) * probs + self.unimix / self.classes)

@@ -14,12 +14,24 @@ def categorical(key: jax.Array, log_probs: jax.Array) -> jax.Array:
   One uniform number a variable instead of `K` Gumbels: the fastest sampler
   measured on a CPU. `log_probs` must be normalised.
   """
-  cumulative = jnp.cumsum(jnp.exp(log_probs), axis=-1)
   uniform = jax.random.uniform(key, log_probs.shape[:-1])
+  return _inverse(uniform, jnp.exp(log_probs))
+
+
+def _inverse(uniform: jax.Array, weights: jax.Array) -> jax.Array:
+  """Classes `[...]` int32 by inverse CDF of weights `[..., K]`.
+
+  Sums are a product with a triangle: 1.4 to 7 times as fast on a CPU as
+  `cumsum`, and it compiles sooner.
+  """
+  classes = weights.shape[-1]
+  triangle = np.triu(np.ones((classes, classes), np.float32))
+  # Accelerators would round the products.
+  cumulative = jnp.matmul(weights, triangle, precision="highest")
   # Rounding may leave the last sum below 1: scale by it.
   below = cumulative <= uniform[..., None] * cumulative[..., -1:]
   index = jnp.sum(below, axis=-1, dtype=jnp.int32)
-  return jnp.minimum(index, log_probs.shape[-1] - 1)
+  return jnp.minimum(index, classes - 1)
 
 
 def straight_through(key: jax.Array, log_probs: jax.Array) -> jax.Array:
@@ -70,21 +82,27 @@ def without_uniform(log_probs: jax.Array, share: float) -> jax.Array:
   return jnp.log(jnp.maximum(probs, 1e-9))
 
 
-def one_hot_draw(
+def draw(
   key: jax.Array, log_probs: jax.Array, most_likely: bool | jax.Array
 ) -> jax.Array:
-  """One-hot `[..., K]` without gradient: a sample, or the most likely.
+  """Classes `[...]` int32 of `[..., K]` log-probabilities, drawn or likeliest.
 
   Where `most_likely` is an array, a scalar, one program serves both.
   """
   if most_likely is True:
-    index = jnp.argmax(log_probs, axis=-1)
-  elif most_likely is False:
-    index = categorical(key, log_probs)
-  else:
-    uniform = jax.random.uniform(key, log_probs.shape[:-1])
-    index = _either(uniform, log_probs, most_likely)
-  return jax.nn.one_hot(index, log_probs.shape[-1])
+    return jnp.argmax(log_probs, axis=-1).astype(jnp.int32)
+  if most_likely is False:
+    return categorical(key, log_probs)
+  uniform = jax.random.uniform(key, log_probs.shape[:-1])
+  return _either(uniform, log_probs, most_likely)
+
+
+def one_hot_draw(
+  key: jax.Array, log_probs: jax.Array, most_likely: bool | jax.Array
+) -> jax.Array:
+  """`draw` as one-hots `[..., K]`, without gradient."""
+  number = draw(key, log_probs, most_likely)
+  return jax.nn.one_hot(number, log_probs.shape[-1])
 
 
 def _either(
@@ -92,17 +110,14 @@ def _either(
 ) -> jax.Array:
   """Classes `[...]` int32 by inverse CDF: of all, or of the likeliest alone.
 
-  Sums are a product, which compiles sooner than `cumsum` and `argmax` of many
-  variables of many sizes. Of equally likely ones chance takes one.
+  Compiles sooner than `argmax` of many variables of many sizes. Of equally
+  likely ones chance takes one.
   """
   probs = jnp.exp(log_probs)
   likeliest = probs >= jnp.max(probs, axis=-1, keepdims=True)
-  weights = jnp.where(most_likely, likeliest.astype(probs.dtype), probs)
-  classes = log_probs.shape[-1]
-  cumulative = weights @ np.triu(np.ones((classes, classes), np.float32))
-  below = cumulative <= uniform[..., None] * cumulative[..., -1:]
-  index = jnp.sum(below, axis=-1, dtype=jnp.int32)
-  return jnp.minimum(index, classes - 1)
+  return _inverse(
+    uniform, jnp.where(most_likely, likeliest.astype(probs.dtype), probs)
+  )
 
 
 def token_draw(

@@ -155,7 +155,11 @@ class RSSMCell(nn.Module):
 
   def step(self, deter: jax.Array, stoch: jax.Array, known: jax.Array):
     """Next `deter` `[..., D]` from the last state and `project_known`."""
-    inputs = stoch @ self.gru_ih[: self.stoch * self.classes] + known
+    kernel = self.gru_ih[: self.stoch * self.classes]
+    return self.advance(deter, stoch @ kernel + known)
+
+  def advance(self, deter: jax.Array, inputs: jax.Array):
+    """Next `deter` `[..., D]` from the sum `[..., 3 D]` of all inputs."""
     carried = layers.add_bias(deter @ self.gru_hh, self.gru_bias_hh)
     reset, update, candidate = jnp.split(inputs, 3, axis=-1)
     reset_h, update_h, candidate_h = jnp.split(carried, 3, axis=-1)

@@ -1,8 +1,9 @@
 """Dreaming: the prior rolled forward under a policy with `lax.scan`.
 
 Only the actor runs inside the scan; reward and continue heads are applied to
-all imagined states at once. Samples carry no gradient: policies learn from
-returns alone.
+all imagined states at once. In float32 drawn states are read as numbers, not as
+one-hots (`table_step.py`); `prior_step` is the plain form of one step. Samples
+carry no gradient: policies learn from returns alone.
 Time is the leading axis at this border: `L` imagined steps, `L + 1` states,
 index 0 being the start; `N` dreams side by side.
 """
@@ -20,6 +21,7 @@ from pokedreamer_jax.networks import sampling
 from pokedreamer_jax.world_model import model as world_model
 from pokedreamer_jax.world_model import progress as progress_lib
 from pokedreamer_jax.world_model import reward_heads
+from pokedreamer_jax.world_model import table_step
 
 # `(key, feat [N, F]) -> action [N]` int32.
 PolicyFn = Callable[[jax.Array, jax.Array], jax.Array]
@@ -128,15 +130,16 @@ def imagine(
     raise ValueError(f"length: {length}, expected at least 1")
 
   def step(carry, step_key):
-    state, progress = carry
+    state, share, progress = carry
     action_key, prior_key = jax.random.split(step_key)
     action = policy_fn(action_key, inputs_fn(state, progress))
-    state = prior_step(cfg, params, prior_key, state, action)
+    state, share, numbers = _next(cfg, params, prior_key, state, share, action)
     progress = progress_lib.advance(cfg.token_sizes, state.tokens, progress)
-    return (state, progress), (state, progress, action)
+    return (state, share, progress), (state, progress, action, numbers)
 
   keys = jax.random.split(key, length)
-  _, (*rest, action) = jax.lax.scan(step, (start, reached), keys)
+  first = (start, _share(cfg, params, start), reached)
+  _, (*rest, action, numbers) = jax.lax.scan(step, first, keys)
   if earned is None:
     earned = jnp.zeros((action.shape[1], specs.NUM_REWARD_TERMS))
   state, progress = jax.tree.map(
@@ -144,7 +147,7 @@ def imagine(
     (start, reached),
     tuple(rest),
   )
-  terms, cont = _judge(cfg, params, state, progress)
+  terms, cont = _judge(cfg, params, state, progress, numbers)
   return Rollout(
     state=state,
     feat=inputs_fn(state, progress),
@@ -170,23 +173,48 @@ def replay_actions(
   """
   chex.assert_rank(action, 2)
 
-  def step(state, row):
+  def step(carry, row):
+    state, share = carry
     step_key, action_t = row
-    state = prior_step(cfg, params, step_key, state, action_t, most_likely)
-    return state, state
+    state, share, _ = _next(
+      cfg, params, step_key, state, share, action_t, most_likely
+    )
+    return (state, share), state
 
   keys = jax.random.split(key, len(action))
-  _, states = jax.lax.scan(step, start, (keys, action))
+  first = (start, _share(cfg, params, start))
+  _, states = jax.lax.scan(step, first, (keys, action))
   return states
 
 
-def _judge(cfg, params, state, progress) -> tuple[jax.Array, jax.Array]:
-  """Terms `[L, N, 8]` and continues `[L, N]` of a dream, heads batched."""
-  feat = world_model.features(jax.tree.map(lambda leaf: leaf[1:], state))
-  predicted = reward_heads.predict(
-    world_model.apply(cfg, params, "reward", feat)
+def _share(cfg, params, start) -> table_step.Share | None:
+  """What scans carry beside the state: None where the dense step runs."""
+  return (
+    table_step.share(cfg, params, start) if table_step.serves(cfg) else None
   )
-  logit = world_model.apply(cfg, params, "continue", feat)
+
+
+def _next(cfg, params, key, state, share, action, most_likely=False):
+  """The next state, its share, and its numbers where the share is carried."""
+  if share is None:
+    following = prior_step(cfg, params, key, state, action, most_likely)
+    return following, None, None
+  following, numbers = table_step.step(
+    cfg, params, key, state, share, action, most_likely
+  )
+  return following, table_step.drawn_share(cfg, params, numbers), numbers
+
+
+def _judge(cfg, params, state, progress, numbers):
+  """Terms `[L, N, 8]` and continues `[L, N]` of a dream, heads batched."""
+  arrived = jax.tree.map(lambda leaf: leaf[1:], state)
+  if numbers is None:
+    feat = world_model.features(arrived)
+    reward = world_model.apply(cfg, params, "reward", feat)
+    logit = world_model.apply(cfg, params, "continue", feat)
+  else:
+    reward, logit = table_step.judge(cfg, params, arrived.deter, numbers)
+  predicted = reward_heads.predict(reward)
   before, after = (
     jax.tree.map(lambda leaf, part=part: leaf[part], progress)
     for part in (slice(None, -1), slice(1, None))

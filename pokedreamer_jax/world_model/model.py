@@ -147,7 +147,7 @@ def _init(
   state = initial_state(cfg, (1,))
   action = jnp.zeros((1, specs.NUM_ACTIONS))
   window = _window(cfg, table, atlas, state.tokens)
-  around = _around(cfg, atlas, state.tokens, action)
+  around = cells_around(cfg, atlas, state.tokens, action)
   if cfg.family == "v2":
     frame = jnp.zeros((1, specs.FRAME_HEIGHT, specs.FRAME_WIDTH, 3))
   else:
@@ -373,7 +373,7 @@ def project_known(
     hide: makes some cells unknown.
   """
   inputs = (tokens_tm1, action_tm1)
-  around = _around(cfg, map_memory(params), *inputs, hide)
+  around = cells_around(cfg, map_memory(params), *inputs, hide)
   return apply(cfg, params, "rssm", *inputs, *around, method="project_known")
 
 
@@ -518,8 +518,22 @@ def _window(cfg, table, atlas, hot, hide=_all_seen) -> tuple[jax.Array, ...]:
   return cells, shown, screen
 
 
-def _around(cfg, atlas, hot, action, hide=_all_seen) -> tuple[jax.Array, ...]:
-  """The cells around tokens `[..., R]`, and their tiles; or nothing."""
+def cells_around(
+  cfg: world_model_config.WorldModelConfig,
+  atlas: atlas_lib.Atlas | None,
+  hot: jax.Array,
+  action: jax.Array,
+  hide: HideFn = _all_seen,
+) -> tuple[jax.Array, ...]:
+  """Cells `[..., 7]` around a place and their tiles `[..., 7, 4]`; or nothing.
+
+  Args:
+    cfg: sizes.
+    atlas: the map memory.
+    hot: tokens, one-hot `[..., R]`.
+    action: one-hot `[..., A]`.
+    hide: makes some cells unknown.
+  """
   if atlas is None or not cfg.reads_around:
     return ()
   place = atlas_lib.place(cfg.token_sizes, hot)
