@@ -53,7 +53,7 @@ def share(
   """The share of any states, leaves `[N, ...]`, as products."""
   stoch, token, around = _tables(cfg, params)
   inputs = state.stoch @ stoch
-  if cfg.token_sizes:
+  if token is not None:
     inputs += state.tokens @ token
   return Share(
     inputs, None if around is None else state.tokens @ around[: cfg.token_dim]
@@ -69,7 +69,7 @@ def drawn_share(
   stoch, token, around = _tables(cfg, params)
   rows = _rows(cfg, numbers)
   inputs = table_sums.sum_rows(stoch, rows.stoch)
-  if cfg.token_sizes:
+  if token is not None:
     inputs += table_sums.sum_rows(token, rows.tokens)
   return Share(
     inputs, None if around is None else table_sums.sum_rows(around, rows.tokens)
@@ -159,11 +159,8 @@ def _tables(cfg, params) -> tuple[jax.Array, jax.Array | None, Any]:
   around = None
   if cfg.reads_around:
     around = cell["around"]["Dense_0"]["kernel"]
-  return (
-    cell["stoch_in"]["kernel"],
-    cell["known_in"]["kernel"][: cfg.token_dim],
-    around,
-  )
+  token = cell["known_in"]["kernel"][: cfg.token_dim]
+  return cell["stoch_in"]["kernel"], token if cfg.token_dim else None, around
 
 
 def _action_rows(cfg, params) -> jax.Array:
@@ -201,8 +198,8 @@ def _around(cfg, params, hot, given, action) -> jax.Array:
   embedding = atlas_reader.CellEmbedding(
     cfg.tile_vocab, cfg.atlas_cells, cfg.atlas_units, cfg.tile_units
   )
-  seen = embedding.apply({"params": weights["CellEmbedding_0"]}, *cells)
-  seen = seen.reshape(len(seen), -1)
+  found = embedding.apply({"params": weights["CellEmbedding_0"]}, *cells)
+  seen = jnp.asarray(found).reshape(len(hot), -1)
   known = cfg.token_dim + specs.NUM_ACTIONS
   hidden = given + kernel[cfg.token_dim + action]
   return _rest(weights, hidden + nn.silu(seen) @ kernel[known:])
@@ -225,7 +222,7 @@ def _rest(weights, hidden: jax.Array) -> jax.Array:
   """What follows the first layer of a `blocks.MLP` or of the cells' reader."""
   x = nn.RMSNorm().apply({"params": weights["RMSNorm_0"]}, hidden)
   last = weights["Dense_1"]
-  made = nn.silu(x) @ last["kernel"]
+  made = nn.silu(jnp.asarray(x)) @ last["kernel"]
   if "bias" not in last:
     return made
   return made + jnp.broadcast_to(last["bias"], made.shape)

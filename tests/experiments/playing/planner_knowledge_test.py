@@ -10,8 +10,10 @@ from experiments.playing import planner_knowledge
 from pokedreamer_jax.planner import knowledge
 from tests.data_tools import fakes
 
+_HEADERS = (fakes.header(0), fakes.header(1))
 
-def _generation(tmp_path, headers=(fakes.header(0), fakes.header(1))):
+
+def _generation(tmp_path, headers=_HEADERS):
   folder = tmp_path / generations.SHARDS_DIR
   folder.mkdir()
   with shards_lib.ShardWriter(folder, "a") as writer:
