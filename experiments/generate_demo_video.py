@@ -1,11 +1,15 @@
-r"""Makes a clip: the emulator on the left, the dream of it on the right.
+r"""Makes a clip: emulator, the dream of it, and the emulator with other luck.
 
     python -m experiments.generate_demo_video --checkpoint=DIR \
       --out_video=demo.mp4
 
-The left half is the real game, played by the checkpoint's policy; for a world
-model without a policy, by `--player`. The right half is imagined: the model
-sees the first frames, then gets the buttons alone, never a frame again.
+On the left is the real game, played by the checkpoint's policy; for a world
+model without a policy, by `--player`. Beside it is what is imagined: the model
+sees the first frames, then gets the buttons alone; every `--anew` steps it sees
+the game again and dreams from there. On the right is the game itself from the
+same moments, with the same buttons and other luck: no dream can be closer to
+the left one than that, on average. The strip below is green where a dreamed
+frame is right in every pixel.
 """
 
 import dataclasses
@@ -13,6 +17,8 @@ from typing import Any
 
 import numpy as np
 
+from experiments.playing import clip_episodes
+from experiments.reports import pictures
 from experiments.runs import cli
 from experiments.runs import inputs
 from experiments.runs import json_store
@@ -27,6 +33,9 @@ _CHECKPOINT = cli.string(
 _OUT = cli.string("out_video", "demo.mp4", "Clip to write: .mp4 or .webp.")
 _STEPS = cli.integer("steps", 120, "Env steps in the clip.")
 _CONTEXT = cli.integer("context", 8, "First frames that the model sees.")
+_ANEW = cli.integer(
+  "anew", 40, "Env steps after which a dream begins anew; 0: never."
+)
 _OTHER_ROM = cli.define_other_rom()
 _SAVE_STATE = cli.string("save_state", None, "Start; default: power-on.")
 _CHECKPOINT_STEP = cli.define_checkpoint_step("what dreams")
@@ -53,6 +62,9 @@ def main() -> None:
   steps, context = _STEPS.value, _CONTEXT.value
   if not 0 < context < steps:
     raise ValueError(f"--context={context}: expected 1 to steps - 1 ({steps})")
+  if _ANEW.value < 0:
+    raise ValueError(f"--anew={_ANEW.value}: expected at least 0")
+  anew = _ANEW.value or steps
   from data_tools.game import emulator
   from data_tools.game import roms
   from experiments.reports import video
@@ -67,30 +79,38 @@ def main() -> None:
   model = load_model(directory, step)
   with progress.Progress("demo", 3, "parts") as bar:
     bar.phase("playing the emulator", about_s=15)
-    rows = play(model, rom, steps, save_state, _PLAYER.value, _SEED.value)
+    rows, luck = clip_episodes.play(
+      *(model.config, model.agent, rom, steps, save_state),
+      *(_PLAYER.value, _SEED.value, range(context - 1, steps, anew)),
+    )
     bar.update(1)
     bar.phase("dreaming", about_s=15)
-    imagined = dream(model, rows, context, _SEED.value)
+    imagined = dream(model, rows, context, anew, _SEED.value)
     bar.update(2)
     bar.phase("writing the clip", about_s=5)
     path = video.write(
       _OUT.value,
       video.side_by_side(
-        [rows["frame"], imagined],
-        ["emulator", "imagined"],
-        captions(rows, imagined, context),
+        [rows["frame"], imagined, luck],
+        ["emulator", "imagined", "emulator, other luck"],
+        captions(rows, imagined, luck, context, anew),
+        colours=colours(rows, imagined, context),
       ),
       _FPS.value,
     )
     bar.update(3)
   result: dict[str, Any] = {
     **scores(rows, imagined, context),
+    "other_luck": scores(rows, luck, context),
     **{"clip": path.name, "steps": len(imagined), "context": context},
+    "anew": anew,
   }
   json_store.write_json(path.with_suffix(".json"), result)
   print(
-    f"{path}: {len(imagined)} steps, {context} seen; dreamed frames exact "
-    f"{result['exact']:.2f}, pixels right {result['pixels']:.3f}"
+    f"{path}: {len(imagined)} steps, {context} seen, dreams anew every {anew}; "
+    f"frames exact {result['exact']:.2f}, pixels right {result['pixels']:.3f}; "
+    f"the game with other luck {result['other_luck']['exact']:.2f}, "
+    f"{result['other_luck']['pixels']:.3f}"
   )
 
 
@@ -111,35 +131,12 @@ def load_model(directory: str, step: int | None = None) -> Model:
   return Model(inputs.load_config(directory), params, None)
 
 
-def play(
-  model: Model,
-  rom: Any,
-  steps: int,
-  save_state: bytes | None,
-  player: str,
-  seed: int,
-) -> dict[str, np.ndarray]:
-  """Step fields `[T, ...]` of one real episode of at most `steps` rows."""
-  from data_tools.game import emulator as emulator_lib
-  from data_tools.players import policies
-  from data_tools.records import episodes
-
-  with emulator_lib.Emulator(rom) as emulator:
-    policy: policies.Policy
-    if model.agent is None:
-      policy = policies.make_policy(player, rom)
-    else:
-      policy = _AgentPolicy(model.agent, emulator, seed)
-    emulator.reset(seed, save_state, model.config.collect.jitter_frames)
-    chunks = list(episodes.play(emulator, policy, seed, steps))
-  return {
-    name: np.concatenate([chunk[name] for chunk in chunks])
-    for name in chunks[0]
-  }
-
-
 def dream(
-  model: Model, rows: dict[str, np.ndarray], context: int, seed: int
+  model: Model,
+  rows: dict[str, np.ndarray],
+  context: int,
+  anew: int,
+  seed: int,
 ) -> np.ndarray:
   """Frames `[T, 144, 40]`: reconstructed in the context, then imagined.
 
@@ -147,7 +144,8 @@ def dream(
     model: the world model and its configuration.
     rows: step fields `[T, ...]` of one episode.
     context: rows that the model sees.
-    seed: of the dream's chance.
+    anew: steps after which it dreams anew, from all rows up to there.
+    seed: of the dreams' chance.
   """
   import jax
   import jax.numpy as jnp
@@ -158,19 +156,30 @@ def dream(
 
   cfg = model.config.world_model
 
+  length = len(rows["action"])
+  starts = np.arange(context - 1, length - 1, anew)
+  ahead_by = min(anew, length - context)
+  # The dream and its step that each row after the context shows.
+  which, step = np.divmod(np.arange(length - context), anew)
+  padded = np.full(length + ahead_by, specs.PASS, np.uint8)
+  padded[:length] = rows["action"]
+  taken = padded[starts[:, None] + np.arange(ahead_by + 1)]
+
   def run(params, key, batch):
     seen_key, dream_key = jax.random.split(key)
-    known = {name: value[None, :context] for name, value in batch.items()}
+    known = {name: value[None] for name, value in batch.items()}
     known["first_action_tm1"] = jnp.full(1, specs.PASS, jnp.uint8)
     seen = world_model.observe(
       cfg, params, seen_key, known, infer=cfg.ram == "inferred"
     ).state
-    start = jax.tree.map(lambda leaf: leaf[:, -1], seen)
-    action = alignment.dream_actions(cfg, batch["action"][context - 1 :])
-    action = action[:, None]
+    seen = jax.tree.map(lambda leaf: leaf[0], seen)  # [T, ...]
+    start = jax.tree.map(lambda leaf: leaf[starts], seen)
+    action = alignment.dream_actions(cfg, jnp.asarray(taken)).T
     ahead = imagination.replay_actions(cfg, params, dream_key, start, action)
     states = jax.tree.map(
-      lambda first, rest: jnp.concatenate([first[0], rest[:, 0]]), seen, ahead
+      lambda first, rest: jnp.concatenate([first[:context], rest[step, which]]),
+      seen,
+      ahead,
     )  # [T, ...]
     # One step at a time: the logits of all would fill a laptop's memory.
     return jax.lax.map(lambda s: world_model.decode(cfg, params, s), states)
@@ -181,7 +190,11 @@ def dream(
 
 
 def captions(
-  rows: dict[str, np.ndarray], imagined: np.ndarray, context: int
+  rows: dict[str, np.ndarray],
+  imagined: np.ndarray,
+  luck: np.ndarray,
+  context: int,
+  anew: int,
 ) -> list[str]:
   """One line per step: what the model knows, and whether it is right."""
   lines = []
@@ -190,11 +203,24 @@ def captions(
     if t < context:
       lines.append(f"the model sees the game ({t + 1} of {context})")
       continue
-    right = np.array_equal(rows["frame"][t], imagined[t])
-    verdict = "every pixel right" if right else "differs"
-    step = t - context + 1
+    verdict = "every pixel right"
+    if not np.array_equal(rows["frame"][t], imagined[t]):
+      chance = not np.array_equal(rows["frame"][t], luck[t])
+      verdict = "differs" + (", as other luck does" if chance else "")
+    step = (t - context) % anew + 1
     lines.append(f"dream step {step}, button {button}: {verdict}")
   return lines
+
+
+def colours(
+  rows: dict[str, np.ndarray], imagined: np.ndarray, context: int
+) -> list[tuple[int, int, int]]:
+  """Of each step: seen, dreamed right in every pixel, or not."""
+  right = (imagined == rows["frame"]).all(axis=(1, 2))
+  return [
+    pictures.FAINT if t < context else pictures.RIGHT if same else pictures.OFF
+    for t, same in enumerate(right)
+  ]
 
 
 def scores(
@@ -208,51 +234,6 @@ def scores(
     "exact": float(scores_lib.exact(frames, truth).mean()),
     "pixels": float(scores_lib.pixel_accuracy(frames, truth).mean()),
   }
-
-
-class _AgentPolicy:
-  """A learned policy in the shape of a scripted one.
-
-  It looks at its emulator's screen and memory by itself, for one episode.
-  """
-
-  chosen_by = specs.BEHAVIOURS.index("policy")
-
-  def __init__(self, agent: inputs.Agent, emulator: Any, seed: int):
-    import jax
-
-    from data_tools.records import episodes
-    from pokedreamer_jax.behaviour import acting
-
-    self._act = acting.make_act(
-      agent.config, agent.world_params, agent.actor_params
-    )
-    self._ram_of = acting.ram_of
-    self._state = acting.init_state(agent.config.world_model, 1)
-    self._key = jax.random.key(seed)
-    self._step = 0
-    self._emulator = emulator
-    self._reader = episodes.RowReader(emulator.rom)
-
-  def reset(self, rng: np.random.Generator) -> None:
-    del rng  # chance comes from the agent's own key
-
-  def act(self, memory: Any, row: Any = None) -> int:
-    del memory, row
-    import jax
-
-    read = self._reader.read(
-      self._emulator.frame()[None], self._emulator.ram()[None]
-    )
-    self._state, action = self._act(
-      self._state,
-      read["frame"],
-      self._ram_of(read),
-      read["is_first"],
-      jax.random.fold_in(self._key, self._step),
-    )
-    self._step += 1
-    return int(np.asarray(action)[0])
 
 
 if __name__ == "__main__":

@@ -16,6 +16,8 @@ from pokedreamer_jax import specs
 BACKGROUND = (24, 26, 30)
 TEXT = (226, 228, 232)
 FAINT = (140, 146, 156)
+# What is right, and what is not: told apart by who sees no red or green, too.
+RIGHT, OFF = (64, 176, 116), (232, 144, 48)
 EXACT = (74, 190, 120)  # border of a frame that is right in every pixel
 INEXACT = (214, 120, 74)
 _GAP = 6  # pixels between frames

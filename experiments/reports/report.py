@@ -157,8 +157,10 @@ def _clip(workdir: pathlib.Path) -> str:
     if path.exists():
       uri = pictures.data_uri(path.read_bytes(), kind)
       caption = (
-        "Left: the emulator. Right: imagined from the prior alone, under the "
-        "same buttons, after the first frames."
+        "Left: the emulator. Beside it: imagined from the prior alone, under "
+        "the same buttons; after some steps the model sees the game and dreams "
+        "anew. Right: the emulator from there with other luck, which is as "
+        "close as a dream can be. Green where every pixel is right."
       )
       return html_page.section(
         "Emulator and dream", html_page.clip(uri, caption)

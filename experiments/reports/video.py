@@ -20,6 +20,7 @@ CODEC = "libx264"
 DEFAULT_FPS = 6
 _HEAD = 32  # pixels above the frames, for the labels
 _FOOT = 28  # pixels below, for the caption
+_STRIP = 14  # pixels of them more where the steps have colours
 _GAP = 16  # pixels around the frames
 
 
@@ -35,12 +36,13 @@ def have_codec() -> bool:
 
 
 def canvas(
-  panels: int, scale: int
+  panels: int, scale: int, strip: bool = False
 ) -> tuple[tuple[int, int], list[tuple[int, int]]]:
   """`(width, height)` of a clip and the top left corner of every panel."""
   width, height = specs.FRAME_WIDTH * scale, specs.FRAME_HEIGHT * scale
   corners = [(_GAP + i * (width + _GAP), _HEAD) for i in range(panels)]
-  return (_GAP + panels * (width + _GAP), _HEAD + height + _FOOT), corners
+  foot = _FOOT + strip * _STRIP
+  return (_GAP + panels * (width + _GAP), _HEAD + height + foot), corners
 
 
 def side_by_side(
@@ -48,6 +50,7 @@ def side_by_side(
   labels: Sequence[str],
   captions: Sequence[str] | None = None,
   scale: int = 2,
+  colours: Sequence[tuple[int, int, int]] | None = None,
 ) -> Iterator[np.ndarray]:
   """Composes streams of equal length beside each other.
 
@@ -56,6 +59,8 @@ def side_by_side(
     labels: one per stream, shown above it.
     captions: one line per step, shown below.
     scale: whole-number enlargement, nearest neighbour.
+    colours: of each step, RGB: a strip of all steps below the frames, on which
+      the present one is marked.
 
   Yields:
     `T` pictures `[height, width, 3]` uint8, sides even.
@@ -70,11 +75,16 @@ def side_by_side(
   from PIL import ImageDraw
   from PIL import ImageFont
 
-  size, corners = canvas(len(streams), scale)
+  size, corners = canvas(len(streams), scale, colours is not None)
   head = Image.new("RGB", size, pictures.BACKGROUND)
   font = ImageFont.load_default(16)
   for label, (x, _) in zip(labels, corners, strict=True):
     ImageDraw.Draw(head).text((x, 7), label, pictures.TEXT, font=font)
+  top = corners[0][1] + specs.FRAME_HEIGHT * scale + 5
+  edges = np.linspace(_GAP, size[0] - _GAP, lengths[0] + 1).round().astype(int)
+  for t, colour in enumerate(colours or ()):
+    box = (edges[t], top, max(edges[t], edges[t + 1] - 2), top + 7)
+    ImageDraw.Draw(head).rectangle(box, fill=colour)
   for t in range(lengths[0]):
     picture = head.copy()
     for stream, corner in zip(streams, corners, strict=True):
@@ -83,7 +93,11 @@ def side_by_side(
     if captions is not None:
       place = (_GAP, size[1] - _FOOT + 5)
       draw = ImageDraw.Draw(picture)
-      draw.text(place, captions[t], pictures.FAINT, font=font)
+      told = pictures.FAINT if colours is None else colours[t]
+      draw.text(place, captions[t], told, font=font)
+    if colours is not None:
+      box = (edges[t] - 1, top - 3, edges[t + 1], top + 10)
+      ImageDraw.Draw(picture).rectangle(box, outline=pictures.TEXT)
     yield np.asarray(picture)
 
 

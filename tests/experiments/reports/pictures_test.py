@@ -93,6 +93,23 @@ class VideoTest(parameterized.TestCase):
       shown = decoded[:, y : y + 288, x : x + 320, 0].astype(int)
       self.assertLessEqual(np.abs(shown - grey).mean(), tolerance)
 
+  def test_a_strip_tells_all_steps_and_marks_the_present_one(self):
+    told = [pictures.RIGHT] * 4 + [pictures.OFF] * 5
+    shown = list(
+      video.side_by_side([self.left] * 3, list("abc"), None, 2, told)
+    )
+    (width, height), corners = video.canvas(3, 2, strip=True)
+    self.assertEqual(shown[0].shape, (height, width, 3))
+    self.assertGreater(height, video.canvas(3, 2)[0][1])
+    row = corners[0][1] + 288 + 8  # of the strip
+    for t, picture in enumerate(shown):
+      for step, colour in enumerate(told):
+        x = round(16 + (step + 0.5) * (width - 32) / 9)
+        np.testing.assert_array_equal(picture[row, x], colour)
+      edge = (picture[row] == pictures.TEXT).all(-1).nonzero()[0]
+      left = 16 + t * (width - 32) / 9
+      self.assertAlmostEqual(edge.min(), left, delta=3)
+
   def test_without_the_encoder_it_becomes_webp(self):
     with mock.patch.object(video, "CODEC", "no_such_codec"):
       self.assertFalse(video.have_codec())
