@@ -67,24 +67,29 @@ def work(
   """Answers commands for the environments `share`, in its own process."""
   arrays = views(memory, num_envs)
   actions = arrays.pop(ACTIONS)
-  envs: dict[int, _Env] = {}
+  games = _Games(rom, share, episode_length)
 
   def answer(command: str, resets: Resets) -> None:
-    for i in share:
-      if i in resets:
-        if i not in envs:
-          envs[i] = _Env(rom)
-        seed, start = resets[i]
-        row = envs[i].reset(seed, start, jitter_frames, episode_length)
-      elif i not in envs:
-        raise ValueError(f"{command}: environment {i} was never reset")
-      elif command == "reset" or envs[i].ended:
-        arrays["reward_terms"][i] = 0
-        continue
-      else:
-        row = envs[i].step(int(actions[i]))
-      for name, array in arrays.items():
-        array[i] = row[name][0]
+    stepped: list[int] = []
+    try:
+      for number, i in enumerate(share):
+        if i in resets:
+          seed, start = resets[i]
+          games.reset(number, seed, start, jitter_frames)
+        elif not games.was_reset(number):
+          raise ValueError(f"{command}: environment {i} was never reset")
+        elif command == "reset" or games.ended[number]:
+          arrays["reward_terms"][i] = 0
+          continue
+        else:
+          games.step(number, int(actions[i]))
+        stepped.append(number)
+    finally:  # a game that has gone on is read, whatever became of the others
+      if stepped:
+        rows = games.read(stepped)
+        places = [share[number] for number in stepped]
+        for name, array in arrays.items():
+          array[places] = rows[name]
 
   try:
     while (message := connection.recv())[0] != "close":
@@ -95,35 +100,49 @@ def work(
         connection.send(children.explain(error))
   except (EOFError, OSError):
     pass  # the parent is gone
-  for env in envs.values():
-    env.close()
+  games.close()
 
 
-class _Env:
-  """One emulator and the episode it is in."""
+class _Games:
+  """The emulators of a process, and the episodes that they are in.
 
-  def __init__(self, rom: roms.Rom):
-    self._emulator = emulator_lib.Emulator(rom)
-    self.ended = True
+  What they show is read together: that costs little more than reading one.
+  """
 
-  def reset(self, seed, save_state, jitter_frames, length) -> dict:
-    self._emulator.reset(seed, save_state, jitter_frames)
-    self._reader = episodes.RowReader(self._emulator.rom)
-    self._left = length
-    return self._row()
+  def __init__(self, rom: roms.Rom, share: list[int], length: int):
+    self._rom, self._length = rom, length
+    self._emulators: dict[int, emulator_lib.Emulator] = {}
+    self._reader = episodes.StreamReader(rom, len(share))
+    self._left = np.zeros(len(share), int)
+    self.ended = np.ones(len(share), bool)
 
-  def step(self, action: int) -> dict:
-    self._emulator.step(action)
-    return self._row()
+  def was_reset(self, number: int) -> bool:
+    return number in self._emulators
+
+  def reset(self, number: int, seed, save_state, jitter_frames: int) -> None:
+    if number not in self._emulators:
+      self._emulators[number] = emulator_lib.Emulator(self._rom)
+    self._emulators[number].reset(seed, save_state, jitter_frames)
+    self._reader.restart(number)
+    self._left[number] = self._length
+
+  def step(self, number: int, action: int) -> None:
+    self._emulators[number].step(action)
+
+  def read(self, numbers: list[int]) -> dict[str, np.ndarray]:
+    """The rows `[K, ...]` that some of the games show now."""
+    shown = [self._emulators[number] for number in numbers]
+    which = np.array(numbers)
+    rows = self._reader.read(
+      which,
+      np.stack([emulator.frame() for emulator in shown]),
+      np.stack([emulator.ram() for emulator in shown]),
+    )
+    self._left[which] -= 1
+    rows["is_last"] |= self._left[which] == 0
+    self.ended[which] = rows["is_last"]
+    return rows
 
   def close(self) -> None:
-    self._emulator.close()
-
-  def _row(self) -> dict:
-    row = self._reader.read(
-      self._emulator.frame()[None], self._emulator.ram()[None]
-    )
-    self._left -= 1
-    row["is_last"] |= self._left == 0
-    self.ended = bool(row["is_last"][0])
-    return row
+    for emulator in self._emulators.values():
+      emulator.close()

@@ -12,6 +12,7 @@ by what was seen while it lasted:
   the story, or a game that was switched off.
 """
 
+from collections.abc import Mapping
 import enum
 from typing import Any
 
@@ -68,57 +69,26 @@ class BattleTracker:
       return np.zeros(0, np.uint8), np.zeros(0, np.uint8)
     if state is None:
       state = game_state.decode(rows)
-    in_battle = state["in_battle"]
-    fights = (in_battle == game_state.WILD) | (in_battle == game_state.TRAINER)
-    kind = np.concatenate([self._kind, in_battle * fights])
+    kind = np.concatenate([self._kind, _kinds(state)])
     starts = np.concatenate([[True], kind[1:] != kind[:-1]])
     enemy_hp = np.concatenate([self._enemy_hp, game_state.enemy_hp(rows)])
     alive = _since(
       np.concatenate([self._alive, game_state.enemy_hp(rows) > 0]), starts
     )
-    staged = (_byte(rows, ram.ESCAPED_FROM_BATTLE) != 0) | (
-      _byte(rows, ram.BATTLE_TYPE) == TUTORIAL
-    )
+    staged = _staged(rows)
     spoiled = _since(np.concatenate([self._spoiled, staged]), starts)
     captured = _since(
       np.concatenate([self._captured, _byte(rows, ram.CAPTURED_SPECIES) != 0]),
       starts,
     )
-    # A trainer who steps in while a wild battle lasts: that one is over too.
-    over = (kind[:-1] != 0) & (kind[1:] != kind[:-1])
-    result = _byte(rows, ram.BATTLE_RESULT)
-    lost = (
-      (in_battle == game_state.BLACKOUT)
-      | ~state["party_hp"].any(axis=1)
-      | (result == RESULT_LOST)
-    )
-    left = result == RESULT_LEFT
-    won = (result == 0) & alive[:-1] & (enemy_hp[:-1] == 0)
-    outcome = np.select(
-      [
-        ~over,
-        ~state["game_running"] | fights,
-        lost,
-        left & ~captured[:-1],
-        spoiled[:-1],
-        left,
-        won,
-      ],
-      [
-        Outcome.NONE,
-        Outcome.UNDECIDED,
-        Outcome.LOSS,
-        Outcome.RAN,
-        Outcome.UNDECIDED,
-        Outcome.CAUGHT,
-        Outcome.WIN,
-      ],
-      Outcome.UNDECIDED,
+    over, outcome = _outcomes(
+      *(kind[:-1], kind[1:], alive[:-1], enemy_hp[:-1]),
+      *(spoiled[:-1], captured[:-1], rows, state),
     )
     self._kind, self._enemy_hp = kind[-1:], enemy_hp[-1:]
     self._alive, self._spoiled = alive[-1:], spoiled[-1:]
     self._captured = captured[-1:]
-    return outcome.astype(np.uint8), (kind[:-1] * over).astype(np.uint8)
+    return outcome, (kind[:-1] * over).astype(np.uint8)
 
   def read(self, memory: Any) -> Outcome:
     """Judges one moment, from anything that slices like the address space."""
@@ -126,9 +96,127 @@ class BattleTracker:
     return Outcome(int(self.update(self._row)[0][0]))
 
 
+class BattleStreams:
+  """Outcomes in `N` streams of rows side by side, a row of each at a time."""
+
+  def __init__(self, count: int):
+    """Begins all streams."""
+    self._kind = np.zeros(count, np.uint8)
+    self._enemy_hp = np.zeros(count, np.uint16)
+    self._alive = np.zeros(count, bool)
+    self._spoiled = np.zeros(count, bool)
+    self._captured = np.zeros(count, bool)
+
+  def restart(self, number: int) -> None:
+    """Stream `number` begins anew."""
+    for array in self._arrays():
+      array[number] = 0
+
+  def update(
+    self, which: np.ndarray, rows: np.ndarray, state: Mapping[str, np.ndarray]
+  ) -> tuple[np.ndarray, np.ndarray]:
+    """Judges the next row of some streams; as `BattleTracker.update`, `[K]`.
+
+    Args:
+      which: streams `[K]`, each once.
+      rows: their copied memory `[K, RAM_BYTES]` uint8.
+      state: the same rows decoded.
+    """
+    before, hp, alive, spoiled, captured = (
+      array[which] for array in self._arrays()
+    )
+    kind = _kinds(state)
+    over, outcome = _outcomes(
+      before, kind, alive, hp, spoiled, captured, rows, state
+    )
+    enemy_hp, goes_on = game_state.enemy_hp(rows), kind == before
+    self._kind[which], self._enemy_hp[which] = kind, enemy_hp
+    self._alive[which] = alive & goes_on | (enemy_hp > 0)
+    self._spoiled[which] = spoiled & goes_on | _staged(rows)
+    catching = _byte(rows, ram.CAPTURED_SPECIES) != 0
+    self._captured[which] = captured & goes_on | catching
+    return outcome, (before * over).astype(np.uint8)
+
+  def _arrays(self) -> tuple[np.ndarray, ...]:
+    return (
+      *(self._kind, self._enemy_hp, self._alive),
+      *(self._spoiled, self._captured),
+    )
+
+
 def outcomes(rows: np.ndarray) -> np.ndarray:
   """`Outcome` `[T]` uint8 of one whole stream of rows `[T, RAM_BYTES]`."""
   return BattleTracker().update(rows)[0]
+
+
+def _kinds(state: Mapping[str, np.ndarray]) -> np.ndarray:
+  """The kind of battle `[T]` that is fought on each row, 0 for none."""
+  in_battle = state["in_battle"]
+  fights = (in_battle == game_state.WILD) | (in_battle == game_state.TRAINER)
+  return in_battle * fights
+
+
+def _staged(rows: np.ndarray) -> np.ndarray:
+  """Rows `[T]` bool of which no battle is won: fled, or told by the story."""
+  return (_byte(rows, ram.ESCAPED_FROM_BATTLE) != 0) | (
+    _byte(rows, ram.BATTLE_TYPE) == TUTORIAL
+  )
+
+
+def _outcomes(
+  before: np.ndarray,
+  kind: np.ndarray,
+  alive: np.ndarray,
+  enemy_hp: np.ndarray,
+  spoiled: np.ndarray,
+  captured: np.ndarray,
+  rows: np.ndarray,
+  state: Mapping[str, np.ndarray],
+) -> tuple[np.ndarray, np.ndarray]:
+  """Whether a battle is over on each row `[T]`, and its `Outcome` uint8.
+
+  Args:
+    before: kind of the battle on the row before, `[T]`.
+    kind: on the row.
+    alive: whether up to the row before its enemy was seen alive.
+    enemy_hp: on the row before.
+    spoiled: whether it was staged up to then.
+    captured: whether somebody was seen captured up to then.
+    rows: copied memory `[T, RAM_BYTES]`.
+    state: the same rows decoded.
+  """
+  # A trainer who steps in while a wild battle lasts: that one is over too.
+  over = (before != 0) & (kind != before)
+  result = _byte(rows, ram.BATTLE_RESULT)
+  lost = (
+    (state["in_battle"] == game_state.BLACKOUT)
+    | ~state["party_hp"].any(axis=1)
+    | (result == RESULT_LOST)
+  )
+  left = result == RESULT_LEFT
+  won = (result == 0) & alive & (enemy_hp == 0)
+  outcome = np.select(
+    [
+      ~over,
+      ~state["game_running"] | (kind != 0),
+      lost,
+      left & ~captured,
+      spoiled,
+      left,
+      won,
+    ],
+    [
+      Outcome.NONE,
+      Outcome.UNDECIDED,
+      Outcome.LOSS,
+      Outcome.RAN,
+      Outcome.UNDECIDED,
+      Outcome.CAUGHT,
+      Outcome.WIN,
+    ],
+    Outcome.UNDECIDED,
+  )
+  return over, outcome.astype(np.uint8)
 
 
 def _since(seen: np.ndarray, starts: np.ndarray) -> np.ndarray:

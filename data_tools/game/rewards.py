@@ -15,7 +15,7 @@ from data_tools.game import game_state
 from data_tools.game import ram_addresses as ram
 from pokedreamer_jax import specs
 
-_TERM = {name: i for i, name in enumerate(specs.REWARD_TERMS)}
+TERM = {name: i for i, name in enumerate(specs.REWARD_TERMS)}
 _POSITIVE = [
   i for i, n in enumerate(specs.REWARD_TERMS) if n not in ("hp_lost", "stuck")
 ]
@@ -56,24 +56,18 @@ class RewardTracker:
     before = self._with_last_row(rows, state)  # the row before each row
     paid = before["game_running"] & running
     self._start(state)
-    terms[:, _TERM["badges"]], self._badges = _rises(
+    terms[:, TERM["badges"]], self._badges = _rises(
       np.bitwise_count(state["badges"]), running, self._badges
     )
-    terms[:, _TERM["species"]], self._species = _rises(
+    terms[:, TERM["species"]], self._species = _rises(
       state["dex_owned"], running, self._species
     )
-    terms[:, _TERM["new_maps"]], visited = self._new_maps(state)
-    xp, hp_lost = _party_changes(before, state, rows)
-    terms[:, _TERM["xp"]] = xp
-    terms[:, _TERM["hp_lost"]] = hp_lost
+    terms[:, TERM["new_maps"]], visited = self._new_maps(state)
+    xp, hp_lost = party_changes(before, state, rows)
+    terms[:, TERM["xp"]] = xp
+    terms[:, TERM["hp_lost"]] = hp_lost
     outcome, kind = self._battles.update(rows, state)
-    won = outcome == battles.Outcome.WIN
-    terms[:, _TERM["wild_wins"]] = won & (kind == game_state.WILD)
-    terms[:, _TERM["trainer_wins"]] = won & (kind == game_state.TRAINER)
-    # The row on which a game begins to run is nobody's achievement.
-    terms[~paid] = 0
-    progress = terms[:, _POSITIVE].any(axis=1)
-    terms[:, _TERM["stuck"]] = paid & ~progress
+    pay(terms, paid, outcome, kind)
     self._last = (rows[-1:].copy(), {k: v[-1:] for k, v in state.items()})
     return {
       "reward_terms": terms,
@@ -119,6 +113,26 @@ class RewardTracker:
     return new.any(axis=1), visited[1:]
 
 
+def pay(
+  terms: np.ndarray, paid: np.ndarray, outcome: np.ndarray, kind: np.ndarray
+) -> None:
+  """Completes terms `[T, 8]`: battles, rows that pay nothing, and being stuck.
+
+  Args:
+    terms: of badges, species, maps, experience and HP; changed.
+    paid: rows `[T]` bool before and on which a game runs: that on which it
+      begins is nobody's achievement.
+    outcome: of the battle that is over on a row, `[T]`.
+    kind: of that battle, `[T]`.
+  """
+  won = outcome == battles.Outcome.WIN
+  terms[:, TERM["wild_wins"]] = won & (kind == game_state.WILD)
+  terms[:, TERM["trainer_wins"]] = won & (kind == game_state.TRAINER)
+  terms[~paid] = 0
+  progress = terms[:, _POSITIVE].any(axis=1)
+  terms[:, TERM["stuck"]] = paid & ~progress
+
+
 def no_rewards(length: int) -> dict[str, np.ndarray]:
   """What `RewardTracker.update` says of a game that nobody can read."""
   return {
@@ -137,7 +151,7 @@ def _rises(
   return np.diff(highest), int(highest[-1])
 
 
-def _party_changes(before, state, rows) -> tuple[np.ndarray, np.ndarray]:
+def party_changes(before, state, rows) -> tuple[np.ndarray, np.ndarray]:
   """Experience gained and HP lost `[T]` by an unchanged party."""
   same = (_identity(before, before["rows"]) == _identity(state, rows)).all(
     axis=1

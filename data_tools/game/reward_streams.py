@@ -1,0 +1,113 @@
+"""Rewards of many episodes at once, a row of each at a time.
+
+What `rewards.RewardTracker` says of the rows of one episode, for episodes that
+go on side by side: calls into numpy cost as much for one row as for many.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from data_tools.game import battles
+from data_tools.game import ram_addresses as ram
+from data_tools.game import rewards
+from pokedreamer_jax import specs
+
+_MAPS = 256
+
+
+class RewardStreams:
+  """Rewards of `N` episodes, each begun by `restart`."""
+
+  def __init__(self, count: int):
+    """Begins all of them."""
+    self._rows = np.zeros((count, ram.RAM_BYTES), np.uint8)
+    self._state: dict[str, np.ndarray] = {}
+    self._started = np.zeros(count, bool)  # a game was seen running
+    self._most = {name: np.zeros(count, np.int64) for name in _RISING}
+    self._hall_of_fame = np.zeros(count, np.int64)
+    self._visited = np.zeros((count, _MAPS), bool)
+    self._battles = battles.BattleStreams(count)
+
+  def restart(self, number: int) -> None:
+    """Episode `number` is over, and another begins."""
+    for array in self._arrays():
+      array[number] = 0
+    self._battles.restart(number)
+
+  def update(
+    self, which: np.ndarray, rows: np.ndarray, state: Mapping[str, np.ndarray]
+  ) -> dict[str, np.ndarray]:
+    """Judges the next row of some episodes.
+
+    Args:
+      which: episodes `[K]`, each once.
+      rows: their copied memory `[K, RAM_BYTES]` uint8.
+      state: the same rows decoded by `game_state.decode`.
+
+    Returns:
+      As `RewardTracker.update`, `[K, ...]`.
+    """
+    if not self._state:
+      count = len(self._started)
+      self._state = {
+        name: np.zeros((count, *array.shape[1:]), array.dtype)
+        for name, array in state.items()
+      }
+    running = state["game_running"]
+    before = {name: array[which] for name, array in self._state.items()}
+    before["rows"] = self._rows[which]
+    paid = before["game_running"] & running
+    self._start(which, state)
+    terms = np.zeros((len(rows), specs.NUM_REWARD_TERMS), np.float32)
+    for name, counted in _RISING.items():
+      most = self._most[name][which]
+      now = np.maximum(most, np.where(running, counted(state), 0))
+      terms[:, rewards.TERM[name]] = now - most
+      self._most[name][which] = now
+    terms[:, rewards.TERM["new_maps"]] = self._new_maps(which, state)
+    xp, hp_lost = rewards.party_changes(before, state, rows)
+    terms[:, rewards.TERM["xp"]] = xp
+    terms[:, rewards.TERM["hp_lost"]] = hp_lost
+    outcome, kind = self._battles.update(which, rows, state)
+    rewards.pay(terms, paid, outcome, kind)
+    self._rows[which] = rows
+    for name, array in state.items():
+      self._state[name][which] = array
+    visited = np.packbits(self._visited[which], axis=1, bitorder="little")
+    return {
+      "reward_terms": terms,
+      "visited_maps": visited,
+      "is_terminal": running
+      & (state["hall_of_fame"] > self._hall_of_fame[which]),
+    }
+
+  def _start(self, which, state) -> None:
+    """Takes what games hold when they are first seen running."""
+    new = state["game_running"] & ~self._started[which]
+    self._started[which] |= new
+    for name, counted in _RISING.items():
+      self._most[name][which[new]] = counted(state)[new]
+    self._hall_of_fame[which[new]] = state["hall_of_fame"][new]
+
+  def _new_maps(self, which, state) -> np.ndarray:
+    """First visits `[K]`."""
+    here = which, state["map_id"].astype(np.int64)
+    new = state["game_running"] & ~self._visited[here]
+    self._visited[here] |= state["game_running"]
+    return new
+
+  def _arrays(self) -> list[np.ndarray]:
+    """All that is kept of episodes, `[N, ...]`."""
+    return [
+      *(self._rows, self._started, self._hall_of_fame, self._visited),
+      *self._most.values(),
+      *self._state.values(),
+    ]
+
+
+# Terms that count against the most so far.
+_RISING = {
+  "badges": lambda state: np.bitwise_count(state["badges"]).astype(np.int64),
+  "species": lambda state: state["dex_owned"].astype(np.int64),
+}
