@@ -111,17 +111,16 @@ def at(
   """
   sizes = cfg.world_model.token_sizes
   if isinstance(state, acting.ActState):
-    state, progress = state.model, state.progress
+    model, progress = state.model, state.progress
   else:
-    lead = state.tokens.shape[:-1]
-    progress = progress_lib.advance(
-      sizes, state.tokens, progress_lib.nothing(lead)
-    )
-  count = len(state.deter)
+    model = state
+    nothing_yet = progress_lib.nothing(model.tokens.shape[:-1])
+    progress = progress_lib.advance(sizes, model.tokens, nothing_yet)
+  count = len(model.deter)
   return dream_env.EnvState(
-    model=state,
+    model=model,
     progress=progress,
     earned=jnp.zeros((count, specs.NUM_REWARD_TERMS)),
     time=jnp.zeros(count, jnp.int32),
-    running=dream_env.runs(sizes, state.tokens),
+    running=dream_env.runs(sizes, model.tokens),
   )

@@ -128,8 +128,8 @@ def _rollout(cfg, world, key, start, action, likely, frames) -> Rollout:
   terms, reward, cont = _judge(cfg, world, states)
   earned = jnp.cumsum(terms, axis=0)
   nothing = jnp.zeros_like(earned[:1])
-  states = states.replace(
-    earned=states.earned + jnp.concatenate([nothing, earned])
+  states = dataclasses.replace(
+    states, earned=states.earned + jnp.concatenate([nothing, earned])
   )
   drawn = None
   if frames:

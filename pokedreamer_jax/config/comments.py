@@ -30,7 +30,7 @@ def of_fields(cls: type) -> dict[str, tuple[str, ...]]:
   found = {}
   for field in node.body:
     if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name):
-      lines = []
+      lines: list[str] = []
       row = field.lineno - 1
       while row in above:
         lines.insert(0, above[row])
@@ -48,7 +48,8 @@ def of_class(cls: type) -> str:
 
 def _comments(source: str) -> tuple[dict[int, str], dict[int, str]]:
   """Comments that stand alone, and those behind code, by line."""
-  above, behind = {}, {}
+  above: dict[int, str] = {}
+  behind: dict[int, str] = {}
   lines = source.splitlines()
   for token in tokenize.generate_tokens(io.StringIO(source).readline):
     if token.type == tokenize.COMMENT:

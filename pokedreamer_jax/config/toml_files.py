@@ -60,7 +60,8 @@ def read(path: str | os.PathLike) -> dict[str, Any]:
 
 
 def _fields(node: Any, fields: Any) -> list[str]:
-  told = comments.of_fields(type(node))
+  kind: type = type(node)
+  told = comments.of_fields(kind)
   lines = []
   for field in fields:
     lines += [f"# {line}" for line in told.get(field.name, ())]
