@@ -118,7 +118,7 @@ def define_config_flags() -> None:
     "print_config",
     False,
     "Prints what --preset, --config and --set come to, every field explained, "
-    "and leaves.",
+    "and leaves. What learns on a world model takes that part from it instead.",
   )
 
 
