@@ -12,6 +12,9 @@ Importing this module registers them, so both of these work:
 | PokeDreamer/PokemonRed-v0 | Pokemon Red or Blue: give `rom="FILE"` |
 
 `gymnasium.make_vec` makes the batched `data_tools.envs.vector_env.VectorEnv`.
+Episodes of the practice cartridges begin with the first free step of a game,
+those of Pokemon Red at power-on; `save_state` chooses. Nothing has to be closed
+for a clean end.
 """
 
 import functools

@@ -29,7 +29,7 @@ _GROUPS = {
 }
 NOT_VERBS = (
   *("__init__", "__main__"),
-  *("agent_plan", "dream_env", "quickstart_plan"),
+  *("agent_plan", "dream_env", "library", "quickstart_plan"),
 )
 
 

@@ -45,8 +45,6 @@ import dataclasses
 import pathlib
 from typing import Any
 
-from absl import flags
-
 from experiments.playing import collect_follow
 from experiments.playing import learned_players
 from experiments.reports import collect_coverage
@@ -249,7 +247,7 @@ def _settings(rom: Any) -> tuple[config_lib.CollectConfig, int, list[str]]:
   config = dataclasses.replace(
     whole.collect, **{k: v for k, v in given.items() if v is not None}
   )
-  preset_mix = presets.make(flags.FLAGS.preset).collect.policy_mix
+  preset_mix = presets.make(whole.preset).collect.policy_mix
   if config.policy_mix != preset_mix:
     return config, whole.seed, []
   # The preset's own mix gives way to the ROM; a mix that was asked for is an

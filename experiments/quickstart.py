@@ -132,5 +132,12 @@ def to_json(shown: summary.Summary) -> dict[str, Any]:
   }
 
 
+def _adapted() -> list[str]:
+  from data_tools.game import roms
+
+  return quickstart_plan.adapt(roms.resolve(_ROM.value).kind)[0]
+
+
 if __name__ == "__main__":
+  cli.define_defaults(_adapted)
   cli.run_main(main)

@@ -202,10 +202,15 @@ def _jitted_update(config: config_lib.Config):
   return jax.jit(update, donate_argnums=0)
 
 
+def _asked() -> list[str]:
+  asked = _ALGORITHM.value
+  return [f"policy.algorithm={asked}"] if asked else []
+
+
 def _config() -> config_lib.Config:
   """What the flags describe; --algorithm names a field that --set may name."""
   asked = _ALGORITHM.value
-  config = cli.make_config([f"policy.algorithm={asked}"] if asked else ())
+  config = cli.make_config(_asked())
   found = config.policy.algorithm
   if asked not in (None, found):
     raise ValueError(
@@ -299,4 +304,5 @@ def _last_values(run: run_directory.Run) -> dict[str, float]:
 
 
 if __name__ == "__main__":
+  cli.define_defaults(_asked)
   cli.run_main(main)

@@ -128,4 +128,5 @@ def _summary(values: Mapping[str, float]) -> str:
 
 
 if __name__ == "__main__":
+  cli.define_defaults(_published)
   cli.run_main(main)

@@ -6,7 +6,10 @@ must not wake an accelerator. Row `t` of a record holds frame `t`, RAM state
 after seeing frame `t`. Batches add two leading axes `[B, T]`.
 """
 
+from collections.abc import Mapping
+from collections.abc import Sequence
 import dataclasses
+import difflib
 import math
 from typing import Any
 
@@ -72,6 +75,9 @@ REWARD_CAPS: dict[str, dict[str, float]] = {
   "progress": {},
   "capped": {"wild_wins": 5.0, "xp": 450.0},
 }
+LEVEL = "level"  # its name among weights
+# What is paid: a name of these, or weights by name of one's own.
+Objective = str | Mapping[str, float]
 # Terms that grinding wild battles can raise; play is also reported without.
 WILD_BATTLE_TERMS = ("wild_wins", "xp")
 
@@ -215,14 +221,76 @@ def check_steps(steps: dict[str, np.ndarray]) -> int:
   return length
 
 
-def paid_terms(reward: str) -> list[str]:
+def term_weights(reward: Objective) -> dict[str, float]:
+  """Weights of an objective: of every term in order, and last of `LEVEL`.
+
+  Args:
+    reward: a name in `REWARD_WEIGHTS`, or weights by name, others 0.
+
+  Raises:
+    ValueError: no such objective or term, or a weight that is no number.
+  """
+  names = (*REWARD_TERMS, LEVEL)
+  if isinstance(reward, str):
+    if reward not in REWARD_WEIGHTS:
+      close = difflib.get_close_matches(reward, REWARD_WEIGHTS, 1)
+      raise ValueError(
+        f"reward: {reward!r}{did_you_mean(close)}, expected one of "
+        f"{list(REWARD_WEIGHTS)}, or weights of {list(names)}"
+      )
+    weights = (*REWARD_WEIGHTS[reward], LEVEL_WEIGHTS[reward])
+    return dict(zip(names, weights, strict=True))
+  if not isinstance(reward, Mapping):
+    raise ValueError(
+      f"reward: {reward!r:.60}, expected one of {list(REWARD_WEIGHTS)}, or "
+      f"weights of {list(names)}"
+    )
+  for name, weight in reward.items():
+    if name not in names:
+      close = difflib.get_close_matches(str(name), names, 1)
+      raise ValueError(
+        f"reward: weight of {name!r}{did_you_mean(close)}, expected some of "
+        f"{list(names)}"
+      )
+    number = isinstance(weight, int | float) and not isinstance(weight, bool)
+    if not number or not math.isfinite(weight):
+      raise ValueError(
+        f"reward: weight of {name!r}: {weight!r}, expected a finite number"
+      )
+  return {name: float(reward.get(name, 0.0)) for name in names}
+
+
+def did_you_mean(close: Sequence[str]) -> str:
+  """What an error adds where names are close to what was given."""
+  return f" (did you mean {close[0]!r}?)" if close else ""
+
+
+def parse_weights(text: str) -> dict[str, float]:
+  """Weights by name as text gives them, `badges=10,level=0.5`.
+
+  Raises:
+    ValueError: text of another form, or no weights as `term_weights` takes.
+  """
+  weights: dict[str, float] = {}
+  for item in text.split(","):
+    name, equals, number = item.partition("=")
+    try:
+      weights[name.strip()] = float(number if equals else "none")
+    except ValueError:
+      raise ValueError(
+        f"reward: {item!r} of {text!r}, expected NAME=NUMBER with commas "
+        "between them, as in badges=10,level=0.5"
+      ) from None
+  term_weights(weights)
+  return weights
+
+
+def paid_terms(reward: Objective) -> list[str]:
   """Names of the terms that an objective gives a weight, `level` among them."""
-  weights = dict(zip(REWARD_TERMS, REWARD_WEIGHTS[reward], strict=True))
-  weights["level"] = LEVEL_WEIGHTS[reward]
-  return [name for name, weight in weights.items() if weight]
+  return [name for name, weight in term_weights(reward).items() if weight]
 
 
-def cap_terms(reward_terms: Any, earned: Any, reward: str) -> Any:
+def cap_terms(reward_terms: Any, earned: Any, reward: Objective) -> Any:
   """Reward terms that count, where some are capped per episode.
 
   Works on numpy and on jax arrays alike.
@@ -230,16 +298,16 @@ def cap_terms(reward_terms: Any, earned: Any, reward: str) -> Any:
   Args:
     reward_terms: `[T, ..., 8]` unweighted, time first.
     earned: `[..., 8]` sums of the same episode before these rows.
-    reward: a name in `REWARD_CAPS`.
+    reward: a name in `REWARD_CAPS`; weights of one's own know no caps.
 
   Returns:
     `[T, ..., 8]`: what each row adds to the capped sums.
   """
-  if not REWARD_CAPS[reward]:
+  by_name = REWARD_CAPS[reward] if isinstance(reward, str) else {}
+  if not by_name:
     return reward_terms
   caps = np.array(
-    [REWARD_CAPS[reward].get(name, np.inf) for name in REWARD_TERMS],
-    np.float32,
+    [by_name.get(name, np.inf) for name in REWARD_TERMS], np.float32
   )
   caps = caps.reshape((1,) * (reward_terms.ndim - 1) + caps.shape)
   after = reward_terms.cumsum(axis=0) + earned[None]

@@ -2,13 +2,13 @@
 
 import os
 from typing import Any
-import weakref
 
 import gymnasium
 import numpy as np
 
 from data_tools.envs import env_rows
 from data_tools.envs import games
+from data_tools.envs import starts
 from data_tools.game import emulator as emulator_lib
 from data_tools.records import episodes
 from pokedreamer_jax import specs
@@ -39,10 +39,10 @@ class PokeDreamerEnv(gymnasium.Env[np.ndarray, np.int64]):
     rom: str | os.PathLike | None = None,
     render_mode: str | None = None,
     observation: str = "rgb",
-    reward: str = "published",
+    reward: env_rows.Reward = "published",
     episode_length: int = 512,
     jitter_frames: int = 60,
-    save_state: str | os.PathLike | bytes | None = None,
+    save_state: starts.Start = starts.DEFAULT,
   ):
     """Starts the emulator.
 
@@ -51,10 +51,15 @@ class PokeDreamerEnv(gymnasium.Env[np.ndarray, np.int64]):
       rom: the ROM file of `pokemon_red`.
       render_mode: None or "rgb_array".
       observation: "rgb", "grey" or "packed".
-      reward: "published", "capped" or "progress", see `specs.REWARD_WEIGHTS`.
+      reward: "published", "capped" or "progress", see `specs.REWARD_WEIGHTS`;
+        or weights by name, of `specs.REWARD_TERMS` and `level`, others 0; or a
+        function `(before, info) -> reward` of the infos of two rows.
       episode_length: rows until truncation, the first one included.
       jitter_frames: most frames without input after a reset, drawn by seed.
-      save_state: where episodes start, a file or its bytes; None is power-on.
+      save_state: where episodes start: "game", the first free step;
+        "power_on" or None, the title screen; the file of a state, its bytes,
+        or `<world>/<name>` of one that comes with the project. By default the
+        game on the practice cartridges, power-on elsewhere.
 
     Raises:
       ValueError: a bad argument, no such ROM, or a state of another ROM.
@@ -72,12 +77,10 @@ class PokeDreamerEnv(gymnasium.Env[np.ndarray, np.int64]):
     self.render_mode = render_mode
     self.action_space = gymnasium.spaces.Discrete(specs.NUM_ACTIONS)
     self.observation_space = games.observation_space(observation)
-    self._save_state = env_rows.state_bytes(save_state, settings.rom)
+    self._save_state = starts.read(save_state, settings.rom)
     self._emulator: emulator_lib.Emulator | None = emulator_lib.Emulator(
       settings.rom
     )
-    # Before the interpreter takes itself apart: PyBoy would speak up then.
-    self._end = weakref.finalize(self, self._emulator.close)
     self._row: dict[str, np.ndarray] | None = None
     self._left = 0  # rows until truncation
 
@@ -100,7 +103,7 @@ class PokeDreamerEnv(gymnasium.Env[np.ndarray, np.int64]):
     emulator = self._running()
     emulator.reset(seed, save_state, self.settings.jitter_frames)
     self._reader = episodes.RowReader(self.settings.rom)
-    self._rewards = env_rows.Rewards(self.settings.reward, 1)
+    self._rewards = env_rows.rewards(self.settings, 1)
     self._left = self.settings.episode_length
     observation, _, _, _, info = self._arrive()
     return observation, info
@@ -136,8 +139,9 @@ class PokeDreamerEnv(gymnasium.Env[np.ndarray, np.int64]):
     return env_rows.observe("rgb", self._row["frame"])[0]
 
   def close(self) -> None:
-    """Ends the emulator; may be called again."""
-    self._end()
+    """Ends the emulator; may be called again, and need not be."""
+    if self._emulator is not None:
+      self._emulator.close()
     self._emulator = None
 
   def _running(self) -> emulator_lib.Emulator:

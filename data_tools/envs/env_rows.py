@@ -3,14 +3,14 @@
 Knows nothing of Gymnasium, and works on `N` rows at once.
 """
 
+from collections.abc import Callable
 from collections.abc import Mapping
 import dataclasses
-import os
+import math
 from typing import Any
 
 import numpy as np
 
-from data_tools.game import emulator as emulator_lib
 from data_tools.game import frame_codec
 from data_tools.game import game_state
 from data_tools.game import roms
@@ -28,23 +28,29 @@ OBSERVATIONS = {
 _DERIVED = ("badge_count", "facing_name", "total_hp", "total_max_hp")
 
 
+# `(info of the row before, info of this row) -> reward` on arriving here.
+RewardFn = Callable[[dict[str, Any], dict[str, Any]], float]
+Reward = specs.Objective | RewardFn
+
+
 @dataclasses.dataclass(frozen=True)
 class Settings:
   """What an environment is made of, checked."""
 
   rom: roms.Rom
   observation: str
-  reward: str
+  reward: Reward
   episode_length: int  # rows, the first one included
   jitter_frames: int
 
   def __post_init__(self):
-    for name, value, valid in (
-      ("observation", self.observation, OBSERVATIONS),
-      ("reward", self.reward, specs.REWARD_WEIGHTS),
-    ):
-      if value not in valid:
-        raise ValueError(f"{name}: {value!r}, expected one of {list(valid)}")
+    if self.observation not in OBSERVATIONS:
+      raise ValueError(
+        f"observation: {self.observation!r}, expected one of "
+        f"{list(OBSERVATIONS)}"
+      )
+    if not callable(self.reward):
+      specs.term_weights(self.reward)  # complains
     if self.episode_length < 2:
       raise ValueError(
         f"episode_length: {self.episode_length}, expected at least 2"
@@ -53,19 +59,6 @@ class Settings:
       raise ValueError(
         f"jitter_frames: {self.jitter_frames}, expected at least 0"
       )
-
-
-def state_bytes(
-  save_state: str | os.PathLike | bytes | None, rom: roms.Rom
-) -> bytes | None:
-  """The start state that an argument names.
-
-  Raises:
-    ValueError: the file cannot be read or belongs to another ROM.
-  """
-  if save_state is None or isinstance(save_state, bytes):
-    return save_state
-  return emulator_lib.read_save_state(save_state, rom)
 
 
 def draw_seed(rng: np.random.Generator) -> int:
@@ -82,13 +75,23 @@ def observe(observation: str, frames: np.ndarray) -> np.ndarray:
   return frames.copy()
 
 
-class Rewards:
-  """What an objective of `specs` pays in `N` episodes, row by row."""
+def rewards(settings: Settings, num_envs: int) -> "Rewards | OwnRewards":
+  """What the settings pay in `N` episodes, row by row."""
+  if callable(settings.reward):
+    names = settings.rom.map_names
+    return OwnRewards(settings.reward, names, num_envs)
+  return Rewards(settings.reward, num_envs)
 
-  def __init__(self, reward: str, num_envs: int):
-    """`reward` is a name in `specs.REWARD_WEIGHTS`."""
+
+class Rewards:
+  """What an objective pays in `N` episodes, row by row."""
+
+  def __init__(self, reward: specs.Objective, num_envs: int):
+    """`reward` is a name in `specs.REWARD_WEIGHTS`, or weights by term."""
     self._reward = reward
-    self._weights = specs.REWARD_WEIGHTS[reward]
+    weights = specs.term_weights(reward)
+    self._level_weight = np.float32(weights.pop(specs.LEVEL))
+    self._weights = tuple(weights.values())
     self._earned = np.zeros((num_envs, specs.NUM_REWARD_TERMS), np.float32)
     self._level = np.zeros(num_envs, int)  # the highest; 0: none yet
 
@@ -99,7 +102,7 @@ class Rewards:
     self._earned += terms
     paid = specs.weighted_reward(counted, self._weights)
     rises = self._level_rises(row["party_level"][:, 0])
-    return paid + np.float32(specs.LEVEL_WEIGHTS[self._reward]) * rises
+    return paid + self._level_weight * rises
 
   def restart(self, which: np.ndarray) -> None:
     """Forgets what the episodes of the environments `which` have earned."""
@@ -112,6 +115,46 @@ class Rewards:
     before = np.where(self._level > 0, self._level, level)
     self._level = np.maximum(before, level)
     return self._level - before
+
+
+class OwnRewards:
+  """What a function of two infos pays; asked as `Rewards` is."""
+
+  def __init__(
+    self, reward: RewardFn, map_names: Mapping[int, str], num_envs: int
+  ):
+    """`reward` is called for every environment that has two rows."""
+    self._reward, self._map_names = reward, map_names
+    self._before: list[dict[str, Any] | None] = [None] * num_envs
+
+  def weigh(self, row: Mapping[str, np.ndarray]) -> np.ndarray:
+    """As of `Rewards`; the first row of an episode pays nothing.
+
+    Raises:
+      ValueError: what the function returned is no finite number.
+    """
+    paid = np.zeros(len(self._before), np.float32)
+    for i, before in enumerate(self._before):
+      now = info(row, self._map_names, i)
+      if before is not None:
+        paid[i] = _number(self._reward(before, now))
+      self._before[i] = now
+    return paid
+
+  def restart(self, which: np.ndarray) -> None:
+    """The next row of the environments `which` is the first of an episode."""
+    for i in np.flatnonzero(which).tolist():
+      self._before[i] = None
+
+
+def _number(reward: Any) -> float:
+  try:
+    number = float(reward)
+  except (TypeError, ValueError):
+    number = math.nan
+  if not math.isfinite(number):
+    raise ValueError(f"reward: returned {reward!r:.60}, expected a number")
+  return number
 
 
 def info(

@@ -8,6 +8,7 @@ import numpy as np
 
 from data_tools import cartridge
 from data_tools.envs import env_rows
+from data_tools.envs import starts
 from data_tools.game import roms
 
 GAMES = {
@@ -43,7 +44,7 @@ def start_of(
       f"reset options {sorted(unknown)}: expected {list(_OPTIONS)}"
     )
   if options and "save_state" in options:
-    return env_rows.state_bytes(options["save_state"], rom)
+    return starts.read(options["save_state"], rom)
   return save_state
 
 

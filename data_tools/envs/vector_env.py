@@ -16,6 +16,7 @@ import numpy as np
 
 from data_tools.envs import env_rows
 from data_tools.envs import games
+from data_tools.envs import starts
 from data_tools.envs import vector
 from data_tools.system import processors
 from pokedreamer_jax import specs
@@ -44,10 +45,10 @@ class VectorEnv(gymnasium_vector.VectorEnv):
     rom: str | os.PathLike | None = None,
     render_mode: str | None = None,
     observation: str = "rgb",
-    reward: str = "published",
+    reward: env_rows.Reward = "published",
     episode_length: int = 512,
     jitter_frames: int = 60,
-    save_state: str | os.PathLike | bytes | None = None,
+    save_state: starts.Start = starts.DEFAULT,
     num_workers: int | None = None,
   ):
     """Starts the processes.
@@ -82,7 +83,7 @@ class VectorEnv(gymnasium_vector.VectorEnv):
     self.render_mode = render_mode
     self.single_observation_space = games.observation_space(observation)
     self.single_action_space = gymnasium.spaces.Discrete(specs.NUM_ACTIONS)
-    self._save_state = env_rows.state_bytes(save_state, settings.rom)
+    self._save_state = starts.read(save_state, settings.rom)
     self._emulators = vector.VectorEmulator(
       settings.rom,
       num_envs,
@@ -94,7 +95,7 @@ class VectorEnv(gymnasium_vector.VectorEnv):
     self.observation_space = batch(self.single_observation_space, num_envs)
     self.action_space = batch(self.single_action_space, num_envs)
     self._rngs = [seeding.np_random(None)[0] for _ in range(num_envs)]
-    self._rewards = env_rows.Rewards(reward, num_envs)
+    self._rewards = env_rows.rewards(settings, num_envs)
     self._ended = np.zeros(num_envs, bool)
     self._row: dict[str, np.ndarray] | None = None
 
@@ -130,6 +131,9 @@ class VectorEnv(gymnasium_vector.VectorEnv):
     ]
     row = self._emulators.reset(seeds, start)
     self._rewards.restart(mask)
+    # Those that stay where they are were paid for their rows already.
+    terms = np.where(mask[:, None], row["reward_terms"], np.float32(0))
+    self._rewards.weigh(row | {"reward_terms": terms})
     self._row = row
     self._ended &= ~mask
     return self._observe(row), self._infos(row, mask)

@@ -12,6 +12,7 @@ import io
 import os
 from typing import Any
 import warnings
+import weakref
 
 import numpy as np
 
@@ -48,6 +49,8 @@ class Emulator:
     self.rom = rom
     self._caller = deadlines.Caller()
     self._pyboy = _start(rom)
+    # Before the interpreter takes itself apart: PyBoy would speak up then.
+    self._end = weakref.finalize(self, _stop, self._pyboy, self._caller)
     self._boot()
     self._power_on = self.save_state()
     # PyBoy 2.8.1 counts the lines of the window layer outside its states, and
@@ -167,10 +170,11 @@ class Emulator:
     return buffer.getvalue()
 
   def close(self) -> None:
-    """Stops the emulator; nothing is written beside the ROM."""
-    if not self._caller.stuck:
-      self._pyboy.stop(save=False)
-    self._caller.close()
+    """Stops the emulator; nothing is written beside the ROM.
+
+    May be called again, and need not be: what is forgotten is stopped.
+    """
+    self._end()
 
   def __enter__(self) -> "Emulator":
     return self
@@ -205,6 +209,12 @@ class Emulator:
       f"{_LIMIT_S:.0f} s of work: the ROM, or the state that it began from, is "
       f"damaged; SHA-1 {self.rom.sha1}"
     )
+
+
+def _stop(pyboy: Any, caller: deadlines.Caller) -> None:
+  if not caller.stuck:
+    pyboy.stop(save=False)
+  caller.close()
 
 
 def check_wait(frames: int) -> None:

@@ -20,6 +20,7 @@ import numpy as np
 from data_tools.envs import env
 from data_tools.envs import env_rows
 from data_tools.envs import games
+from data_tools.envs import starts as starts_lib
 from data_tools.envs import vector_env
 from data_tools.game import emulator as emulator_lib
 from data_tools.game import roms
@@ -280,10 +281,10 @@ class DreamEnv(env.PokeDreamerEnv):
     rom: str | os.PathLike | None = None,
     render_mode: str | None = None,
     observation: str = "rgb",
-    reward: str = "published",
+    reward: env_rows.Reward = "published",
     episode_length: int = 512,
     jitter_frames: int = 60,
-    save_state: str | os.PathLike | bytes | None = None,
+    save_state: starts_lib.Start = starts_lib.DEFAULT,
     likely: bool = False,
   ):
     """Loads the model.
@@ -326,7 +327,7 @@ class DreamEnv(env.PokeDreamerEnv):
     if seed is None:
       seed = env_rows.draw_seed(self.np_random)
     row = self._dreams().reset([seed], start)
-    self._rewards = env_rows.Rewards(self.settings.reward, 1)
+    self._rewards = env_rows.rewards(self.settings, 1)
     observation, _, _, _, info = self._see(row)
     return observation, info
 
@@ -376,10 +377,10 @@ class DreamVectorEnv(vector_env.VectorEnv):
     rom: str | os.PathLike | None = None,
     render_mode: str | None = None,
     observation: str = "rgb",
-    reward: str = "published",
+    reward: env_rows.Reward = "published",
     episode_length: int = 512,
     jitter_frames: int = 60,
-    save_state: str | os.PathLike | bytes | None = None,
+    save_state: starts_lib.Start = starts_lib.DEFAULT,
     likely: bool = False,
   ):
     """Loads the model; arguments and errors as of `DreamEnv`."""
@@ -402,7 +403,7 @@ class DreamVectorEnv(vector_env.VectorEnv):
     self.observation_space = batch(self.single_observation_space, num_envs)
     self.action_space = batch(self.single_action_space, num_envs)
     self._rngs = [seeding.np_random(None)[0] for _ in range(num_envs)]
-    self._rewards = env_rows.Rewards(reward, num_envs)
+    self._rewards = env_rows.rewards(self.settings, num_envs)
     self._ended = np.zeros(num_envs, bool)
     self._row: dict[str, np.ndarray] | None = None
 
@@ -412,7 +413,7 @@ def _open(
   rom: Any,
   render_mode: str | None,
   observation: str,
-  reward: str,
+  reward: env_rows.Reward,
   episode_length: int,
   jitter_frames: int,
   save_state: Any,
@@ -424,22 +425,29 @@ def _open(
   settings = env_rows.Settings(
     found, observation, reward, episode_length, jitter_frames
   )
-  return opened, settings, env_rows.state_bytes(save_state, found)
+  return opened, settings, starts_lib.read(save_state, found)
 
 
 def starts(
   model: models.Model,
   rom: roms.Rom,
   seeds: Sequence[int],
-  save_state: bytes | None = None,
+  save_state: starts_lib.Start = starts_lib.DEFAULT,
   jitter_frames: int = 60,
 ) -> dream_env.EnvState:
   """Where games of these seeds begin, for `dream_env.EnvParams`.
+
+  Args:
+    model: and `rom` as of `open_model`.
+    rom: see there.
+    seeds: one a start.
+    save_state: as of the environments, in the game by default.
+    jitter_frames: most frames without input, drawn by seed.
 
   Returns:
     Leaves `[K, ...]`, one start a seed.
   """
   begun = Games(model, rom, len(seeds), 2, jitter_frames)
-  begun.reset(list(seeds), save_state)
+  begun.reset(list(seeds), starts_lib.read(save_state, rom))
   begun.close()
   return begun._state

@@ -88,7 +88,7 @@ def _play(agent, act, dream, entries, setting, seed) -> Ends:
   import jax.numpy as jnp
 
   count, limit = len(entries), setting.limit
-  objective = env_rows.Rewards(agent.config.policy.reward, count)
+  objective = env_rows.Rewards(agent.config.policy.objective, count)
   earned = np.zeros((count, specs.NUM_REWARD_TERMS), np.float32)
   held = earned.copy()  # when the game was entered
   highest = np.zeros(count, int)

@@ -107,7 +107,7 @@ def measure(
       )
     means[name] = ends.dreamt.mean(axis=1), ends.real.mean(axis=1)
     result["players"][name] = {
-      "reward": agent.config.policy.reward,
+      "reward": agent.config.policy.objective_name,
       "returns": {
         where: honesty.agreement(
           ends.dreamt[mine], ends.real[mine], groups[mine], evaluate.bootstrap

@@ -21,6 +21,7 @@ import signal
 import stat
 import sys
 import tempfile
+import textwrap
 import threading
 import time
 import traceback
@@ -36,8 +37,10 @@ from experiments.outputs import disk
 from experiments.outputs import screen
 from experiments.runs import run_directory
 from pokedreamer_jax import whole_files
+from pokedreamer_jax.config import overrides as overrides_lib
 from pokedreamer_jax.config import presets
 from pokedreamer_jax.config import run as config_lib
+from pokedreamer_jax.config import toml_files
 
 # Flags belong to the entry point that asks for them, not to this module.
 flags.disclaim_key_flags()
@@ -45,6 +48,9 @@ flags.disclaim_key_flags()
 EXIT_FAILED = 1
 EXIT_BAD_INPUT = 2
 EXIT_INTERRUPTED = 130  # 128 + SIGINT
+
+# See `define_defaults`; of this process's entry point alone.
+_defaults: list[Callable[[], Sequence[str]]] = []
 
 _PACKAGES = ("pokedreamer_jax", "data_tools", "experiments")
 _ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -93,16 +99,48 @@ def define_run_flags(workdir: str | None = None) -> None:
 
 
 def define_config_flags() -> None:
-  """Defines `--preset --set --seed`, for `make_config`."""
-  string("preset", "tiny", f"One of {', '.join(sorted(presets.PRESETS))}.")
+  """Defines `--preset --set --seed --config --print_config`."""
+  string(
+    "preset",
+    "tiny",
+    f"One of {', '.join(sorted(presets.PRESETS))}; help tells what to expect "
+    "of each.",
+  )
   repeated("set", "Overrides a field: --set train.steps=100 (repeatable).")
   integer("seed", 0, "Seed of everything random in this run.")
+  string(
+    "config",
+    None,
+    "File of fields as --print_config writes it (TOML), in place of --preset; "
+    "--set comes after it. It may leave out what is as in its preset.",
+  )
+  boolean(
+    "print_config",
+    False,
+    "Prints what --preset, --config and --set come to, every field explained, "
+    "and leaves. What learns on a world model takes that part from it instead.",
+  )
+
+
+def define_defaults(overrides: Callable[[], Sequence[str]]) -> None:
+  """Tells what `--print_config` takes as `defaults` of `make_config`."""
+  _defaults.append(overrides)
 
 
 def is_set(name: str) -> bool:
-  """Whether `--set` names this field, `part.field`."""
+  """Whether a person chose the value of this field, `part.field`.
+
+  By `--set`, or by a `--config` that differs from its preset there.
+  """
   items = flags.FLAGS["set"].value or ()
-  return any(item.partition("=")[0].strip() == name for item in items)
+  if any(item.partition("=")[0].strip() == name for item in items):
+    return True
+  if not flags.FLAGS["config"].value:
+    return False
+  preset, seed, values = _chosen()
+  made = presets.make(preset, (), seed, values, flags.FLAGS["config"].value)
+  own = presets.make(preset)
+  return overrides_lib.value_at(made, name) != overrides_lib.value_at(own, name)
 
 
 def define_checkpoint_step(whose: str) -> flags.FlagHolder:
@@ -143,20 +181,38 @@ def define_other_rom() -> flags.FlagHolder:
 
 
 def make_config(defaults: Sequence[str] = ()) -> config_lib.Config:
-  """The configuration that `--preset --set --seed` describe.
+  """The configuration that `--preset --config --set --seed` describe.
 
   Args:
     defaults: overrides applied before those of `--set`.
 
   Raises:
-    ValueError: an unknown preset or field (the valid names are listed), or a
-      seed that not every generator takes.
+    ValueError: an unknown preset or field (the valid names are listed), a file
+      that cannot be read, or a seed that not every generator takes.
   """
-  values = flags.FLAGS
-  if not 0 <= values.seed < 1 << 32:
-    raise ValueError(f"--seed={values.seed}: expected 0 to {(1 << 32) - 1}")
-  overrides = [*defaults, *(values["set"].value or ())]
-  return presets.make(values.preset, overrides, values.seed)
+  preset, seed, values = _chosen()
+  overrides = [*defaults, *(flags.FLAGS["set"].value or ())]
+  made = presets.make(preset, overrides, seed, values, flags.FLAGS.config or "")
+  if not 0 <= made.seed < 1 << 32:
+    raise ValueError(f"--seed={made.seed}: expected 0 to {(1 << 32) - 1}")
+  return made
+
+
+def _chosen() -> tuple[str, int, dict[str, Any] | None]:
+  """Preset, seed, and what a file changes, where one is given."""
+  given = flags.FLAGS
+  if not given.config:
+    return given.preset, given.seed, None
+  values = toml_files.read(given.config)
+  preset = toml_files.preset_of(values, given.config) or given.preset
+  if given["preset"].present and given.preset != preset:
+    raise ValueError(
+      f"--preset={given.preset}, --config={given.config}: begins with preset "
+      f"{preset!r}, expected one of both"
+    )
+  if given["seed"].present:
+    values.pop("seed", None)
+  return preset, given.seed, values
 
 
 def workdir(other_name: str = "workdir") -> pathlib.Path:
@@ -187,14 +243,18 @@ def required(name: str) -> str:
 
 
 def config_arguments(defaults: Sequence[str] = ()) -> list[str]:
-  """`--preset --seed --set` for the command of another stage.
+  """`--preset --seed --config --set` for the command of another stage.
 
   Args:
     defaults: overrides that come before those given to this process.
   """
-  values = flags.FLAGS
-  overrides = [*defaults, *(values["set"].value or ())]
-  arguments = [f"--preset={values.preset}", f"--seed={values.seed}"]
+  preset, seed, values = _chosen()
+  overrides = [*defaults, *(flags.FLAGS["set"].value or ())]
+  arguments = [f"--preset={preset}"]
+  if values is None or "seed" not in values:
+    arguments += [f"--seed={seed}"]
+  if values is not None:
+    arguments += [f"--config={flags.FLAGS.config}"]
   return arguments + [f"--set={item}" for item in overrides]
 
 
@@ -227,8 +287,11 @@ def run_main(main: Callable[[], int | None]) -> None:
     allocator.keep_freed_memory()
     _follow_parent()
     try:
-      numbers.check()
-      code = main() or 0
+      if not _explain():
+        numbers.check()
+        code = main() or 0
+      else:
+        code = 0
     except (Exception, KeyboardInterrupt) as error:
       code = report(error)
     if remark := whole_files.remark():
@@ -315,6 +378,23 @@ def _parse_flags() -> None:
     sys.exit(EXIT_BAD_INPUT)
 
 
+def _explain() -> bool:
+  """Prints presets or the configuration, where a person asks for them."""
+  given = flags.FLAGS
+  if "print_config" not in given:
+    return False
+  if given.preset == "help":
+    for name in presets.PRESETS:
+      print(f"{name}:\n{textwrap.indent(presets.about(name), '  ')}\n")
+    return True
+  if not given.print_config:
+    return False
+  config = make_config([item for made in _defaults for item in made()])
+  about = f"Preset {config.preset}: {presets.about(config.preset)}"
+  print(toml_files.text(config, about), end="")
+  return True
+
+
 def _quiet_libraries() -> None:
   # Orbax and grain tell their progress as absl warnings.
   if not flags.FLAGS["verbosity"].present:
@@ -364,7 +444,13 @@ def _cache_directory() -> pathlib.Path | None:
 
 def _hurry_debug_runs() -> None:
   """Compiles without optimising where nothing but the wiring is tried."""
-  if "preset" in flags.FLAGS and flags.FLAGS.preset == "debug":
+  if "config" not in flags.FLAGS:
+    return
+  try:
+    preset, *_ = _chosen()
+  except ValueError:  # for `make_config` to say
+    return
+  if preset == "debug":
     os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 
 

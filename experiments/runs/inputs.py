@@ -513,11 +513,9 @@ def load_critic(directory: str, step: int | None = None) -> Any:
     directory: run directory of a policy or a clone.
     step: checkpoint; None is the latest.
   """
-  from pokedreamer_jax import checkpoints
-
   if run_directory.read_stage(directory) != "policy":
     return None
-  return checkpoints.load_item(directory, "critic", step)
+  return load_item(directory, "critic", step)
 
 
 def _load_agent(directory, step, config, template):

@@ -122,7 +122,7 @@ def prepare(
       raise ValueError(
         f"policy.event_starts: {config.policy.event_starts}, no recorded row "
         f"is policy.horizon = {config.policy.horizon} steps or less before "
-        f"what {config.policy.only_term or config.policy.reward!r} pays, "
+        f"what {config.policy.objective_name!r} pays, "
         "expected 0"
       )
     counts = events.count[:, -1].tolist()

@@ -132,7 +132,10 @@ def make_act(
   def act(world_params, actor_params, state, frame, ram, is_first, key):
     model_key, action_key = jax.random.split(key)
     ahead = cfg.world_model.action_alignment == "published"
-    taken, progress = state.action_tm1, _restart(state.progress, is_first)
+    taken, progress = (
+      state.action_tm1,
+      restart_progress(state.progress, is_first),
+    )
     if ahead:
       before = world_model.restart(cfg.world_model, state.model, is_first)
       taken = choose(actor_params, before, progress, state.goal, action_key)
@@ -177,7 +180,7 @@ def make_act(
   return act_fn
 
 
-def _restart(
+def restart_progress(
   progress: progress_lib.Progress, is_first: jax.Array
 ) -> progress_lib.Progress:
   """`progress`, but nothing in the rows `[B]` that are first."""

@@ -145,14 +145,14 @@ def advance(
   reward = jnp.where(lifted.running, reward, 0.0)
   after = EnvState(
     *(ahead, reached, lifted.earned + terms, lifted.time + 1),
-    lifted.running | _begun(cfg.world_model.token_sizes, ahead.tokens),
+    lifted.running | runs(cfg.world_model.token_sizes, ahead.tokens),
   )
   arrival = Arrival(terms, reward, jax.nn.sigmoid(logit))
   return jax.tree.map(lambda leaf: leaf[0], (after, arrival))
 
 
-def _begun(sizes: Mapping[str, int], hot: jax.Array) -> jax.Array:
-  """Whether tokens `[N, R]` are of a game, not of its title screen."""
+def runs(sizes: Mapping[str, int], hot: jax.Array) -> jax.Array:
+  """Whether tokens `[N, R]` are of a game, not of its title screen: `[N]`."""
   told = [
     name for name in ("party_size", "event_flags", "control") if name in sizes
   ]

@@ -270,6 +270,21 @@ def paid(
   Returns:
     Unweighted terms `[N, 8]`, and the objective's reward `[N]`.
   """
+  terms = expected_terms(cfg, world, dream, progress, ahead, reached)
+  level = jnp.stack([progress.level, reached.level])
+  step = _Step(reward_terms=terms[None], earned=earned, level=level)
+  return terms, objectives.rewards(cfg, step)[0]
+
+
+def expected_terms(
+  cfg: config_lib.Config,
+  world: world_model.Params,
+  dream: world_model.State,
+  progress: progress_lib.Progress,
+  ahead: world_model.State,
+  reached: progress_lib.Progress,
+) -> jax.Array:
+  """The unweighted terms `[N, 8]` of `paid`, whose arguments these are."""
   sizes = cfg.world_model.token_sizes
   outputs = world_model.apply(
     cfg.world_model, world, "reward", world_model.features(ahead)
@@ -278,10 +293,7 @@ def paid(
   # Where a dream begins is no news, on the title screen neither.
   here = progress_lib.here_flags(sizes, dream.tokens)
   before = dataclasses.replace(progress, visited=progress.visited | here)
-  terms = reward_heads.from_tokens(sizes, predicted, before, reached)
-  level = jnp.stack([progress.level, reached.level])
-  step = _Step(reward_terms=terms[None], earned=earned, level=level)
-  return terms, objectives.rewards(cfg, step)[0]
+  return reward_heads.from_tokens(sizes, predicted, before, reached)
 
 
 def _shown(cfg, params, key, player, goal) -> Shown:

@@ -144,12 +144,7 @@ def at_reach(
 
 def _paid(cfg: config_lib.Config) -> list[str]:
   """Kinds of events whose happening the objective pays for."""
-  name, only = cfg.policy.reward, cfg.policy.only_term
-  weights = dict(
-    zip(specs.REWARD_TERMS, specs.REWARD_WEIGHTS[name], strict=True)
-  )
-  weights[LEVEL] = specs.LEVEL_WEIGHTS[name]
-  return [k for k, w in weights.items() if w > 0 and only in ("", k)]
+  return [kind for kind, w in cfg.policy.term_weights.items() if w > 0]
 
 
 def _gains(rows: latents_lib.Latents, kind: str) -> np.ndarray:

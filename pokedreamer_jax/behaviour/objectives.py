@@ -17,11 +17,11 @@ from pokedreamer_jax.config import run as config_lib
 
 def check(cfg: config_lib.Config) -> None:
   """Raises ValueError where dreams do not say what the objective pays."""
-  name = cfg.policy.reward
-  if _weights(cfg)[1] and "level" not in cfg.world_model.token_sizes:
+  pays_levels = cfg.policy.term_weights[specs.LEVEL]
+  if pays_levels and specs.LEVEL not in cfg.world_model.token_sizes:
     raise ValueError(
-      f"policy.reward: {name!r} pays levels, and the world model's state has "
-      "no token 'level', expected one of "
+      f"policy.reward: {cfg.policy.objective_name!r} pays levels, and the "
+      "world model's state has no token 'level', expected one of "
       f"{[n for n, weight in specs.LEVEL_WEIGHTS.items() if not weight]}"
     )
 
@@ -39,26 +39,14 @@ class Steps(Protocol):
 
 def rewards(cfg: config_lib.Config, steps: Steps) -> jax.Array:
   """Rewards `[L, N]` on arriving at states 1..L; `cfg` names the objective."""
-  name = cfg.policy.reward
-  counted = specs.cap_terms(steps.reward_terms, steps.earned, name)
-  weights, level_weight = _weights(cfg)
-  reward = counted @ jnp.asarray(weights)
+  objective = cfg.policy.objective
+  counted = specs.cap_terms(steps.reward_terms, steps.earned, objective)
+  weights = cfg.policy.term_weights
+  level_weight = weights.pop(specs.LEVEL)
+  reward = counted @ jnp.asarray(list(weights.values()))
   if level_weight:
     reward += level_weight * level_rises(steps.level)
   return reward
-
-
-def _weights(cfg: config_lib.Config) -> tuple[tuple[float, ...], float]:
-  """What each reward term pays, and a new highest level."""
-  name, only = cfg.policy.reward, cfg.policy.only_term
-  weights, level = specs.REWARD_WEIGHTS[name], specs.LEVEL_WEIGHTS[name]
-  if not only:
-    return weights, level
-  terms = zip(specs.REWARD_TERMS, weights, strict=True)
-  return (
-    tuple(weight if term == only else 0.0 for term, weight in terms),
-    level if only == "level" else 0.0,
-  )
 
 
 class Pursued(Steps, Protocol):

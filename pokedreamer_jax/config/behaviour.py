@@ -282,6 +282,10 @@ class PolicyConfig:
   # `published` pays grinding wild battles more than finishing the game, and
   # PPO finds that out: `capped` is what the policy is trained on.
   reward: str = "capped"
+  # Weights of one's own in place of those of `reward`, without caps, of
+  # `specs.REWARD_TERMS` and `level`: "badges=10,new_maps=0.5,level=0.5"; terms
+  # that are not named pay nothing. Empty: `reward`.
+  reward_weights: str = ""
   # One term of the objective that is paid alone, a name of
   # `specs.REWARD_TERMS` or `level`; empty: all of them. What a policy does for
   # one alone shows whether that can be farmed.
@@ -307,11 +311,20 @@ class PolicyConfig:
     bounds.at_least(self, 0, "critic_warmup", "scratch_updates")
     bounds.at_least(self, 0, "replay_scale", "advantage_floor", "pmpo_beta")
     bounds.one_of(self, "reward", sorted(REWARDS))
-    paid = specs.paid_terms(self.reward)
+    try:
+      paid = specs.paid_terms(self.objective)
+    except ValueError as error:
+      text = str(error).removeprefix("reward: ")
+      raise ValueError(f"policy.reward_weights: {text}") from None
+    if not paid:
+      raise ValueError(
+        f"policy.reward_weights: {self.reward_weights!r} pays nothing, "
+        "expected a weight other than 0"
+      )
     if self.only_term and self.only_term not in paid:
       raise ValueError(
         f"policy.only_term: {self.only_term!r}, expected one of those that "
-        f"{self.reward!r} pays: {', '.join(paid)}"
+        f"{self.reward_weights or self.reward!r} pays: {', '.join(paid)}"
       )
     bounds.one_of(self, "algorithm", ALGORITHMS)
     bounds.one_of(self, "normalise", NORMALISERS)
@@ -350,6 +363,25 @@ class PolicyConfig:
           f"policy.algorithm {self.algorithm!r}: only {' and '.join(readers)} "
           "read it"
         )
+
+  @property
+  def objective(self) -> specs.Objective:
+    """What is paid, as `specs` and the environments take it."""
+    if not self.reward_weights:
+      return self.reward
+    return specs.parse_weights(self.reward_weights)
+
+  @property
+  def objective_name(self) -> str:
+    """What messages call it."""
+    return self.only_term or self.reward_weights or self.reward
+
+  @property
+  def term_weights(self) -> dict[str, float]:
+    """What each term and a new highest level pays, `only_term` regarded."""
+    weights = specs.term_weights(self.objective)
+    only = self.only_term
+    return {n: w if only in ("", n) else 0.0 for n, w in weights.items()}
 
   @property
   def normaliser(self) -> str:

@@ -1,8 +1,13 @@
 """Presets: whole configurations, each with what to expect of it."""
 
+from collections.abc import Mapping
 from collections.abc import Sequence
 import dataclasses
+import difflib
+import inspect
+from typing import Any
 
+from pokedreamer_jax import specs
 from pokedreamer_jax.config import behaviour as behaviour_config
 from pokedreamer_jax.config import overrides as overrides_lib
 from pokedreamer_jax.config import run as config_lib
@@ -327,15 +332,37 @@ PRESETS = {
 
 
 def make(
-  preset: str, overrides: Sequence[str] = (), seed: int = 0
+  preset: str,
+  overrides: Sequence[str] = (),
+  seed: int = 0,
+  values: Mapping[str, Any] | None = None,
+  source: str = "",
 ) -> config_lib.Config:
   """The configuration of a preset with `part.field=value` overrides.
+
+  Args:
+    preset: its name.
+    overrides: what is changed, after `values`.
+    seed: of everything random.
+    values: what a file changes, by field and by the fields of parts.
+    source: the file's name, for errors.
 
   Raises:
     ValueError: an unknown preset or field (the valid names are listed), or a
       value of the wrong type.
   """
   if preset not in PRESETS:
-    raise ValueError(f"preset: {preset!r}, expected one of {sorted(PRESETS)}")
+    close = difflib.get_close_matches(preset, PRESETS, 1)
+    raise ValueError(
+      f"preset: {preset!r}{specs.did_you_mean(close)}, expected one of "
+      f"{sorted(PRESETS)}"
+    )
   config = dataclasses.replace(PRESETS[preset](), seed=seed)
+  if values is not None:
+    config = overrides_lib.with_values(config, values, source)
   return overrides_lib.apply(config, overrides)
+
+
+def about(preset: str) -> str:
+  """What to expect of a preset: hardware, time, measured results."""
+  return inspect.getdoc(PRESETS[preset]) or ""

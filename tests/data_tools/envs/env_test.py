@@ -11,6 +11,7 @@ import pytest
 
 from data_tools import cartridge
 from data_tools import env as env_lib
+from data_tools.envs import starts
 from data_tools.game import emulator as emulator_lib
 from data_tools.game import frame_codec
 from data_tools.game import ram_addresses as ram
@@ -82,7 +83,10 @@ def test_an_episode_is_the_recorded_one(rom, reward):
   assert steps["is_terminal"][-1]  # it wins, and so must the replay
   terms = steps["reward_terms"]
   env = env_lib.PokeDreamerEnv(
-    reward=reward, observation="packed", episode_length=len(terms)
+    reward=reward,
+    observation="packed",
+    episode_length=len(terms),
+    save_state=None,
   )
   weights = specs.REWARD_WEIGHTS[reward]
   expected = specs.cap_terms(terms, np.zeros(8, np.float32), reward) @ weights
@@ -169,20 +173,20 @@ def test_without_a_seed_the_episodes_follow_the_first_seed(env):
 
 def test_a_start_state_is_where_episodes_begin(env, rom, tmp_path):
   env.reset(seed=0)
-  for t in range(60):
-    env.step([_START, _A][t % 2])
+  for _ in range(3):
+    env.step(0)
   state = env._emulator.save_state()
   stamp = save_states.Stamp(
     "there", rom.sha1, emulator_lib.pyboy_version(), save_states.sha1(state), {}
   )
   path = save_states.write(tmp_path, stamp, state)
   _, info = env.reset(seed=0, options={"save_state": path})
-  assert info["state"]["game_running"]
+  there = {name: info["state"][name] for name in ("map_id", "x", "y")}
   _, info = env.reset(seed=0)  # the option was for one episode
-  assert not info["state"]["game_running"]
+  assert there != {name: info["state"][name] for name in there}
   other = env_lib.PokeDreamerEnv(save_state=str(path))
   _, info = other.reset(seed=0)
-  assert info["state"]["game_running"]
+  assert there == {name: info["state"][name] for name in there}
   other.close()
   with pytest.raises(ValueError, match=r"\['start'\]: expected"):
     env.reset(options={"start": 1})
@@ -190,11 +194,116 @@ def test_a_start_state_is_where_episodes_begin(env, rom, tmp_path):
     env.reset(options={"save_state": b"no state"})
 
 
+def _place(info):
+  return [info["state"][name] for name in ("map_name", "x", "y")]
+
+
+@pytest.mark.parametrize("game", ["practice_small", "practice"])
+def test_episodes_begin_in_the_game_and_by_word_on_the_title_screen(game):
+  env = env_lib.PokeDreamerEnv(game=game)
+  running = lambda info: info["state"]["game_running"]
+  for seed in range(3):
+    _, info = env.reset(seed=seed)
+    assert running(info) and info["state"]["has_control"]
+  begun = _place(info)
+  assert begun[0] == "home"
+  # The first row of a game that is running is nobody's achievement.
+  assert not any(info["reward_terms"].values())
+  for word in (None, "power_on"):
+    _, info = env.reset(seed=0, options={"save_state": word})
+    assert not running(info)
+  _, info = env.reset(seed=0, options={"save_state": "game"})
+  assert _place(info) == begun
+  env.close()
+
+
+def test_of_an_unknown_game_nobody_knows_where_it_begins(tmp_path, monkeypatch):
+  data = bytearray(cartridge.CHAPTER_ONE.read_bytes())
+  data[0x7FF0] ^= 1
+  data[0x14E:0x150] = roms.global_checksum(data)
+  path = tmp_path / "mine.gb"
+  path.write_bytes(data)
+  unknown = roms.resolve(path)
+  assert starts.read(starts.DEFAULT, unknown) is None
+  with pytest.raises(ValueError, match=r"save_state: 'game', of .*'power_on'"):
+    starts.read(starts.GAME, unknown)
+  monkeypatch.setattr(roms, "POKEMON_RED_SHA1S", {unknown.sha1: "stand-in"})
+  red = roms.resolve(path)
+  assert starts.read(starts.DEFAULT, red) is None
+  with pytest.raises(ValueError, match=r"'game': script pokemon_red_intro.*li"):
+    starts.read(starts.GAME, red)
+
+
+def test_weights_of_ones_own_are_paid_without_caps():
+  weights = {"wild_wins": 2.0, "level": 0.5}
+  env = env_lib.PokeDreamerEnv(reward=weights, episode_length=5)
+  env.reset(seed=0)
+  row = {
+    "reward_terms": np.ones((1, 8), np.float32),
+    "party_level": np.array([[9, 0, 0, 0, 0, 0]], np.uint8),
+  }
+  level = int(env._rewards._level[0])
+  paid = [float(env._rewards.weigh(row)[0]) for _ in range(9)]
+  assert paid == [2.0 + 0.5 * (9 - level if level else 0)] + [2.0] * 8
+  env.close()
+
+
+def test_a_function_of_two_infos_is_paid():
+  seen = []
+
+  def steps_walked(before, info):
+    seen.append((before, info))
+    a, b = before["state"], info["state"]
+    return abs(a["x"] - b["x"]) + abs(a["y"] - b["y"])
+
+  env = env_lib.PokeDreamerEnv(reward=steps_walked)
+  _, before = env.reset(seed=0)
+  assert not seen
+  paid = []
+  for action in (0, 0, 2, 7):
+    _, reward, _, _, info = env.step(action)
+    assert seen[-1] == (before, info)
+    paid.append(reward)
+    before = info
+  assert sum(paid) > 0 and paid[-1] == 0
+  env.reset(seed=1)
+  env.step(7)
+  assert len(seen) == 5  # none over the end of an episode
+  bad = env_lib.PokeDreamerEnv(reward=lambda before, info: "much")
+  bad.reset(seed=0)
+  with pytest.raises(ValueError, match="reward: returned 'much', expected a n"):
+    bad.step(7)
+  env.close()
+  bad.close()
+
+
+def test_who_does_not_close_leaves_cleanly():
+  for make in (
+    "env_lib.PokeDreamerEnv()",
+    "env_lib.VectorEnv(2, num_workers=1)",
+    "emulator.Emulator(roms.resolve('chapter_one'))",
+  ):
+    done = _fresh(
+      "import numpy as np\n"
+      "from data_tools import env as env_lib\n"
+      "from data_tools.game import emulator, roms\n"
+      f"env = {make}\n"
+      "env.reset(seed=0)\n"
+      "env.step(np.array([7, 7]) if hasattr(env, 'num_envs') else 7)\n"
+      "print('done')"
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "done\n", "")
+
+
 def test_bad_arguments_name_what_is_allowed(env):
   for arguments, words in (
     ({"game": "practise"}, "'practise'.*practice_small"),
     ({"observation": "rgba"}, "'rgba'.*packed"),
     ({"reward": "mine"}, "'mine'.*capped"),
+    ({"reward": "progres"}, "'progres'.*did you mean 'progress'"),
+    ({"reward": {"badge": 1}}, "weight of 'badge'.*did you mean 'badges'"),
+    ({"reward": {"xp": "a lot"}}, "weight of 'xp': 'a lot', expected a fin"),
+    ({"reward": 3}, "reward: 3, expected one of"),
     ({"episode_length": 1}, "episode_length: 1"),
     ({"jitter_frames": -1}, "jitter_frames: -1"),
     ({"render_mode": "human"}, "'human'.*rgb_array"),

@@ -62,6 +62,24 @@ def test_spaces_and_infos_are_the_emulators(one):
         assert type(value) is type(b[part][key]), key
 
 
+def test_dreams_begin_in_the_game_and_pay_ones_own_reward(many):
+  _, infos = many.reset(seed=0)
+  assert infos["state"]["game_running"].all()
+  _, infos = many.reset(seed=0, options={"save_state": "power_on"})
+  assert not infos["state"]["game_running"].any()
+  env = gymnasium.make(
+    _ID,
+    model=made.model(),
+    episode_length=5,
+    reward=lambda before, info: info["state"]["x"] + 0.5,
+  )
+  env.reset(seed=0)
+  for _ in range(2):
+    _, reward, _, _, info = env.step(4)
+    assert reward == info["state"]["x"] + 0.5
+  env.close()
+
+
 def test_the_same_seed_dreams_the_same_and_time_is_up_once(one):
   def play(seed):
     frames, rewards = [one.reset(seed=seed)[0]], []
@@ -151,8 +169,10 @@ def test_a_bad_argument_is_a_line():
 
 
 def test_starts_serve_the_functional_form():
-  begun = door.starts(made.model(), made.rom(), [1, 2])
-  assert begun.time.shape == (2,) and not begun.running.any()
+  for where, running in (("power_on", False), ("default", True)):
+    begun = door.starts(made.model(), made.rom(), [1, 2], where)
+    assert begun.time.shape == (2,)
+    assert (np.asarray(begun.running) == running).all()
 
 
 @pytest.mark.slow

@@ -21,11 +21,17 @@ _CFG = world_model_config.WorldModelConfig(
 
 
 def _config(reward):
-  return dataclasses.replace(
-    presets.make("debug"),
-    world_model=_CFG,
-    policy=behaviour_config.PolicyConfig(reward=reward),
+  """Of an objective's name, or of the text of weights."""
+  own = "=" in reward
+  policy = behaviour_config.PolicyConfig(
+    **({"reward_weights": reward} if own else {"reward": reward})
   )
+  return dataclasses.replace(
+    presets.make("debug"), world_model=_CFG, policy=policy
+  )
+
+
+_OWN = "badges=3,xp=0.25,hp_lost=-1,level=2"
 
 
 @dataclasses.dataclass
@@ -55,13 +61,15 @@ def test_only_a_new_highest_level_counts():
   )
 
 
-@pytest.mark.parametrize("reward", specs.REWARD_WEIGHTS)
+@pytest.mark.parametrize("reward", [*specs.REWARD_WEIGHTS, _OWN])
 def test_dreams_pay_what_the_environment_pays(reward):
   rng = np.random.default_rng(0)
   rows, dreams = 30, 4
   terms = rng.uniform(0, 2, (rows, dreams, 8)).astype(np.float32)
   level = rng.integers(5, 12, (rows, dreams))
-  paid = env_rows.Rewards(reward, dreams)
+  objective = _config(reward).policy.objective
+  assert (reward != _OWN) == isinstance(objective, str)
+  paid = env_rows.Rewards(objective, dreams)
   found = []
   for t in range(rows):
     party = np.zeros((dreams, 6), np.uint8)
@@ -108,6 +116,29 @@ def test_a_level_that_a_game_began_with_pays_nothing():
   assert rewards == [0.0, 0.0, specs.LEVEL_WEIGHTS["progress"], 0.0, 0.0]
   paid.restart(np.array([True]))
   assert float(paid.weigh(row(30))[0]) == 0.0
+
+
+def test_weights_of_ones_own_are_given_in_words():
+  policy = presets.make("tiny", [f"policy.reward_weights={_OWN}"]).policy
+  weights = {n: w for n, w in policy.term_weights.items() if w}
+  assert weights == {"badges": 3, "xp": 0.25, "hp_lost": -1, "level": 2}
+  only = dataclasses.replace(policy, only_term="xp")
+  assert {n: w for n, w in only.term_weights.items() if w} == {"xp": 0.25}
+  for text, message in (
+    ("badge=1", "weight of 'badge' .did you mean 'badges'"),
+    ("badges", "'badges' of 'badges', expected NAME=NUMBER"),
+    ("badges=many", "expected NAME=NUMBER"),
+    ("badges=inf", "weight of 'badges': inf, expected a finite number"),
+    ("badges=0", "'badges=0' pays nothing"),
+  ):
+    with pytest.raises(
+      ValueError, match=rf"^policy\.reward_weights: .*{message}"
+    ):
+      presets.make("tiny", [f"policy.reward_weights={text}"])
+  with pytest.raises(ValueError, match=f"only_term: 'badges', .*{'xp=1'}"):
+    presets.make(
+      "tiny", ["policy.reward_weights=xp=1", "policy.only_term=badges"]
+    )
 
 
 def test_levels_need_their_token():

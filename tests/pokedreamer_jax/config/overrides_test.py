@@ -55,6 +55,38 @@ def test_of_two_values_for_a_field_the_later_holds():
   assert (made.train.steps, made.seed) == (9, 2)
 
 
+def test_whole_numbers_may_have_an_exponent():
+  for text, value in (("1e4", 10_000), ("25E1", 250), ("1.5e3", 1500)):
+    assert presets.make("debug", [f"train.steps={text}"]).train.steps == value
+    assert type(presets.make("debug", [f"seed={text}"]).seed) is int
+  for text in ("1e-1", "1.55e1", "1e999999999", "e", "1e", "0x1e", "inf"):
+    with pytest.raises(ValueError, match=f"'{text}', expected int"):
+      presets.make("debug", [f"train.steps={text}"])
+
+
+@pytest.mark.parametrize(
+  ("override", "meant"),
+  [
+    ("train.stepz=3", "'train.steps'"),
+    ("polcy.gamma=1", "'policy'"),
+    ("steps=3", "'train.steps' or 'clone.steps' or 'all_goals.steps'"),
+    ("world_model.gamma=1", "'all_goals.gamma' or 'policy.gamma'"),
+    ("train.batchsize=3", "'train.batch_size'"),
+  ],
+)
+def test_what_was_meant_is_guessed(override, meant):
+  with pytest.raises(ValueError) as caught:
+    presets.make("debug", [override])
+  assert f"(did you mean {meant}?), expected one of [" in str(caught.value)
+
+
+def test_where_nothing_is_near_nothing_is_guessed():
+  with pytest.raises(ValueError, match=r"unknown 'qqq', expected one of"):
+    presets.make("debug", ["train.qqq=3"])
+  with pytest.raises(ValueError, match=r"'tinny' .did you mean 'tiny'"):
+    presets.make("tinny")
+
+
 def test_what_does_not_fit_together_is_named():
   with pytest.raises(ValueError, match=r"burn_in: 8, .*seq_len 8") as caught:
     presets.make("v3", ["train.steps=5", "train.seq_len=8"])
