@@ -234,7 +234,7 @@ def _file(
   class Counted(utils.tqdm):
     """A progress bar that ends a download that does not end."""
 
-    taken = 0
+    taken = 0.0
 
     def update(self, n: float | None = 1) -> bool | None:
       self.taken += n or 0

@@ -49,7 +49,8 @@ def write(folder: pathlib.Path, generation: Any, frames: int = FRAMES) -> int:
     raise ValueError(f"preview frames: {frames}, expected at least 1")
   index = loader.EpisodeIndex(generation, "all", cache_bytes=0)
   folder.mkdir(parents=True)
-  lines, shown = [], set()
+  lines: list[dict[str, Any]] = []
+  shown: set[tuple[int, int]] = set()
   for number in range(frames):
     episode = number * len(index) // frames
     row = _row(index, episode, number * _GOLDEN % 1)

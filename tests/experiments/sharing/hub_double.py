@@ -78,7 +78,9 @@ class Hub:
 
   def put(self, repo, files, kind="model", private=True, large=()):
     """Fills a repository as if somebody had."""
-    made = self.repos[kind, repo] = Repo(private, dict(files), commits=1)
+    before = self.repos.get((kind, repo), Repo(private)).commits
+    made = Repo(private, dict(files), commits=before + 1)
+    self.repos[kind, repo] = made
     for name in large:
       made.large[name] = hashlib.sha256(files[name]).hexdigest()
     return made
