@@ -39,6 +39,7 @@ def records(tmp_path_factory):
 
 def _export(data_dir, out, **given):
   values = {"data_dir": str(data_dir), "out": str(out), "dataset_id": NAME}
+  values |= {"reward": "published", "max_files": 0}
   with flagsaver.flagsaver(**(values | given)):
     export_minari.main()
 

@@ -60,10 +60,15 @@ def key(monkeypatch):
   return hub_double.TOKEN
 
 
+# Of flags that other verbs of this process may have defined as well.
+_DEFAULTS = {"checkpoint": None, "data_dir": None, "dtype": None, "result": []}
+_DEFAULTS |= {"max_files": 0, "checkpoint_step": "latest"}
+
+
 def _call(workdir, **given):
   """The verb in this process."""
   given = {"repo": REPO, "workdir": str(workdir)} | given
-  with flagsaver.flagsaver(**{k: v for k, v in given.items()}):
+  with flagsaver.flagsaver(**(_DEFAULTS | given)):
     upload_to_hf.main()
 
 
