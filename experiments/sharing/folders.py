@@ -105,9 +105,13 @@ def model(
     else inputs.fingerprint(directory, step),
     inputs.fingerprint(directory, step),
   )
-  measured = (
-    exporting.read_results(directory) + measured if exported else measured
-  )
+  if exported:
+    same = dtype == exported["dtype"]
+    known = exporting.read_results(directory)
+    measured = [
+      *({**one, "rounded": bool(one["rounded"]) and same} for one in known),
+      *measured,
+    ]
 
   def finish(folder: pathlib.Path) -> None:
     if measured:

@@ -201,7 +201,9 @@ def test_records_come_back_as_they_were(hub, key, records, tmp_path):
   assert str(records) not in card
 
 
-def test_a_second_export_is_of_the_same_bytes(hub, key, run, tmp_path):
+def test_a_second_export_is_of_the_same_bytes(
+  hub, key, run, tmp_path, monkeypatch
+):
   # Of a folder that was exported before: its arrays as they are.
   out = str(tmp_path / "int8")
   exporting.write(str(run), out, "small", "int8")
@@ -211,6 +213,16 @@ def test_a_second_export_is_of_the_same_bytes(hub, key, run, tmp_path):
   assert sent["model.safetensors"] == arrays
   model = str(tmp_path / "w" / "model")
   assert inputs.fingerprint(model) == inputs.fingerprint(out)
+  # What was measured of it is not said of what is rounded otherwise.
+  one = {"what": "play", "player": "", "rounded": True, "command": ""}
+  told = []
+  monkeypatch.setattr(exporting, "read_results", lambda _: [one])
+  monkeypatch.setattr(
+    folders.model_card, "write", lambda _, measured, *__: told.extend(measured)
+  )
+  _call(tmp_path / "w", checkpoint=out)
+  _call(tmp_path / "w", checkpoint=out, dtype="float16")
+  assert [m["rounded"] for m in told] == [True, False]
 
 
 @pytest.mark.parametrize(
