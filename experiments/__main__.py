@@ -16,7 +16,7 @@ _GROUPS = {
     *("train_rssm", "clone_behaviour", "train_goal_values"),
     *("train_policy", "import_torch"),
   ),
-  "Share": ("export_model",),
+  "Share": ("export_model", "export_minari", "upload_to_hf"),
   "Look": (
     *("evaluate", "compare", "report", "generate_demo_video"),
     *("play_dream", "export_web", "benchmark_ablation"),

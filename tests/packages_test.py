@@ -145,6 +145,7 @@ _ROOMS = {
     "runs",
     "playing",
     "reports",
+    "sharing",
     "training",
     "speed",
     "dreaming",

@@ -142,6 +142,23 @@ def freeze(
   Raises:
     ValueError: nothing readable is there; the message names what was skipped.
   """
+  generation = gather(data_dir, known, max_shards)
+  generation.path.parent.mkdir(parents=True, exist_ok=True)
+  files.remove_abandoned(generation.path.parent)
+  if not generation.path.exists():
+    shards_lib.write_json(generation.path, _to_json(generation))
+  return generation
+
+
+def gather(
+  data_dir: str | os.PathLike,
+  known: Generation | None = None,
+  max_shards: int = 0,
+) -> Generation:
+  """The generation that `freeze` would write, without writing it.
+
+  Arguments and errors as of `freeze`.
+  """
   data_dir = pathlib.Path(data_dir)
   shards, skipped = survey(data_dir, known)
   shards = shards[:max_shards] if max_shards else shards
@@ -151,18 +168,13 @@ def freeze(
       f"no complete episodes in {data_dir} ({len(skipped)} files left out"
       f"{detail}): collect some with python -m experiments.collect_data"
     )
-  generation = Generation(
+  return Generation(
     data_dir=data_dir,
     digest=_digest([shard.to_dict() for shard in shards]),
     content_digest=_content_digest(shards),
     shards=tuple(shards),
     skipped=tuple(skipped),
   )
-  generation.path.parent.mkdir(parents=True, exist_ok=True)
-  files.remove_abandoned(generation.path.parent)
-  if not generation.path.exists():
-    shards_lib.write_json(generation.path, _to_json(generation))
-  return generation
 
 
 def load(path: str | os.PathLike) -> Generation:

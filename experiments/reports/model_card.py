@@ -7,6 +7,7 @@ import pathlib
 from typing import Any
 
 from data_tools import cartridge
+from experiments.reports import benchmarks
 from experiments.reports import goal_tables
 from experiments.reports import honesty_tables
 from experiments.reports import long_dream_tables
@@ -31,7 +32,7 @@ _KINDS = {
   "policy": "a world model, and a policy and its critic trained in its dreams",
 }
 _FRONT = """---
-license: apache-2.0
+{licence}
 library_name: pokedreamer_jax
 pipeline_tag: reinforcement-learning
 tags:
@@ -42,10 +43,16 @@ tags:
 """
 
 
+# How the Hub is told of a licence; the second where pictures are not ours.
+LICENCE = "license: apache-2.0"
+NOT_OURS = "license: other\nlicense_name: pictures-of-a-game-of-others"
+
+
 def write(
   directory: str | os.PathLike,
   measured: Sequence[Mapping[str, Any]],
   command: str,
+  address: str = "FOLDER",
 ) -> None:
   """Writes `README.md` into an exported model's folder.
 
@@ -53,6 +60,7 @@ def write(
     directory: with its config.json.
     measured: of `exporting.measurements`.
     command: that exported it.
+    address: what stands for it on a command line, such as `hf://user/name`.
   """
   directory = str(directory)
   config = run_directory.read_config(directory)
@@ -71,8 +79,9 @@ def write(
     "",
     *_fenced(
       f"python -m experiments.play_dream "
-      f"--{'world_model' if stage == 'world_model' else 'policy'}=FOLDER"
+      f"--{'world_model' if stage == 'world_model' else 'policy'}={address}"
     ),
+    *_needed(address),
     "",
     "## How it was made",
     "",
@@ -100,7 +109,11 @@ def write(
   ]
   for one in measured:
     lines += _measured(one)
-  if not measured:
+  kept = benchmarks.of_world_model(config, exported["source"])
+  for file, table in kept:
+    lines += [f"Of its world model, `benchmarks/{file}` holds:", ""]
+    lines += markdown(table)
+  if not measured and not kept:
     lines += ["Nothing yet: export again with `--result`.", ""]
   lines += [
     "## Limits",
@@ -109,11 +122,12 @@ def write(
     "",
     "## Licence",
     "",
-    "Apache-2.0, as the code. A dictionary of screen tiles and, with a map "
-    "memory, the maps of the game are among the arrays.",
+    "A dictionary of screen tiles and, with a map memory, the maps of the game "
+    "are among the arrays. " + licence_line(not _is_ours(config)),
     "",
   ]
-  text = _FRONT + "\n" + "\n".join(lines)
+  front = _FRONT.format(licence=LICENCE if _is_ours(config) else NOT_OURS)
+  text = front + "\n" + "\n".join(lines)
   path = pathlib.Path(directory) / "README.md"
   path.write_text(text, encoding="utf-8")
 
@@ -127,6 +141,33 @@ def notes(directory: str | os.PathLike) -> list[str]:
     "tiles of its pictures are among the arrays, and they are not yours to "
     "give away"
     for sha1 in foreign
+  ]
+
+
+def licence_line(foreign: bool) -> str:
+  """What may be done with the pictures of a game, and with the rest."""
+  if foreign:
+    return (
+      "The code is Apache-2.0; what shows the game is its maker's, and this "
+      "licence does not give it away."
+    )
+  return (
+    "Apache-2.0, as the code and the game, a practice cartridge of the project."
+  )
+
+
+def _is_ours(config: Mapping[str, Any]) -> bool:
+  """Whether it is known to have seen practice cartridges alone."""
+  return bool(config.get("roms")) and not foreign_roms(config)
+
+
+def _needed(address: str) -> list[str]:
+  if not address.startswith("hf:"):
+    return []
+  return [
+    "",
+    "It is downloaded once: JSON and safetensors, nothing that is executed. "
+    "Needs the code and `pip install huggingface_hub`.",
   ]
 
 

@@ -13,6 +13,7 @@ import shutil
 from typing import Any
 
 from experiments.machine import provenance
+from experiments.runs import adoptions
 from experiments.runs import inputs
 from experiments.runs import json_store
 from experiments.runs import run_directory
@@ -27,6 +28,8 @@ ITEMS = {
 }
 LOSSLESS = "float32"
 RESULTS = "results.json"  # measurements that the card tells of
+# Of a model that is given away, beside its card.
+FILES = ("config.json", "model.safetensors", RESULTS, adoptions.FILE)
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,95}")
 # A flag, of which some have a name before the path, as in --player=policy=DIR.
@@ -66,6 +69,23 @@ def facts(directory: str) -> dict[str, Any]:
   exported = run_directory.read_config(directory).get("exported", {})
   if exported:
     return dict(exported.get("made", {}))
+  found = _first_start(folder)
+  found["seed"] = run_directory.read_config(directory).get("seed", 0)
+  return found
+
+
+def facts_of_records(data_dir: str | os.PathLike) -> dict[str, Any]:
+  """The same of a directory of records; {} where no run has made it."""
+  folder = pathlib.Path(data_dir)
+  found = _first_start(folder)
+  if (folder / "config.json").exists():
+    config = run_directory.read_config(folder)
+    found |= {"seed": config["seed"]} if "seed" in config else {}
+  return found
+
+
+def _first_start(folder: pathlib.Path) -> dict[str, Any]:
+  """How the first process of a run was started, as far as it was noted."""
   starts = json_store.read_json(folder / "meta.json").get("starts", [])
   first = starts[0] if starts else {}
   found = {
@@ -75,7 +95,6 @@ def facts(directory: str) -> dict[str, Any]:
   }
   if "command" in found:
     found["command"] = without_paths(found["command"])
-  found["seed"] = run_directory.read_config(directory).get("seed", 0)
   return found
 
 
@@ -132,7 +151,6 @@ def write(
   """
   import jax
 
-  from experiments.runs import adoptions
   from pokedreamer_jax.interop import model_folders
 
   check(directory, out, name)
@@ -145,35 +163,93 @@ def write(
   config = run_directory.read_config(directory)
   config.pop("exported", None)
   made = facts(directory)
+  entry: dict[str, Any] = {}
+
+  def fill(folder: pathlib.Path) -> None:
+    entry.update(
+      model_folders.write(
+        folder,
+        {"stage": stage, **config},
+        items,
+        {
+          "name": name,
+          "step": source["step"],
+          "dtype": dtype,
+          "mark": mark(directory, step, dtype),
+          "source": source,
+          "made": made,
+          "exported_at_commit": provenance.commit(),
+        },
+      )
+    )
+    record = adoptions.read(directory)
+    if record.adopted:  # what it was trained on after its first data
+      adoptions.write(folder, record)
+    finish(folder)
+
+  in_one_go(out, fill)
+  return entry
+
+
+def copy(
+  directory: str,
+  out: str | os.PathLike,
+  finish: Callable[[pathlib.Path], None] = lambda folder: None,
+) -> dict[str, Any]:
+  """Copies a model that was exported before, byte by byte; not its card.
+
+  Args:
+    directory: of the model.
+    out: the folder, not there yet.
+    finish: as of `write`.
+
+  Returns:
+    The entry `exported`.
+
+  Raises:
+    ValueError: it is damaged.
+  """
+  from pokedreamer_jax.interop import model_folders
+
+  folder = shipped.find(directory)
+  entry = model_folders.about(folder)
+  _, digest = whole_files.file_digest(folder / model_folders.ARRAYS)
+  if digest != entry["sha256"]:
+    raise ValueError(
+      f"{folder / model_folders.ARRAYS}: damaged, not the bytes that "
+      f"{model_folders.CONFIG} names"
+    )
+
+  def fill(target: pathlib.Path) -> None:
+    for name in FILES:
+      if (folder / name).exists():
+        shutil.copyfile(folder / name, target / name)
+    finish(target)
+
+  in_one_go(out, fill)
+  return entry
+
+
+def in_one_go(
+  out: str | os.PathLike, fill: Callable[[pathlib.Path], None]
+) -> None:
+  """Makes a folder that gets its name last, filled or not at all.
+
+  Args:
+    out: the folder; what is there already has to be an empty one.
+    fill: called with the folder under another name.
+  """
   path = pathlib.Path(out).absolute()
   path.parent.mkdir(parents=True, exist_ok=True)
   temporary = path.with_name(f"{path.name}.{secrets.token_hex(4)}.tmp")
   temporary.mkdir()
   try:
-    entry = model_folders.write(
-      temporary,
-      {"stage": stage, **config},
-      items,
-      {
-        "name": name,
-        "step": source["step"],
-        "dtype": dtype,
-        "mark": mark(directory, step, dtype),
-        "source": source,
-        "made": made,
-        "exported_at_commit": provenance.commit(),
-      },
-    )
-    record = adoptions.read(directory)
-    if record.adopted:  # what it was trained on after its first data
-      adoptions.write(temporary, record)
-    finish(temporary)
+    fill(temporary)
     if path.exists():
-      path.rmdir()  # empty, as `check` has seen
+      path.rmdir()  # empty, as whoever calls has seen
     temporary.rename(path)
   finally:
     shutil.rmtree(temporary, ignore_errors=True)
-  return entry
 
 
 def measurements(

@@ -1,0 +1,1 @@
+"""Folders for the Hugging Face Hub, and their way there."""
