@@ -29,7 +29,7 @@ CHAPTER_TOKENS = (
 VALE_TOKENS = (
   "battle:4 dialog:2 menu:2 menu_item:8 map:32 y:64 x:64 facing:4 control:2 "
   "shade:7 scroll_y:16 scroll_x:16 badges:4 event_flags:48 capture_items:24 "
-  "heal_items:16 money:160 party_size:7 dex_owned:21 "
+  "heal_items:16 party_size:7 dex_owned:21 "
   "dex_seen:21 level:32 hp:72 active_slot:6 active_species:21 "
   "active_level:32 active_max_hp:72 active_hp:72 enemy_species:21 "
   "enemy_level:32 "

@@ -1,11 +1,12 @@
 """The screen that the atlas shows to a player who is on the way.
 
-Amid a step the screen stands between two cells: all of it is shifted by some
+Amid a step the screen stands between two cells, that which memory still names
+and the next one in the direction of the walk: all of it is shifted by some
 pixels, and every tile is put together from up to four others. At doors and
 before battles it fades: every pixel is darker or lighter by a shade or more.
 What comes out is looked up in the dictionary again, so that it can be copied
-like a screen at rest. The shift is what the tokens `scroll_y` and `scroll_x`
-say, the light what `shade` does.
+like a screen at rest. The shift is what the tokens `scroll_y`, `scroll_x` and
+`facing` say, the light what `shade` does.
 """
 
 from collections.abc import Mapping
@@ -27,19 +28,27 @@ _ROWS, _COLUMNS = 2 * atlas_lib.ROWS, 2 * atlas_lib.COLUMNS  # tiles of a screen
 
 
 def shift(sizes: Mapping[str, int], hot: jax.Array) -> jax.Array:
-  """Pixels `[..., 2]` int32, -7 .. 8, by which a screen stands down and right.
+  """Pixels `[..., 2]` int32, -15 .. 15, that a screen stands down and right.
+
+  The registers count modulo a cell: who walks down or right is so many pixels
+  on, who walks up or left lacks as many to a cell back.
 
   Args:
-    sizes: token sizes; without the two tokens nothing is ever shifted.
+    sizes: token sizes; without the two tokens nothing is ever shifted, and
+      without `facing` by no more than half a cell.
     hot: tokens `[..., R]`, one-hot.
   """
   places, parts = tokens.slices(sizes), []
-  for name in ("scroll_y", "scroll_x"):
+  number_of = lambda name: jnp.argmax(hot[..., places[name]], axis=-1)
+  for name, ahead in (("scroll_y", "down"), ("scroll_x", "right")):
+    number = jnp.zeros(hot.shape[:-1], jnp.int32)
     if name in places:
-      number = jnp.argmax(hot[..., places[name]], axis=-1).astype(jnp.int32)
-    else:
-      number = jnp.zeros(hot.shape[:-1], jnp.int32)
-    parts.append(jnp.where(number > CELL // 2, number - CELL, number))
+      number = number_of(name).astype(jnp.int32)
+    back = number > CELL // 2
+    if "facing" in places:
+      back = number_of("facing") != specs.FACINGS.index(ahead)
+      back &= number > 0
+    parts.append(jnp.where(back, number - CELL, number))
   return jnp.stack(parts, axis=-1)
 
 

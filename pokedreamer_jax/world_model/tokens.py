@@ -31,7 +31,8 @@ def _fights(ram: Mapping[str, jax.Array], name: str) -> jax.Array:
 
 # Frames from a clock's next phase until it is seen, in the great vale: of some
 # 10,000 blocks of water and people none showed it one frame after it began, and
-# all did two frames after.
+# all did two frames after. Where nobody can walk (texts, menus) clocks stand
+# still, and what is seen has caught up.
 _LOOK_LAG = 2
 
 
@@ -39,7 +40,9 @@ def _clock(ram: Mapping[str, jax.Array], name: str, lag: int = 0) -> jax.Array:
   """Frames `[...]` since the first phase of a clock began, or was seen."""
   phases, wait = CLOCKS[f"{name}_clock"]
   now = ram[f"{name}_phase"].astype(jnp.int32) * wait + ram[f"{name}_wait"]
-  return (now - lag) % (phases * wait) if lag else now
+  if not lag:
+    return now
+  return (now - lag * ram["has_control"].astype(jnp.int32)) % (phases * wait)
 
 
 # Token name -> its value from the RAM fields of `specs.RAM_FIELDS`.

@@ -186,9 +186,11 @@
         phase = phase * phases + Math.floor(state.tokens[token] / wait);
       }
       const { cells, tiles } = this.atlas.window(map, y, x, phase);
-      const [down, right] = config.scroll.map((at) => {
+      const ahead = config.looks[this.token(state, config.facing)];
+      const [down, right] = config.scroll.map((at, axis) => {
         const pixels = this.token(state, at);
-        return pixels > 8 ? pixels - 16 : pixels;
+        const back = config.facing < 0 ? pixels > 8 : pixels && ahead[axis] <= 0;
+        return back ? pixels - 16 : pixels;
       });
       const light = config.shades[this.token(state, config.shade)];
       const screen = this.atlas.screen(tiles, down, right, light);

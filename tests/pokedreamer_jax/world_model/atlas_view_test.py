@@ -128,5 +128,12 @@ def test_scroll_tokens_say_by_how_much():
   hot = tokens.one_hot(sizes, jnp.array([[1, 0, 14], [1, 2, 0], [1, 8, 9]]))
   found = atlas_view.shift(sizes, hot)
   np.testing.assert_array_equal(found, [[0, -2], [2, 0], [8, -7]])
+  # Who walks is between the cell that memory names and the next one.
+  sizes = {"facing": 4, "scroll_y": 16, "scroll_x": 16}
+  walks = jnp.array([[0, 14, 0], [1, 2, 0], [2, 0, 2], [3, 0, 14], [2, 0, 0]])
+  found = atlas_view.shift(sizes, tokens.one_hot(sizes, walks))
+  np.testing.assert_array_equal(
+    found, [[14, 0], [-14, 0], [0, -14], [0, 14], [0, 0]]
+  )
   alone = atlas_view.shift({"map": 3}, jnp.eye(3))
   assert not alone.any()

@@ -10,6 +10,7 @@ from pokedreamer_jax.config import world_model as world_model_config
 from pokedreamer_jax.world_model import tokens
 
 _SIX = [5, 6, 7, 8, 9, 10]
+_WALKS = {"has_control": 1}
 _SIZES = {"battle": 4, "map": 5, "badges": 9}
 
 
@@ -73,10 +74,11 @@ def _row(**values):
     ("text2", 96, {"text": 510}, 36),
     ("text", 2, {"text": 12_345}, 1),
     ("tile_clock", 168, {"tile_phase": 7, "tile_wait": 1}, 148),
-    ("tile_look", 168, {"tile_phase": 7, "tile_wait": 1}, 146),
-    ("tile_look", 168, {"tile_phase": 0, "tile_wait": 1}, 167),
-    ("figure_look", 62, {"figure_phase": 1, "figure_wait": 2}, 31),
-    ("figure_look", 62, {"figure_phase": 1, "figure_wait": 1}, 30),
+    ("tile_look", 168, {"tile_phase": 7, "tile_wait": 1} | _WALKS, 146),
+    ("tile_look", 168, {"tile_phase": 0, "tile_wait": 1} | _WALKS, 167),
+    ("tile_look", 168, {"tile_phase": 7, "tile_wait": 1}, 148),  # in a menu
+    ("figure_look", 62, {"figure_phase": 1, "figure_wait": 2} | _WALKS, 31),
+    ("figure_look", 62, {"figure_phase": 1, "figure_wait": 1} | _WALKS, 30),
     ("active_level", 32, {"active_slot": 2, "party_level": _SIX}, 7),
     ("shade", 7, {"shade": 3}, 3),
     ("heal_items", 16, {"heal_items": 40}, 15),
