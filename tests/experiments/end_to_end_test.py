@@ -96,7 +96,9 @@ class EndToEndTest(absltest.TestCase):
     readme = pathlib.Path(__file__).parents[2] / "README.md"
     shown = re.search(r"```python\n(.*?)```", readme.read_text(), re.DOTALL)
     code = shown[1].replace("runs/quickstart", str(self.workdir))
-    code += "assert frames.shape == (15, 1, 144, 40), frames.shape\n"
+    code += (
+      "assert dreamt.reward.shape == (1, 64, 15) and best.shape == (15,)\n"
+    )
     subprocess.run([sys.executable, "-c", code], check=True, env=_environment())
 
     # All is done: the result again, and nothing runs.

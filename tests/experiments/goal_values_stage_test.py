@@ -133,7 +133,7 @@ def test_values_stop_and_resume_to_the_same_bits(
 
 def _look(result, directory, world_model):
   """What a run leaves: a result, tables of it, values for others."""
-  assert result["horizon"] == 50 and result["episodes"] == 1
+  assert result["horizon"] == 50 and result["episodes"] == 2
   assert set(result["kinds"]) == {
     *("map", "tile", "win", "win_wild", "win_trainer"),
     *("catch", "own", "explore"),
