@@ -80,13 +80,9 @@ def prior_step(
   deter = world_model.apply(
     cfg, params, "rssm", state.deter, state.stoch, known, method="step"
   )
-  hot = jnp.zeros((*deter.shape[:-1], 0))
-  if cfg.token_sizes:
-    logits = world_model.token_logits(cfg, params, deter, state.tokens)
-    chain = params["chain"]["kernel"]
-    hot = sampling.token_draw(
-      token_key, cfg.token_sizes, logits, chain, most_likely
-    )
+  hot = table_step.draw_tokens(
+    cfg, params, token_key, deter, state.tokens, most_likely
+  )
   prior = world_model.apply(cfg, params, "rssm", deter, hot, method="prior")
   prior = sampling.without_uniform(prior, cfg.unimix)
   stoch = sampling.one_hot_draw(stoch_key, prior, most_likely)

@@ -106,13 +106,7 @@ def step(
   deter = world_model.apply(
     cfg, params, "rssm", state.deter, inputs, method="advance"
   )
-  hot = jnp.zeros((*deter.shape[:-1], 0))
-  if cfg.token_sizes:
-    logits = world_model.token_logits(cfg, params, deter, state.tokens)
-    chain = params["chain"]["kernel"]
-    hot = sampling.token_draw(
-      token_key, cfg.token_sizes, logits, chain, most_likely
-    )
+  hot = draw_tokens(cfg, params, token_key, deter, state.tokens, most_likely)
   token = tokens_lib.numbers(cfg.token_sizes, hot)
   prior = _prior(cfg, params, deter, token)
   prior = sampling.without_uniform(prior, cfg.unimix)
@@ -121,6 +115,31 @@ def step(
   stoch = stoch.reshape(*deter.shape[:-1], cfg.stoch_dim)
   following = world_model.State(deter=deter, stoch=stoch, tokens=hot)
   return following, Numbers(number, token)
+
+
+def draw_tokens(
+  cfg: world_model_config.WorldModelConfig,
+  params: world_model.Params,
+  key: jax.Array,
+  deter: jax.Array,
+  tokens_tm1: jax.Array,
+  most_likely: bool | jax.Array,
+) -> jax.Array:
+  """One-hot tokens `[N, R]` of a step, drawn one after the other.
+
+  Args:
+    cfg: sizes.
+    params: parameters.
+    key: typed PRNG key; consumed.
+    deter: of the step, `[N, D]`.
+    tokens_tm1: of the last state, one-hot `[N, R]`.
+    most_likely: as in `imagination.prior_step`.
+  """
+  if not cfg.token_sizes:
+    return jnp.zeros((*deter.shape[:-1], 0))
+  logits = world_model.token_logits(cfg, params, deter, tokens_tm1)
+  chain = params["chain"]["kernel"]
+  return sampling.token_draw(key, cfg.token_sizes, logits, chain, most_likely)
 
 
 def judge(
