@@ -179,6 +179,13 @@
     return Math.imul(m[0] ^ m[1] ^ m[2] ^ m[3], MIX[0]) >>> 0;
   }
 
+  // Pixels that a screen stands down and right: registers count modulo a cell,
+  // from the cell that is left towards the next one ahead; null: the nearest.
+  own.standing = (registers, ahead) =>
+    registers.map((pixels, axis) => {
+      const back = ahead ? pixels > 0 && ahead[axis] <= 0 : pixels > 8;
+      return back ? pixels - 16 : pixels;
+    });
   own.Atlas = Atlas;
   own.SCREEN = { ROWS, COLUMNS, WIDE, HIGH };
 })((globalThis.PokeDreamer ??= {}));

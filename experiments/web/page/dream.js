@@ -186,12 +186,8 @@
         phase = phase * phases + Math.floor(state.tokens[token] / wait);
       }
       const { cells, tiles } = this.atlas.window(map, y, x, phase);
-      const ahead = config.looks[this.token(state, config.facing)];
-      const [down, right] = config.scroll.map((at, axis) => {
-        const pixels = this.token(state, at);
-        const back = config.facing < 0 ? pixels > 8 : pixels && ahead[axis] <= 0;
-        return back ? pixels - 16 : pixels;
-      });
+      const ahead = config.facing < 0 ? null : config.looks[this.token(state, config.facing)];
+      const [down, right] = own.standing(config.scroll.map((at) => this.token(state, at)), ahead);
       const light = config.shades[this.token(state, config.shade)];
       const screen = this.atlas.screen(tiles, down, right, light);
       const others = this.others(state);

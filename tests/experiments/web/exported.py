@@ -146,6 +146,30 @@ def screens(folder, asked):
   return json.loads(done.stdout)
 
 
+def standing(folder, asked):
+  """Where screens stand, `[N][2]`, as the map's script says under node.
+
+  Args:
+    folder: for a file.
+    asked: pairs of both registers and the step ahead, or None.
+  """
+  path = folder / "standing.json"
+  path.write_text(json.dumps(asked))
+  page = pathlib.Path(folder_lib.__file__).parent / "page" / "atlas.js"
+  script = (
+    "const fs = require('fs'); const vm = require('vm');"
+    "const [page, path] = process.argv.slice(1);"
+    "vm.runInThisContext(fs.readFileSync(page, 'utf8'));"
+    "const asked = JSON.parse(fs.readFileSync(path));"
+    "console.log(JSON.stringify(asked.map((a) => PokeDreamer.standing(...a))));"
+  )
+  done = subprocess.run(
+    ["node", "-e", script, page, path], capture_output=True, text=True
+  )
+  assert done.returncode == 0, done.stderr
+  return json.loads(done.stdout)
+
+
 def table(params):
   """The dictionary."""
   return world_model.tile_table(params)

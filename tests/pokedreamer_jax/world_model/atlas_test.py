@@ -82,6 +82,19 @@ def _counts(rows, sizes=(10_000,), **kwargs):
   return counter.counts()
 
 
+def test_a_screen_that_fades_does_not_vote():
+  rows = _rows(300, 1)
+  dark = np.arange(300) % 3 == 0
+  rows["shade"][dark] = 2
+  lit = _counts({name: array[~dark] for name, array in rows.items()})
+  found = _counts(rows)
+  assert 0 < found.views == lit.views
+  for name in ("place", "block", "votes"):
+    np.testing.assert_array_equal(getattr(found, name), getattr(lit, name))
+  rows["shade"][:] = 0
+  assert _counts(rows).views > lit.views
+
+
 def _on_host(atlas):
   return jax.tree.map(np.asarray, atlas)
 
