@@ -35,6 +35,12 @@ of its own, and whoever trains next reads both:
 
     --workdir=runs/mine/own_play --add_to=runs/mine/data --policy=policy=RUN_DIR
 
+A policy that reads goals is led by the offline planner where its item says so,
+by what the folder that it joins teaches, or by --knowledge; that is kept in
+DIR, so that a collection goes on with what it began with:
+
+    --add_to=runs/mine/data --policy=policy=RUN_DIR:planner=0.7,random=0.3
+
 Beside a learner, --follow=RUN_DIR collects one round of --episodes after the
 other until it is stopped, each with the checkpoint of RUN_DIR that is newest
 by then, and freezes a generation after each (`collect_follow`).
@@ -81,6 +87,9 @@ _ADD_TO = cli.string(
 _FOLLOW = cli.string(
   "follow", None, "Collects rounds with the newest checkpoint of this run."
 )
+_KNOWLEDGE = cli.string(
+  "knowledge", "", "What planners of players know; default: from --add_to."
+)
 
 # What may differ when a collection is continued.
 FREE = (
@@ -101,6 +110,7 @@ class _Job:
   players: learned_players.Players
   share: Any
   notes: list[str]
+  learned: Mapping[str, Any] | None  # what planners know, to be kept
 
 
 def main() -> None:
@@ -119,6 +129,12 @@ def main() -> None:
     run_directory.claim(root, "collect", values, FREE)
     workdir = root / COLLECTORS_DIR / f"{job.share.index:03d}"
   with run_directory.open_run(workdir, "collect", values, FREE) as run:
+    if job.learned is not None:
+      from experiments.playing import planner_knowledge
+
+      planner_knowledge.keep(
+        dict(job.learned), workdir / planner_knowledge.FILE
+      )
     for note in (f"collect: playing {job.rom.describe()}", *job.notes):
       run.log(note)
     run.finish(_collect(run, root, job))
@@ -190,8 +206,13 @@ def _prepare(round_number: int | None = None) -> _Job:
   config, seed, notes = _settings(rom)
   share = collect_files.Share(_INDEX.value, _COUNT.value)
   share.numbers(config.episodes)
+  learned: list[Mapping[str, Any]] = []  # by the call below, if at all
   mix, players, remarks = learned_players.resolve(
-    config.policy_mix, rom, round_number, _OTHER_ROM.value
+    config.policy_mix,
+    rom,
+    round_number,
+    _OTHER_ROM.value,
+    lambda: _knowledge(rom, learned),
   )
   if round_number is not None:
     seed = collect_follow.seed_of(seed, round_number, mix)
@@ -216,8 +237,26 @@ def _prepare(round_number: int | None = None) -> _Job:
       game.reset(0, save_state)
     states = {collection.start_state_sha1: save_state}
   return _Job(
-    rom, config, collection, states, players, share, [*notes, *remarks]
+    *(rom, config, collection, states, players, share, [*notes, *remarks]),
+    learned[0] if learned else None,
   )
+
+
+def _knowledge(rom: Any, learned: list[Mapping[str, Any]]) -> Any:
+  """What planners know; what is to be kept is appended to `learned`."""
+  from experiments.playing import planner_knowledge
+  from experiments.playing import planners
+
+  kept = cli.workdir("out_dir") / planner_knowledge.FILE
+  path, records = _KNOWLEDGE.value, _ADD_TO.value or ""
+  if not path and kept.exists():  # the records may have grown since
+    path = str(kept)
+  found, values = planners.read_knowledge(
+    path, "" if path else records, rom.sha1
+  )
+  if values is not None:
+    learned.append(values)
+  return found
 
 
 def _recorded(job: _Job) -> dict[str, Any]:

@@ -6,7 +6,8 @@ so much of its time to the wanderer, stretch by stretch, and goes on from
 wherever that went. Learned policies, which act on frames in the
 parent, are named by their weights: `policy:HEX@STEP` and `sb3:HEX`, with
 `:deterministic` for the most likely actions. What plays in rounds beside its
-learner is `policy:HEX:round=N@STEP`.
+learner is `policy:HEX:round=N@STEP`; whom the offline planner leads is
+`policy:HEX:planner=HEX@STEP`, by the digest of what that planner knows.
 
 A mix is a list of `specification[=share]` with commas between, as in
 `demonstrator:eps=0.2=0.5,random=0.5`: which share of the episodes each plays.
@@ -29,7 +30,10 @@ SCRIPTED = ("demonstrator", "hasty", "wanderer")
 NAMES = ("random", "sticky_random", *SCRIPTED)
 STICKINESS = 0.75  # probability that `sticky_random` repeats its last action
 
-_LEARNED = r"(policy|sb3):[0-9a-f]+(:round=[0-9]+)?(@[0-9]+)?(:deterministic)?"
+_LEARNED = (
+  r"(policy|sb3):[0-9a-f]+(:planner=[0-9a-f]+)?(:round=[0-9]+)?(@[0-9]+)?"
+  r"(:deterministic)?"
+)
 _ROUND = re.compile(r":round=[0-9]+@[0-9]+")
 _ITEM = re.compile(
   rf"(?P<name>[a-z_]+|{_LEARNED})(:lost=(?P<lost>[0-9.eE+-]+))?"

@@ -82,7 +82,9 @@ class DualAgent:
     self._arrays = np.repeat(NONE.to_array()[None], count, axis=0)
     self._goals = [NONE] * count
     self._judge = goals_lib.Judge(count)
-    self._critic, self._value, self._t = critic, None, 0
+    self._critic, self._value = critic, None
+    self._ages = np.zeros(count, np.int64)  # rows since an episode's first
+    self._t = 0
     if drivers:
       self._pursue(range(count))
       if critic is not None:
@@ -93,35 +95,51 @@ class DualAgent:
           driver.reach = functools.partial(self._reach, i)
         # Compiles as it will be called, so that no decision has to.
         self._state = jax.device_put(self._state, jax.devices()[0])
-        self._t = _VALUE_EVERY
-        self._values()
+        self._ages[:] = _VALUE_EVERY
+        self._values(np.ones(count, bool))
         self._reach(0, [NONE])
+        self._ages[:] = 0
     keys = jax.vmap(jax.random.key)(
       np.array([seed % (1 << 32) for seed in seeds], np.uint32)
     )
     fold = jax.vmap(jax.random.fold_in, (0, None))
     self._keys_at = jax.jit(lambda t: fold(keys, t))
-    self._t = 0
+
+  def renew(self, game: int, driver: driver_lib.Driver) -> None:
+    """Gives a game whose next row is the first of an episode a new driver."""
+    self._drivers[game].close()
+    self._drivers[game] = driver
+    if self._value is not None:
+      driver.reach = functools.partial(self._reach, game)
+    self._pursue([game])
 
   def decide(
-    self, row: Mapping[str, np.ndarray], playing: np.ndarray
+    self,
+    row: Mapping[str, np.ndarray],
+    playing: np.ndarray,
+    keys: Any = None,
+    action_tm1: np.ndarray | None = None,
   ) -> Decision:
     """Decides on the next rows.
 
     Args:
       row: every step field `[N, ...]`.
       playing: `[N]` bool, games whose row is a new one.
+      keys: `[N]` of System 1's chance on these rows; None is that of its
+        seeds.
+      action_tm1: `[N]`, what was pressed last; None is what was chosen.
 
     Raises:
       OSError: a trace cannot be written.
     """
     began, began_cpu = time.perf_counter(), time.thread_time()
     reached = self._judge.update(row, self._arrays) & playing
-    values = self._values()
+    self._ages[row["is_first"]] = 0
+    values = self._values(playing)
     for i in np.flatnonzero(playing) if self._drivers else ():
       driver = self._drivers[i]
       fields = {name: row[name][i] for name in progress_lib.FIELDS}
-      value = None if values is None else float(values[i])
+      value = None if np.isnan(values[i]) else float(values[i])
       driver.step(fields, bool(reached[i]), value, row["frame"][i])
     changed = [
       i
@@ -131,14 +149,19 @@ class DualAgent:
     if changed:
       self._pursue(changed)
     told, told_cpu = time.perf_counter(), time.thread_time()
+    if action_tm1 is not None:
+      self._state = dataclasses.replace(
+        self._state, action_tm1=np.asarray(action_tm1, np.int32)
+      )
     self._state, actions = self._act(
       self._state,
       row["frame"],
       self._acting.ram_of(row),
       row["is_first"],
-      self._keys_at(self._t),
+      self._keys_at(self._t) if keys is None else keys,
     )
     self._t += 1
+    self._ages += 1
     return Decision(
       actions=np.asarray(actions, np.uint8),  # waits for the device
       reached=reached,
@@ -148,23 +171,24 @@ class DualAgent:
       policy_s=time.perf_counter() - told,
     )
 
-  def _values(self) -> np.ndarray | None:
-    """Of the goals that are pursued, `[N]`, on some rows; None on others.
+  def _values(self, playing: np.ndarray) -> np.ndarray:
+    """Of the goals that are pursued, `[N]`, on some rows; NaN on others.
 
     They are of the row before: this one has not been seen yet.
     """
-    if self._value is None or not self._t or self._t % _VALUE_EVERY:
-      return None
+    due = playing & (self._ages > 0) & (self._ages % _VALUE_EVERY == 0)
+    if self._value is None or not due.any():
+      return np.full(len(due), np.nan)
     state = self._state
-    return np.asarray(
-      self._value(self._critic, state.model, state.progress, state.goal)
-    )
+    values = self._value(self._critic, state.model, state.progress, state.goal)
+    return np.where(due, np.asarray(values), np.nan)
 
   def _reach(
     self, game: int, goals: Sequence[goal_specs.Goal]
   ) -> Sequence[float | None]:
     """How near goals are in a game; see `requests.Reach`."""
-    if not self._t or self._value is None or len(goals) > _MOST_GOALS:
+    unseen = self._value is None or not self._ages[game]
+    if unseen or len(goals) > _MOST_GOALS:
       return [None] * len(goals)
     # Always so many: one shape compiles once.
     vectors = np.zeros((_MOST_GOALS, goal_embeddings.DIM), np.float32)

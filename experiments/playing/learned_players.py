@@ -1,9 +1,10 @@
 """Learned players of `collect_data --policy`: checkpoints and frozen files.
 
-    policy=DIR[:eps=P][:deterministic][=share]     a run of ours
-    sb3=PATH.zip[:eps=P][:deterministic][=share]   Stable-Baselines3 PPO
+    policy=DIR[:eps=P][:deterministic][:planner][=share]   a run of ours
+    sb3=PATH.zip[:eps=P][:deterministic][=share]           Stable-Baselines3 PPO
 
-In a collection they are named by their weights, not by where these lie.
+In a collection they are named by their weights, not by where these lie. With
+`:planner` the offline planner names the goals, one for each game.
 """
 
 from collections.abc import Callable
@@ -15,13 +16,17 @@ from typing import Any
 import numpy as np
 
 from experiments.runs import inputs
+from pokedreamer_jax.planner import knowledge as knowledge_lib
 
 Players = dict[str, Callable[[int], Any]]
 
 _ITEM = re.compile(
   r"(?P<kind>sb3|policy)=(?P<path>.+?)"
-  r"(?P<options>(:eps=[0-9.eE+-]+|:deterministic)*)(?P<share>=[0-9.eE+-]+)?"
+  r"(?P<options>(:eps=[0-9.eE+-]+|:deterministic|:planner)*)"
+  r"(?P<share>=[0-9.eE+-]+)?"
 )
+PLANNED = ":planner"  # the option
+_DIGITS = 12  # of what a planner knows, in a player's name
 
 
 def resolve(
@@ -29,6 +34,7 @@ def resolve(
   rom: Any,
   round_number: int | None = None,
   other_rom: bool = False,
+  knowledge: Callable[[], knowledge_lib.Knowledge] = knowledge_lib.Knowledge,
 ) -> tuple[str, Players, list[str]]:
   """Reads the learned players of a mix.
 
@@ -38,27 +44,32 @@ def resolve(
     round_number: of a round beside the learner, in which runs play their
       newest checkpoint; None where there are no rounds.
     other_rom: whether runs may play a ROM they were not trained on.
+    knowledge: gives what the planner of players with `:planner` knows; called
+      where there are any.
 
   Returns:
     The mix with weights instead of paths; behaviour -> what makes the player
     for a number of streams; remarks for a person.
 
   Raises:
-    ValueError: malformed, or nothing that can be read or play this ROM.
+    ValueError: malformed, or nothing that can be read or play this ROM; or a
+      policy under a planner that knows nothing, or that reads no goals.
   """
   from data_tools.players import policies
 
   items, players, notes = [], Players(), list[str]()
+  known = knowledge() if PLANNED in mix else None
   for item in mix.split(","):
     text = item.strip()
     if text.startswith(("sb3=", "policy=")):
-      path, eps, most, share, kind = _parse(text)
+      path, eps, most, planned, share, kind = _parse(text)
       if kind == "sb3":
         name, make, note = _sb3(path)
       else:
         inputs.check_kind(path, agent=True)
         note = inputs.check_rom(path, rom, other_rom)
-        name, make = _agent(path, most, round_number)
+        led = (known, rom.map_names) if known and planned else None
+        name, make = _agent(path, most, round_number, led)
       name += ":deterministic" if most else ""
       text = f"{name}:eps={eps:g}" if eps else name
       players[policies.parse_mix(text)[0].behaviour] = make
@@ -68,8 +79,8 @@ def resolve(
   return ",".join(items), players, notes
 
 
-def _parse(item: str) -> tuple[str, float, bool, str, str]:
-  """Path, eps, whether deterministic, `=share` or nothing, and kind."""
+def _parse(item: str) -> tuple[str, float, bool, bool, str, str]:
+  """Path, eps, whether deterministic and planned, `=share` or "", and kind."""
   match = _ITEM.fullmatch(item)
   eps = 0.0
   try:
@@ -78,15 +89,17 @@ def _parse(item: str) -> tuple[str, float, bool, str, str]:
         eps = float(option.removeprefix("eps="))
   except ValueError:
     eps = -1.0
-  if match is None or not 0 <= eps <= 1:
-    kind, _, _ = item.partition("=")
+  kind, _, _ = item.partition("=")
+  planned = match is not None and PLANNED in match["options"]
+  if match is None or not 0 <= eps <= 1 or (planned and kind == "sb3"):
     where = "PATH" if kind == "sb3" else "DIR"
+    more = "" if kind == "sb3" else f"[{PLANNED}]"
     raise ValueError(
       f"policy {item!r}: expected {kind}={where}[:eps=probability]"
-      "[:deterministic][=share]"
+      f"[:deterministic]{more}[=share]"
     )
   most = ":deterministic" in match["options"]
-  return match["path"], eps, most, match["share"] or "", match["kind"]
+  return match["path"], eps, most, planned, match["share"] or "", kind
 
 
 def _sb3(path: str):
@@ -101,15 +114,35 @@ def _sb3(path: str):
   return f"sb3:{weights.sha256[:12]}", make, ""
 
 
-def _agent(directory: str, most: bool, round_number: int | None):
+def _agent(
+  directory: str,
+  most: bool,
+  round_number: int | None,
+  led: tuple[knowledge_lib.Knowledge, Mapping[int, str]] | None,
+):
+  """Name and maker of a run's player.
+
+  Args:
+    directory: the run.
+    most: whether it takes the most likely actions.
+    round_number: as in `resolve`.
+    led: what its planner knows, and the names of maps; None for no planner.
+  """
   name = inputs.fingerprint(directory)
-  agent = inputs.load_player(directory, name["step"])
-
-  def make(count: int) -> AgentPlayer:
-    return AgentPlayer(agent, count, most)
-
+  step = name["step"]
   played = "" if round_number is None else f":round={round_number}"
-  return f"policy:{name['config']}{played}@{name['step']}", make
+  if led is None:
+    agent = inputs.load_player(directory, step)
+
+    def make(count: int) -> AgentPlayer:
+      return AgentPlayer(agent, count, most)
+
+    return f"policy:{name['config']}{played}@{step}", make
+  from experiments.playing import planned_player
+
+  digest = f"{PLANNED}={led[0].sha256[:_DIGITS]}"
+  made = planned_player.maker(directory, step, *led, most)
+  return f"policy:{name['config']}{digest}{played}@{step}", made
 
 
 class FramePlayer:
