@@ -453,13 +453,15 @@ def _evaluate_agent(config: config_lib.Config) -> None:
   from experiments.reports import agent_evaluation
   from experiments.reports import agent_tables
 
-  (name, directory), *others = _parse_players(_PLAYER.value or ()).items()
-  if others or not directory:
-    raise ValueError(
-      f"--player={name}: expected one, NAME=DIR, that planners give goals to"
-    )
+  players = _parse_players(_PLAYER.value or ())
+  for name, directory in players.items():
+    if not directory:
+      raise ValueError(
+        f"--player={name}: expected NAME=DIR, that planners give goals to"
+      )
+  steps = {name: (d, _step(d)) for name, d in players.items()}
   plan = agent_evaluation.prepare(
-    *(config, directory, _step(directory), _ROM.value, _OTHER_ROM.value),
+    *(config, steps, _ROM.value, _OTHER_ROM.value),
     *(_SAVE_STATE.value, _KNOWLEDGE.value or "", _DATA_DIR.value or ""),
     *(_URL.value or "", _MODEL.value or ""),
   )

@@ -150,8 +150,10 @@ class DualAgent:
       self._pursue(changed)
     told, told_cpu = time.perf_counter(), time.thread_time()
     if action_tm1 is not None:
+      import jax
+
       self._state = dataclasses.replace(
-        self._state, action_tm1=np.asarray(action_tm1, np.int32)
+        self._state, action_tm1=jax.numpy.asarray(action_tm1, "int32")
       )
     self._state, actions = self._act(
       self._state,

@@ -1,8 +1,8 @@
 """`evaluate --what=agent`: what planners gain over a policy without one.
 
-Every planner gets the same policy, the same seeds and starts: differences are
-paired. Games are played side by side, each with a driver of its own, and of
-their rows only numbers are kept.
+Every planner gets the same policies, the same seeds and starts: differences are
+paired, those between policies as well. Games are played side by side, each with
+a driver of its own, and of their rows only numbers are kept.
 """
 
 from collections.abc import Callable
@@ -33,9 +33,8 @@ TRACES = "traces"
 class Plan:
   """What is measured, checked."""
 
-  directory: str  # run directory of the policy
-  step: int | None  # its checkpoint
-  setting: play_episodes.Setting  # of the games, the same for all planners
+  players: Mapping[str, tuple[str, int | None]]  # run directory, checkpoint
+  setting: play_episodes.Setting  # of the games, the same for all
   choices: Mapping[str, planners.Choice]  # by name, one of them `NONE`
   knowledge: knowledge_lib.Knowledge
   notes: tuple[str, ...]
@@ -45,8 +44,14 @@ class Plan:
     """For the run directory; holds no key."""
     from data_tools.game import emulator
 
+    policies = {
+      name: inputs.fingerprint(directory, step)
+      for name, (directory, step) in self.players.items()
+    }
+    (first, *others) = policies.values()
     return {
-      "policy": inputs.fingerprint(self.directory, self.step),
+      "policy": first,
+      **({"policies": policies} if others else {}),
       "rom": self.setting.rom.sha1,
       "save_state": emulator.state_sha1(self.setting.save_state),
       "seeds": list(self.setting.seeds),
@@ -59,8 +64,7 @@ class Plan:
 
 def prepare(
   config: config_lib.Config,
-  directory: str,
-  step: int | None,
+  players: Mapping[str, tuple[str, int | None]],
   rom_path: str | None,
   other_rom: bool,
   save_state: str | None,
@@ -81,16 +85,19 @@ def prepare(
   rom = roms.resolve(rom_path)
   if not rom.has_ram_fields:
     raise ValueError(f"--rom: planners read the game's state: {rom.describe()}")
-  inputs.check_kind(directory, agent=True)
-  note = inputs.check_rom(directory, rom, other_rom)
-  planners.check_reads_goals(directory)
+  notes = []
+  for directory, _ in players.values():
+    inputs.check_kind(directory, agent=True)
+    notes.append(inputs.check_rom(directory, rom, other_rom))
+    planners.check_reads_goals(directory)
   knowledge, _ = planners.read_knowledge(knowledge_path, data_dir, rom.sha1)
   if not knowledge.maps:
     raise ValueError(
       "--data_dir: planners that know nothing are none to measure, expected "
       "records to learn from, or --knowledge"
     )
-  choices = {n: planners.choose(n, "", "") for n in (NONE, "offline")}
+  names = (NONE, "offline") if config.evaluate.alone else ("offline",)
+  choices = {n: planners.choose(n, "", "") for n in names}
   if url:
     choices["url"] = planners.choose("url", url, model)
   setting = play_episodes.Setting(
@@ -101,14 +108,14 @@ def prepare(
     save_state=emulator.read_save_state(save_state, rom),
     workers=config.collect.workers,
   )
-  notes = (note,) if note else ()
-  return Plan(directory, step, setting, choices, knowledge, notes)
+  notes = list(dict.fromkeys(note for note in notes if note))
+  return Plan(players, setting, choices, knowledge, tuple(notes))
 
 
 def measure(
   run: run_directory.Run, plan: Plan, config: config_lib.Config
 ) -> dict[str, Any]:
-  """Plays the games under each planner.
+  """Plays the games with each policy under each planner.
 
   Args:
     run: its `traces/` gets a trace of each game, in place of older ones; it
@@ -117,7 +124,8 @@ def measure(
     config: gives `evaluate` and the seed.
 
   Returns:
-    JSON-ready.
+    JSON-ready. With several policies a line is called `POLICY, PLANNER`; then
+    `over_first` has what each gained over the first one under its planner.
 
   Raises:
     OSError: a trace cannot be written.
@@ -130,50 +138,76 @@ def measure(
   traces = run.path / TRACES
   shutil.rmtree(traces, ignore_errors=True)  # of a measurement cut short
   traces.mkdir()
-  agent = inputs.load_player(plan.directory, plan.step)
-  critic = inputs.load_critic(plan.directory, plan.step)
-  # The policy's chance in a game is the same under all planners.
+  # A policy's chance in a game is the same under all planners.
   chance = [config.seed + number for number in range(len(setting.seeds))]
   played: dict[str, play_episodes.Played] = {}
   found: dict[str, Any] = {}
-  for name, choice in plan.choices.items():
-    drivers = _drivers(name, plan, traces, run)
-    dual = dual_agent.DualAgent(
-      agent, drivers, chance, config.evaluate.greedy, critic
-    )
-    tally = _play(name, dual, drivers, plan)
-    played[name] = tally.played()
-    summaries = [driver.summary() for driver in drivers]
-    found[name] = agent_measures.of_planner(
-      tally, summaries, played[name], draws
-    )
-    found[name]["model"] = choice.service.model if choice.service else ""
-  others = [name for name in plan.choices if name != NONE]
+  for player, (directory, step) in plan.players.items():
+    agent = inputs.load_player(directory, step)
+    critic = inputs.load_critic(directory, step)
+    for name, choice in plan.choices.items():
+      line = _line(plan, player, name)
+      drivers = _drivers(line, choice, plan, traces, run)
+      dual = dual_agent.DualAgent(
+        agent, drivers, chance, config.evaluate.greedy, critic
+      )
+      tally = _play(line, dual, drivers, plan)
+      played[line] = tally.played()
+      found[line] = agent_measures.of_planner(
+        tally, [driver.summary() for driver in drivers], played[line], draws
+      )
+      found[line]["model"] = choice.service.model if choice.service else ""
+  lines = {
+    (player, name): _line(plan, player, name)
+    for player in plan.players
+    for name in plan.choices
+  }
+  first = next(iter(plan.players))
+  led = [line for (_, name), line in lines.items() if name != NONE]
   return {
     "rom": {"name": setting.rom.name, "sha1": setting.rom.sha1},
     "games": len(setting.seeds),
     "env_steps": setting.length,
     "planners": found,
     "gains": {
-      name: agent_measures.gains(played[name], played[NONE], draws)
-      for name in others
+      line: agent_measures.gains(
+        played[line], played[lines[player, NONE]], draws
+      )
+      for (player, name), line in lines.items()
+      if name != NONE and NONE in plan.choices
     },
-    **play_pictures.make(run, setting, played, others, config.evaluate.videos),
+    "over_first": {
+      line: agent_measures.gains(
+        played[line], played[lines[first, name]], draws
+      )
+      for (player, name), line in lines.items()
+      if player != first
+    },
+    **play_pictures.make(run, setting, played, led, config.evaluate.videos),
   }
 
 
+def _line(plan: Plan, player: str, planner: str) -> str:
+  """What a policy under a planner is called."""
+  return planner if len(plan.players) == 1 else f"{player}, {planner}"
+
+
 def _drivers(
-  name: str, plan: Plan, traces: pathlib.Path, run: run_directory.Run
+  line: str,
+  choice: planners.Choice,
+  plan: Plan,
+  traces: pathlib.Path,
+  run: run_directory.Run,
 ) -> list[driver_lib.Driver]:
   """One for each game; none without a planner."""
-  choice, rom = plan.choices[name], plan.setting.rom
   if not choice.gives_goals:
     return []
+  file = line.replace(", ", "_")
   return [
     planners.make(
-      *(choice, plan.knowledge, rom.map_names),
-      *(traces / f"{name}_{number:03d}.jsonl", {"seed": seed}),
-      _log(run, f"{name}, game {number}"),
+      *(choice, plan.knowledge, plan.setting.rom.map_names),
+      *(traces / f"{file}_{number:03d}.jsonl", {"seed": seed}),
+      _log(run, f"{line}, game {number}"),
     )
     for number, seed in enumerate(plan.setting.seeds)
   ]

@@ -13,7 +13,24 @@ _WANTED_ASKS = 1.0  # in 500 env steps, beyond events
 
 def tables(result: Mapping[str, Any]) -> list[text_tables.Table]:
   """How far, what was gained, goals by kind, and what was asked."""
-  return [_far(result), *_gained(result), *_kinds(result), _asked(result)]
+  over_none = _gained(
+    result["gains"],
+    "What a planner gained",
+    "gained over none",
+    f"  as a share of those of {_NONE}",
+    "the same without a planner",
+  )
+  over_first = _gained(
+    result.get("over_first") or {},
+    "What a policy gained",
+    "gained over the first",
+    "  as a share of those of the first",
+    "that of the first policy under the same planner",
+  )
+  return [
+    *(_far(result), *over_none, *over_first),
+    *(*_kinds(result), _asked(result)),
+  ]
 
 
 def details(result: Mapping[str, Any]) -> list[text_tables.Table]:
@@ -59,8 +76,9 @@ def _far(result: Mapping[str, Any]) -> text_tables.Table:
   return _table("Both systems: how far they came", header, rows, note)
 
 
-def _gained(result: Mapping[str, Any]) -> list[text_tables.Table]:
-  gains = result["gains"]
+def _gained(
+  gains: Mapping[str, Any], title: str, over: str, share: str, other: str
+) -> list[text_tables.Table]:
   if not gains:
     return []
   rows = []
@@ -76,7 +94,7 @@ def _gained(result: Mapping[str, Any]) -> list[text_tables.Table]:
     )
     rows.append(
       [
-        f"  as a share of those of {_NONE}",
+        share,
         *(_interval(b[0]["ratio"] if b else None, ".0%") for b in of_badge),
       ]
     )
@@ -88,11 +106,10 @@ def _gained(result: Mapping[str, Any]) -> list[text_tables.Table]:
       ]
     )
   note = (
-    "Mean differences of a game to the same without a planner, with 95 % "
-    "intervals. A badge that was not earned counts as all steps there are."
+    f"Mean differences of a game to {other}, with 95 % intervals. A badge that "
+    "was not earned counts as all steps there are."
   )
-  header = ["gained over none", *gains]
-  return [_table("What a planner gained", header, rows, note)]
+  return [_table(title, [over, *gains], rows, note)]
 
 
 def _kinds(result: Mapping[str, Any]) -> list[text_tables.Table]:
@@ -176,7 +193,7 @@ def _badge(
 
 
 def _table(title, header, rows, note) -> text_tables.Table:
-  kinds = ["faint" if row[0] == _NONE else "" for row in rows]
+  kinds = ["faint" if row[0].endswith(_NONE) else "" for row in rows]
   return text_tables.Table(title, header, rows, kinds, note)
 
 

@@ -189,6 +189,7 @@ class EvaluateConfig:
   carried_rows: int = 1000  # that a carried state has seen
   long_episodes: int = 12  # in which it is carried
   greedy: bool = False  # take the most likely action instead of sampling
+  alone: bool = True  # under planners: the same games without one as well
   # Of play under goals: cases of a kind, env steps from which the recording
   # reached the goal at most, env steps that the policy has, and the last row
   # of an episode that a game is entered at.

@@ -96,11 +96,37 @@ def test_three_planners_play_the_same_games(policy, known, tmp_path):
   assert "[n" in done.stdout or "[N" in done.stdout or "[y" in done.stdout
 
 
+def test_policies_play_the_same_games_under_a_planner(policy, known, tmp_path):
+  other = tmp_path / "other"
+  goal_policies.write(other, "actor_critic.units=24")
+  done = _evaluate(
+    policy,
+    tmp_path / "run",
+    *("--set=evaluate.episodes=2", "--set=evaluate.play_length=40"),
+    *("--set=evaluate.alone=false", f"--knowledge={known}"),
+    *(f"--player=again={policy}", f"--player=other={other}"),
+  )
+  assert done.returncode == 0, done.stderr
+  result = json.loads((tmp_path / "run" / "result.json").read_text())
+  lines = [f"{name}, offline" for name in ("policy", "again", "other")]
+  assert list(result["planners"]) == lines and not result["gains"]
+  assert list(result["over_first"]) == lines[1:]
+  # The same policy plays the same games; which ones played is kept.
+  games = [result["planners"][line]["by_game"] for line in lines]
+  assert games[0] == games[1]
+  played = json.loads((tmp_path / "run" / "config.json").read_text())
+  kept = played["config"]["policies"]
+  assert kept["policy"] == kept["again"] != kept["other"]
+  assert result["over_first"][lines[1]]["cells"]["mean"] == 0
+  table = (tmp_path / "run" / "table.txt").read_text()
+  assert "What a policy gained" in table and "over none" not in table
+
+
 @pytest.mark.parametrize(
   ("flags", "words"),
   [
     ([], "--data_dir: planners that know nothing"),
-    (["--player=random"], "--player=policy: expected one, NAME=DIR"),
+    (["--player=random"], "--player=random: expected NAME=DIR"),
   ],
 )
 def test_mistakes_end_in_a_line(policy, tmp_path, flags, words):
