@@ -115,7 +115,7 @@ def test_policies_play_the_same_games_under_a_planner(policy, known, tmp_path):
   games = [result["planners"][line]["by_game"] for line in lines]
   assert games[0] == games[1]
   played = json.loads((tmp_path / "run" / "config.json").read_text())
-  kept = played["config"]["policies"]
+  kept = played["policies"]
   assert kept["policy"] == kept["again"] != kept["other"]
   assert result["over_first"][lines[1]]["cells"]["mean"] == 0
   table = (tmp_path / "run" / "table.txt").read_text()
