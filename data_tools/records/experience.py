@@ -43,6 +43,7 @@ class Experience:
     self._cells: dict[int, set[tuple[int, int]]] = {}
     self._bumps: Counter[Cell] = Counter()
     self._ways: Counter[tuple[Cell, Cell]] = Counter()
+    self._jumps: Counter[tuple[Cell, Cell]] = Counter()
     self._healing: Counter[Cell] = Counter()
     # Of each demonstration its badges, and what it reached: step and cell.
     self._shown: list[tuple[int, dict[tuple[str, int], tuple[int, Cell]]]] = []
@@ -88,7 +89,7 @@ class Experience:
       self._shown.append((badges, _milestones(steps, reached)))
 
   def _add_moves(self, steps, at: np.ndarray, places: list[Cell]) -> None:
-    """Ways between maps, and cells that one bumped into."""
+    """Ways between maps, jumps, and cells that one bumped into."""
     fights = np.cumsum(np.asarray(steps["in_battle"]) != 0)
     actions = np.asarray(steps["action"])
     facing = np.asarray(steps["facing"])
@@ -101,6 +102,8 @@ class Experience:
         if after - before <= _WARP_ROWS:
           self._ways[here, there] += 1
         continue
+      if _is_jump(here, there) and after - before <= _WARP_ROWS:
+        self._jumps[here, there] += 1
       pressed = specs.ACTIONS[int(actions[before])]
       faced = specs.FACINGS[int(facing[before]) % len(specs.FACINGS)]
       if (
@@ -127,12 +130,15 @@ class Experience:
         "rows": self._rows.total(),
       },
       "maps": [self._map(map_id) for map_id in sorted(self._cells)],
-      "ways": [
-        {"start": list(start), "end": list(end), "count": count}
-        for (start, end), count in sorted(
-          self._ways.items(), key=lambda item: (-item[1], item[0])
-        )
-      ],
+      "ways": _ways(self._ways),
+      # Whoever walks two cells stands between them at some time.
+      "jumps": _ways(
+        {
+          (start, end): count
+          for (start, end), count in self._jumps.items()
+          if _between(start, end) not in self._cells[start[0]]
+        }
+      ),
       "milestones": self._agreed(),
       "healing": [
         {"at": list(cell), "count": count}
@@ -201,6 +207,29 @@ class Experience:
 
 
 _CELL = ("map_id", "y", "x")
+
+
+def _ways(counted: Mapping[tuple[Cell, Cell], int]) -> list[dict[str, Any]]:
+  """JSON-ready, the most usual first."""
+  return [
+    {"start": list(start), "end": list(end), "count": count}
+    for (start, end), count in sorted(
+      counted.items(), key=lambda item: (-item[1], item[0])
+    )
+  ]
+
+
+def _is_jump(here: Cell, there: Cell) -> bool:
+  """Whether a cell lies between two of a map, in a line."""
+  return {abs(a - b) for a, b in zip(here[1:], there[1:], strict=True)} == {
+    0,
+    2,
+  }
+
+
+def _between(here: Cell, there: Cell) -> tuple[int, int]:
+  """Row and column of the cell between two."""
+  return (here[1] + there[1]) // 2, (here[2] + there[2]) // 2
 
 
 def _cell(steps: Mapping[str, np.ndarray], row: int) -> Cell:

@@ -7,6 +7,8 @@ cartridge's own tables. A cell is `[map_id, y, x]`.
   maps        [{map_id, rows, top, left, cells}]: env steps spent there, and
               lines of `.` stood on, `#` found blocked, `?` not known
   ways        [{start, end, count}]: cells on two maps, walked so often
+  jumps       the same of two cells of a map with one between them that nobody
+              stood on, a ledge; absent in older files
   milestones  [{goal, nth, share, env_steps, at}]: what demonstrations reached,
               in their order: words of a goal, the how-manieth time (a story
               flag: how many are set), share of the demonstrations, median env
@@ -36,7 +38,7 @@ Cell = tuple[int, int, int]  # map, row, column
 
 @dataclasses.dataclass(frozen=True)
 class Way:
-  """A way between two maps, with both ends."""
+  """A way between two maps, or over a ledge, with both ends."""
 
   start: Cell
   end: Cell
@@ -87,6 +89,7 @@ class Knowledge:
 
   maps: dict[int, MapCells] = dataclasses.field(default_factory=dict)
   ways: tuple[Way, ...] = ()
+  jumps: tuple[Way, ...] = ()  # within a map
   milestones: tuple[Milestone, ...] = ()
   healing: tuple[Cell, ...] = ()  # the most usual first
   about: dict[str, Any] = dataclasses.field(default_factory=dict)
@@ -168,10 +171,8 @@ def from_json(values: dict[str, Any], name: str = "knowledge") -> Knowledge:
         )
         for row in values["maps"]
       },
-      ways=tuple(
-        Way(_cell(row["start"]), _cell(row["end"]), _whole(row["count"]))
-        for row in values["ways"]
-      ),
+      ways=_ways(values["ways"]),
+      jumps=_ways(values.get("jumps", ())),
       milestones=tuple(
         Milestone(
           goal=goal_specs.parse(row["goal"], free_text=False),
@@ -190,6 +191,13 @@ def from_json(values: dict[str, Any], name: str = "knowledge") -> Knowledge:
     raise ValueError(
       f"{name}: damaged ({type(error).__name__}: {error!s:.120})"
     ) from None
+
+
+def _ways(rows: Any) -> tuple[Way, ...]:
+  return tuple(
+    Way(_cell(row["start"]), _cell(row["end"]), _whole(row["count"]))
+    for row in rows
+  )
 
 
 def _cell(value: Any) -> Cell:

@@ -2,8 +2,9 @@
 
 It follows what demonstrations reached, in their order, over the graph of maps
 that records know; where milestones end it goes where this game has not been.
-Hurt, it heals first; stuck, it tries something else each time. Of the same game
-and knowledge it says the same, at once.
+Hurt, it heals first; stuck, it names cells on the way as records walked it, the
+next ones first, then tries something else each time. Of the same game and
+knowledge it says the same, at once.
 """
 
 import dataclasses
@@ -14,13 +15,14 @@ from pokedreamer_jax.planner import progress as progress_lib
 from pokedreamer_jax.planner import replies
 from pokedreamer_jax.planner import requests
 from pokedreamer_jax.planner import schema
+from pokedreamer_jax.planner import walking
 
 Goal = goal_specs.Goal
 NAME = "offline"
 
 # Asked again after these, the last goal has led nowhere.
 _FAILED = ("out of time", "stagnant", "stuck")
-_OTHER_WAYS = 2  # a cell not visited, and away from this map
+_STRIDES = (8, 4)  # cells ahead on the way, named where a goal led nowhere
 # The game went on; a higher level alone is no sign of that.
 _AHEAD = ("progress", "area")
 # What one can always try, in turn, where nothing is known.
@@ -76,6 +78,7 @@ class OfflinePlanner:
     config: OfflineConfig | None = None,
   ):
     self._knowledge = knowledge
+    self._walks = walking.Walks(knowledge)
     self._config = config or OfflineConfig()
     self._healing = False
     # How often each milestone led nowhere; with others to try it rests then.
@@ -122,12 +125,17 @@ class OfflinePlanner:
       # Nothing is caught with empty hands, for however long one tries.
       and (milestone.goal.kind != "own" or state.capture_items)
     ]
-    # After some failures another way, and after that the milestone again.
-    turn = self._turn % (self._config.tries + _OTHER_WAYS)
-    # What was reached instead is a new place to try it from.
-    if turn >= self._config.tries and request.trigger != "reached":
-      yield from self._otherwise(turn - self._config.tries, state, progress)
-    yield from self._heal(state)
+    hurt = self._is_hurt(state)
+    # What was reached instead is a new place to try the milestone from.
+    if self._turn and request.trigger != "reached":
+      meant = None if hurt else self._least_tried(ahead)
+      others = self._other_ways(state, progress, meant)
+      # After some failures another way, and after that the milestone again.
+      turn = self._turn % (self._config.tries + len(others))
+      if turn >= self._config.tries:
+        yield others[turn - self._config.tries]
+    if hurt:
+      yield from self._heal(state)
     self._head = self._least_tried(ahead)
     if self._head is not None:
       goal, place = self._head.goal, self._head.at[0]
@@ -155,41 +163,81 @@ class OfflinePlanner:
   def _rounds(self, milestone: knowledge_lib.Milestone) -> int:
     return self._failures.get(milestone, 0) // self._config.tries
 
-  def _heal(self, state: schema.State):
-    """Heal where it is done, until all is well; with hysteresis."""
+  def _is_hurt(self, state: schema.State) -> bool:
+    """Whether to heal, until all is well; with hysteresis."""
     share = (
       self._config.healed_share if self._healing else self._config.hurt_share
     )
     self._healing = requests.is_hurt(state, share)
-    if not self._healing:
-      return
+    return self._healing
+
+  def _heal(self, state: schema.State):
+    """Heal where it is done."""
     places = {cell[0] for cell in self._knowledge.healing}
-    route = self._knowledge.route(state.map_id, places)
-    if route:
-      yield Goal("map", route[0].end[0]), "hurt: on the way to heal"
-    elif route is not None:
+    nearer = self._next_map(state, places)
+    if nearer is not None:
+      yield Goal("map", nearer), "hurt: on the way to heal"
+    elif state.map_id in places:
       yield Goal("heal"), "hurt: healing is done on this map"
 
   def _towards(
     self, state: schema.State, map_id: int, why: str
   ) -> tuple[Goal, str] | None:
     """The next map on the way to one; None where it is here or unknown how."""
-    route = self._knowledge.route(state.map_id, [map_id])
-    if not route:
+    nearer = self._next_map(state, {map_id})
+    if nearer is None:
       return None
-    return Goal("map", route[0].end[0]), f"on the way to map {map_id} {why}"
+    return Goal("map", nearer), f"on the way to map {map_id} {why}"
 
-  def _otherwise(self, turn: int, state: schema.State, progress):
-    """Something else than the milestone that led nowhere."""
-    if turn == 0:
-      cell = self._unvisited(state, progress)
-      if cell is not None:
-        yield Goal("tile", state.map_id, *cell), "stuck: a cell not visited yet"
-    elif turn == 1:
-      ways = self._knowledge.ways_out(state.map_id)
-      ways.sort(key=lambda way: progress.maps.get(way.end[0], -1))
-      for way in ways:
-        yield Goal("map", way.end[0]), "stuck: leave this map"
+  def _next_map(self, state: schema.State, maps: set[int]) -> int | None:
+    """The first map on a way to one of some; None if here, or unknown how.
+
+    On foot from this very cell, where records know how: not every door of a
+    map can be reached from everywhere on it.
+    """
+    here = (state.map_id, state.y, state.x)
+    path = self._walks.path(here, lambda cell: cell[0] in maps)
+    if path is not None:
+      return next((c[0] for c in path if c[0] != state.map_id), None)
+    route = self._knowledge.route(state.map_id, maps)
+    return route[0].end[0] if route else None
+
+  def _along(
+    self,
+    state: schema.State,
+    stride: int,
+    meant: knowledge_lib.Milestone | None,
+  ) -> tuple[Goal, str] | None:
+    """A cell so many steps on, on the way to what is meant, else to healing."""
+    places = set(self._knowledge.healing) if meant is None else {meant.at}
+    here = (state.map_id, state.y, state.x)
+    path = self._walks.path(here, places.__contains__)
+    on_map = [c for c in (path or [])[:stride] if c[0] == state.map_id]
+    if not on_map:
+      return None  # it is here, behind the next door, or nobody knows how
+    return Goal("tile", *on_map[-1]), f"stuck: {len(on_map)} cells on the way"
+
+  def _other_ways(
+    self,
+    state: schema.State,
+    progress: progress_lib.Progress,
+    meant: knowledge_lib.Milestone | None,
+  ) -> list[tuple[Goal, str]]:
+    """What to try in turn where the milestone that is meant led nowhere."""
+    found = [
+      along
+      for stride in _STRIDES
+      if (along := self._along(state, stride, meant)) is not None
+    ]
+    cell = self._unvisited(state, progress)
+    if cell is not None:
+      why = "stuck: a cell not visited yet"
+      found.append((Goal("tile", state.map_id, *cell), why))
+    ways = self._knowledge.ways_out(state.map_id)
+    if ways:
+      way = min(ways, key=lambda way: progress.maps.get(way.end[0], -1))
+      found.append((Goal("map", way.end[0]), "stuck: leave this map"))
+    return found
 
   def _frontier(self, state: schema.State, progress):
     """The nearest map that this game has not seen, else an unseen cell."""

@@ -128,3 +128,16 @@ def test_chapter_one_is_learned_from_one_demonstration():
   twice = experience.Experience()
   twice.add(rows, True)
   assert again.to_dict("x") == twice.to_dict("x")
+
+
+def test_a_jump_is_over_a_cell_that_nobody_stands_on():
+  over = [(1, 0, 3), (1, 2, 3)]
+  known = _learned(_episode(*over, (1, 2, 4)), _episode(*over))
+  assert known.jumps == (knowledge.Way((1, 0, 3), (1, 2, 3), 2),)
+  assert known.ways == ()
+  # Who was not seen between two cells, but has stood there, walked.
+  assert _learned(_episode(*over, (1, 1, 3))).jumps == ()
+  assert _learned(_episode((1, 0, 3), (1, 2, 4))).jumps == ()  # not in a line
+  rows = _episode(*over)
+  rows["in_battle"][1] = 1
+  assert _learned(rows).jumps == ()
