@@ -3,8 +3,9 @@
 Turn 0 records, trains the world model, clones and trains a policy. In every
 further turn that policy plays, the world model goes on with what was played
 added to its data, and clone and policy are trained anew on it. At the end all
-policies play the same games. Clones see as many demonstrated steps as the
-quickstart's (`clone.few_rows`); with `agent.start=scratch` there are none.
+policies play the same games, under the offline planner where they read goals.
+Clones see as many demonstrated steps as the quickstart's (`clone.few_rows`);
+with `agent.start=scratch` there are none.
 """
 
 from collections.abc import Sequence
@@ -12,6 +13,7 @@ import pathlib
 from typing import Any
 
 from experiments import quickstart_plan
+from experiments.playing import learned_players
 from experiments.reports import agent_turns
 from experiments.runs import stages
 from pokedreamer_jax.config import run as config_lib
@@ -22,7 +24,7 @@ def check(config: config_lib.Config, rom: Any) -> None:
 
   Raises:
     ValueError: as `quickstart_plan.check`; or the world model's updates are no
-      multiple of those of a turn, or a player is unknown.
+      multiple of those of a turn, or a player is unknown or not to be led.
   """
   quickstart_plan.check(config, rom, cloned=config.agent.start == "clone")
   agent, steps = config.agent, config.train.steps
@@ -34,6 +36,14 @@ def check(config: config_lib.Config, rom: Any) -> None:
     raise ValueError(
       f"agent.updates: {agent.updates}, expected a divisor of train.steps = "
       f"{steps}: new data is adopted at multiples of it"
+    )
+  if (
+    learned_players.PLANNED in agent.policy_mix
+    and not config.actor_critic.reads_goal
+  ):
+    raise ValueError(
+      f"agent.policy_mix: {agent.policy_mix!r}, a planner leads policies with "
+      "actor_critic.reads_goal=true alone"
     )
   for item in agent.policy_mix.split(","):
     name = item.strip().partition("=")[0].partition(":")[0]
@@ -134,17 +144,20 @@ def make_plan(
     for turn in range(agent.turns + 1)
     for name in (("clone", "policy") if cloned else ("policy",))
   ]
+  how: tuple[str, ...] = ("--what=play", "--player=demonstrator")
+  if config.actor_critic.reads_goal:
+    # Goals are a planner's: the same for all of them.
+    how = ("--what=agent", f"--data_dir={data}", "--set=evaluate.alone=false")
   add(
     agent.turns,
     "measure",
     "all play the same games",
     "evaluate",
     workdir / f"measured_{agent.turns}",
-    "--what=play",
+    *how,
     "--set=evaluate.videos=off",  # of so many players; before the user's
     *rom,
     *shared,
-    "--player=demonstrator",
     *players,
   )
   return plan

@@ -8,6 +8,8 @@ from typing import Any
 from experiments.reports import text_tables
 from experiments.runs import json_store
 
+_PLANNER = "offline"
+
 
 def turn_directory(workdir: pathlib.Path, turn: int) -> pathlib.Path:
   """Where the clone, the policy and the play of a turn lie."""
@@ -36,9 +38,10 @@ def collect(workdir: pathlib.Path, turns: int) -> list[dict[str, Any]]:
         "emulator_steps": recorded["steps"],
         "episodes": recorded["episodes"],
         "played": {
-          name: _played(play["policies"][f"{name}_{turn}"])
+          name: played
           for name in ("clone", "policy")
-          if f"{name}_{turn}" in play["policies"]  # from scratch no clone
+          # From scratch there is no clone.
+          if (played := _found(play, f"{name}_{turn}")) is not None
         },
       }
     )
@@ -68,6 +71,29 @@ def table(turns: Sequence[Mapping[str, Any]]) -> text_tables.Table:
     "Badge: share of the games, with the median step."
   )
   return text_tables.Table("Turns", header, rows, kinds, note)
+
+
+def _found(play: Mapping[str, Any], name: str) -> dict[str, Any] | None:
+  """What a player did in `evaluate --what=play`, or led, in `--what=agent`."""
+  if "policies" in play:
+    return _played(play["policies"][name]) if name in play["policies"] else None
+  lines = play["planners"]
+  line = f"{name}, {_PLANNER}"
+  if list(lines) == [_PLANNER]:  # of a single policy
+    line = _PLANNER if name == "policy_0" else line
+  return _led(lines[line]) if line in lines else None
+
+
+def _led(measured: Mapping[str, Any]) -> dict[str, Any]:
+  first = next(iter(measured["badges"]), {"share": 0.0, "median": None})
+  returned = measured["measures"]["return"]
+  return {
+    "badge_share": first["share"],
+    "badge_step": first["median"],
+    "badges": measured["measures"]["badges"]["mean"],
+    "return": returned["mean"],
+    "return_interval": [returned["low"], returned["high"]],
+  }
 
 
 def _played(measured: Mapping[str, Any]) -> dict[str, Any]:

@@ -84,9 +84,23 @@ def test_from_scratch_nobody_is_cloned():
     presets.make("debug", ["agent.start=nobody"])
 
 
+def test_under_goals_the_planner_leads_in_play_and_in_the_measurement():
+  plan = _plan(
+    *("actor_critic.reads_goal=true", "actor_critic.goal_dim=64"),
+    "agent.policy_mix=policy:planner=1",
+  )
+  led = f"--policy=policy={_HERE}/turns/00/policy:planner=1"
+  assert led in plan["play 1"].arguments
+  arguments = plan["measure 1"].arguments
+  assert {"--what=agent", f"--data_dir={_HERE}/data"} <= set(arguments)
+  players = [a.split("=")[1] for a in arguments if "--player" in a]
+  assert players == ["clone_0", "policy_0", "clone_1", "policy_1"]
+
+
 @pytest.mark.parametrize(
   ("override", "words"),
   [
+    ("agent.policy_mix=policy:planner", "actor_critic.reads_goal=true alone"),
     ("agent.updates=15", "agent.updates: 15, expected a divisor of train.ste"),
     ("agent.policy_mix=wizard=1", "wizard"),
     ("train.epochs=2", "train.epochs: 2, turns count updates, expected 0"),
@@ -162,6 +176,33 @@ def test_turns_tell_what_they_took_and_brought(tmp_path):
     ["0", "1,000", "25%", "200", "7.0", "50%", "300", "7.0"],
     ["1", "1,500", "0%", "-", "7.0", "100%", "150", "7.0"],
   ]
+
+
+def test_turns_under_a_planner_tell_the_same(tmp_path):
+  def led(share, step, badges):
+    earned = [{"goal": "badge 1", "share": share, "median": step}]
+    measures = {"badges": {"mean": badges}}
+    measures["return"] = {"mean": 7.0, "low": 6.0, "high": 8.0}
+    return {"badges": earned if share else [], "measures": measures}
+
+  (tmp_path / "data").mkdir()
+  sealed = whole_files.seal({"steps": 1000, "episodes": 10})
+  (tmp_path / "data" / "result.json").write_text(json.dumps(sealed))
+  (tmp_path / "measured_0").mkdir()
+  lines = {"clone_0": led(0, None, 0.0), "policy_0": led(0.5, 300.0, 0.75)}
+  for planners, names in (
+    ({f"{name}, offline": line for name, line in lines.items()}, [*lines]),
+    ({"offline": lines["policy_0"]}, ["policy_0"]),  # from scratch
+  ):
+    sealed = whole_files.seal({"planners": planners})
+    path = tmp_path / "measured_0" / "result.json"
+    path.write_text(json.dumps(sealed))
+    (turn,) = agent_turns.collect(tmp_path, 0)
+    assert turn["played"]["policy"]["badge_step"] == 300.0
+    assert turn["played"]["policy"]["badges"] == 0.75
+    if len(names) == 2:
+      row = ["0", "1,000", "0%", "-", "7.0", "50%", "300", "7.0"]
+      assert agent_turns.table([turn]).rows == [row]
 
 
 def _train(workdir, *flags):
