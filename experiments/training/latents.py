@@ -13,6 +13,7 @@ import functools
 import jax
 import numpy as np
 
+from data_tools.players import policies
 from data_tools.records import loader
 from experiments.runs import progress
 from experiments.runs import run_directory
@@ -37,7 +38,7 @@ def choose_episodes(
   """Places of the episodes to encode: all, or a random part of `max_rows`.
 
   Args:
-    config: gives `latents.max_rows` and the seed.
+    config: gives `latents` and the seed.
     index: the episodes.
     behaviours: only episodes that one of these plays, whatever its settings,
       as in "demonstrator" for "demonstrator:eps=0.1"; None for all.
@@ -47,12 +48,26 @@ def choose_episodes(
     for place, header in enumerate(index.headers)
     if behaviours is None or header.behaviour.split(":")[0] in behaviours
   ]
-  order = np.random.default_rng([config.seed, 7]).permutation(places)
-  rows = np.cumsum(index.lengths[order]) if len(order) else np.zeros(0)
-  fitting = order[rows <= config.latents.max_rows]
-  return sorted(
-    int(place) for place in (fitting if len(fitting) else order[:1])
-  )
+  order = np.random.default_rng([config.seed, 7]).permutation(places).tolist()
+  most = config.latents.max_rows
+  own = [
+    place
+    for place in order
+    if policies.is_learned(index.headers[place].behaviour)
+  ]
+  first = _fitting(index, own, int(most * config.latents.own_share))
+  left = [place for place in order if place not in set(first)]
+  rows = int(index.lengths[first].sum()) if first else 0
+  fitting = first + _fitting(index, left, most - rows)
+  return sorted(fitting or order[:1])
+
+
+def _fitting(
+  index: loader.EpisodeIndex, order: list[int], most_rows: int
+) -> list[int]:
+  """The first of some episodes, as many as have `most_rows` together."""
+  rows = np.cumsum(index.lengths[order]) if order else np.zeros(0)
+  return order[: int((rows <= most_rows).sum())]
 
 
 def encode(

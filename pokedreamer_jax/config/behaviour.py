@@ -23,9 +23,14 @@ class LatentsConfig:
   streams: int = 16  # episodes encoded side by side
   chunk: int = 64  # rows per call; the state is carried between calls
   max_rows: int = 400_000  # whole episodes, drawn by seed, up to this many
+  # Of these as many as there are, up to this share, of policies' own play:
+  # dreams that start where play went wrong are where it is mended.
+  own_share: float = 0.0
 
   def __post_init__(self):
     bounds.at_least(self, 1, "streams", "chunk", "max_rows")
+    if not 0 <= self.own_share <= 1:
+      raise ValueError(f"latents.own_share: {self.own_share}, expected 0 to 1")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import signal
+import types
 
 import chex
 import jax
@@ -167,6 +168,29 @@ def test_episodes_are_chosen_by_behaviour_and_by_budget(made_up):
   some = encoding.choose_episodes(small, index)
   assert 0 < index.lengths[some].sum() <= 90
   assert some == encoding.choose_episodes(small, index)
+
+
+def test_own_play_has_its_share_of_the_rows():
+  names = ["demonstrator"] * 6 + ["policy:0a@1:eps=0.1"] * 3 + ["random"] * 3
+  index = types.SimpleNamespace(
+    headers=[types.SimpleNamespace(behaviour=name) for name in names],
+    lengths=np.full(len(names), 10),
+  )
+
+  def own(**settings):
+    latents = behaviour_config.LatentsConfig(**settings)
+    config = dataclasses.replace(config_lib.Config(), latents=latents)
+    chosen = encoding.choose_episodes(config, index)
+    assert chosen == sorted(set(chosen))
+    return len(chosen), sum(names[i].startswith("policy") for i in chosen)
+
+  assert own(max_rows=40, own_share=0.5) == (4, 2)
+  assert own(max_rows=60, own_share=1.0) == (6, 3)  # all there are
+  assert own(max_rows=200, own_share=0.1) == (12, 3)  # room for everything
+  # Without a share they come as they are drawn.
+  assert own(max_rows=90)[1] < 3 and own(max_rows=90, own_share=0.4)[1] == 3
+  with pytest.raises(ValueError, match=r"latents.own_share: 1.5"):
+    behaviour_config.LatentsConfig(own_share=1.5)
 
 
 def test_clone_stops_and_resumes_to_the_same_bits(
