@@ -21,7 +21,7 @@ Goal = goal_specs.Goal
 NAME = "offline"
 
 # Asked again after these, the last goal has led nowhere.
-_FAILED = ("out of time", "stagnant", "stuck")
+_FAILED = ("out of time", "stagnant", "still", "stuck")
 _STRIDES = (8, 4)  # cells ahead on the way, named where a goal led nowhere
 # The game went on; a higher level alone is no sign of that.
 _AHEAD = ("progress", "area")

@@ -6,7 +6,12 @@ from pokedreamer_jax.planner import progress
 from pokedreamer_jax.planner import schema
 
 NONE = goal_specs.NONE
-_FAILED = ("out of time", "stagnant")
+# Why a planner is asked about a goal that led nowhere -> what became of it.
+_FAILED = {
+  "out of time": "out of time",
+  "stagnant": "stagnant",
+  "still": "stagnant",
+}
 
 
 class Pursuit:
@@ -38,7 +43,7 @@ class Pursuit:
     if self.goal not in (goal, NONE):
       # An interim goal is not the one that a planner was asked about.
       failed = reason in _FAILED and self._since <= asked_step
-      self.end(reason if failed else "replaced", moment)
+      self.end(_FAILED[reason] if failed else "replaced", moment)
     if self.goal != goal:
       self.goal, self._since = goal, step
     self.given_at = step
@@ -57,7 +62,7 @@ class Pursuit:
     Where a planner is asked since the present one led nowhere, that is it.
     """
     if reason in _FAILED and self.goal != NONE:
-      return self._became(reason, moment)
+      return self._became(_FAILED[reason], moment)
     return self.last
 
   def _became(self, outcome: str, moment: progress.Moment) -> schema.LastGoal:

@@ -23,7 +23,7 @@ OUTCOMES = ("none", "reached", "out of time", "stagnant", "replaced")
 # Why a planner is asked; `triggers.py` says when.
 TRIGGERS = (
   *("start", "reached", "progress", "area", "out of time", "stagnant"),
-  *("stuck", "battle", "passed"),
+  *("still", "stuck", "battle", "passed"),
 )
 MOST_GOAL_CHARACTERS = 80
 MOST_RATIONALE_CHARACTERS = 500

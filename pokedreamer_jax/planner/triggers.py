@@ -8,6 +8,8 @@
   out of time  a goal was pursued for so long: once, then after as long again
   stagnant     the value of the goal has not risen for so long: once a goal,
                until it rises again
+  still        the player could walk and stood on one cell for so long, and
+               nobody was asked meanwhile: each time as long again
   stuck        no progress for N env steps: at N, 2 N, ...
   battle       a battle is over for some rows, and the last call is not recent
 
@@ -17,11 +19,12 @@ Steps are env steps.
 import dataclasses
 
 from pokedreamer_jax.planner import progress
+from pokedreamer_jax.planner import schema
 
 # Of several on one step the first is told.
 ORDER = (
   *("start", "reached", "progress", "area", "out of time", "stagnant"),
-  *("stuck", "battle"),
+  *("still", "stuck", "battle"),
 )
 
 
@@ -34,6 +37,8 @@ class TriggerConfig:
   # takes more than 153 steps.
   goal_env_steps: int = 200
   stagnant_env_steps: int = 100
+  # A step is one env step; who stands so long pushes against a wall.
+  still_env_steps: int = 30
   stagnant_rise: float = 0.02  # of a value in 0 to 1; a smaller rise is none
   gap_env_steps: int = 10  # between calls after events that come in rows
   reached_gap_env_steps: int = 2  # short, since no goal is pursued meanwhile
@@ -66,6 +71,8 @@ class Triggers:
     self._best: float | None = None  # value of the goal
     self._best_at = 0
     self._is_stagnant = False
+    self._cell: tuple[int, int, int] | None = None
+    self._still = 0  # rows with control on it
     self._in_battle = False
     self._quiet = 0
 
@@ -92,6 +99,7 @@ class Triggers:
       self._goal_at = None
     self._watch_time(step)
     self._watch_value(step, value)
+    self._watch_still(step, moment.state)
     self._watch_stuck(moment.state.steps_without_progress)
     self._watch_battle(step, moment.state.in_battle != "none")
     return next(
@@ -149,6 +157,17 @@ class Triggers:
     ):
       self._waiting.add("stagnant")
       self._is_stagnant = True
+
+  def _watch_still(self, step: int, state: schema.State) -> None:
+    cell = (state.map_id, state.y, state.x)
+    if cell != self._cell or state.in_battle != "none":
+      self._cell, self._still = cell, 0
+      self._waiting.discard("still")
+    self._still += state.has_control
+    most = self._config.still_env_steps
+    asked = self._asked_at is not None and step - self._asked_at < most
+    if self._still >= most and not asked:
+      self._waiting.add("still")
 
   def _watch_stuck(self, without_progress: int) -> None:
     most = self._config.stuck_env_steps

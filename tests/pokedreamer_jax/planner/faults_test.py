@@ -17,6 +17,7 @@ from pokedreamer_jax.planner import llm
 from pokedreamer_jax.planner import server
 from pokedreamer_jax.planner import services
 from pokedreamer_jax.planner import trace
+from pokedreamer_jax.planner import triggers
 from tests.pokedreamer_jax.planner import games
 
 pytestmark = pytest.mark.filterwarnings(
@@ -131,7 +132,11 @@ def _play(url, path, deadline_s, steps=40):
   log = []
   game = driver.Driver(
     games.small_world(),
-    driver.DriverConfig(deadline_s=deadline_s),
+    # Nobody walks here, which would be a reason to ask as well.
+    driver.DriverConfig(
+      deadline_s=deadline_s,
+      triggers=triggers.TriggerConfig(still_env_steps=1000),
+    ),
     planner=planner,
     budget=made,
     trace_path=path,

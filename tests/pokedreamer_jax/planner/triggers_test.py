@@ -1,5 +1,7 @@
 """Each reason to ask fires when it should, once, and not when it chatters."""
 
+import dataclasses
+
 import pytest
 
 from pokedreamer_jax.planner import triggers
@@ -10,6 +12,7 @@ _CONFIG = triggers.TriggerConfig(
   goal_env_steps=15,
   stagnant_env_steps=6,
   stagnant_rise=0.1,
+  still_env_steps=1000,  # most games here never take a step
   gap_env_steps=4,
   reached_gap_env_steps=3,
   battle_gap_env_steps=8,
@@ -17,7 +20,7 @@ _CONFIG = triggers.TriggerConfig(
 )
 
 
-def _play(rows, answered=True, reached=(), values=None):
+def _play(rows, answered=True, reached=(), values=None, config=_CONFIG):
   """Asks on each reason; returns `(env step, reason)` of those after start.
 
   Args:
@@ -25,8 +28,9 @@ def _play(rows, answered=True, reached=(), values=None):
     answered: whether a goal is given on the step on which one asks.
     reached: env steps that reach the goal.
     values: of the goal, by env step.
+    config: of the triggers.
   """
-  watch = triggers.Triggers(_CONFIG)
+  watch = triggers.Triggers(config)
   found = []
   for moment in games.moments(*rows):
     step = moment.state.env_step
@@ -88,6 +92,32 @@ def test_stuck_asks_at_n_and_at_two_n_and_anew_after_progress():
   ]
   rows = _quiet(19) + _quiet(25, event_flags=1)
   assert [f for f in _play(rows) if f[1] == "stuck"] == [(39, "stuck")]
+
+
+def _walking(count):
+  """Rows on which the player goes round a block."""
+  return [
+    games.row(x=(0, 1, 1, 0)[i % 4], y=(0, 0, 1, 1)[i % 4])
+    for i in range(count)
+  ]
+
+
+def test_who_stands_on_one_cell_asks_after_a_while_and_after_as_long_again():
+  config = dataclasses.replace(
+    _CONFIG, still_env_steps=12, goal_env_steps=99, stuck_env_steps=99
+  )
+
+  def asked(rows):
+    found = _play(rows, values=range(len(rows)), config=config)
+    return [step for step, reason in found if reason == "still"]
+
+  # Its twelfth row with control, and twelve after that call.
+  assert asked(_walking(5) + _quiet(30, x=7)) == [16, 28]
+  # What holds it up does not count; a step, or a battle, begins anew.
+  assert not asked(_walking(5) + _quiet(30, x=7, has_control=False))
+  assert not asked((_quiet(10, x=7) + _quiet(2, x=8)) * 3)
+  fights = _quiet(9, x=7) + _quiet(1, x=7, in_battle=1) + _quiet(9, x=7)
+  assert not asked(fights)
 
 
 def test_a_goal_that_is_reached_asks_at_once_and_then_once_a_gap():
