@@ -9,6 +9,7 @@ Credentials and addresses are the libraries' own environment variables
 can forget points: what a resumed run does again it shows again, alike.
 """
 
+from collections.abc import Callable
 from collections.abc import Mapping
 import importlib.util
 import logging
@@ -77,9 +78,12 @@ def begin(
     ValueError: the package is missing, or the service refuses.
   """
   check(name)
-  make = {"wandb": _Wandb, "mlflow": _MLflow}[name]
+  makers: dict[str, Callable[..., Tracker]] = {
+    "wandb": _Wandb,
+    "mlflow": _MLflow,
+  }
   try:
-    return make(directory, about, run_id)
+    return makers[name](directory, about, run_id)
   except Exception as error:  # whatever a foreign library raises
     lines = str(error).strip().splitlines() or [type(error).__name__]
     raise ValueError(f"--{name}: {lines[0]}") from error
