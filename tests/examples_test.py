@@ -36,7 +36,8 @@ def _run(name, monkeypatch, capsys, *arguments):
 def test_the_page_lists_what_is_there():
   page = (_FOLDER / "README.md").read_text(encoding="utf-8")
   listed = set(re.findall(r"examples[./](\w+)[ .`]", page))
-  assert listed == {p.stem for p in _FOLDER.glob("*") if p.suffix != ".md"}
+  there = {p.stem for p in _FOLDER.glob("*") if p.suffix in (".py", ".ipynb")}
+  assert listed == there - {"__init__"}
 
 
 def test_experience_is_recorded_and_read(tmp_path, monkeypatch, capsys):
@@ -75,6 +76,19 @@ def test_a_model_that_is_not_there_is_a_line():
   )
   assert ended.returncode == 1
   assert re.fullmatch(r"Error: nowhere: not a run dir.*\n", ended.stderr)
+
+
+def test_missing_packages_are_a_line():
+  ended = subprocess.run(
+    # Without site-packages, as any other Python of the machine.
+    [sys.executable, "-S", "-m", "examples.record_and_read"],
+    capture_output=True,
+    text=True,
+    cwd=conftest.ROOT,
+    env={k: v for k, v in os.environ.items() if k != "PYTHONPATH"},
+  )
+  assert ended.returncode == 2
+  assert re.fullmatch(r"Error: missing packages: .*numpy.*\n", ended.stderr)
 
 
 def test_the_notebook_runs(runs):
