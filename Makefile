@@ -12,7 +12,7 @@ PYTHON ?= $(shell for name in python3.11 python3.12 python3.13 python3; do \
     >/dev/null 2>&1 && { echo $$name; break; }; done)
 RUN = $(VENV)/bin/python
 
-.PHONY: quickstart test test-slow test-llm lint benchmark clean help
+.PHONY: quickstart test test-slow test-llm lint benchmark api clean help
 
 help:
 	@echo "make quickstart   from nothing to a trained agent and its report"
@@ -20,6 +20,7 @@ help:
 	@echo "make test-slow    the learning checks, minutes each"
 	@echo "make test-llm     asks real services where their keys are set"
 	@echo "make benchmark    imagined steps per second"
+	@echo "make api          pages of the programming interface, in build/api"
 	@echo "make clean        removes the environment (runs/ stays)"
 
 quickstart: $(VENV)/.ready
@@ -46,6 +47,12 @@ lint: $(VENV)/.ready-test
 benchmark: $(VENV)/.ready
 	@$(RUN) -m experiments.benchmark_imagination $(ARGS)
 
+# What docs/api.txt lists, out of its docstrings; a warning ends it.
+api: $(VENV)/.ready-docs
+	$(RUN) -W error::UserWarning -m pdoc --docformat google -o build/api \
+	  $$(grep -v '^#' docs/api.txt)
+	@echo "Open build/api/index.html"
+
 clean:
 	rm -rf $(VENV)
 
@@ -69,6 +76,12 @@ $(VENV)/.ready-test: requirements-test.txt $(VENV)/.ready
 	@echo "Installing requirements-test.txt"
 	@$(RUN) -m pip install --quiet --disable-pip-version-check \
 	  -r requirements-test.txt
+	@touch $@
+
+$(VENV)/.ready-docs: requirements-docs.txt $(VENV)/.ready
+	@echo "Installing requirements-docs.txt"
+	@$(RUN) -m pip install --quiet --disable-pip-version-check \
+	  -r requirements-docs.txt
 	@touch $@
 
 $(VENV)/.ready-llm: requirements-llm.txt $(VENV)/.ready-test

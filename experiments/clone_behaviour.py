@@ -19,6 +19,7 @@ from experiments.training import stage_loop
 from pokedreamer_jax.config import run as config_lib
 
 cli.define_run_flags()
+cli.define_trackers()
 _DATA_DIR = cli.string("data_dir", None, "Directory of recorded experience.")
 _WORLD_MODEL = cli.string("world_model", None, "Run directory of train_rssm.")
 _CHECKPOINT_STEP = cli.define_checkpoint_step("the world model")
@@ -35,6 +36,7 @@ _COMPILE_S = 5  # on two CPU cores
 
 def main() -> None:
   """Flags to parts."""
+  tracked = cli.trackers()
   world_model_dir = cli.required("world_model")
   config = inputs.with_world_model(cli.make_config(), world_model_dir)
   if config.world_model.action_alignment == "published":
@@ -66,6 +68,7 @@ def main() -> None:
       config, generation, inputs.load_world_model(world_model_dir, step), run
     ),
     lambda result: ", ".join(f"{n} {value:.4g}" for n, value in result.items()),
+    tracked,
   )
 
 
@@ -104,6 +107,7 @@ def train(
     run.log(f"clone: under {len(numbering.goals) - 1} different goals")
     table = goals.table(numbering.goals)
   train_fn, evaluate = _jitted(config)
+  rate = cloning.learning_rate(config.clone)
 
   init_key, draw_key = jax.random.split(jax.random.key(config.seed))
   state = cloning.init_state(config, init_key, policy_inputs.size(config))
@@ -123,12 +127,14 @@ def train(
     config.clone.log_every,
     config.clone.save_every,
     _COMPILE_S,
+    config.clone.batch_size,
   ) as loop:
     while loop.going:
       count = loop.until_due
       state, metrics = train_fn(state, draw_key, rows, action, count, table)
       due = loop.after(count)
       values = {name: float(value) for name, value in metrics.items()}
+      values["optimiser/learning_rate"] = float(rate(loop.step - 1))
       run.check_finite(loop.step, values)
       if due.save:
         if not due.stop:

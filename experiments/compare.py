@@ -1,13 +1,17 @@
-"""Puts evaluations of world models side by side, averaged over seeds.
+"""Puts evaluations side by side, averaged over seeds.
 
     python -m experiments.compare --run=given=runs/a0,runs/a1,runs/a2 \
-      --run=off=runs/b0,runs/b1,runs/b2 [--json=FILE]
+      --run=off=runs/b0,runs/b1,runs/b2 [--json=FILE] [--markdown]
+    python -m experiments.compare --run=tiny=runs/play0,runs/play1 --than=clone
 
-Every `--run` names a row and the run directories of `experiments.evaluate
---what=world_model` that it averages, one per seed. Cells are the mean over
-seeds and, in brackets, the lowest and the highest of them. Runs of one row are
-refused where they were measured differently: another number of windows, other
-horizons or seen tokens.
+Every `--run` names a row and the run directories of `experiments.evaluate`
+that it averages, one per seed; all of one kind: `--what=world_model`, `play`,
+`goals`, `dreams`, `agent` or `long_dream`. Cells are the mean over seeds and,
+in brackets, the lowest and the highest of them; what no run measured is left
+out. Of play there is also a table of badges seed by seed, and with
+`--than=PLAYER` what the other players of the same evaluation gain over that
+one. Runs of one row are refused where they were measured differently: another
+number of windows or games, other horizons or another game.
 """
 
 from collections.abc import Mapping
@@ -15,6 +19,8 @@ from collections.abc import Sequence
 import pathlib
 from typing import Any
 
+from experiments.reports import compared_measures
+from experiments.reports import compared_world_models
 from experiments.reports import text_tables
 from experiments.runs import cli
 from experiments.runs import json_store
@@ -22,28 +28,20 @@ from experiments.runs import run_directory
 
 Results = dict[str, list[dict[str, Any]]]  # name of a row -> one per seed
 
-_DREAM = "dream (sampled)"
-_SUBJECTS = (_DREAM, "dream (most likely)")
-_KEPT = (*_SUBJECTS, "emulator, other luck", "frozen frame")  # in JSON
-_MODES = ("overworld", "dialog", "battle")
-_METRICS = {
-  "pixels": ("pixels", 3),
-  "exact": ("exact", 2),
-  "tiles": ("tiles", 2),
-  "read_tiles": ("tiles read", 2),
-  "read_share": ("readable", 2),
-  "map": ("map", 2),
-}
-_SAME = ("windows", "context", "horizon", "ram", "detail", "held_out")
-_STAGE = "evaluate_world_model"
+_WORLD_MODEL, _PLAY = "evaluate_world_model", "evaluate_play"
+_STAGES = (_WORLD_MODEL, *compared_measures.KINDS)
 
 _RUN = cli.repeated("run", "NAME=DIR,DIR,...: a row and its seeds.")
+_THAN = cli.string(
+  "than", "", "Of play: also what others gain over this player."
+)
+_MARKDOWN = cli.boolean("markdown", False, "Prints tables for a page.")
 _JSON = cli.string("json", "", "Also write the numbers to this file.")
 
 
 def main() -> None:
   """Flags to tables."""
-  results = {}
+  results: Results = {}
   for item in _RUN.value or ():
     name, equals, text = item.partition("=")
     if not equals or not name or name in results:
@@ -53,192 +51,99 @@ def main() -> None:
       directories
     ):
       raise ValueError(f"--run={item}: a directory is given twice")
-    results[name] = [_read(directory) for directory in directories]
+    results[name] = [read(directory) for directory in directories]
   if not results:
     raise ValueError("--run is required")
+  stage = _one_stage(results)
   for name, seeds in results.items():
-    _check_alike(name, seeds)
-  shown = tables(results)
-  print("\n".join(text_tables.plain_tables(shown)))
+    _check_alike(name, stage, seeds)
+  shown = tables(stage, results, _THAN.value or "")
+  if _MARKDOWN.value:
+    print("\n".join(text_tables.markdown_tables(shown)))
+  else:
+    print("\n".join(text_tables.plain_tables(shown)))
   if _JSON.value:
     path = pathlib.Path(_JSON.value)
-    json_store.write_json(path, numbers(results))
+    json_store.write_json(path, _numbers(stage, results))
     print(f"wrote {path}")
 
 
-def tables(results: Results) -> list[text_tables.Table]:
-  """One step ahead by mode, all windows, and those that no luck changes."""
-  shown = [_one_step(results), _open_loop("All windows", results, None)]
-  if any("calm" in seed for seeds in results.values() for seed in seeds):
-    note = "Only windows in which other luck changes no pixel up to the step."
-    shown.append(_open_loop("Calm windows", results, "calm", note))
-  return shown
+def read(directory: str) -> dict[str, Any]:
+  """The result of a whole evaluation, with its `config` and `directory`.
 
-
-def numbers(results: Results) -> dict[str, Any]:
-  """What the tables show of the lines that are read, per seed, for JSON."""
-
-  def kept(part: Mapping[str, Any]) -> dict[str, Any]:
-    lines = _shown_lines(part)
-    return {name: lines[name] for name in _KEPT if name in lines}
-
-  return {
-    name: [
-      {
-        "world_model": seed["world_model"],
-        "windows": seed["windows"],
-        "episodes": seed["episodes"],
-        "ram": seed["ram"],
-        "one_step": _rounded(_ahead(seed)),
-        "all": _rounded(kept(seed)),
-        "calm": _rounded(kept(seed["calm"])) if "calm" in seed else None,
-      }
-      for seed in seeds
-    ]
-    for name, seeds in results.items()
-  }
-
-
-def _rounded(values: Any) -> Any:
-  """Numbers of a tree with four decimals: more of them mean nothing."""
-  if isinstance(values, Mapping):
-    return {name: _rounded(value) for name, value in values.items()}
-  return round(values, 4) if isinstance(values, float) else values
-
-
-def _read(directory: str) -> dict[str, Any]:
+  Raises:
+    ValueError: it is none, or not complete.
+  """
   stage = run_directory.read_stage(directory)
-  if stage != _STAGE:
-    raise ValueError(f"{directory}: a run of {stage}, expected {_STAGE}")
+  if stage not in _STAGES:
+    raise ValueError(
+      f"{directory}: a run of {stage}, expected one of {', '.join(_STAGES)}"
+    )
   result = run_directory.read_result(directory)
   if not result:
     raise ValueError(f"{directory}: the evaluation is not complete")
-  model = run_directory.read_config(directory)["world_model"]
-  return {"world_model": model, "directory": directory, **result}
+  config = run_directory.read_config(directory)
+  found = {"stage": stage, "directory": directory, "config": config}
+  if stage == _WORLD_MODEL:
+    found["world_model"] = config["world_model"]
+  return {**found, **result}
 
 
-def _check_alike(name: str, seeds: Sequence[Mapping[str, Any]]) -> None:
-  first = seeds[0]
-  for seed in seeds[1:]:
-    for field in _SAME:
-      if seed[field] != first[field]:
-        raise ValueError(
-          f"--run={name}: {field} is {seed[field]!r} in {seed['directory']}, "
-          f"expected {first[field]!r} as in {first['directory']}"
-        )
+def tables(
+  stage: str, results: Results, than: str = ""
+) -> list[text_tables.Table]:
+  """What is shown of evaluations of one stage.
 
-
-def _rows_by_mode(result: Mapping[str, Any]) -> str:
-  calm = result.get("calm", {}).get("mode", {})
-  parts = []
-  for mode, part in result["breakdown"]["mode"].items():
-    if mode in _MODES:
-      few = f" ({calm[mode]['counts']['1']} calm)" if mode in calm else ""
-      parts.append(f"{part['one_step_rows']} {mode} rows{few}")
-  return ", ".join(parts)
-
-
-def _ahead(result: Mapping[str, Any]) -> dict[str, float]:
-  """Numbers one step ahead by mode: of every row, and of calm windows."""
-  shown = {}
-  if "overworld" in result["breakdown"]["mode"]:
-    moved = result["one_step"]["moved_overworld_exact"]
-    shown["moved overworld exact"] = moved
-  calm = result.get("calm", {}).get("mode", {})
-  for mode, part in result["breakdown"]["mode"].items():
-    for metric in ("pixels", "exact"):
-      if metric in part["one_step"]:
-        shown[f"{mode} {metric}"] = part["one_step"][metric]["mean"]
-  for mode, part in calm.items():
-    for metric in ("pixels", "exact"):
-      value = part["lines"][_DREAM]["1"].get(metric)
-      if value is not None:
-        shown[f"calm {mode} {metric}"] = value
+  Raises:
+    ValueError: `than` is no player beside whom others were measured.
+  """
+  if than and stage != _PLAY:
+    raise ValueError(f"--than={than}: of {stage}, expected of {_PLAY} alone")
+  if stage == _WORLD_MODEL:
+    return compared_world_models.tables(results)
+  shown = compared_measures.tables(compared_measures.KINDS[stage], results)
+  if stage == _PLAY:
+    gains = [compared_measures.gain_table(results, than)] if than else []
+    shown = [compared_measures.badge_table(results), *gains, *shown]
   return shown
 
 
-def _one_step(results: Results) -> text_tables.Table:
-  header = ["one step ahead", "moved overworld exact"]
-  header += [
-    f"{calm}{mode} {metric}"
-    for calm in ("", "calm ")
-    for mode in _MODES
-    for metric in ("pixels", "exact")
-  ]
-  rows = []
-  for name, seeds in results.items():
-    ahead = [_ahead(seed) for seed in seeds]
-    cells = [
-      _spread(
-        [seed.get(column) for seed in ahead], 3 if "pixels" in column else 2
+def _numbers(stage: str, results: Results) -> dict[str, Any]:
+  if stage == _WORLD_MODEL:
+    return compared_world_models.numbers(results)
+  return compared_measures.numbers(compared_measures.KINDS[stage], results)
+
+
+def _one_stage(results: Results) -> str:
+  seeds = [seed for each in results.values() for seed in each]
+  for seed in seeds[1:]:
+    if seed["stage"] != seeds[0]["stage"]:
+      raise ValueError(
+        f"{seed['directory']}: a run of {seed['stage']}, expected "
+        f"{seeds[0]['stage']} as {seeds[0]['directory']}"
       )
-      for column in header[1:]
-    ]
-    rows.append([name, *cells])
-  counted = "; ".join(
-    f"{name}: {len(seeds)} seeds, in the first " + _rows_by_mode(seeds[0])
-    for name, seeds in results.items()
-  )
-  note = (
-    "Sampled frames; mean over seeds [lowest highest]. The model sees the rows "
-    "up to the one before. Calm: only windows in which other luck changes no "
-    f"pixel. {counted}."
-  )
-  return text_tables.Table(
-    "One step ahead", header, rows, [""] * len(rows), note
-  )
+  return seeds[0]["stage"]
 
 
-def _open_loop(
-  title: str, results: Results, part: str | None, note: str = ""
-) -> text_tables.Table:
-  """Rows: runs and lines; columns: metrics at every step."""
-  runs = {
-    name: [_shown_lines(seed[part] if part else seed) for seed in seeds]
-    for name, seeds in results.items()
-    if all(part in seed for seed in seeds if part)
-  }
-  first = next(iter(runs.values()))[0]
-  steps = list(first[_DREAM])
-  header = ["open loop"]
-  header += [f"{title} @{k}" for title, _ in _METRICS.values() for k in steps]
-  rows, kinds = [], []
-  for name, seeds in runs.items():
-    for line in seeds[0]:
-      cells = [
-        _spread(
-          [seed.get(line, {}).get(k, {}).get(m) for seed in seeds], digits
+def _check_alike(
+  name: str, stage: str, seeds: Sequence[Mapping[str, Any]]
+) -> None:
+  """Refuses runs of a row that were measured differently."""
+  same: tuple[str, ...] = compared_world_models.SAME
+  if stage != _WORLD_MODEL:
+    kind = compared_measures.KINDS[stage]
+    same = (*kind.same, *(f"config.{field}" for field in kind.same_config))
+  first = seeds[0]
+  for seed in seeds[1:]:
+    for field in same:
+      ours, theirs = (
+        compared_measures.part_of(each, field) for each in (seed, first)
+      )
+      if ours != theirs:
+        raise ValueError(
+          f"--run={name}: {field} is {ours!r} in {seed['directory']}, "
+          f"expected {theirs!r} as in {first['directory']}"
         )
-        for m, (_, digits) in _METRICS.items()
-        for k in steps
-      ]
-      if set(cells) != {"-"}:
-        rows.append([f"{name}: {line.removeprefix('dream ')}", *cells])
-        kinds.append("strong" if line in _SUBJECTS else "faint")
-  return text_tables.Table(title, header, rows, kinds, note, group=len(steps))
-
-
-def _shown_lines(part: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-  """Line -> step -> metric -> mean."""
-  return {
-    line: {
-      step: {m: round(row[m], 4) for m in _METRICS if row.get(m) is not None}
-      for step, row in steps.items()
-    }
-    for line, steps in part["lines"].items()
-  }
-
-
-def _spread(values: Sequence[float | None], decimals: int) -> str:
-  """As `0.53 [0.51 0.56]`; "-" where a seed has no such number."""
-  if any(value is None for value in values):
-    return "-"
-  known = [value for value in values if value is not None]
-  mean = f"{sum(known) / len(known):.{decimals}f}"
-  if len(known) == 1:
-    return mean
-  low, high = f"{min(known):.{decimals}f}", f"{max(known):.{decimals}f}"
-  return f"{mean} [{low} {high}]"
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from experiments.training import stage_loop
 from pokedreamer_jax.config import run as config_lib
 
 cli.define_run_flags()
+cli.define_trackers()
 _DATA_DIR = cli.string("data_dir", None, "Directory of recorded experience.")
 _WORLD_MODEL = cli.string("world_model", None, "Run directory of train_rssm.")
 _CHECKPOINT_STEP = cli.define_checkpoint_step("the world model")
@@ -40,6 +41,7 @@ def main() -> None:
   """Flags to parts."""
   from data_tools.game import roms
 
+  tracked = cli.trackers()
   world_model_dir = cli.required("world_model")
   config = inputs.with_world_model(cli.make_config(), world_model_dir)
   rom = roms.resolve(_ROM.value)
@@ -77,6 +79,7 @@ def main() -> None:
       run,
     ),
     lambda result: f"{len(result.get('goals', ()))} goals measured",
+    tracked,
   )
 
 
@@ -137,6 +140,7 @@ def train(
     config.all_goals.log_every,
     config.all_goals.save_every,
     _COMPILE_S,
+    config.all_goals.batch_size * config.all_goals.length,
   ) as loop:
     while loop.going:
       state, metrics = update(state, run_key, rows, arrays)
@@ -144,6 +148,7 @@ def train(
       if not due.look:
         continue
       values = {k: float(v) for k, v in jax.device_get(metrics).items()}
+      values["optimiser/learning_rate"] = config.all_goals.learning_rate
       run.check_finite(loop.step, values)
       if due.save:
         values |= judge.quick(state.slow)

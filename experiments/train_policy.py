@@ -23,6 +23,7 @@ from pokedreamer_jax.config import behaviour as behaviour_config
 from pokedreamer_jax.config import run as config_lib
 
 cli.define_run_flags()
+cli.define_trackers()
 _DATA_DIR = cli.string("data_dir", None, "Directory of recorded experience.")
 _WORLD_MODEL = cli.string("world_model", None, "Run directory of train_rssm.")
 _CHECKPOINT_STEP = cli.define_checkpoint_step("the world model")
@@ -54,6 +55,7 @@ _COMPILE_S = 30  # on two CPU cores
 
 def main() -> None:
   """Flags to parts."""
+  tracked = cli.trackers()
   world_model_dir = cli.required("world_model")
   clone_dir = _CLONE.value
   if clone_dir is None:
@@ -101,7 +103,7 @@ def main() -> None:
     clone = inputs.load_actor(clone_dir, config) if clone_dir else None
     return train(config, generation, world_params, clone, run, goal_values)
 
-  stage_loop.carry_out(run, "policy", generation, carry_out, _summary)
+  stage_loop.carry_out(run, "policy", generation, carry_out, _summary, tracked)
 
 
 def train(
@@ -156,12 +158,17 @@ def train(
     config.policy.log_every,
     config.policy.save_every,
     _COMPILE_S,
+    config.policy.starts * config.policy.horizon,
   ) as loop:
     while loop.going:
       state, metrics = update(state, run_key, world_params, starts, clone)
       due = loop.after()
       if due.look:
         values = {k: float(v) for k, v in jax.device_get(metrics).items()}
+        values["optimiser/actor_learning_rate"] = config.policy.learning_rate
+        values["optimiser/critic_learning_rate"] = (
+          config.policy.critic_learning_rate
+        )
         run.check_finite(loop.step, values)
       if due.log:
         loop.tell(
@@ -296,11 +303,8 @@ def _items(state) -> dict:
 def _last_values(run: run_directory.Run) -> dict[str, float]:
   """The metrics recorded last, for a run that was killed when complete."""
   rows = metrics_lib.read(run.path / "metrics.jsonl")
-  return {
-    name: value
-    for name, value in (rows[-1] if rows else {}).items()
-    if name not in ("step", "time_s")
-  }
+  last = metrics_lib.repeated(rows[-1]) if rows else {}
+  return {name: value for name, value in last.items() if name != "step"}
 
 
 if __name__ == "__main__":

@@ -31,6 +31,7 @@ from experiments.training import stage_loop
 from pokedreamer_jax.config import run as config_lib
 
 cli.define_run_flags()
+cli.define_trackers()
 distributed.define_flags()
 _DATA_DIR = cli.string("data_dir", None, "Directory of recorded experience.")
 _OUT_DIR = cli.string("out_dir", None, "The same as --workdir.")
@@ -73,6 +74,7 @@ def main() -> None:
 
 
 def _train(group: distributed.Group) -> None:
+  tracked = cli.trackers()
   config, generation, run = group.in_turn("run", lambda: _open(group))
   run.resume_step = _RESUME_STEP.value
 
@@ -84,7 +86,7 @@ def _train(group: distributed.Group) -> None:
     )
     return {"steps": config.train.steps, **trainer.train()}
 
-  stage_loop.carry_out(run, "world model", generation, train, _summary)
+  stage_loop.carry_out(run, "world model", generation, train, _summary, tracked)
 
 
 def _open(group: distributed.Group):

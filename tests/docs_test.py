@@ -10,7 +10,13 @@ from tests import conftest
 
 _PAPERS = sorted(
   path.relative_to(conftest.ROOT).as_posix()
-  for pattern in ("*.md", "docs/*.md", "benchmarks/*.md", "data_tools/**/*.md")
+  for pattern in (
+    "*.md",
+    "docs/*.md",
+    "benchmarks/*.md",
+    "examples/*.md",
+    "data_tools/**/*.md",
+  )
   for path in conftest.ROOT.glob(pattern)
 )
 _PACKAGES = "pokedreamer_jax|data_tools|experiments|tests"

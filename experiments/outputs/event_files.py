@@ -21,6 +21,7 @@ import struct
 import time
 from typing import Any
 
+from experiments.outputs import about as about_lib
 from experiments.outputs import json_lines
 
 _MARK = "tfevents"  # what TensorBoard knows its files by
@@ -32,6 +33,12 @@ _MOST_RECORD_BYTES = 64 << 20
 # Python long, and no picture is compared.
 _MOST_SUMMED_BYTES = 64 << 10
 
+# What hyperparameters are judged by, of whatever stage.
+_METRICS = (
+  *("loss/total", "val/loss/total", "val/exact", "loss/clone"),
+  *("clone/accuracy", "val/clone/accuracy", "imagined/reward", "loss/q"),
+)
+
 Point = tuple[str, int, bytes]  # name, step, float32
 
 
@@ -39,13 +46,17 @@ class Board:
   """Appends to one new event file."""
 
   def __init__(
-    self, directory: pathlib.Path, rows: Sequence[Mapping[str, Any]]
+    self,
+    directory: pathlib.Path,
+    rows: Sequence[Mapping[str, Any]],
+    about: about_lib.About | None = None,
   ):
     """Makes the file, and shows `rows` where those before do not.
 
     Args:
       directory: of the event files; made if missing.
       rows: of the metrics log, `{"step": 1, "time_s": 0.5, name: number}`.
+      about: the run, shown as text and as hyperparameters.
 
     Raises:
       OSError: it names the file.
@@ -63,6 +74,8 @@ class Board:
         for row in rows
         if row["step"] >= first
       ]
+    if about is not None:
+      records += _describe(about, rows[-1]["step"] if rows else 0)
     self._write(b"".join(records))
 
   def scalars(self, step: int, values: Mapping[str, float]) -> None:
@@ -168,6 +181,20 @@ def _scalars(step: int, values: Mapping[str, float], wall_s: float) -> bytes:
       ]
     },
   )
+
+
+def _describe(about: about_lib.About, step: int) -> list[bytes]:
+  """Events that tell what the run is, as of a step.
+
+  Its metrics are named when the hyperparameters are looked at: TensorBoard
+  takes those that it knows of `_METRICS`.
+  """
+  from tensorboardX import summary
+
+  texts = [summary.text(name, text) for name, text in about.texts().items()]
+  told = summary.hparams(about.fields(), dict.fromkeys(_METRICS, 0.0))
+  # The last says that the run has ended well, which nobody knows yet.
+  return [_record(step=step, summary=each) for each in (*texts, *told[:-1])]
 
 
 def _float32(value: float) -> float:

@@ -35,11 +35,18 @@ class Verdict:
   text: str
 
 
+NOTHING = "-"  # a cell of what was not measured
+
+
 def plain_table(table: Table) -> list[str]:
-  """Lines of a table for a terminal; a wide one is split by columns."""
+  """Lines of a table for a terminal; a wide one is split by columns.
+
+  A part of it leaves out the rows that say nothing there.
+  """
   lines = []
   for columns in _blocks(table):
     cells = [[row[c] for c in columns] for row in [table.header, *table.rows]]
+    cells[1:] = filter(_says_something, cells[1:])
     widths = [max(len(row[i]) for row in cells) for i in range(len(columns))]
     for index, row in enumerate(cells):
       text = [row[0].ljust(widths[0])]
@@ -60,6 +67,59 @@ def plain_tables(tables: Sequence[Table]) -> list[str]:
   return lines
 
 
+def markdown_tables(tables: Sequence[Table]) -> list[str]:
+  """The same for a page in Markdown; what a table is about is in bold."""
+  lines = []
+  for table in tables:
+    bold = "**" if "strong" in table.kinds else ""
+    lines += [f"**{table.title}**", "", _markdown_row(table.header)]
+    lines.append("|" + "---|" * len(table.header))
+    for row, kind in zip(table.rows, table.kinds, strict=True):
+      first = f"{bold}{row[0]}{bold}" if kind == "strong" else row[0]
+      lines.append(_markdown_row([first, *row[1:]]))
+    lines += ["", *([table.note, ""] if table.note else [])]
+  return lines
+
+
+def without_empty(table: Table) -> Table:
+  """The table without rows, and without groups of columns, that say nothing."""
+  rows, kinds = [], []
+  for row, kind in zip(table.rows, table.kinds, strict=True):
+    if _says_something(row):
+      rows.append(row)
+      kinds.append(kind)
+  kept = [0]
+  for first in range(1, len(table.header), table.group):
+    columns = range(first, min(first + table.group, len(table.header)))
+    if any(row[c] != NOTHING for row in rows for c in columns):
+      kept += columns
+  return dataclasses.replace(
+    table,
+    header=[table.header[c] for c in kept],
+    rows=[[row[c] for c in kept] for row in rows],
+    kinds=kinds,
+  )
+
+
+def spread(values: Sequence[float | None], form: str) -> str:
+  """The mean over seeds and their range, as `0.53 [0.51 0.56]`.
+
+  Args:
+    values: one per seed; None where it has none.
+    form: of a number, such as `.2f`.
+
+  Returns:
+    `NOTHING` where a seed has none, or there is no seed.
+  """
+  known = [value for value in values if value is not None]
+  if len(known) < len(values) or not known:
+    return NOTHING
+  mean = f"{sum(known) / len(known):{form}}"
+  if len(known) == 1:
+    return mean
+  return f"{mean} [{min(known):{form}} {max(known):{form}}]"
+
+
 def plain_verdicts(verdicts: Sequence[Verdict]) -> list[str]:
   """Lines of verdicts for a terminal."""
   marks = {True: "[yes]", False: "[NO] ", None: "[n/a]"}
@@ -68,6 +128,14 @@ def plain_verdicts(verdicts: Sequence[Verdict]) -> list[str]:
     first, *rest = wrap([verdict.text], indent=6)
     lines += [f"{marks[verdict.holds]} {first}", *(f"      {r}" for r in rest)]
   return lines
+
+
+def _says_something(row: Sequence[str]) -> bool:
+  return any(cell != NOTHING for cell in row[1:])
+
+
+def _markdown_row(cells: Sequence[str]) -> str:
+  return "| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |"
 
 
 def wrap(texts: Sequence[str], indent: int = 0) -> list[str]:

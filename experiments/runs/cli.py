@@ -6,6 +6,7 @@ line on stderr, nothing lost); 130 stopped by Ctrl-C, 143 by SIGTERM and 129 by
 SIGHUP (a terminal that is gone), all after saving.
 
 Environment: POKEDREAMER_ROM names the ROM as --rom does,
+POKEDREAMER_TRACK=wandb,mlflow shows what trains there,
 POKEDREAMER_TRACEBACK=1 shows the traceback of an input error,
 JAX_COMPILATION_CACHE_DIR moves the cache of compiled programs.
 """
@@ -35,6 +36,7 @@ from experiments.machine import allocator
 from experiments.machine import numbers
 from experiments.outputs import disk
 from experiments.outputs import screen
+from experiments.outputs import trackers as trackers_lib
 from experiments.runs import run_directory
 from pokedreamer_jax import whole_files
 from pokedreamer_jax.config import overrides as overrides_lib
@@ -53,6 +55,7 @@ EXIT_INTERRUPTED = 130  # 128 + SIGINT
 _defaults: list[Callable[[], Sequence[str]]] = []
 
 _PACKAGES = ("pokedreamer_jax", "data_tools", "experiments")
+_TRACK = "POKEDREAMER_TRACK"  # names of trackers, for every stage that trains
 _ROOT = pathlib.Path(__file__).resolve().parents[2]
 _COMPILE_CACHE_BYTES = 512 * 2**20
 
@@ -151,6 +154,36 @@ def define_checkpoint_step(whose: str) -> flags.FlagHolder:
     f"Checkpoint of {whose} to take: latest, best (of a world model, by its "
     "loss on held-out episodes) or a number.",
   )
+
+
+def define_trackers() -> None:
+  """Defines `--wandb` and `--mlflow`, for `trackers`."""
+  for name, title in (("wandb", "Weights & Biases"), ("mlflow", "MLflow")):
+    boolean(
+      name,
+      False,
+      f"Shows the run in {title}, too (requirements-{name}.txt; its own "
+      f"environment variables say where); {_TRACK}={name} does for all stages.",
+    )
+
+
+def trackers() -> tuple[str, ...]:
+  """The trackers that are asked for, by flag or environment.
+
+  Raises:
+    ValueError: one is not known or not installed.
+  """
+  asked = [name for name in trackers_lib.NAMES if flags.FLAGS[name].value]
+  for name in filter(None, os.environ.get(_TRACK, "").split(",")):
+    if name not in trackers_lib.NAMES:
+      raise ValueError(
+        f"{_TRACK}={os.environ[_TRACK]}: expected of "
+        f"{', '.join(trackers_lib.NAMES)}"
+      )
+    asked.append(name)
+  for name in asked:
+    trackers_lib.check(name)
+  return tuple(dict.fromkeys(asked))
 
 
 def define_resume_step() -> flags.FlagHolder:

@@ -16,9 +16,12 @@ import sys
 import time
 from typing import Any
 
+from experiments.machine import meter
+from experiments.outputs import about as about_lib
 from experiments.outputs import disk
 from experiments.outputs import event_files
 from experiments.outputs import json_lines
+from experiments.outputs import trackers as trackers_lib
 
 FILE = "metrics.jsonl"
 
@@ -55,6 +58,9 @@ class Writer:
     self.say = say
     self._board: event_files.Board | None = None
     self._board_failed = False
+    # Tells what the run is, once somebody shows it.
+    self.about: Callable[[], about_lib.About] | None = None
+    self._trackers: list[trackers_lib.Tracker] = []
     log = json_lines.read(self._path, _check)
     if log.remark:
       say(f"Note: {log.remark}")
@@ -80,12 +86,23 @@ class Writer:
     json_lines.append(self._path, row)
     if board is not None:
       self._show(lambda: board.scalars(int(step), numbers))
+    self._track(lambda tracker: tracker.scalars(int(step), numbers))
 
   def image(self, step: int, name: str, picture: Any) -> None:
-    """Shows a `PIL.Image` in TensorBoard."""
+    """Shows a `PIL.Image` in TensorBoard, and where else it is tracked."""
     board = self._open_board()
     if board is not None:
       self._show(lambda: board.image(int(step), name, picture))
+    self._track(lambda tracker: tracker.image(int(step), name, picture))
+
+  def add_tracker(self, tracker: trackers_lib.Tracker) -> None:
+    """From here on what is recorded is shown there, too."""
+    self._trackers.append(tracker)
+
+  def end_trackers(self, how: str) -> None:
+    """Tells trackers how the run ended, and lets them go."""
+    self._track(lambda tracker: tracker.end(how))
+    self._trackers = []
 
   def truncate(self, step: int) -> None:
     """Removes what was recorded after `step`: a resumed run redoes it.
@@ -127,7 +144,8 @@ class Writer:
     return self._board
 
   def _make_board(self, rows: list[Row]) -> None:
-    self._board = event_files.Board(self._directory / "tb", rows)
+    about = self.about() if self.about else None
+    self._board = event_files.Board(self._directory / "tb", rows, about)
 
   def _show(self, action: Callable[[], None]) -> None:
     """Does something for TensorBoard, which must never end the run."""
@@ -146,12 +164,26 @@ class Writer:
         "and the next start shows what is missing."
       )
 
+  def _track(self, action: Callable[[trackers_lib.Tracker], None]) -> None:
+    """Does something for each tracker; one that fails is left alone."""
+    for tracker in list(self._trackers):
+      try:
+        action(tracker)
+      except Exception as error:  # a service's, which must not end the run
+        self._trackers.remove(tracker)
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        self.say(
+          f"Note: {tracker.name} is left out from here on ({lines[0]}); {FILE} "
+          "goes on."
+        )
+
 
 class NoWriter(Writer):
   """Keeps nothing: for a process beside the one that writes."""
 
   def __init__(self) -> None:
     self._board = None
+    self._trackers = []
 
   def write(self, step: int, values: Mapping[str, float]) -> None:
     del step, values
@@ -182,6 +214,18 @@ def read(
   if log.remark:
     say(f"Note: {log.remark}")
   return log.values
+
+
+def repeated(row: Row) -> Row:
+  """The part of a row that a run on the same data gives again, bit for bit.
+
+  Without the time, and what `machine/` says of this one.
+  """
+  return {
+    name: value
+    for name, value in row.items()
+    if name != "time_s" and not name.startswith(meter.PREFIX)
+  }
 
 
 def curve(rows: list[Row], name: str) -> tuple[list[int], list[float]]:

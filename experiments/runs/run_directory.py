@@ -30,7 +30,9 @@ from data_tools.system import files
 from data_tools.system import locks
 from experiments.machine import numbers
 from experiments.machine import provenance
+from experiments.outputs import about as about_lib
 from experiments.outputs import screen
+from experiments.outputs import trackers
 from experiments.runs import comparing
 from experiments.runs import continuing
 from experiments.runs import json_store
@@ -80,6 +82,7 @@ class Run:
     self.free: Collection[str] | None = None  # set by `open_run`
     self.resume_step: int | None = None  # of `--resume_step`
     self._writer = writer
+    self._writer.about = self.about
     self._noted_devices = False
     self._signal: int | None = None
     self._stores: list[Any] = []
@@ -111,6 +114,38 @@ class Run:
   def metrics(self, step: int, values: Mapping[str, float]) -> None:
     """Records scalars at a step, in JSON lines and TensorBoard."""
     self._writer.write(step, values)
+
+  def about(self) -> about_lib.About:
+    """What this run is, for those who show it."""
+    meta = json_store.read_json(self.path / "meta.json")
+    start = (meta.get("starts") or [{}])[-1]
+    versions = [f"{n} {v}" for n, v in start.get("versions", {}).items()]
+    facts = {
+      "commit": str(start.get("commit", "unknown")),
+      "command": str(start.get("command", "")),
+      "devices": ", ".join(start.get("devices") or numbers.devices()),
+      "python": str(start.get("python", "")),
+      "platform": str(start.get("platform", "")),
+      "versions": ", ".join(versions),
+    }
+    name = f"{self.path.parent.name}/{self.path.name}"
+    return about_lib.About(name, self.stage, self.config, facts)
+
+  def track(self, names: Iterable[str]) -> None:
+    """Shows what is recorded from here on in trackers, see `outputs.trackers`.
+
+    Their names for the run are kept, so that a process that resumes goes on.
+
+    Raises:
+      ValueError: a tracker is not installed, or refuses.
+    """
+    known = json_store.read_json(self.path / "meta.json").get("trackers", {})
+    for name in names:
+      began = str(known.get(name, ""))
+      tracker = trackers.begin(name, self.path, self.about(), began)
+      self._writer.add_tracker(tracker)
+      known = {**known, name: tracker.run_id}
+      self.note(trackers=known)
 
   def image(self, step: int, name: str, path: pathlib.Path) -> None:
     """Shows a picture file of the run in TensorBoard."""
@@ -274,14 +309,19 @@ class Run:
       128 + number,
     )
 
-  def close(self) -> None:
+  def close(self, how: str = "") -> None:
     """Ends what is being written; others may use the directory then.
 
     A checkpoint that is under way when a run fails is completed.
+
+    Args:
+      how: the run ended, one of `outputs.trackers`, for those who show it.
     """
     while self._stores:
       self._stores.pop().close()
     self._writer.close()
+    ended = trackers.FINISHED if self.finished else trackers.STOPPED
+    self._writer.end_trackers(how or ended)
     self._open.close()
     lock = _held_locks.pop(str(self.path), None)
     if lock is not None:
@@ -290,8 +330,9 @@ class Run:
   def __enter__(self) -> "Run":
     return self
 
-  def __exit__(self, *error: object) -> None:
-    self.close()
+  def __exit__(self, kind: object, error: object, trace: object) -> None:
+    orderly = error is None or isinstance(error, Stopped)
+    self.close("" if orderly else trackers.BROKEN)
 
   def _request_stop(self, number: int, frame: object) -> None:
     del frame

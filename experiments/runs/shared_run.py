@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from collections.abc import Collection
+from collections.abc import Iterable
 from collections.abc import Mapping
 import json
 import os
@@ -40,8 +41,11 @@ class Follower(run_directory.Run):
   def note(self, **facts: Any) -> None:
     del facts
 
-  def close(self) -> None:
-    super().close()
+  def track(self, names: Iterable[str]) -> None:
+    del names
+
+  def close(self, how: str = "") -> None:
+    super().close(how)
     self._nowhere.close()
 
 

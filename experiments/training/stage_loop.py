@@ -6,12 +6,14 @@ every update what is due.
 """
 
 from collections.abc import Callable
+from collections.abc import Iterable
 from collections.abc import Mapping
 import contextlib
 import dataclasses
 from typing import Any
 from typing import TypeVar
 
+from experiments.machine import meter
 from experiments.runs import progress
 from experiments.runs import run_directory
 
@@ -24,6 +26,7 @@ def carry_out(
   generation: Any,
   train: Callable[[], Mapping[str, Any]],
   shown: Callable[[Mapping[str, Any]], str],
+  tracked: Iterable[str] = (),
 ) -> None:
   """Trains, unless that was done before, and leaves the result.
 
@@ -33,11 +36,13 @@ def carry_out(
     generation: the data; what there is to say of it is logged.
     train: trains to the end and returns the result.
     shown: the part of a result that the last line tells.
+    tracked: names of trackers that show the run, too.
   """
   with run:
     if run.finished:
       run.log(f"{title}: done already, {shown(run.result)}")
       return
+    run.track(tracked)
     for line in generation.report():
       run.log(line)
     result = train()
@@ -109,6 +114,7 @@ class Loop:
     log_every: int,
     save_every: int,
     compile_s: float = 0.0,
+    rows: int = 0,
   ):
     """Begins at update `step` of `total`.
 
@@ -121,6 +127,7 @@ class Loop:
       log_every: updates from one line of metrics to the next.
       save_every: updates from one checkpoint to the next.
       compile_s: how long the first update is expected to compile.
+      rows: env steps, recorded or dreamt, that an update learns from.
     """
     self.total = total
     self.step = step
@@ -128,6 +135,8 @@ class Loop:
     self._store = store
     self._every = (log_every, save_every)
     self._compile_s = compile_s
+    self._rows = rows
+    self._meter = meter.Meter()
     self.bar = progress.Progress(
       title, total, "updates", step, stream=run.screen
     )
@@ -152,6 +161,7 @@ class Loop:
       asked: the signal that asks to stop; None asks the run.
     """
     self.step += updates
+    self._meter.count(updates)
     last = not self.going
     log, save = (self.step % every == 0 for every in self._every)
     asked = self._run.stop_signal if asked is None else asked
@@ -159,8 +169,11 @@ class Loop:
     return Due(log or last, save or last or bool(stop), last, stop)
 
   def tell(self, values: Mapping[str, float], **shown: Any) -> None:
-    """Records metrics, and shows some of them beside the bar."""
-    self._run.metrics(self.step, values)
+    """Records metrics, and shows some of them beside the bar.
+
+    Speed and memory go with them; `values` have to be on the host.
+    """
+    self._run.metrics(self.step, {**values, **self._meter.read(self._rows)})
     self.bar.update(self.step, **shown)
 
   def leave_if(self, due: Due) -> None:
@@ -169,6 +182,8 @@ class Loop:
     Raises:
       run_directory.Stopped: always then.
     """
+    if due.look:
+      self._meter.restart()  # what was saved or told is no update's time
     if due.stop:
       self._store.wait()
       raise self._run.stopped(f"update {self.step} of {self.total}", due.stop)

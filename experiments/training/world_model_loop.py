@@ -104,7 +104,7 @@ class Trainer:
       loop = stack.enter_context(
         stage_loop.Loop(
           *(run, self._store, _TITLE, train.steps, self._step),
-          *(train.log_every, train.save_every, _COMPILE_S),
+          *(train.log_every, train.save_every, _COMPILE_S, frames),
         )
       )
       profile = stack.enter_context(

@@ -69,16 +69,21 @@ def loss(
   }
 
 
+def learning_rate(cfg: behaviour_config.CloneConfig) -> optax.Schedule:
+  """By the number of updates before: falls to 0 over the second half."""
+  half = cfg.steps // 2
+  return optax.linear_schedule(
+    cfg.learning_rate, 0.0, max(cfg.steps - half, 1), half
+  )
+
+
 def make_optimiser(
   cfg: behaviour_config.CloneConfig,
 ) -> optax.GradientTransformation:
-  """Adam; the learning rate falls linearly to 0 over the second half."""
-  half = cfg.steps // 2
-  schedule = optax.linear_schedule(
-    cfg.learning_rate, 0.0, max(cfg.steps - half, 1), half
-  )
+  """Adam with that learning rate."""
   return optax.chain(
-    optax.clip_by_global_norm(cfg.max_grad_norm), optax.adam(schedule)
+    optax.clip_by_global_norm(cfg.max_grad_norm),
+    optax.adam(learning_rate(cfg)),
   )
 
 

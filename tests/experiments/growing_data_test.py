@@ -123,7 +123,7 @@ def _finish(*arguments, code=0, **more):
 
 def _losses(workdir):
   return [
-    {name: value for name, value in row.items() if name != "time_s"}
+    metrics.repeated(row)
     for row in metrics.read(workdir / "metrics.jsonl")
     if "loss/total" in row
   ]

@@ -10,6 +10,7 @@ import jax
 import numpy as np
 import pytest
 
+from experiments.runs import metrics
 from pokedreamer_jax import checkpoints
 from tests import conftest
 
@@ -40,10 +41,7 @@ def _finish(command):
 
 def _rows(workdir):
   lines = (workdir / "metrics.jsonl").read_text().splitlines()
-  rows = [json.loads(line) for line in lines]
-  for row in rows:
-    row.pop("time_s")
-  return rows
+  return [metrics.repeated(json.loads(line)) for line in lines]
 
 
 @pytest.mark.slow

@@ -69,11 +69,7 @@ def _rows(workdir):
       rows.append(json.loads(line))
     except json.JSONDecodeError:  # half a line so far
       break
-  return [
-    {k: v for k, v in row.items() if k != "time_s"}
-    for row in rows
-    if "loss/total" in row
-  ]
+  return [metrics.repeated(row) for row in rows if "loss/total" in row]
 
 
 @pytest.fixture(scope="module")

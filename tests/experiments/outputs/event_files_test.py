@@ -12,6 +12,7 @@ import time
 from PIL import Image
 import pytest
 
+from experiments.outputs import about as about_lib
 from experiments.outputs import event_files
 from experiments.runs import metrics
 
@@ -210,3 +211,33 @@ def test_a_board_that_cannot_be_written_never_ends_a_run(tmp_path):
   _assert_alike(tmp_path)
   assert len(_shown(tmp_path)["loss/kl"]) == 4
   assert pathlib.Path(tmp_path / "tb").is_dir()
+
+
+def test_the_run_is_told_in_text_and_as_hyperparameters(tmp_path):
+  accumulators = pytest.importorskip(
+    "tensorboard.backend.event_processing.event_accumulator"
+  )
+  config = {"train": {"steps": 3, "mesh": "a|b"}, "seed": 0}
+  about = about_lib.About("runs/a", "clone", config, {"commit": "0123"})
+  for steps in (range(1, 4), range(3, 6)):  # the second process resumes at 2
+    writer = metrics.Writer(tmp_path)
+    writer.about = lambda: about
+    writer.truncate(steps[0] - 1)
+    _write(writer, steps)
+    writer.close()
+  _assert_alike(tmp_path)
+  shown = accumulators.EventAccumulator(str(tmp_path / "tb"))
+  shown.Reload()
+  texts = {
+    name: [e.tensor_proto.string_val[0].decode() for e in shown.Tensors(name)]
+    for name in shown.Tags()["tensors"]
+    if name.endswith("text_summary")
+  }
+  assert set(texts) == {
+    "run/configuration/text_summary",
+    "run/environment/text_summary",
+  }
+  assert r"| train.mesh | a\|b |" in texts["run/configuration/text_summary"][0]
+  assert "| commit | 0123 |" in texts["run/environment/text_summary"][-1]
+  start = shown.SummaryMetadata("_hparams_/session_start_info")
+  assert b"train.steps" in start.plugin_data.content

@@ -77,8 +77,7 @@ def _ended(*processes):
 def _rows(workdir):
   """What was recorded at each step, apart from the time."""
   return [
-    {k: v for k, v in row.items() if k != "time_s"}
-    for row in metrics.read(workdir / "metrics.jsonl")
+    metrics.repeated(row) for row in metrics.read(workdir / "metrics.jsonl")
   ]
 
 

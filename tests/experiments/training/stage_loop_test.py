@@ -25,6 +25,12 @@ class _Run:
   def log(self, text):
     self.told.append(text)
 
+  def track(self, names):
+    self.told += [f"tracked by {name}" for name in names]
+
+  def metrics(self, step, values):
+    self.told.append((step, values))
+
   def truncate_metrics(self, step):
     self.told.append(f"metrics to {step}")
 
@@ -86,13 +92,29 @@ def test_a_signal_saves_and_leaves_but_not_after_the_last_update():
   assert run.told[0] == "metrics to 1"
 
 
+def test_speed_and_memory_go_with_the_metrics():
+  run = _Run()
+  with _loop(run, 3, 0, 2, 9) as loop:
+    for _ in range(3):  # the first one compiles
+      due = loop.after()
+      if due.log:
+        loop.tell({"loss": 1.0})
+      loop.leave_if(due)
+  (_, two), (_, three) = [told for told in run.told if type(told) is tuple]
+  for values in (two, three):
+    assert values["loss"] == 1.0 and values["machine/memory_gib"] > 0
+    assert values["machine/updates_per_s"] > 0
+  assert "machine/rows_per_s" not in two  # nobody said how many
+
+
 def test_a_stage_trains_once_and_tells_its_result():
   run = _Run()
   shown = lambda result: f"value {result['value']}"
-  stage_loop.carry_out(run, "t", _DATA, lambda: {"value": 3}, shown)
-  assert run.told == ["skipped one shard", "t: value 3", "closed"]
-  stage_loop.carry_out(run, "t", _DATA, lambda: 1 / 0, shown)
-  assert run.told[3:] == ["t: done already, value 3", "closed"]
+  stage_loop.carry_out(run, "t", _DATA, lambda: {"value": 3}, shown, ["w"])
+  told = ["tracked by w", "skipped one shard", "t: value 3", "closed"]
+  assert run.told == told
+  stage_loop.carry_out(run, "t", _DATA, lambda: 1 / 0, shown, ["w"])
+  assert run.told[4:] == ["t: done already, value 3", "closed"]
 
 
 def test_a_failed_stage_leaves_no_result():
