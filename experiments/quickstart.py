@@ -14,6 +14,7 @@ import pathlib
 from typing import Any
 
 from experiments import quickstart_plan
+from experiments import quickstart_times
 from experiments.reports import summary
 from experiments.reports import text_tables
 from experiments.runs import cli
@@ -57,7 +58,8 @@ def main() -> int | None:
       run.log(f"Preset {config.preset}, seed {config.seed}, in {workdir}")
       for note in notes:
         run.log(f"Note: {note}")
-      code = plans.carry_out(plan, run, notes)
+      times_s = quickstart_times.expected_s(config)
+      code = plans.carry_out(plan, run, notes, times_s)
       if code:
         return code
     shown = summary.collect(workdir)
@@ -98,6 +100,7 @@ def next_commands(
       *(a for a in config_arguments if "train.steps" not in a),
       "--set=train.steps=20000",
     ],
+    here=True,
   )
   star = workdir / "policy"
   star = star if star.exists() else workdir / "world_model"
@@ -109,8 +112,9 @@ def next_commands(
       "--seed=1",
       "--out_video=demo.mp4",
     ],
+    here=True,
   )
-  speed = cli.command_line("experiments.benchmark_imagination", [])
+  speed = cli.command_line("experiments.benchmark_imagination", [], here=True)
   return [
     f"{longer}   # train the world model longer",
     f"{clip}   # another clip",
