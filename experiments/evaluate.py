@@ -176,7 +176,8 @@ def _measure_dreams(
       params, _same_rom(evaluator.headers, generation.data_dir, run), told
     )
     told("drawing the contact sheet")
-    evaluator.contact_sheet(params, run.path / "dreams.png")
+    count = config.evaluate.windows
+    evaluator.contact_sheet(params, run.path / "dreams.png", count)
     told("drawing strips by mode")
     evaluator.strips_by_mode(params, run.path / "modes.png")
     dream_pictures.save_drift(result, run.path / "drift.png")

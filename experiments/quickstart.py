@@ -14,10 +14,10 @@ import pathlib
 from typing import Any
 
 from experiments import quickstart_plan
-from experiments import quickstart_times
 from experiments.reports import summary
 from experiments.reports import text_tables
 from experiments.runs import cli
+from experiments.runs import measured_times
 from experiments.runs import plans
 from experiments.runs import run_directory
 from experiments.runs import stages
@@ -58,7 +58,7 @@ def main() -> int | None:
       run.log(f"Preset {config.preset}, seed {config.seed}, in {workdir}")
       for note in notes:
         run.log(f"Note: {note}")
-      times_s = quickstart_times.expected_s(config)
+      times_s = measured_times.expected_s(config)
       code = plans.carry_out(plan, run, notes, times_s)
       if code:
         return code

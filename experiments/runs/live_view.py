@@ -30,10 +30,8 @@ _FEWEST_ROWS = 3  # of stages, however low the terminal
 class View:
   """A `stages.Watcher` of one plan after the other's stages.
 
-  with live_view.View(plan, measured_s, {}, sys.stdout) as view:
-    view.begin(stage)
-    outcome = stages.run(stage, log_path, view)
-    view.end(stage, outcome)
+  Used as a context manager around all of them, with `begin` before each stage
+  and `end` after it.
   """
 
   def __init__(

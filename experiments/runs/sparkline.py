@@ -1,6 +1,7 @@
 """A curve in one line of text."""
 
 from collections.abc import Sequence
+import itertools
 import math
 
 _BLOCKS = "▁▂▃▄▅▆▇█"
@@ -28,7 +29,7 @@ def draw(values: Sequence[float], width: int, plain: bool = False) -> str:
   ends = [round(i * len(values) / count) for i in range(count + 1)]
   means = [
     sum(values[low:high]) / (high - low)
-    for low, high in zip(ends, ends[1:], strict=False)
+    for low, high in itertools.pairwise(ends)
   ]
   low, high = min(means), max(means)
   steps = len(signs) - 1

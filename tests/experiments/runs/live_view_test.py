@@ -92,8 +92,10 @@ def _run(folder, columns, lines=24, count=3, modes=(), term="xterm-256color"):
       os.write(descriptor, b"\x03")  # Ctrl-C
 
   code, pieces = terminals.run(
-    [sys.executable, "-m", "driver", f"--plan={json.dumps(plan)}"]
-    + [f"--workdir={work}"],
+    [
+      *(sys.executable, "-m", "driver"),
+      *(f"--plan={json.dumps(plan)}", f"--workdir={work}"),
+    ],
     columns,
     lines,
     seen,
@@ -155,7 +157,7 @@ def test_a_low_terminal_shows_the_stage_that_runs(tmp_path):
 
 
 def test_a_terminal_that_cannot_draw_gets_lines(tmp_path):
-  code, screen, data, _ = _run(tmp_path, 80, count=2, term="dumb")
+  code, _, data, _ = _run(tmp_path, 80, count=2, term="dumb")
   assert code == 0
   assert "\x1b" not in data and "━" not in data
   assert "[2/2] Stage number 1" in data
@@ -213,11 +215,9 @@ def test_long_lines_end_between_words_and_commands_stay_commands():
   folded = folding.fold(words.strip(), 40)
   assert all(len(line) <= 40 for line in folded.split("\n"))
   assert folded.split() == words.split()
-  command = (
-    "  .venv/bin/python -m experiments.x --a=1 --b=22222222 --c=3   # why"
-  )
+  command = "  .venv/bin/python -m experiments.x --a=1 --b=22222222 --c=3   # y"
   assert folding.fold(command, 40).split("\n") == [
-    "  # why",
+    "  # y",
     "  .venv/bin/python -m experiments.x \\",
     "    --a=1 --b=22222222 --c=3",
   ]
