@@ -77,9 +77,12 @@ def print_panel(
 ) -> None:
   """The closing panel, on the screen and in the log."""
   lines = ["", "=" * 78, "Result", ""]
-  lines += text_tables.plain_tables([*shown.tables, shown.costs])
-  lines += text_tables.plain_verdicts(shown.verdicts)
-  lines += [f"Note: {note}" for note in shown.notes]
+  if shown.caution:
+    lines += [shown.caution]
+  else:
+    lines += text_tables.plain_tables([*shown.tables, shown.costs])
+    lines += text_tables.plain_verdicts(shown.verdicts)
+    lines += [f"Note: {note}" for note in shown.notes]
   lines += ["", f"Report: {workdir / 'report.html'}", "", "Next:"]
   commands = next_commands(workdir, config_arguments, rom_path)
   lines += [f"  {text}" for text in commands]
@@ -125,6 +128,7 @@ def next_commands(
 def to_json(shown: summary.Summary) -> dict[str, Any]:
   """The result of the quickstart, for programs."""
   return {
+    "caution": shown.caution,
     "verdicts": [
       {"holds": verdict.holds, "text": verdict.text}
       for verdict in shown.verdicts

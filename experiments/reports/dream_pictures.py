@@ -156,7 +156,8 @@ def _telling_scores(
   place = rows["y"].astype(np.int64) * 256 + rows["x"]
   cells = np.array([len(np.unique(one)) for one in place])
   route = walking.all(axis=1) & ~changed.any(axis=1)
-  share = lambda name: (mode == modes.MODES.index(name)).mean(axis=1)
+  shown = [k for k in _TELLING_STEPS if k < mode.shape[1]]
+  share = lambda name: (mode == modes.MODES.index(name))[:, shown].mean(axis=1)
   return {
     "door": door,
     "dialog": share("dialog"),
