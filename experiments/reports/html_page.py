@@ -61,7 +61,8 @@ details summary { cursor: pointer; color: var(--accent); }
 details[open] summary { margin-bottom: 10px; }
 svg { fill: var(--faint); } svg .grid { stroke: var(--grid); }
 .first figure { margin: 0 auto 18px; max-width: 900px; }
-.first video, .first img { width: 100%; image-rendering: pixelated; }
+.first video, .first img { width: 100%; min-width: 0;
+  image-rendering: pixelated; }
 .numbers { display: grid; gap: 12px 28px; margin: 0 0 18px;
   grid-template-columns: repeat(auto-fit, minmax(190px, 1fr)); }
 .number b { display: block; font-size: 40px; line-height: 1.1;
@@ -73,6 +74,7 @@ svg { fill: var(--faint); } svg .grid { stroke: var(--grid); }
 .caution { border-left: 4px solid var(--c1); padding-left: 12px; }
 @media (max-width: 640px) {
   main { padding: 14px 8px 40px; } section { padding: 14px 12px; }
+  figure.picture { overflow-x: auto; } .picture img { min-width: 860px; }
   h1 { font-size: 22px; } .number b { font-size: 30px; }
   .numbers { grid-template-columns: 1fr 1fr; } .sentence { font-size: 16px; }
   ul.verdicts li { grid-template-columns: 46px 1fr; gap: 8px; } }
@@ -165,7 +167,7 @@ def image(uri: str, caption: str) -> str:
   """An image given as a data URI."""
   text = _text(caption)
   return (
-    f'<figure><img src="{uri}" alt="{text}">'
+    f'<figure class="picture"><img src="{uri}" alt="{text}">'
     f"<figcaption>{text}</figcaption></figure>"
   )
 
@@ -206,22 +208,27 @@ def chart(
   Args:
     title: above the chart.
     curves: name -> (x values, y values); values that are not finite are left
-      out. Several curves get a legend.
-    x_label: below the axis. An axis of positive values over more than two
-      decades is logarithmic, and says so.
+      out. Several curves get a legend. An axis of positive values over more
+      than a decade and a half is logarithmic, and the title says so.
+    x_label: below the axis.
   """
   points = {
     name: [(x, y) for x, y in zip(xs, ys, strict=True) if math.isfinite(y)]
     for name, (xs, ys) in curves.items()
   }
   points = {name: line for name, line in points.items() if line}
+  logarithmic = is_logarithmic([y for line in points.values() for _, y in line])
+  title += ", logarithmic" if logarithmic else ""
   head = f'<div class="chart"><div class="chart-title">{_text(title)}</div>'
   if not points:
     return f'{head}<div class="note">no values</div></div>'
-  every = [y for line in points.values() for _, y in line]
-  if is_logarithmic(every):
-    return f"{head}{_svg(points, f'{x_label} (logarithmic)', True)}</div>"
-  return f"{head}{_svg(points, x_label)}</div>"
+  if all(len(line) == 1 for line in points.values()):
+    said = "; ".join(
+      f"{_number(line[0][1])} at {_number(line[0][0])} {x_label}"
+      for line in points.values()
+    )
+    return f'{head}<div class="note">{_text(said)}</div></div>'
+  return f"{head}{_svg(points, x_label, logarithmic)}</div>"
 
 
 def is_logarithmic(values: Sequence[float]) -> bool:
@@ -230,11 +237,13 @@ def is_logarithmic(values: Sequence[float]) -> bool:
   The least of a hundred is left out: one value near zero is no decade.
   """
   ordered = sorted(values)
+  if not ordered:
+    return False
   low = ordered[len(ordered) // 100]
   return ordered[0] > 0 and ordered[-1] / low > _MOST_RATIO
 
 
-_MOST_RATIO = 100.0  # greatest beside least that an even axis shows
+_MOST_RATIO = 30.0  # greatest beside least that an even axis shows
 _COLOURS = tuple(f"var(--c{i})" for i in range(5))
 _WIDTH, _HEIGHT = 330, 190
 _LEFT, _RIGHT, _TOP, _BOTTOM = 52, 8, 8, 34

@@ -32,7 +32,8 @@ COLOURS = {
 }
 _BADGES = specs.REWARD_TERMS.index("badges")
 _DIM = 0.55  # share of the background in the maps
-_WIDTH = 3  # pixels of a line
+_WIDTH = 3  # pixels of a line, on maps as they are
+_MOST_PIXELS = 600_000  # of all maps, where they are drawn twice as large
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,12 +104,14 @@ def draw(
     title: a line above everything.
   """
   seen = {int(number) for one in paths.values() for number in one.cell[:, 0]}
+  groups = visit_pictures.groups(tables, seen)
+  zoom = 2 if sum(4 * g.shades.size for g in groups) <= _MOST_PIXELS else 1
   blocks = []
-  for group in visit_pictures.groups(tables, seen):
-    image = _ground(group)
+  for group in groups:
+    image = _ground(group, zoom)
     for number, (name, one) in enumerate(paths.items()):
       shift = CELL // 4 * (number - (len(paths) - 1) // 2)
-      _draw_path(image, group, one, colour_of(name), shift)
+      _draw_path(image, group, one, colour_of(name), shift, zoom)
     label = visit_pictures.label(group, image.width)
     blocks.append(shelves.Block([label], np.asarray(image)))
   legend = [(name, colour_of(name)) for name in paths]
@@ -120,13 +123,13 @@ def colour_of(name: str) -> tuple[int, int, int]:
   return COLOURS.get(name, COLOURS["policy"])
 
 
-def _ground(group: visit_pictures.Group) -> Any:
+def _ground(group: visit_pictures.Group, zoom: int) -> Any:
   from PIL import Image
 
   looks = visit_pictures.mixed(pictures.BACKGROUND, _DIM)
   image = looks[group.shades]
   image[~group.own.repeat(CELL, 0).repeat(CELL, 1)] = pictures.BACKGROUND
-  return Image.fromarray(image)
+  return Image.fromarray(image.repeat(zoom, 0).repeat(zoom, 1))
 
 
 def _draw_path(
@@ -135,6 +138,7 @@ def _draw_path(
   one: Path,
   colour: tuple[int, int, int],
   shift: int,
+  zoom: int,
 ) -> None:
   """A line for each stretch on the maps of a group, and where it began.
 
@@ -143,20 +147,20 @@ def _draw_path(
   from PIL import ImageDraw
 
   draw_on = ImageDraw.Draw(image)
-  points = [_pixel(group, cell, shift) for cell in one.cell]
-  for line in _stretches(points):
+  points = [_pixel(group, cell, shift, zoom) for cell in one.cell]
+  for line in _stretches(points, 2 * CELL * zoom):
     if len(line) > 1:
-      draw_on.line(line, colour, _WIDTH, joint="curve")
+      draw_on.line(line, colour, _WIDTH * zoom, joint="curve")
     else:
-      _disc(draw_on, line[0], 2, fill=colour)
+      _disc(draw_on, line[0], 2 * zoom, fill=colour)
   if points and points[0] is not None:
-    _disc(draw_on, points[0], 5, fill=colour)
+    _disc(draw_on, points[0], 5 * zoom, fill=colour)
   if one.badge is not None and (at := points[one.badge]) is not None:
-    _disc(draw_on, at, 9, outline=colour, width=3)
+    _disc(draw_on, at, 9 * zoom, outline=colour, width=_WIDTH * zoom)
 
 
 def _pixel(
-  group: visit_pictures.Group, cell: Sequence[int], shift: int
+  group: visit_pictures.Group, cell: Sequence[int], shift: int, zoom: int
 ) -> tuple[int, int] | None:
   """The middle of a cell, moved so that paths lie beside each other."""
   number, y, x = (int(value) for value in cell)
@@ -167,19 +171,20 @@ def _pixel(
   if y >= rows or x >= columns:
     return None
   middle = CELL // 2 + shift
-  return (left + x) * CELL + middle, (top + y) * CELL + middle
+  at = (left + x) * CELL + middle, (top + y) * CELL + middle
+  return at[0] * zoom, at[1] * zoom
 
 
 def _stretches(
-  points: Sequence[tuple[int, int] | None],
+  points: Sequence[tuple[int, int] | None], most: int
 ) -> list[list[tuple[int, int]]]:
-  """Points that follow each other; a jump, as by a door, begins anew."""
+  """Points that follow each other; a jump of more pixels begins anew."""
   found: list[list[tuple[int, int]]] = []
   before = None
   for point in points:
     if point is not None:
       near = before is not None and (
-        abs(point[0] - before[0]) + abs(point[1] - before[1]) <= 2 * CELL
+        abs(point[0] - before[0]) + abs(point[1] - before[1]) <= most
       )
       if not near:
         found.append([])

@@ -82,8 +82,8 @@ def test_lines_lie_beside_each_other_and_break_at_doors():
   assert middle["random"] < middle["clone"] < middle["policy"]
   # The ring of the badge is wider than the dot of the beginning.
   height = {name: np.ptp(at[:, 0]) for name, at in found.items()}
-  assert height["random"] == height["clone"] == 10
-  assert height["policy"] == 18
+  assert height["random"] == height["clone"] == 20
+  assert height["policy"] == 36
   # From one map to another nothing is drawn across.
   jump = np.array([(_TOWN, 2, 2), (_TOWN, 9, 15), (_HOME, 3, 1)], np.uint8)
   alone = {"random": path_pictures.Path(jump, None)}
@@ -91,7 +91,7 @@ def test_lines_lie_beside_each_other_and_break_at_doors():
     np.asarray(path_pictures.draw(_TABLES, alone, "title"))[54:],
     path_pictures.COLOURS["random"],
   )
-  assert len(drawn) < 150  # a dot and two points, no line of 13 cells
+  assert len(drawn) < 600  # a dot and two points, no line of 13 cells
 
 
 def test_a_place_beyond_its_map_is_left_out():

@@ -395,7 +395,7 @@ class ReportTest(parameterized.TestCase):
     steps = list(range(100))
     decades = [10.0 ** (3 - step / 20) for step in steps]
     text = html_page.chart("loss", {"loss": (steps, decades)}, "updates")
-    self.assertIn("updates (logarithmic)", text)
+    self.assertIn("loss, logarithmic<", text)
     for tick in (">0.01<", ">1<", ">1000<"):
       self.assertIn(tick, text)
     line = re.search(r'points="([^"]*)"', text).group(1).split()
