@@ -173,6 +173,7 @@ class _Keys:
     if self._every_s is not None:
       self._waiting = []
       self._due_s = max(self._due_s + self._every_s, time.monotonic())
+    looked = False  # at the keys, which a late step must not forget
     while not self._run.stop_requested:
       if self._every_s is None:
         if self._waiting:
@@ -182,9 +183,10 @@ class _Keys:
       if terminal.QUIT in self._waiting:
         return terminal.QUIT
       left_s = self._due_s - time.monotonic()
-      if left_s <= 0:
+      if left_s <= 0 and looked:
         return self._waiting[-1] if self._waiting else "pass"
-      self._waiting += self._screen.keys(min(left_s, _POLL_S))
+      self._waiting += self._screen.keys(max(min(left_s, _POLL_S), 0.0))
+      looked = True
     return terminal.QUIT
 
 

@@ -20,7 +20,7 @@ from experiments.runs import stages
 from experiments.runs import time_left
 
 # What a stage says that is worth more than a moment.
-_LASTING = ("Note:", "Error:", "Warning:", "Stopping")
+_LASTING = ("Note:", "Error:", "Stopping")
 _KEPT_LINES = 200  # of a stage, shown where it fails
 _SHOWN_ON_FAILURE = 12
 _CURVES = ("loss", "reward", "return")  # first of these that is told
@@ -58,7 +58,10 @@ class View:
     self._lock = threading.RLock()
     self._running: stages.Stage | None = None
     self._began_s = self._stage_began_s = time.monotonic()
-    self._peak_bytes = 0
+    self._before_s = sum(cost["wall_s"] for cost in self._costs.values())
+    self._peak_bytes = max(
+      (int(cost["peak_bytes"]) for cost in self._costs.values()), default=0
+    )
     self._forget()
 
   def __enter__(self) -> "View":
@@ -249,7 +252,7 @@ class View:
   def _total(self) -> list[Any]:
     from rich import text
 
-    spent_s = time.monotonic() - self._began_s
+    spent_s = self._before_s + time.monotonic() - self._began_s
     running = self._running.name if self._running else ""
     left_s = self._left.in_all(
       running, time.monotonic() - self._stage_began_s, self._told

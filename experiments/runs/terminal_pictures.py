@@ -9,6 +9,7 @@ import base64
 from collections.abc import Sequence
 import dataclasses
 import fcntl
+import functools
 import os
 import re
 import select
@@ -203,10 +204,12 @@ def half_blocks(frame: np.ndarray, columns: int, rows: int) -> list[str]:
     rows: lines there are for it.
   """
   width, height = blocks_size(columns, rows)
-  grey = frame_codec.unpack_grey(frame).astype(np.float64)
-  cells = _averages(specs.FRAME_HEIGHT, height) @ grey
-  cells = cells @ _averages(specs.FRAME_WIDTH, width).T
-  colours = _PALETTE[np.rint(cells).astype(np.uint8)]
+  grey = frame_codec.unpack_grey(frame)
+  if (height, width) != grey.shape:
+    cells = _averages(specs.FRAME_HEIGHT, height) @ grey
+    cells = cells @ _averages(specs.FRAME_WIDTH, width).T
+    grey = np.rint(cells).astype(np.uint8)
+  colours = _PALETTE[grey]
   return [
     _line(top, bottom)
     for top, bottom in zip(colours[::2], colours[1::2], strict=True)
@@ -221,6 +224,7 @@ def blocks_size(columns: int, rows: int) -> tuple[int, int]:
   return width, height
 
 
+@functools.lru_cache(4)
 def _averages(count: int, fewer: int) -> np.ndarray:
   """`[fewer, count]`: how much of each pixel a larger one covers, sum 1."""
   edges = np.arange(fewer + 1) * count / fewer
