@@ -14,6 +14,7 @@ import pathlib
 from typing import Any
 
 from experiments import quickstart_plan
+from experiments.outputs import colours
 from experiments.reports import summary
 from experiments.reports import text_tables
 from experiments.runs import cli
@@ -86,7 +87,8 @@ def print_panel(
   lines += ["", f"Report: {workdir / 'report.html'}", "", "Next:"]
   commands = next_commands(workdir, config_arguments, rom_path)
   lines += [f"  {text}" for text in commands]
-  run.log("\n".join(lines))
+  colours.show("\n".join(lines), run.screen)
+  run.keep("\n".join(lines))
 
 
 def next_commands(

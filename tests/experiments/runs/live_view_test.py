@@ -1,13 +1,16 @@
 """A plan on a real pseudo-terminal, and where it is none that can draw."""
 
+import io
 import json
 import os
 import re
 import signal
 import sys
+from unittest import mock
 
 import pytest
 
+from experiments.outputs import colours
 from experiments.outputs import folding
 from experiments.runs import live_view
 from experiments.runs import sparkline
@@ -225,6 +228,29 @@ def test_long_lines_end_between_words_and_commands_stay_commands():
   assert folding.fold(table, 40) == table
   assert folding.fold("x" * 50, 40) == "x" * 50
   assert folding.fold(words, 0) == words
+
+
+def test_verdicts_have_colours_on_a_terminal_alone(capsys):
+  class Terminal(io.StringIO):
+    encoding = "utf-8"
+
+    def isatty(self):
+      return True
+
+    def fileno(self):
+      raise OSError
+
+  text = "Result\n[yes] it holds, see [NO] elsewhere\n[NO]  it does not"
+  stream = Terminal()
+  with mock.patch.dict(os.environ, {"TERM": "xterm-256color"}):
+    os.environ.pop("NO_COLOR", None)
+    colours.show(text, stream)
+  shown = stream.getvalue()
+  assert re.sub(r"\x1b\[[\d;]*m", "", shown).strip() == text
+  assert "\x1b[1;32m[yes]" in shown and "\x1b[1;31m[NO] " in shown
+  assert shown.count("\x1b[1;31m") == 1
+  colours.show(text, sys.stdout)
+  assert capsys.readouterr().out == text + "\n"
 
 
 def test_a_line_is_cut_between_words():
