@@ -8,7 +8,9 @@ loss, and one total with what is left of it. Where that is not possible, in
 import codecs
 from collections.abc import Mapping
 from collections.abc import Sequence
+import dataclasses
 import math
+import re
 import threading
 import time
 from typing import Any
@@ -23,8 +25,31 @@ from experiments.runs import time_left
 _LASTING = ("Note:", "Error:", "Stopping")
 _KEPT_LINES = 200  # of a stage, shown where it fails
 _SHOWN_ON_FAILURE = 12
+_COUNTED = re.compile(r"\d+/\d+ ")
 _CURVES = ("loss", "reward", "return")  # first of these that is told
 _FEWEST_ROWS = 3  # of stages, however low the terminal
+
+
+@dataclasses.dataclass
+class _Now:
+  """What is known of the stage that runs."""
+
+  told: dict[str, Any] = dataclasses.field(default_factory=dict)
+  labels: set[str] = dataclasses.field(default_factory=set)  # of progress
+  curves: dict[str, dict[int, float]] = dataclasses.field(default_factory=dict)
+  lines: list[str] = dataclasses.field(default_factory=list)  # it said
+  rest: str = ""  # of a line without its end
+  memory_bytes: int = 0
+  decoder: codecs.IncrementalDecoder = dataclasses.field(
+    default_factory=lambda: codecs.getincrementaldecoder("utf-8")("replace")
+  )
+
+  def is_progress(self, line: str) -> bool:
+    """Whether a line says what the bar shows: `label: 3/20 ...`."""
+    return any(
+      line.startswith(label) and _COUNTED.match(line, len(label))
+      for label in self.labels
+    )
 
 
 class View:
@@ -62,7 +87,7 @@ class View:
     self._peak_bytes = max(
       (int(cost["peak_bytes"]) for cost in self._costs.values()), default=0
     )
-    self._forget()
+    self._now = _Now()
 
   def __enter__(self) -> "View":
     from rich import console
@@ -86,7 +111,7 @@ class View:
   def begin(self, stage: stages.Stage) -> None:
     """A stage begins."""
     with self._lock:
-      self._forget()
+      self._now = _Now()
       self._running = stage
       self._stage_began_s = time.monotonic()
 
@@ -104,7 +129,7 @@ class View:
         self._done.add(stage.name)
         self._left.ended(stage.name, outcome.wall_s)
       shown = _SHOWN_ON_FAILURE if outcome.signal is None else 2
-      lines = self._lines[-shown:] if badly else []
+      lines = self._now.lines[-shown:] if badly else []
     self.lasting(*(line for line in lines if not line.startswith(_LASTING)))
 
   def lasting(self, *lines: str) -> None:
@@ -116,43 +141,33 @@ class View:
       self.console.print(text.Text(line))
 
   def said(self, data: bytes) -> None:
-    text = self._rest + self._decoder.decode(data)
-    *lines, self._rest = text.split("\n")
+    text = self._now.rest + self._now.decoder.decode(data)
+    *lines, self._now.rest = text.split("\n")
     for line in lines:
       line = "".join(c if c.isprintable() else " " for c in line).rstrip()
       with self._lock:
-        if not line or any(line.startswith(name) for name in self._labels):
+        if not line or self._now.is_progress(line):
           continue
-        self._lines = [*self._lines, line][-_KEPT_LINES:]
+        self._now.lines = [*self._now.lines, line][-_KEPT_LINES:]
       if line.startswith(_LASTING):
         self.lasting(line)
 
   def told(self, state: Mapping[str, Any]) -> None:
     with self._lock:
-      self._told = dict(state)
-      self._labels.add(f"{state.get('label')}: {state.get('done')}/")
+      self._now.told = dict(state)
+      self._now.labels.add(f"{state.get('label')}: ")
       values = state.get("values") or {}
       name = next((name for name in _CURVES if name in values), None)
       if name is not None and isinstance(values[name], (int, float)):
         done, value = int(state.get("done", 0)), float(values[name])
-        curve = self._curves.setdefault(name, {})
+        curve = self._now.curves.setdefault(name, {})
         if done not in curve and math.isfinite(value):
           curve[done] = value
 
   def took(self, memory_bytes: int) -> None:
     with self._lock:
-      self._memory_bytes = max(self._memory_bytes, memory_bytes)
+      self._now.memory_bytes = max(self._now.memory_bytes, memory_bytes)
       self._peak_bytes = max(self._peak_bytes, memory_bytes)
-
-  def _forget(self) -> None:
-    """What is known of a stage that runs, before it has said anything."""
-    self._told: dict[str, Any] = {}
-    self._labels: set[str] = set()
-    self._curves: dict[str, dict[int, float]] = {}
-    self._lines: list[str] = []
-    self._memory_bytes = 0
-    self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
-    self._rest = ""
 
   # Drawing.
 
@@ -191,7 +206,7 @@ class View:
     wall_s, memory = cost.get("wall_s", 0.0), int(cost.get("peak_bytes", 0))
     if self._running is stage:
       elapsed_s = time.monotonic() - self._stage_began_s
-      shown = clock(elapsed_s), _gib(self._memory_bytes)
+      shown = clock(elapsed_s), _gib(self._now.memory_bytes)
       return self._row(self._mark("▶", ">"), stage.title, *shown, "bold")
     if stage.name in self._done:
       shown = clock(wall_s) if wall_s else "", _gib(memory)
@@ -215,7 +230,7 @@ class View:
     """Bar, values and curve of the stage that runs, and what it said last."""
     from rich import text
 
-    stage, told = self._running, self._told
+    stage, told = self._running, self._now.told
     width = self.console.width - 1
     lines: list[str] = [""]
     styles = [""]
@@ -231,7 +246,7 @@ class View:
       count = f"{done:,}/{total:,} {told['unit']}"
       rate = f"  {progress.number(told['per_s'])}/s" if told["per_s"] else ""
       left_s = time_left.rest_s(told)
-      left = "" if left_s is None else f"  {clock(left_s)} left"
+      left = f"  {clock(left_s)} left" if left_s else ""
       after = f"  {count}{rate}{left}"
       bar = self._bar(done / total, max(min(width - len(after) - 4, 40), 6))
       add(f"   {bar}{after}", "cyan")
@@ -240,10 +255,10 @@ class View:
         add(f"   {told['phase']}")
       elif values:
         add("   " + _fitting(values, width - 3))
-      for name, curve in self._curves.items():
+      for name, curve in self._now.curves.items():
         add(f"   {name} {self._curve(curve, width - len(name) - 4)}", "magenta")
-    elif self._lines:
-      add(f"   {self._lines[-1]}", "dim")
+    elif self._now.lines:
+      add(f"   {self._now.lines[-1]}", "dim")
     return [
       text.Text(line, style, no_wrap=True)
       for line, style in zip([*lines, ""], [*styles, ""], strict=True)
@@ -255,7 +270,7 @@ class View:
     spent_s = self._before_s + time.monotonic() - self._began_s
     running = self._running.name if self._running else ""
     left_s = self._left.in_all(
-      running, time.monotonic() - self._stage_began_s, self._told
+      running, time.monotonic() - self._stage_began_s, self._now.told
     )
     width = self.console.width - 1
     after = f"  {clock(spent_s)}"
