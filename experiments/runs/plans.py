@@ -99,6 +99,8 @@ def _announce(
 ) -> None:
   """Says before anything is begun how long it will take."""
   pending = [stage.name for stage in stages.pending(plan)]
+  if not pending:
+    return
   left_s = time_left.TimeLeft(measured_s, pending).in_all()
   done = len(plan) - len(pending)
   said = f"{len(plan)} stages" + (f", {done} done already" if done else "")
