@@ -36,15 +36,15 @@ def _walking(count, length):
 
 def test_one_window_each_of_a_door_a_dialog_a_battle_and_a_walk():
   windows = _walking(8, 24)  # four seen rows, then twenty
-  windows["x"][0, :] = np.arange(24) // 8  # walks a little
+  windows["x"][7, :] = np.arange(24) // 8  # walks a little
   windows["x"][1, :] = np.arange(24)  # and far: the route
   windows["in_battle"][2, 3:] = 1
   windows["dialog_open"][3, 3:] = True
   windows["map_id"][4, 9:] = 5  # a door at the sixth dreamed row
   windows["map_id"][5, 20:] = 5  # one that no column shows
   windows["map_id"][6, 4:] = 5  # one at once, seen from one side alone
-  windows["in_battle"][7, 9:] = 1
-  windows["map_id"][7, 9:] = 5  # no door: a battle begins there
+  windows["in_battle"][0, 9:] = 1
+  windows["map_id"][0, 9:] = 5  # no door: a battle begins there
   chosen, labels = dream_pictures.telling_windows(windows, 4)
   assert chosen == [4, 3, 2, 1]
   assert [label.partition(":")[0] for label in labels] == [

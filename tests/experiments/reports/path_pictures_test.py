@@ -85,13 +85,13 @@ def test_lines_lie_beside_each_other_and_break_at_doors():
   assert height["random"] == height["clone"] == 20
   assert height["policy"] == 36
   # From one map to another nothing is drawn across.
-  jump = np.array([(_TOWN, 2, 2), (_TOWN, 9, 15), (_HOME, 3, 1)], np.uint8)
+  jump = np.array([(_TOWN, 2, 2), (_TOWN, 9, 12), (_HOME, 3, 1)], np.uint8)
   alone = {"random": path_pictures.Path(jump, None)}
   drawn = _where(
     np.asarray(path_pictures.draw(_TABLES, alone, "title"))[54:],
     path_pictures.COLOURS["random"],
   )
-  assert len(drawn) < 600  # a dot and two points, no line of 13 cells
+  assert len(drawn) < 600  # a dot and two points, no line of 10 cells
 
 
 def test_a_place_beyond_its_map_is_left_out():
