@@ -29,6 +29,7 @@ began with; `--all_data` takes those of all that lies there, so that models of
 parts of the same data (`train.max_files`) are measured on the same episodes.
 """
 
+from collections.abc import Mapping
 from collections.abc import Sequence
 import pathlib
 from typing import Any
@@ -41,6 +42,7 @@ from experiments.runs import cli
 from experiments.runs import inputs
 from experiments.runs import progress
 from experiments.runs import run_directory
+from experiments.runs import untrained
 from pokedreamer_jax import specs
 from pokedreamer_jax.config import run as config_lib
 from pokedreamer_jax.config import world_model as world_model_config
@@ -129,7 +131,8 @@ def _evaluate_world_model(config: config_lib.Config) -> None:
       found = _measure_dreams(config, measured, trained, params, run)
       # The best is best on the very episodes that are reported on.
       chosen = _CHECKPOINT_STEP.value == "best"
-      run.finish({**found, "chosen_on_held_out": chosen})
+      warnings = _warnings({"": directory})
+      run.finish({**found, "chosen_on_held_out": chosen, **warnings})
     result, verdicts = run.result, []
     if config.evaluate.detail == "full":  # else the quickstart's panel has them
       verdicts += summary.dream_verdicts(result)
@@ -176,7 +179,8 @@ def _measure_dreams(
       params, _same_rom(evaluator.headers, generation.data_dir, run), told
     )
     told("drawing the contact sheet")
-    evaluator.contact_sheet(params, run.path / "dreams.png")
+    count = config.evaluate.windows
+    evaluator.contact_sheet(params, run.path / "dreams.png", count)
     told("drawing strips by mode")
     evaluator.strips_by_mode(params, run.path / "modes.png")
     dream_pictures.save_drift(result, run.path / "drift.png")
@@ -351,7 +355,19 @@ def _play(
     "assists": sorted(assists),
     **play_episodes.report(played, weights, config.evaluate.bootstrap),
     **play_pictures.make(run, setting, played, learned, config.evaluate.videos),
+    **_warnings(players),
   }
+
+
+def _warnings(directories: Mapping[str, str]) -> dict[str, list[str]]:
+  """`warnings` of what has hardly learned; nothing where all has."""
+  found = [
+    untrained.warning(directory, _step(directory))
+    for directory in directories.values()
+    if directory
+  ]
+  found = [text for text in found if text]
+  return {"warnings": found} if found else {}
 
 
 def _evaluate_goals(config: config_lib.Config) -> None:

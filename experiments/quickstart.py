@@ -14,9 +14,11 @@ import pathlib
 from typing import Any
 
 from experiments import quickstart_plan
+from experiments.outputs import colours
 from experiments.reports import summary
 from experiments.reports import text_tables
 from experiments.runs import cli
+from experiments.runs import measured_times
 from experiments.runs import plans
 from experiments.runs import run_directory
 from experiments.runs import stages
@@ -57,7 +59,8 @@ def main() -> int | None:
       run.log(f"Preset {config.preset}, seed {config.seed}, in {workdir}")
       for note in notes:
         run.log(f"Note: {note}")
-      code = plans.carry_out(plan, run, notes)
+      times_s = measured_times.expected_s(config)
+      code = plans.carry_out(plan, run, notes, times_s)
       if code:
         return code
     shown = summary.collect(workdir)
@@ -75,13 +78,17 @@ def print_panel(
 ) -> None:
   """The closing panel, on the screen and in the log."""
   lines = ["", "=" * 78, "Result", ""]
-  lines += text_tables.plain_tables([*shown.tables, shown.costs])
-  lines += text_tables.plain_verdicts(shown.verdicts)
-  lines += [f"Note: {note}" for note in shown.notes]
+  if shown.caution:
+    lines += [shown.caution]
+  else:
+    lines += text_tables.plain_tables([*shown.tables, shown.costs])
+    lines += text_tables.plain_verdicts(shown.verdicts)
+    lines += [f"Note: {note}" for note in shown.notes]
   lines += ["", f"Report: {workdir / 'report.html'}", "", "Next:"]
   commands = next_commands(workdir, config_arguments, rom_path)
   lines += [f"  {text}" for text in commands]
-  run.log("\n".join(lines))
+  colours.show("\n".join(lines), run.screen)
+  run.keep("\n".join(lines))
 
 
 def next_commands(
@@ -98,6 +105,7 @@ def next_commands(
       *(a for a in config_arguments if "train.steps" not in a),
       "--set=train.steps=20000",
     ],
+    here=True,
   )
   star = workdir / "policy"
   star = star if star.exists() else workdir / "world_model"
@@ -109,8 +117,9 @@ def next_commands(
       "--seed=1",
       "--out_video=demo.mp4",
     ],
+    here=True,
   )
-  speed = cli.command_line("experiments.benchmark_imagination", [])
+  speed = cli.command_line("experiments.benchmark_imagination", [], here=True)
   return [
     f"{longer}   # train the world model longer",
     f"{clip}   # another clip",
@@ -121,6 +130,7 @@ def next_commands(
 def to_json(shown: summary.Summary) -> dict[str, Any]:
   """The result of the quickstart, for programs."""
   return {
+    "caution": shown.caution,
     "verdicts": [
       {"holds": verdict.holds, "text": verdict.text}
       for verdict in shown.verdicts

@@ -5,8 +5,11 @@
 Keys: arrows (or h j k l) move; x or a: A; z or b: B; s or Enter: START;
 space: wait; q: end. Every key is one agent step of 24 frames, and the game
 waits for it; with --steps_per_s=2.5 it runs at the speed of a Game Boy, and
-waits in the game where no key is pressed. A window of 160 columns and 74 rows
-shows every pixel, a smaller one a smaller picture: make its font smaller.
+waits in the game where no key is pressed. Terminals with graphics of their own
+(kitty's, or sixels) show every pixel, others as many as they have room for, two
+a character: all in a window of 160 columns and 74 rows. Where that is too small
+and there is a browser, `python -m experiments.play_dream` shows the game and a
+dream of it on a page, to be played there; what is played there is not recorded.
 
 The records are those of collect_data, marked as played by a human, and can be
 given as --data_dir. Every action is on disk at once: a recording that is
@@ -45,6 +48,12 @@ _JITTER_FRAMES = cli.integer(
   "jitter_frames", 60, "Most frames to run before the first step."
 )
 _MOST_STEPS = cli.integer("most_steps", 100_000, "Ends a recording.")
+_PICTURE = cli.choice(
+  "picture",
+  "auto",
+  ("auto", "kitty", "sixel", "blocks"),
+  "How the game is shown; auto asks the terminal.",
+)
 _STEPS_PER_S = cli.string(
   "steps_per_s", "0", "Pace of the game; 0 waits for every key."
 )
@@ -67,7 +76,8 @@ def main() -> None:
   ]
   screen = None
   if not logs and not _REPORT.value:
-    screen = terminal.Terminal()
+    kind = _PICTURE.value or "auto"
+    screen = terminal.Terminal("" if kind == "auto" else kind)
   run = run_directory.open_run(
     _WORKDIR.value or cli.workdir(),
     "record_demos",
@@ -85,6 +95,11 @@ def main() -> None:
       path = store.new_path()
       why = _play(run, rom, save_state, screen, path, pace)
       run.log(f"record: {why}")
+      if small := screen.small():
+        run.log(
+          f"Note: {small}; a smaller font shows more, and in a browser the "
+          "page of `python -m experiments.play_dream`"
+        )
       store.record(path)
     entries = store.report()
     if run.stop_requested:
@@ -122,12 +137,16 @@ def _play(
     end = rewards.EndOfGame()
     with input_logs.Writer(path, header) as log, screen:
       keys = _Keys(run, screen, pace)
+      hint = ", small: see experiments.play_dream" if screen.small() else ""
       while log.count < _MOST_STEPS.value:
         if end.update(game.ram()):
           return "the game is beaten"
         screen.draw(
           game.frame(),
-          (f"demonstration {number}, step {log.count}", terminal.KEYS_HELP),
+          (
+            f"demonstration {number}, step {log.count}{hint}",
+            terminal.KEYS_HELP,
+          ),
         )
         key = keys.next()
         if key == terminal.QUIT:
@@ -154,6 +173,7 @@ class _Keys:
     if self._every_s is not None:
       self._waiting = []
       self._due_s = max(self._due_s + self._every_s, time.monotonic())
+    looked = False  # at the keys, which a late step must not forget
     while not self._run.stop_requested:
       if self._every_s is None:
         if self._waiting:
@@ -163,9 +183,10 @@ class _Keys:
       if terminal.QUIT in self._waiting:
         return terminal.QUIT
       left_s = self._due_s - time.monotonic()
-      if left_s <= 0:
+      if left_s <= 0 and looked:
         return self._waiting[-1] if self._waiting else "pass"
-      self._waiting += self._screen.keys(min(left_s, _POLL_S))
+      self._waiting += self._screen.keys(max(min(left_s, _POLL_S), 0.0))
+      looked = True
     return terminal.QUIT
 
 

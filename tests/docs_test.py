@@ -24,7 +24,13 @@ _FILE = re.compile(r"(?<![\w./*-])[\w./-]*\w\.(?:py|md|toml|c|s|h|gb|png)\b")
 _MODULE = re.compile(rf"(?<![\w./=-])(?:{_PACKAGES})(?:\.\w+)+")
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
 # Placeholders, and files that a user has.
-_NOT_OURS = ("experiments.NAME", "script.py", "visits.png")
+_NOT_OURS = (
+  "experiments.NAME",
+  "script.py",
+  "visits.png",
+  "paths.png",
+  "dreams.png",
+)
 _NAMES = {
   path.name
   for folder in (*_PACKAGES.split("|"), "docs")

@@ -1,5 +1,6 @@
 """Memory of this process, and of one with everything that it started."""
 
+from collections.abc import Callable
 import pathlib
 import resource
 import sys
@@ -36,8 +37,21 @@ class PeakMemory:
   Without `/proc` (macOS) it is the largest single child that has ended.
   """
 
-  def __init__(self, pid: int, every_s: float = 0.5):
+  def __init__(
+    self,
+    pid: int,
+    every_s: float = 0.5,
+    told: Callable[[int], None] | None = None,
+  ):
+    """Begins to sample when it is entered.
+
+    Args:
+      pid: root of the tree.
+      every_s: seconds between samples.
+      told: takes each sum, in the thread.
+    """
     self._pid = pid
+    self._told = told
     self._every_s = every_s
     self._closed = threading.Event()
     self._thread = threading.Thread(target=self._sample, daemon=True)
@@ -59,6 +73,8 @@ class PeakMemory:
       found = tree_memory_bytes(self._pid)
       if found is not None:
         self.peak_bytes = max(self.peak_bytes, found)
+        if self._told is not None:
+          self._told(found)
       if self._closed.wait(self._every_s):
         return
 

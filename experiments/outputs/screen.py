@@ -191,6 +191,12 @@ def guarded() -> Iterator[None]:
     sys.stdout, sys.stderr = before
 
 
+def is_lively(stream: TextIO) -> bool:
+  """Whether it is a terminal on which lines can be drawn anew."""
+  term = os.environ.get("TERM", "").lower()
+  return stream.isatty() and term not in ("dumb", "unknown")
+
+
 def lost_outcome() -> bool:
   """Whether stdout missed what was printed, and no log has it.
 

@@ -15,6 +15,8 @@ from pokedreamer_jax.evaluation import modes
 from pokedreamer_jax.world_model import model as world_model
 
 _SHEET_STEPS = 15  # open-loop steps that a sheet shows
+_TELLING_STEPS = (1, 2, 3, 4, 6, 8, 11, 15)  # and one of few windows, larger
+_TELLING = ("door", "dialog", "battle", "route")
 _SIZE, _LEFT, _TOP, _RIGHT, _BOTTOM = (880, 460), 60, 40, 210, 46
 _COLOURS = (
   *((92, 160, 255), (255, 176, 84), (214, 92, 92), (120, 205, 140)),
@@ -63,6 +65,105 @@ def sheet(
   ]
   columns = [f"+{k}" for k in shown]
   pictures.save_png(pictures.contact_sheet(blocks, columns, title=title), path)
+
+
+def telling_sheet(
+  config: config_lib.Config,
+  params: world_model.Params,
+  windows: Mapping[str, np.ndarray],
+  path: str | pathlib.Path,
+  title: str,
+) -> None:
+  """Draws four windows large: what is real, what is dreamed, and what differs.
+
+  Args:
+    config: sizes, context and horizon.
+    params: of the world model.
+    windows: held-out windows `[W, context + horizon, ...]` to choose from.
+    path: of the PNG.
+    title: above everything.
+  """
+  context = config.evaluate.context
+  chosen, labels = telling_windows(windows, context)
+  windows = {name: value[chosen] for name, value in windows.items()}
+  cfg = config.world_model
+  most = min(_SHEET_STEPS, config.evaluate.horizon)
+  dream = dreams.open_loop(
+    *(cfg, params, jax.random.key(1), windows, context),
+    infer=cfg.ram == "inferred",
+    steps=range(1, most + 1),
+  )
+  steps = [step for step in _TELLING_STEPS if step <= most]
+  at = np.array(steps) - 1
+  real = windows["frame"][:, context:][:, at]
+  blocks = [
+    [
+      pictures.Row(label, real[i]),
+      pictures.Row("dream", dream.frame[i][at], real[i]),
+      pictures.Row("difference", dream.frame[i][at], real[i], True),
+    ]
+    for i, label in enumerate(labels)
+  ]
+  columns = [f"+{step}" for step in steps]
+  sheet_of = pictures.contact_sheet(blocks, columns, 1.0, title)
+  pictures.save_png(sheet_of, path)
+
+
+def telling_windows(
+  windows: Mapping[str, np.ndarray], context: int
+) -> tuple[list[int], list[str]]:
+  """A window each with a door, a dialog, a battle and a walk, as far as found.
+
+  Returns:
+    Their places, none twice, and what to call their real rows. Where nobody
+    knows what the game is doing, four windows from first to last.
+  """
+  scores = _telling_scores(windows, context)
+  chosen: list[int] = []
+  labels = []
+  for name in _TELLING:
+    score = scores[name].copy()
+    score[chosen] = 0.0
+    best = int(score.argmax())
+    if score[best] > 0:
+      chosen.append(best)
+      labels.append(f"{name}: real")
+  if not chosen:
+    count = len(windows["action"])
+    few = min(len(_TELLING), count)
+    chosen = np.linspace(0, count - 1, few).astype(int).tolist()
+    labels = ["real"] * few
+  return chosen, labels
+
+
+def _telling_scores(
+  windows: Mapping[str, np.ndarray], context: int
+) -> dict[str, np.ndarray]:
+  """How well each window shows each of `_TELLING`, `[W]`; 0 for not at all."""
+  # The last seen row, and those of the dream.
+  rows = {
+    name: value[:, context - 1 :][:, : _SHEET_STEPS + 1]
+    for name, value in windows.items()
+    if value.ndim > 1
+  }
+  mode = modes.modes_of(rows)
+  walking = mode == modes.MODES.index("overworld")
+  changed = rows["map_id"][:, 1:] != rows["map_id"][:, :-1]
+  by_door = changed & walking[:, 1:] & walking[:, :-1]
+  step = np.arange(by_door.shape[1])
+  # Best some steps ahead, so that both sides of it are seen.
+  door = (by_door / (1.0 + np.abs(step - 5))).max(axis=1)
+  place = rows["y"].astype(np.int64) * 256 + rows["x"]
+  cells = np.array([len(np.unique(one)) for one in place])
+  route = walking.all(axis=1) & ~changed.any(axis=1)
+  shown = [k for k in _TELLING_STEPS if k < mode.shape[1]]
+  share = lambda name: (mode == modes.MODES.index(name))[:, shown].mean(axis=1)
+  return {
+    "door": door,
+    "dialog": share("dialog"),
+    "battle": share("battle"),
+    "route": route * (cells - 1.0),
+  }
 
 
 def windows_by_mode(

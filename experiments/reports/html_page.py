@@ -11,11 +11,18 @@ import math
 
 _STYLE = """
 :root { --ink: #1d2329; --faint: #66707b; --line: #dfe3e8; --paper: #ffffff;
-  --back: #f4f5f7; --good: #1f7a46; --bad: #b3412e; --accent: #2f5d9b; }
+  --back: #f4f5f7; --good: #1f7a46; --bad: #b3412e; --accent: #2f5d9b;
+  --code: #f0f2f4; --grid: #e6e9ed; --c0: #2f5d9b; --c1: #c26a2d;
+  --c2: #3f8f5f; --c3: #8a4f9e; --c4: #66707b; color-scheme: light dark; }
+@media (prefers-color-scheme: dark) {
+  :root { --ink: #e4e7eb; --faint: #9aa4af; --line: #333a42; --paper: #1b1f24;
+    --back: #121519; --good: #2a8f56; --bad: #c4533f; --accent: #86b3ee;
+    --code: #14171b; --grid: #2b3138; --c0: #86b3ee; --c1: #eba05f;
+    --c2: #73c795; --c3: #c495d8; --c4: #9aa4af; } }
 * { box-sizing: border-box; }
 body { margin: 0; background: var(--back); color: var(--ink);
   font: 16px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; }
-main { max-width: 1120px; margin: 0 auto; padding: 28px 20px 64px; }
+main { max-width: 1240px; margin: 0 auto; padding: 28px 20px 64px; }
 h1 { font-size: 28px; line-height: 1.2; margin: 0 0 4px; }
 h2 { font-size: 19px; margin: 0 0 12px; }
 h3 { font-size: 15px; margin: 18px 0 6px; }
@@ -47,9 +54,30 @@ img, video { display: block; max-width: 100%; border-radius: 6px; }
 .charts { display: grid; gap: 18px 26px;
   grid-template-columns: repeat(auto-fill, minmax(290px, 1fr)); }
 .chart-title { font-size: 13px; font-weight: 600; margin-bottom: 2px; }
-pre { background: #f0f2f4; border-radius: 6px; padding: 12px; margin: 0 0 12px;
-  overflow-x: auto; font: 13px/1.5 ui-monospace, Menlo, Consolas, monospace; }
+pre { background: var(--code); border-radius: 6px; padding: 12px;
+  margin: 0 0 12px; overflow-x: auto;
+  font: 13px/1.5 ui-monospace, Menlo, Consolas, monospace; }
 details summary { cursor: pointer; color: var(--accent); }
+details[open] summary { margin-bottom: 10px; }
+svg { fill: var(--faint); } svg .grid { stroke: var(--grid); }
+.first figure { margin: 0 auto 18px; max-width: 900px; }
+.first video, .first img { width: 100%; min-width: 0;
+  image-rendering: pixelated; }
+.numbers { display: grid; gap: 12px 28px; margin: 0 0 18px;
+  grid-template-columns: repeat(auto-fit, minmax(190px, 1fr)); }
+.number b { display: block; font-size: 40px; line-height: 1.1;
+  font-weight: 650; letter-spacing: -0.02em; }
+.number span { display: block; }
+.number i { display: block; color: var(--faint); font-style: normal;
+  font-size: 14px; }
+.sentence { font-size: 18px; max-width: 62em; }
+.caution { border-left: 4px solid var(--c1); padding-left: 12px; }
+@media (max-width: 640px) {
+  main { padding: 14px 8px 40px; } section { padding: 14px 12px; }
+  figure.picture { overflow-x: auto; } .picture img { min-width: 860px; }
+  h1 { font-size: 22px; } .number b { font-size: 30px; }
+  .numbers { grid-template-columns: 1fr 1fr; } .sentence { font-size: 16px; }
+  ul.verdicts li { grid-template-columns: 46px 1fr; gap: 8px; } }
 """
 
 
@@ -76,6 +104,27 @@ def page(title: str, lead: str, sections: Sequence[str]) -> str:
 def section(title: str, *parts: str) -> str:
   """A card with a heading."""
   return f"<section><h2>{_text(title)}</h2>{''.join(parts)}</section>"
+
+
+def first(*parts: str) -> str:
+  """The card that is seen first; it has no heading."""
+  return f'<section class="first">{"".join(parts)}</section>'
+
+
+def numbers(items: Sequence[tuple[str, str, str]]) -> str:
+  """Large numbers: each its value, what it counts, and what is beside it."""
+  body = "".join(
+    f'<div class="number"><b>{_text(value)}</b><span>{_text(what)}</span>'
+    f"<i>{_text(beside)}</i></div>"
+    for value, what, beside in items
+  )
+  return f'<div class="numbers">{body}</div>'
+
+
+def sentence(text: str, caution: bool = False) -> str:
+  """A paragraph in larger letters; one of caution is marked."""
+  kind = "sentence caution" if caution else "sentence"
+  return f'<p class="{kind}">{_text(text)}</p>'
 
 
 def heading(text: str) -> str:
@@ -118,7 +167,7 @@ def image(uri: str, caption: str) -> str:
   """An image given as a data URI."""
   text = _text(caption)
   return (
-    f'<figure><img src="{uri}" alt="{text}">'
+    f'<figure class="picture"><img src="{uri}" alt="{text}">'
     f"<figcaption>{text}</figcaption></figure>"
   )
 
@@ -159,7 +208,8 @@ def chart(
   Args:
     title: above the chart.
     curves: name -> (x values, y values); values that are not finite are left
-      out. Several curves get a legend.
+      out. Several curves get a legend. An axis of positive values over more
+      than a decade and a half is logarithmic, and the title says so.
     x_label: below the axis.
   """
   points = {
@@ -167,22 +217,53 @@ def chart(
     for name, (xs, ys) in curves.items()
   }
   points = {name: line for name, line in points.items() if line}
+  logarithmic = is_logarithmic([y for line in points.values() for _, y in line])
+  title += ", logarithmic" if logarithmic else ""
   head = f'<div class="chart"><div class="chart-title">{_text(title)}</div>'
   if not points:
     return f'{head}<div class="note">no values</div></div>'
-  return f"{head}{_svg(points, x_label)}</div>"
+  if all(len(line) == 1 for line in points.values()):
+    said = "; ".join(
+      f"{_number(line[0][1])} at {_number(line[0][0])} {x_label}"
+      for line in points.values()
+    )
+    return f'{head}<div class="note">{_text(said)}</div></div>'
+  return f"{head}{_svg(points, x_label, logarithmic)}</div>"
 
 
-_COLOURS = ("#2f5d9b", "#c26a2d", "#3f8f5f", "#8a4f9e", "#66707b")
+def is_logarithmic(values: Sequence[float]) -> bool:
+  """Whether an axis of them is drawn so: all but a few would lie on one line.
+
+  The least of a hundred is left out: one value near zero is no decade.
+  """
+  ordered = sorted(values)
+  if not ordered:
+    return False
+  low = ordered[len(ordered) // 100]
+  return ordered[0] > 0 and ordered[-1] / low > _MOST_RATIO
+
+
+_MOST_RATIO = 30.0  # greatest beside least that an even axis shows
+_COLOURS = tuple(f"var(--c{i})" for i in range(5))
 _WIDTH, _HEIGHT = 330, 190
 _LEFT, _RIGHT, _TOP, _BOTTOM = 52, 8, 8, 34
 
 
-def _svg(points: Mapping[str, list[tuple[float, float]]], x_label: str) -> str:
+def _svg(
+  points: Mapping[str, list[tuple[float, float]]],
+  x_label: str,
+  logarithmic: bool = False,
+) -> str:
+  if logarithmic:
+    points = {
+      name: [(x, math.log10(y)) for x, y in line]
+      for name, line in points.items()
+    }
   every = [point for line in points.values() for point in line]
   x_low, x_high = _spread([x for x, _ in every])
   x_ticks = [t for t in _ticks([x_low, x_high]) if x_low <= t <= x_high]
-  y_ticks = _ticks([y for _, y in every])
+  ys = [y for _, y in every]
+  y_ticks = _decades(ys) if logarithmic else _ticks(ys)
 
   def place(x: float, y: float) -> tuple[float, float]:
     width, height = _WIDTH - _LEFT - _RIGHT, _HEIGHT - _TOP - _BOTTOM
@@ -192,15 +273,15 @@ def _svg(points: Mapping[str, list[tuple[float, float]]], x_label: str) -> str:
 
   parts = [
     f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" width="100%" '
-    'font-family="system-ui, sans-serif" font-size="11" fill="#66707b">'
+    'font-family="system-ui, sans-serif" font-size="11">'
   ]
   for tick in y_ticks:
     _, y = place(x_low, tick)
     parts.append(
       f'<line x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}" '
-      'stroke="#e6e9ed"/>'
+      'class="grid"/>'
       f'<text x="{_LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">'
-      f"{_number(tick)}</text>"
+      f"{_number(10**tick if logarithmic else tick)}</text>"
     )
   for tick in x_ticks:
     x, y = place(tick, y_ticks[0])
@@ -217,18 +298,27 @@ def _svg(points: Mapping[str, list[tuple[float, float]]], x_label: str) -> str:
     colour = _COLOURS[index % len(_COLOURS)]
     path = " ".join(f"{x:.1f},{y:.1f}" for x, y in (place(*p) for p in line))
     parts.append(
-      f'<polyline points="{path}" fill="none" stroke="{colour}" '
+      f'<polyline points="{path}" style="fill:none;stroke:{colour}" '
       'stroke-width="1.6" stroke-linejoin="round"/>'
     )
     if len(line) == 1:
       x, y = place(*line[0])
-      parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{colour}"/>')
+      at = f'cx="{x:.1f}" cy="{y:.1f}" r="3"'
+      parts.append(f'<circle {at} style="fill:{colour}"/>')
     if len(points) > 1:
       parts.append(
         f'<text x="{_WIDTH - _RIGHT - 4}" y="{_TOP + 12 + 14 * index}" '
-        f'text-anchor="end" fill="{colour}">{_text(name)}</text>'
+        f'text-anchor="end" style="fill:{colour}">{_text(name)}</text>'
       )
   return "".join([*parts, "</svg>"])
+
+
+def _decades(values: Sequence[float]) -> list[float]:
+  """Whole powers of ten that enclose logarithms, at most seven."""
+  low, high = math.floor(min(values)), math.ceil(max(values))
+  step = max(1, math.ceil((high - low) / 6))
+  last = low + max(step, math.ceil((high - low) / step) * step)
+  return [float(power) for power in range(low, last + 1, step)]
 
 
 def _ticks(values: Sequence[float]) -> list[float]:

@@ -22,6 +22,9 @@ EXACT = (74, 190, 120)  # border of a frame that is right in every pixel
 INEXACT = (214, 120, 74)
 _GAP = 6  # pixels between frames
 _BORDER = 2
+# Of a frame that is right, in a row of differences: share of its grey, and what
+# is added to it.
+_FAINT_SHARE, _FAINT_OVER = 0.25, 24
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,11 +36,13 @@ class Row:
     frames: packed `[T, 144, 40]` uint8.
     truth: packed `[T, 144, 40]` to compare with, or None. Compared frames get
       a green border where every pixel is right, an orange one elsewhere.
+    difference: shows `truth` faintly, and what is wrong in colour.
   """
 
   label: str
   frames: np.ndarray
   truth: np.ndarray | None = None
+  difference: bool = False
 
 
 def contact_sheet(
@@ -98,7 +103,10 @@ def contact_sheet(
             (x - _BORDER, y - _BORDER, x + width + 1, y + height + 1),
             fill=EXACT if exact else INEXACT,
           )
-        sheet.paste(_resize(frame, width, height), (x, y))
+        shown = _grey(frame)
+        if row.difference and row.truth is not None:
+          shown = _difference(frame, row.truth[index])
+        sheet.paste(_resize(shown, width, height), (x, y))
       y += height + _GAP
     y += 2 * _GAP
   return sheet
@@ -125,10 +133,27 @@ def data_uri(content: bytes, kind: str) -> str:
   return f"data:{kind};base64,{base64.b64encode(content).decode('ascii')}"
 
 
-def _resize(packed: np.ndarray, width: int, height: int) -> Any:
+def _grey(packed: np.ndarray) -> Any:
+  """A packed frame as a `PIL.Image`."""
   from PIL import Image
 
-  image = Image.fromarray(frame_codec.unpack_grey(packed))
+  return Image.fromarray(frame_codec.unpack_grey(packed))
+
+
+def _difference(packed: np.ndarray, truth: np.ndarray) -> Any:
+  """Where a frame is right, the truth in faint greys; elsewhere a colour."""
+  from PIL import Image
+
+  right = frame_codec.unpack_grey(packed), frame_codec.unpack_grey(truth)
+  image = np.rint(_FAINT_SHARE * right[1][..., None] + _FAINT_OVER)
+  image = image.astype(np.uint8).repeat(3, axis=-1)
+  image[right[0] != right[1]] = OFF
+  return Image.fromarray(image)
+
+
+def _resize(image: Any, width: int, height: int) -> Any:
+  from PIL import Image
+
   whole = width % specs.FRAME_WIDTH == 0
   method = Image.Resampling.NEAREST if whole else Image.Resampling.BOX
   return image.resize((width, height), method)

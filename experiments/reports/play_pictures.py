@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from experiments.playing import play_episodes
+from experiments.reports import path_pictures
 from experiments.reports import play_films
 from experiments.reports import play_progress
 from experiments.reports import video
@@ -14,6 +15,7 @@ from experiments.runs import run_directory
 from pokedreamer_jax import specs
 
 VISITS = "visits.png"
+PATHS = "paths.png"
 
 
 def make(
@@ -33,11 +35,13 @@ def make(
     videos: whose, as in `evaluate.videos`.
 
   Returns:
-    JSON-ready: `visits`, the name of the picture or None, and `videos`, by
-    player what `play_films.shoot` tells.
+    JSON-ready: `visits`, the name of the picture or None; `paths`, the same of
+    one game played by several, with its `episode`, `seed` and `players`; and
+    `videos`, by player what `play_films.shoot` tells.
   """
   return {
     "visits": _draw(run, setting, played),
+    "paths": _draw_paths(run, setting, played),
     "videos": _film(run, setting, played, _filmed(learned, videos)),
   }
 
@@ -55,6 +59,24 @@ def _draw(run, setting, played) -> str | None:
     run.log(f"No picture of where players stood: {error}")
     return None
   return VISITS
+
+
+def _draw_paths(run, setting, played) -> dict[str, Any] | None:
+  names = path_pictures.names(played)
+  if not names:
+    return None
+  episode = path_pictures.typical(played[names[-1]])
+  title = f"The same game, number {episode}: a dot begins, a ring has the badge"
+  paths = {name: path_pictures.path(played[name], episode) for name in names}
+  try:
+    path_pictures.save(setting.rom, paths, title, run.path / PATHS)
+  except OSError as error:
+    run.log(f"No picture of paths: {error}")
+    return None
+  except ValueError:  # no maps, as the picture before has said
+    return None
+  seed = int(setting.seeds[episode])
+  return {"file": PATHS, "episode": episode, "seed": seed, "players": names}
 
 
 def _filmed(learned: Sequence[str], videos: str) -> Sequence[str]:

@@ -1,16 +1,19 @@
 """Writes report.html: one self-contained file about a quickstart.
 
-    python -m experiments.reports.report --workdir=runs/quickstart
+    python -m experiments.report --workdir=runs/quickstart
 
-Verdicts, dreams, play, curves, costs, commands and configuration; whatever is
-not there yet is left out. Nothing in the file needs the network.
+First a film, four numbers and a sentence, with their verdicts on a click; then
+dreams, play, curves, costs, commands and configuration. Whatever is not there
+yet is left out. Nothing in the file needs the network.
 """
 
+from collections.abc import Sequence
 import json
 import pathlib
 
 from experiments.reports import atlas_tables
 from experiments.reports import dream_tables
+from experiments.reports import headline
 from experiments.reports import html_page
 from experiments.reports import pictures
 from experiments.reports import play_progress
@@ -57,14 +60,10 @@ def render(workdir: pathlib.Path) -> str:
   """The whole page."""
   shown = summary.collect(workdir)
   sections = [
-    html_page.section(
-      "What the numbers say",
-      html_page.verdicts([(v.holds, v.text) for v in shown.verdicts]),
-      *(html_page.paragraph(f"Note: {note}") for note in shown.notes),
-    ),
+    _first(workdir, shown),
     _dreams(workdir),
+    _paths(workdir),
     _atlas(workdir),
-    _clip(workdir),
     *(_table(table) for table in shown.tables),
     _play(workdir),
     _dream_details(workdir),
@@ -90,21 +89,74 @@ def _lead(workdir: pathlib.Path) -> str:
   )
 
 
+def _first(workdir: pathlib.Path, shown: summary.Summary) -> str:
+  """What is seen first; what it rests on opens on a click."""
+  parts = [_clip(workdir)]
+  if shown.caution:
+    parts.append(html_page.sentence(shown.caution, caution=True))
+  else:
+    numbers, sentence = headline.collect(workdir)
+    parts.append(
+      html_page.numbers([(n.value, n.what, n.beside) for n in numbers])
+    )
+    if sentence:
+      parts.append(html_page.sentence(sentence))
+  notes = [html_page.paragraph(f"Note: {note}") for note in shown.notes]
+  if shown.verdicts or notes:
+    verdicts = html_page.verdicts([(v.holds, v.text) for v in shown.verdicts])
+    parts.append(
+      html_page.details(_verdicts_line(shown.verdicts), verdicts, *notes)
+    )
+  return html_page.first(*parts)
+
+
+def _verdicts_line(verdicts: Sequence[text_tables.Verdict]) -> str:
+  """How many statements hold: `7 of 8 statements hold (95 % intervals)`."""
+  measured = [v.holds for v in verdicts if v.holds is not None]
+  if not measured:
+    return "Notes" if not verdicts else "What was not measured"
+  return (
+    f"{sum(measured)} of {len(measured)} statements hold: which, with their "
+    "95 % intervals"
+  )
+
+
+def _paths(workdir: pathlib.Path) -> str:
+  """One game, played by several: their paths on the map."""
+  folder = workdir / _PLAY
+  paths = run_directory.read_result(folder).get("paths")
+  if not paths or not (folder / "paths.png").exists():
+    return ""
+  players = ", ".join(paths["players"])
+  caption = (
+    f"Game {paths['episode']} of those measured, from its first to its last "
+    f"step: {players}. A dot is where it begins, a ring where a badge was won; "
+    "battles are no places. It is the game in which the last of them took its "
+    "median time."
+  )
+  picture = _picture(folder / "paths.png", caption)
+  return html_page.section("The same game, played by each", picture)
+
+
 def _dreams(workdir: pathlib.Path) -> str:
   """The contact sheet, and what it shows; strips by mode open on a click."""
   for folder in (_DREAMS, "world_model"):
     path = workdir / folder / "dreams.png"
     if path.exists():
       caption = (
-        "Held-out episodes. Real: what the game showed. Reconstruction: the "
-        "model sees every frame. Dream: the model saw the frames before the "
-        "first column, then nothing but the buttons. Green borders mark frames "
-        "that are right in every pixel."
+        "Held-out episodes. Real: what the game showed. Dream: the model saw "
+        "the frames before the first column, then nothing but the buttons. "
+        "Difference: what is wrong in orange. Green borders mark frames that "
+        "are right in every pixel. In battles chance decides, which no model "
+        "knows before."
       )
       parts = [_picture(path, caption)]
       by_mode = path.with_name("modes.png")
       if by_mode.exists():
-        caption = "The same, chosen by what the game is doing in real frames."
+        caption = (
+          "More of them, by what the game is doing. Reconstruction: the model "
+          "sees every frame."
+        )
         parts.append(html_page.details("By mode", _picture(by_mode, caption)))
       return html_page.section("Dreams", *parts)
   return ""
@@ -162,9 +214,7 @@ def _clip(workdir: pathlib.Path) -> str:
         "anew. Right: the emulator from there with other luck, which is as "
         "close as a dream can be. Green where every pixel is right."
       )
-      return html_page.section(
-        "Emulator and dream", html_page.clip(uri, caption)
-      )
+      return html_page.clip(uri, caption)
   return ""
 
 

@@ -13,8 +13,10 @@ from typing import Any
 
 from experiments.reports import play_progress
 from experiments.reports import text_tables
+from experiments.runs import json_store
 from experiments.runs import plans
 from experiments.runs import run_directory
+from experiments.runs import untrained
 
 STEPS = (5, 15, 50)  # open-loop steps that verdicts speak of
 MIN_EPISODES = 10  # held-out ones, below which intervals say too little
@@ -44,6 +46,7 @@ class Summary:
   tables: list[text_tables.Table]
   costs: text_tables.Table
   notes: list[str]
+  caution: str = ""  # why no number is worth a verdict, where that is so
 
 
 def collect(workdir: pathlib.Path) -> Summary:
@@ -67,7 +70,11 @@ def collect(workdir: pathlib.Path) -> Summary:
   if play:
     tables += [play_table(play), *play_progress.tables(play)]
   notes = [*costs.get("notes", []), *_taught_by(workdir)]
-  return Summary(verdicts, tables, costs_table(costs), notes)
+  caution = ""
+  config = json_store.read_json(workdir / "config.json")
+  if config.get("preset") == "debug":
+    caution, verdicts = untrained.WIRING, []
+  return Summary(verdicts, tables, costs_table(costs), notes, caution)
 
 
 def _taught_by(workdir: pathlib.Path) -> list[str]:
@@ -137,6 +144,7 @@ def dream_table(report: Mapping[str, Any]) -> text_tables.Table:
   if "map_majority" in report:
     note += f" Most frequent map: {report['map_majority']:.2f} of the rows."
   title = "Dreams against the game"
+  note = _warned(report) + note
   return text_tables.Table(title, header, rows, kinds, note, group=len(steps))
 
 
@@ -234,6 +242,7 @@ def play_table(play: Mapping[str, Any]) -> text_tables.Table:
     "battles won and XP gained in the grass do not count. "
     f"Assists in force: {'; '.join(play['assists']) or 'none'}."
   )
+  note = _warned(play) + note
   return text_tables.Table("Play in the emulator", header, rows, kinds, note)
 
 
@@ -278,6 +287,11 @@ def costs_table(costs: Mapping[str, Any]) -> text_tables.Table:
   return text_tables.Table(
     "Cost", ["stage", "wall time", "peak memory"], rows, kinds, note
   )
+
+
+def _warned(result: Mapping[str, Any]) -> str:
+  """Warnings of a measurement, in front of what is said of its table."""
+  return "".join(f"Warning: {text}. " for text in result.get("warnings", []))
 
 
 def _listed(words: Sequence[str]) -> str:

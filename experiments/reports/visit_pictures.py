@@ -41,7 +41,7 @@ _MOST_PIXELS = 1_100_000  # of all maps, as far as the smallest cells allow
 
 
 @dataclasses.dataclass(frozen=True)
-class _Group:
+class Group:
   """Maps that touch: shades, and where each map lies in cells."""
 
   shades: np.ndarray  # [16 * R, 16 * C] uint8
@@ -94,17 +94,17 @@ def draw(
     title: a line above everything.
   """
   seen = {int(i) for one in visits.values() for i in one.cell[:, 0]}
-  groups = _groups(tables, seen)
-  area = len(visits) * sum(group.own.size for group in groups)
+  shown = groups(tables, seen)
+  area = len(visits) * sum(group.own.size for group in shown)
   fits = (size for size in (CELL, CELL // 2) if area * size**2 <= _MOST_PIXELS)
   size = next(fits, CELL // 4)
   columns = min(len(visits), 3 if size < CELL // 2 else 2)
-  widest = size * max((group.own.shape[1] for group in groups), default=0)
+  widest = size * max((group.own.shape[1] for group in shown), default=0)
   while columns > 1 and widest > _width(columns):
     columns -= 1
   blocks = []
   for name, one in visits.items():
-    drawn = [_block(group, one, size) for group in groups]
+    drawn = [_block(group, one, size) for group in shown]
     maps = len(np.unique(one.cell[:, 0]))
     told = f"{len(one.cell):,} cells on {maps} of {len(tables.places)} maps"
     panel = shelves.panel(drawn, _width(columns))
@@ -119,7 +119,7 @@ def _width(columns: int) -> int:
   return (shelves.WIDTH - shelves.GAP) // columns - shelves.GAP
 
 
-def _block(group: _Group, one: play_traces.Visits, size: int) -> shelves.Block:
+def _block(group: Group, one: play_traces.Visits, size: int) -> shelves.Block:
   image = _image(group, one)
   shrink = CELL // size
   if shrink > 1:
@@ -128,10 +128,10 @@ def _block(group: _Group, one: play_traces.Visits, size: int) -> shelves.Block:
     if len(group.places) > 1:
       part = image[size * top :, size * left :][: size * rows, : size * columns]
       part[0], part[:, 0] = _EDGE, _EDGE
-  return shelves.Block([_label(group, image.shape[1])], image)
+  return shelves.Block([label(group, image.shape[1])], image)
 
 
-def _label(group: _Group, width: int) -> str:
+def label(group: Group, width: int) -> str:
   """Names of the maps, of which as many are left out as there is no room."""
   names = [name.replace("_", " ") for name in group.names]
   texts = [", ".join(names)]
@@ -142,7 +142,7 @@ def _label(group: _Group, width: int) -> str:
   return next(fits, texts[-1])
 
 
-def _image(group: _Group, one: play_traces.Visits) -> np.ndarray:
+def _image(group: Group, one: play_traces.Visits) -> np.ndarray:
   """`[16 * R, 16 * C, 3]`: tiles dimmed, or tinted by the rows spent there."""
   level = np.zeros(group.own.shape, np.int64)
   bounds = [most for most, *_ in SCALE if most is not None]
@@ -153,7 +153,7 @@ def _image(group: _Group, one: play_traces.Visits) -> np.ndarray:
     level[top + y[inside], left + x[inside]] = 1 + np.searchsorted(
       bounds, one.rows[at][inside]
     )
-  tints = [_mixed(colour, _TINT) for *_, colour in SCALE]
+  tints = [mixed(colour, _TINT) for *_, colour in SCALE]
   looks = np.stack([_dimmed(), *tints])  # [levels, 4, 3]
   image = looks[level.repeat(CELL, 0).repeat(CELL, 1), group.shades]
   image[~group.own.repeat(CELL, 0).repeat(CELL, 1)] = pictures.BACKGROUND
@@ -161,10 +161,10 @@ def _image(group: _Group, one: play_traces.Visits) -> np.ndarray:
 
 
 def _dimmed() -> np.ndarray:
-  return _mixed(pictures.BACKGROUND, _DIM)
+  return mixed(pictures.BACKGROUND, _DIM)
 
 
-def _mixed(colour: Sequence[int], share: float) -> np.ndarray:
+def mixed(colour: Sequence[int], share: float) -> np.ndarray:
   """The four greys with a share of a colour, `[4, 3]` uint8."""
   mixed = share * np.array(colour) + (1.0 - share) * _GREYS
   return np.rint(mixed).astype(np.uint8)
@@ -176,10 +176,10 @@ def _smaller(image: np.ndarray, shrink: int) -> np.ndarray:
   return parts.mean(axis=(1, 3)).round().astype(np.uint8)
 
 
-def _groups(tables: cartridge_tables.Tables, seen: set[int]) -> list[_Group]:
+def groups(tables: cartridge_tables.Tables, seen: set[int]) -> list[Group]:
   """Maps of `seen` ids, those that touch together."""
   figures = cartridge_atlas.figures(tables)
-  groups = []
+  found = []
   for group in cartridge_atlas.positions(tables):
     placed = [
       (tables.places[name], at)
@@ -187,11 +187,11 @@ def _groups(tables: cartridge_tables.Tables, seen: set[int]) -> list[_Group]:
       if tables.places[name].id in seen
     ]
     if placed:
-      groups.append(_group(placed, tables, figures))
-  return groups
+      found.append(_group(placed, tables, figures))
+  return found
 
 
-def _group(placed, tables, figures) -> _Group:
+def _group(placed, tables, figures) -> Group:
   left = min(x for _, (x, _) in placed)
   top = min(y for _, (_, y) in placed)
   columns = max(x + place.width for place, (x, _) in placed) - left
@@ -211,4 +211,4 @@ def _group(placed, tables, figures) -> _Group:
     shades[at[0] * CELL :, at[1] * CELL :][: pixels[0], : pixels[1]] = ground
     own[at[0] :, at[1] :][: at[2], : at[3]] = True
     places[place.id] = at
-  return _Group(shades, own, places, [place.name for place, _ in placed])
+  return Group(shades, own, places, [place.name for place, _ in placed])

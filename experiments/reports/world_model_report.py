@@ -297,17 +297,21 @@ class Evaluator:
     return atlas_tables.numbers(maps, *errors)
 
   def contact_sheet(
-    self, params: world_model.Params, path: str | pathlib.Path, count: int = 6
+    self,
+    params: world_model.Params,
+    path: str | pathlib.Path,
+    count: int | None = None,
   ) -> None:
-    """Draws real, reconstructed and dreamed frames of some windows."""
-    windows = self.windows(self._config.train.eval_windows)
-    total = len(windows["action"])
-    chosen = np.linspace(0, total - 1, min(count, total)).astype(int)
-    dream_pictures.sheet(
-      *(self._config, params, windows, chosen),
-      path,
-      "Held-out windows; green border: every pixel right",
-    )
+    """Draws real and dreamed frames of four windows, and what differs.
+
+    Args:
+      params: of the model.
+      path: of the PNG.
+      count: windows to choose from; None for `train.eval_windows`.
+    """
+    windows = self.windows(count or self._config.train.eval_windows)
+    title = "Held-out windows; green border: every pixel right"
+    dream_pictures.telling_sheet(self._config, params, windows, path, title)
 
   def strips_by_mode(
     self, params: world_model.Params, path: str | pathlib.Path, count: int = 2

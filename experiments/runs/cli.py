@@ -18,6 +18,7 @@ import os
 import pathlib
 import resource
 import shlex
+import shutil
 import signal
 import stat
 import sys
@@ -35,6 +36,7 @@ from data_tools.system import children
 from experiments.machine import allocator
 from experiments.machine import numbers
 from experiments.outputs import disk
+from experiments.outputs import folding
 from experiments.outputs import screen
 from experiments.outputs import trackers as trackers_lib
 from experiments.runs import run_directory
@@ -292,15 +294,38 @@ def config_arguments(defaults: Sequence[str] = ()) -> list[str]:
 
 
 def command_line(
-  module: str | None = None, arguments: Sequence[str] | None = None
+  module: str | None = None,
+  arguments: Sequence[str] | None = None,
+  here: bool = False,
 ) -> str:
-  """The shell command of an entry point; by default, of this process."""
+  """The shell command of an entry point; by default, of this process.
+
+  Args:
+    module: of the entry point.
+    arguments: its flags.
+    here: names the Python that runs this, to be typed as it is; what is kept
+      for others says `python`.
+  """
   if module is None:
     spec = getattr(sys.modules["__main__"], "__spec__", None)
     module = spec.name if spec else pathlib.Path(sys.argv[0]).stem
   if arguments is None:
     arguments = sys.argv[1:]
-  return shlex.join(["python", "-m", module, *arguments])
+  python = interpreter() if here else "python"
+  return shlex.join([python, "-m", module, *arguments])
+
+
+def interpreter() -> str:
+  """What to type for the Python that runs this: one that has the packages.
+
+  `python` where that is the same, else its path, from here if it is below.
+  """
+  own = sys.executable
+  found = shutil.which("python")
+  if not own or (found and os.path.abspath(found) == os.path.abspath(own)):
+    return "python"
+  below = os.path.relpath(own)
+  return own if below.startswith("..") else below
 
 
 def run_main(main: Callable[[], int | None]) -> None:
@@ -350,7 +375,7 @@ def report(error: BaseException) -> int:
   if isinstance(error, run_directory.Stopped):
     say(str(error))
     if not os.environ.get(run_directory.PARENT_VARIABLE):
-      say(f"To continue: {command_line()}")
+      say(f"To continue: {command_line(here=True)}")
     return error.exit_code
   if isinstance(error, run_directory.Failed):
     say(f"Error: {error}")
@@ -376,14 +401,15 @@ def report(error: BaseException) -> int:
     disk.mark_told()
     say(f"Error: {disk.describe(error, _written_places())}")
     say("What was saved before is kept. Free some disk, then continue with:")
-    say(command_line())
+    say(command_line(here=True))
     return EXIT_FAILED
   say(f"Error: {error}")
   return EXIT_BAD_INPUT
 
 
 def say(text: str) -> None:
-  """One line on stderr."""
+  """One line on stderr; a terminal gets it folded between words."""
+  text = folding.for_stream(text, sys.stderr)
   print(text, file=sys.stderr, flush=True)
 
 
@@ -397,7 +423,9 @@ def _parse_flags() -> None:
   if any(argument in ("--help", "-h", "-help") for argument in sys.argv[1:]):
     document = (sys.modules["__main__"].__doc__ or "").strip()
     own = flags.FLAGS.main_module_help()
-    text = f"{document}\n\nUsage: {command_line(None, [])} [flags]\n{own}"
+    text = (
+      f"{document}\n\nUsage: {command_line(None, [], here=True)} [flags]\n{own}"
+    )
     print(text, flush=True)
     sys.exit(0)
   try:

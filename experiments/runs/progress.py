@@ -1,15 +1,20 @@
 """Progress that never looks hung: a bar on a terminal, else plain lines.
 
 A background thread speaks at least every few seconds, also while the main
-thread compiles or waits for a device.
+thread compiles or waits for a device. A stage of a plan tells the plan as well
+(`experiments/runs/progress_pipe.py`), which shows all of its stages together.
 """
 
 from collections.abc import Callable
+import math
 import sys
 import threading
 import time
 from typing import Any
 from typing import TextIO
+
+from experiments.outputs import screen
+from experiments.runs import progress_pipe
 
 _RATE_WINDOW_S = 20.0
 _FEW = 5  # of so few units, a rate says nothing
@@ -52,6 +57,7 @@ class Progress:
     self._done = start
     self._every_s = every_s
     self._stream = stream or sys.stdout
+    self._plan = progress_pipe.sender()
     self._values: dict[str, Any] = {}
     self._phase: tuple[str, float | None, float] | None = None
     self._marks: list[tuple[float, int]] = []
@@ -63,7 +69,7 @@ class Progress:
     self._task: Any = None
 
   def __enter__(self) -> "Progress":
-    if self._stream.isatty():
+    if screen.is_lively(self._stream):
       self._start_bar()
     self._thread = threading.Thread(target=self._speak, daemon=True)
     self._thread.start()
@@ -73,6 +79,7 @@ class Progress:
     self._closed.set()
     if self._thread is not None:
       self._thread.join()
+    self._tell_plan()
     if self._bar is not None:
       self._refresh_bar()
       self._bar.stop()
@@ -91,6 +98,7 @@ class Progress:
     """Announces something that holds the loop up, until the next `update`."""
     with self._lock:
       self._phase = (name, about_s, time.monotonic())
+    self._tell_plan()
     if self._bar is None:
       self._print(self._text())
     else:
@@ -133,22 +141,47 @@ class Progress:
       parts = [head]
       rate = self._rate()
       if rate > 0 and self._total > _FEW:
-        parts.append(f"{_number(rate)}/s")
+        parts.append(f"{number(rate)}/s")
         if self._done < self._total:
-          parts.append(f"{_duration((self._total - self._done) / rate)} left")
+          parts.append(f"{duration((self._total - self._done) / rate)} left")
       parts += [f"{name} {_value(v)}" for name, v in self._values.items()]
       return ", ".join(parts)
 
   def _phase_text(self) -> str:
     assert self._phase is not None
     name, about_s, began_s = self._phase
-    about = "" if about_s is None else f" (about {_duration(about_s)})"
+    about = "" if about_s is None else f" (about {duration(about_s)})"
     elapsed_s = time.monotonic() - began_s
-    passed = f", {_duration(elapsed_s)} so far" if elapsed_s >= 1 else ""
+    passed = f", {duration(elapsed_s)} so far" if elapsed_s >= 1 else ""
     return f"{name}{about}{passed}"
+
+  def told(self) -> dict[str, Any]:
+    """The same for programs, JSON-ready.
+
+    `label done total unit`; `per_s` lately, 0 where nothing is known; `phase`,
+    words for what holds the loop up; `values`, numbers and texts by name.
+    """
+    with self._lock:
+      return {
+        "label": self._label,
+        "done": self._done,
+        "total": self._total,
+        "unit": self._unit,
+        "per_s": self._rate() if self._total > _FEW else 0.0,
+        "phase": self._phase_text() if self._phase is not None else "",
+        "values": {
+          name: value if isinstance(value, str) else _finite(float(value))
+          for name, value in self._values.items()
+        },
+      }
+
+  def _tell_plan(self) -> None:
+    if self._plan is not None:
+      self._plan.send(self.told())
 
   def _speak(self) -> None:
     while not self._closed.wait(min(self._every_s, 0.5)):
+      self._tell_plan()
       if self._bar is not None:
         self._refresh_bar()
       elif time.monotonic() - self._last_line_s >= self._every_s:
@@ -211,10 +244,11 @@ class Heartbeat:
   def _speak(self) -> None:
     while not self._closed.wait(self._every_s):
       elapsed_s = time.monotonic() - self._began_s
-      self._say(f"{self._label}: {_duration(elapsed_s)} so far")
+      self._say(f"{self._label}: {duration(elapsed_s)} so far")
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+  """As `42 s`, `8 min 19 s` or `2 h 05 min`."""
   seconds = round(seconds)
   if seconds < 90:
     return f"{seconds} s"
@@ -223,8 +257,14 @@ def _duration(seconds: float) -> str:
   return f"{seconds // 3600} h {seconds % 3600 // 60:02d} min"
 
 
-def _number(value: float) -> str:
+def number(value: float) -> str:
+  """With three digits, or whole."""
   return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def _finite(value: float) -> float | str:
+  """A number that JSON can hold, or its name."""
+  return value if math.isfinite(value) else str(value)
 
 
 def _value(value: float | str) -> str:

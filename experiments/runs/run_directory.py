@@ -31,6 +31,7 @@ from data_tools.system import locks
 from experiments.machine import numbers
 from experiments.machine import provenance
 from experiments.outputs import about as about_lib
+from experiments.outputs import folding
 from experiments.outputs import screen
 from experiments.outputs import trackers
 from experiments.runs import comparing
@@ -96,7 +97,7 @@ class Run:
 
   def log(self, text: str) -> None:
     """Prints a line and keeps it in `log.txt`, as far as either works."""
-    print(text, flush=True)
+    print(folding.for_stream(text, sys.stdout), flush=True)
     self.keep(text)
 
   def keep(self, text: str) -> None:

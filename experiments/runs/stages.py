@@ -1,11 +1,14 @@
 """Running entry points one after the other: as commands that are shown.
 
-A stage is a subprocess of its own. What it prints goes to the screen and to a
-log; Ctrl-C, SIGTERM and SIGHUP are passed on, and the stage decides how to
-stop.
+A stage is a subprocess of its own. What it prints goes to a log, and to the
+screen or to who watches it; Ctrl-C, SIGTERM and SIGHUP are passed on, and the
+stage decides how to stop.
 """
 
+from collections.abc import Callable
+from collections.abc import Mapping
 from collections.abc import Sequence
+import contextlib
 import dataclasses
 import os
 import pathlib
@@ -18,9 +21,11 @@ import threading
 import time
 from typing import IO
 from typing import Any
+from typing import Protocol
 
 from experiments.machine import processes
 from experiments.runs import cli
+from experiments.runs import progress_pipe
 from experiments.runs import run_directory
 
 _ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -65,21 +70,44 @@ class Outcome:
   signal: int | None  # the first signal passed on to it
 
 
-def run(stage: Stage, log_path: pathlib.Path) -> Outcome:
+class Watcher(Protocol):
+  """Shows a stage in place of its lines. Called from other threads."""
+
+  def said(self, data: bytes) -> None:
+    """Takes what the stage prints, in pieces."""
+
+  def told(self, state: Mapping[str, Any]) -> None:
+    """Takes how far it is, as `progress.Progress.told` says it."""
+
+  def took(self, memory_bytes: int) -> None:
+    """Takes the memory of the stage and all it started, now."""
+
+
+def run(
+  stage: Stage, log_path: pathlib.Path, watcher: Watcher | None = None
+) -> Outcome:
   """Runs a stage to its end; only from the main thread.
 
   Args:
     stage: what to run.
     log_path: the file that its output is appended to.
+    watcher: who shows it; None shows what it prints.
   """
+  show = _show if watcher is None else watcher.said
   environment = os.environ | {
     run_directory.PARENT_VARIABLE: str(os.getpid()),
     "PYTHONUNBUFFERED": "1",
     "COLUMNS": str(shutil.get_terminal_size((96, 24)).columns),
     "PYTHONPATH": _search_path(),
   }
+  environment.pop(progress_pipe.VARIABLE, None)
   began_s = time.monotonic()
-  with open(log_path, "ab", buffering=0) as log:
+  with contextlib.ExitStack() as stack:
+    log = stack.enter_context(open(log_path, "ab", buffering=0))
+    receiver = None
+    if watcher is not None:
+      receiver = stack.enter_context(progress_pipe.Receiver(watcher.told))
+      environment |= receiver.variable
     # In a group of its own, so that Ctrl-C reaches it once, through us.
     process = subprocess.Popen(
       [sys.executable, "-m", stage.module, *stage.arguments],
@@ -87,14 +115,16 @@ def run(stage: Stage, log_path: pathlib.Path) -> Outcome:
       stderr=subprocess.STDOUT,
       env=environment,
       process_group=0,
+      pass_fds=() if receiver is None else (receiver.descriptor,),
     )
     assert process.stdout is not None
     with _Forwarding(process) as forwarding:
       copier = threading.Thread(
-        target=_copy, args=(process.stdout, log), daemon=True
+        target=_copy, args=(process.stdout, log, show), daemon=True
       )
       copier.start()
-      with processes.PeakMemory(process.pid) as memory:
+      took = None if watcher is None else watcher.took
+      with processes.PeakMemory(process.pid, told=took) as memory:
         exit_code = _wait(process)
       copier.join()
     process.stdout.close()
@@ -156,12 +186,18 @@ def _wait(process: subprocess.Popen) -> int:
       continue  # gives signal handlers a turn
 
 
-def _copy(source: IO[bytes], log: IO[bytes]) -> None:
+def _show(piece: bytes) -> None:
+  sys.stdout.buffer.write(piece)
+  sys.stdout.buffer.flush()
+
+
+def _copy(
+  source: IO[bytes], log: IO[bytes], show: Callable[[bytes], None]
+) -> None:
   """Reads to the end whatever happens: the stage would wait for a reader."""
   failed = False
   while piece := os.read(source.fileno(), 65536):
-    sys.stdout.buffer.write(piece)
-    sys.stdout.buffer.flush()
+    show(piece)
     try:
       log.write(piece)
     except OSError as error:

@@ -1,8 +1,6 @@
-"""A Game Boy in the terminal: frames as half-block characters, and keys.
+"""A Game Boy in the terminal: frames, and keys.
 
-A character shows two pixels, one above the other, in greys of the 256-colour
-palette. The whole screen takes 160 columns and 72 rows; a smaller terminal
-shows every second, third, ... pixel row and column, averaged.
+Frames are shown as `terminal_pictures.py` finds that the terminal can.
 """
 
 from collections.abc import Sequence
@@ -16,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from data_tools.game import frame_codec
+from experiments.runs import terminal_pictures
 from pokedreamer_jax import specs
 
 QUIT = "quit"
@@ -34,15 +32,18 @@ _KEYS = {
 }  # fmt: skip
 _ENTER = "\x1b[?1049h\x1b[?25l\x1b[2J"  # other screen, no cursor
 _LEAVE = "\x1b[0m\x1b[?25h\x1b[?1049l"
-_MOST_SCALE = 16
 _STATUS_ROWS = 2
 
 
 class Terminal:
   """Draws frames and reads keys, between `__enter__` and `__exit__`."""
 
-  def __init__(self) -> None:
+  def __init__(self, kind: str = "") -> None:
     """Takes stdin and stdout.
+
+    Args:
+      kind: how pictures are shown, of `terminal_pictures.KINDS`; empty asks
+        the terminal.
 
     Raises:
       ValueError: they are no terminal.
@@ -53,6 +54,9 @@ class Terminal:
         "--inputs=FILE, or --report"
       )
     self._fd = sys.stdin.fileno()
+    self._kind = kind
+    self._means = terminal_pictures.Means(terminal_pictures.BLOCKS)
+    self._shown = b""
     self._pending = b""
     self._lines: list[str] = []
     self._size = (0, 0)
@@ -60,12 +64,18 @@ class Terminal:
   def __enter__(self) -> "Terminal":
     self._attributes = termios.tcgetattr(self._fd)
     tty.setcbreak(self._fd)  # Ctrl-C still asks to stop
+    if self._kind != terminal_pictures.BLOCKS:
+      found = terminal_pictures.ask(self._fd, sys.stdout.fileno())
+      kind = self._kind or found.kind
+      self._means = terminal_pictures.Means(kind, found.cell)
     self._write(_ENTER)
     return self
 
   def __exit__(self, *error: Any) -> None:
     try:
       termios.tcsetattr(self._fd, termios.TCSANOW, self._attributes)
+      if self._means.kind == terminal_pictures.KITTY:
+        self._write(terminal_pictures.kitty_end())
       self._write(_LEAVE)
     except (OSError, termios.error):
       pass  # the terminal is gone
@@ -75,13 +85,49 @@ class Terminal:
     size = shutil.get_terminal_size((80, 24))
     if (size.columns, size.lines) != self._size:
       self._size = (size.columns, size.lines)
-      self._lines = []
+      self._lines, self._shown = [], b""
       self._write("\x1b[0m\x1b[2J")
-    lines = half_blocks(frame, size.columns, size.lines - _STATUS_ROWS)
-    lines += [text[: size.columns - 1] for text in status[:_STATUS_ROWS]]
+    room = size.columns, size.lines - _STATUS_ROWS
+    times = terminal_pictures.scale(self._means, *room)
+    if self._means.kind == terminal_pictures.BLOCKS or not times:
+      lines = terminal_pictures.half_blocks(frame, *room)
+    else:
+      self._picture(frame, times)
+      lines = [""] * terminal_pictures.rows_taken(self._means, times)
+    self._text(lines, status, size.columns)
+
+  def small(self) -> str:
+    """What of the picture is lost here, in words; empty for nothing."""
+    size = shutil.get_terminal_size((80, 24))
+    room = size.columns, size.lines - _STATUS_ROWS
+    pictures = self._means.kind != terminal_pictures.BLOCKS
+    if pictures and terminal_pictures.scale(self._means, *room):
+      return ""
+    width, height = terminal_pictures.blocks_size(*room)
+    if (width, height) == (specs.FRAME_WIDTH, specs.FRAME_HEIGHT):
+      return ""
+    return (
+      f"{size.columns} columns and {size.lines} rows show {width} x {height} "
+      f"of {specs.FRAME_WIDTH} x {specs.FRAME_HEIGHT} pixels"
+    )
+
+  def _picture(self, frame: np.ndarray, times: int) -> None:
+    """Draws the pixels, where they are not there already."""
+    if frame.tobytes() == self._shown:
+      return
+    self._shown = frame.tobytes()
+    kitty = self._means.kind == terminal_pictures.KITTY
+    draw = terminal_pictures.kitty if kitty else terminal_pictures.sixel
+    self._write(f"\x1b[1;1H{draw(frame, times)}")
+
+  def _text(
+    self, lines: Sequence[str], status: Sequence[str], columns: int
+  ) -> None:
+    """Writes the lines that have changed; empty ones are the picture's."""
+    lines = [*lines, *(text[: columns - 1] for text in status[:_STATUS_ROWS])]
     out = []
     for i, line in enumerate(lines):
-      if i >= len(self._lines) or self._lines[i] != line:
+      if line and (i >= len(self._lines) or self._lines[i] != line):
         out.append(f"\x1b[{i + 1};1H{line}\x1b[0m\x1b[K")
     self._lines = lines
     self._write("".join(out))
@@ -116,6 +162,7 @@ class Terminal:
 
 def parse_keys(data: bytes) -> tuple[list[str], bytes]:
   """Actions and `QUIT` of bytes from a terminal, and what is not yet whole."""
+  data = terminal_pictures.REPLY.sub(b"", data)
   found = []
   while data:
     for length in (3, 1):
@@ -128,53 +175,3 @@ def parse_keys(data: bytes) -> tuple[list[str], bytes]:
       length = 1
     data = data[length:]
   return found, b""
-
-
-def half_blocks(frame: np.ndarray, columns: int, rows: int) -> list[str]:
-  """Lines of text that show a packed frame `[144, 40]`, as large as fits."""
-  grey = frame_codec.unpack_grey(frame)
-  scale = next(
-    (
-      k
-      for k in range(1, _MOST_SCALE)
-      if specs.FRAME_WIDTH // k <= columns
-      and specs.FRAME_HEIGHT // (2 * k) <= rows
-    ),
-    _MOST_SCALE,
-  )
-  height = specs.FRAME_HEIGHT // (2 * scale) * 2
-  width = specs.FRAME_WIDTH // scale
-  cells = grey[: height * scale, : width * scale]
-  cells = cells.reshape(height, scale, width, scale).mean(axis=(1, 3))
-  colours = _PALETTE[cells.astype(np.uint8)]
-  return [
-    _line(top, bottom)
-    for top, bottom in zip(colours[::2], colours[1::2], strict=True)
-  ]
-
-
-def _line(top: np.ndarray, bottom: np.ndarray) -> str:
-  parts, foreground, background = [], -1, -1
-  for over, under in zip(top.tolist(), bottom.tolist(), strict=True):
-    if under != background:
-      parts.append(f"\x1b[48;5;{under}m")
-      background = under
-    if over == under:
-      parts.append(" ")
-      continue
-    if over != foreground:
-      parts.append(f"\x1b[38;5;{over}m")
-      foreground = over
-    parts.append("▀")
-  return "".join(parts)
-
-
-def _palette() -> np.ndarray:
-  """Nearest grey of the 256-colour palette for each level `[256]`."""
-  levels = [0, *range(8, 239, 10), 255]  # black, the grey ramp, white
-  numbers = np.array([16, *range(232, 256), 231])
-  distance = np.abs(np.arange(256)[:, None] - np.array(levels))
-  return numbers[distance.argmin(axis=1)]
-
-
-_PALETTE = _palette()

@@ -176,7 +176,7 @@ class RunPlanTest(parameterized.TestCase):
     self.assertEqual(process.returncode, expected, output)
     self.assertIn("saved at step 7 of 9", output)
     self.assertEqual(output.count("To continue:"), 1)
-    self.assertIn("To continue: python -m driver", output)
+    self.assertRegex(output, r"To continue: \S*python -m driver")
     (self.workdir / "mended").touch()
     code, _ = self.run_stages(modes)
     self.assertEqual(code, 0)

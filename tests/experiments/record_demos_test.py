@@ -54,9 +54,10 @@ def _run(*flags):
 class _Player:
   """Runs the command on a terminal of 160 columns and 74 rows."""
 
-  def __init__(self, *flags):
+  def __init__(self, *flags, size=(74, 160), answer=b""):
     self._ours, theirs = pty.openpty()
-    size = struct.pack("HHHH", 74, 160, 0, 0)
+    self._answer = answer  # to what the command asks its terminal
+    size = struct.pack("HHHH", *size, 0, 0)
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, size)
     self.attributes_before = termios.tcgetattr(theirs)
     self._theirs = theirs
@@ -110,6 +111,9 @@ class _Player:
     ready, _, _ = select.select([self._ours], [], [], timeout_s)
     if ready:
       self.seen += os.read(self._ours, 1 << 16).decode(errors="replace")
+      if self._answer and "\x1b[c" in self.seen:
+        os.write(self._ours, self._answer)
+        self._answer = b""
     return bool(ready)
 
 
@@ -117,8 +121,8 @@ class _Player:
 def player():
   made = []
 
-  def make(*flags):
-    made.append(_Player(*flags))
+  def make(*flags, **terminal):
+    made.append(_Player(*flags, **terminal))
     made[-1].wait_for(", step 0")  # what is typed earlier is dropped
     return made[-1]
 
@@ -168,6 +172,37 @@ def test_a_person_plays_in_the_terminal(player, tmp_path):
     assert expected in again.stdout
   (copy,) = _entries(other)
   assert (copy.digest, copy.header) == (entry.digest, entry.header)
+
+
+@pytest.mark.parametrize(
+  ("answer", "begin", "end"),
+  [
+    (b"\x1b_Gi=31;OK\x1b\\\x1b[?62c", "\x1b_Ga=T", "\x1b_Ga=d,d=I"),
+    (b"\x1b[?62;4;22c", "\x1bP0;1q", "\x1b[?25h"),
+  ],
+)
+def test_a_terminal_with_graphics_shows_them(
+  player, tmp_path, answer, begin, end
+):
+  one = player(f"--workdir={tmp_path}", size=(24, 80), answer=answer)
+  assert begin in one.seen and "▀" not in one.seen
+  one.press(b"s")
+  one.wait_for("step 1")
+  one.press(b"q")
+  assert one.end() == 0, one.seen
+  assert end in one.seen
+  assert "Note" not in one.seen and "small" not in one.seen
+  assert _names(tmp_path) == ["start"]
+
+
+def test_a_small_terminal_says_what_shows_more(player, tmp_path):
+  one = player(f"--workdir={tmp_path}", size=(24, 80))
+  assert "step 0, small: see experiments.play_dream" in one.seen
+  one.press(b"q")
+  assert one.end() == 0, one.seen
+  seen = " ".join(one.seen.split())
+  assert "80 columns and 24 rows show 48 x 44 of 160 x 144 pixels" in seen
+  assert "python -m experiments.play_dream" in seen
 
 
 def test_ctrl_c_keeps_what_was_played_and_the_next_call_adds(player, tmp_path):

@@ -28,6 +28,38 @@ def test_windows_show_most_of_their_mode_and_none_is_shown_twice():
   assert sorted(every) == list(range(6))
 
 
+def _walking(count, length):
+  windows = _windows(count, length)
+  windows["map_id"][:] = 3
+  return windows
+
+
+def test_one_window_each_of_a_door_a_dialog_a_battle_and_a_walk():
+  windows = _walking(8, 24)  # four seen rows, then twenty
+  windows["x"][7, :] = np.arange(24) // 8  # walks a little
+  windows["x"][1, :] = np.arange(24)  # and far: the route
+  windows["in_battle"][2, 3:] = 1
+  windows["dialog_open"][3, 3:] = True
+  windows["map_id"][4, 9:] = 5  # a door at the sixth dreamed row
+  windows["map_id"][5, 20:] = 5  # one that no column shows
+  windows["map_id"][6, 4:] = 5  # one at once, seen from one side alone
+  windows["in_battle"][0, 9:] = 1
+  windows["map_id"][0, 9:] = 5  # no door: a battle begins there
+  chosen, labels = dream_pictures.telling_windows(windows, 4)
+  assert chosen == [4, 3, 2, 1]
+  assert [label.partition(":")[0] for label in labels] == [
+    *("door", "dialog", "battle", "route")
+  ]
+  # What no window shows is left out.
+  chosen, labels = dream_pictures.telling_windows(_walking(2, 24), 4)
+  assert (chosen, labels) != ([], []) and "battle: real" not in labels
+  # Of a game whose memory nobody reads: some windows.
+  unknown = _windows(9, 24)
+  unknown["game_running"][:] = False
+  chosen, labels = dream_pictures.telling_windows(unknown, 4)
+  assert chosen == [0, 2, 5, 8] and set(labels) == {"real"}
+
+
 def test_a_chart_draws_every_line_from_its_first_to_its_last_value():
   curves = {
     "low": {"steps": [1, 2, 3], "values": [0.0, 0.0, 0.0]},

@@ -51,6 +51,25 @@ class PicturesTest(parameterized.TestCase):
     colours = [colour for _, colour in alike.getcolors(1 << 16)]
     self.assertNotIn(pictures.INEXACT, colours)
 
+  def test_a_difference_is_lit_where_a_pixel_is_wrong_and_faint_elsewhere(self):
+    truth = _frames(1)
+    dream = truth.copy()
+    dream[0, 100, 7] ^= 1  # the first of four pixels
+    row = pictures.Row("difference", dream, truth, difference=True)
+    pixels = np.asarray(pictures.contact_sheet([[row]], ["+1"], scale=1))
+    (at,) = np.argwhere((pixels == pictures.OFF).all(-1))
+    frame = pixels[at[0] - 100 :, at[1] - 28 :][:144, :160]
+    known = frame_codec.unpack_grey(truth[0])
+    right = np.ones(known.shape, bool)
+    right[100, 28] = False
+    levels = np.unique(known[right])
+    faint = [np.unique(frame[(known == level) & right]) for level in levels]
+    self.assertTrue(all(len(one) == 1 for one in faint))
+    self.assertEqual(
+      sorted(int(one[0]) for one in faint), [int(one[0]) for one in faint]
+    )
+    self.assertLess(max(int(one[0]) for one in faint), 120)
+
   def test_rows_must_fill_the_columns(self):
     with self.assertRaisesRegex(ValueError, "'real': 3 frames, 2 columns"):
       pictures.contact_sheet([[pictures.Row("real", _frames(3))]], ["+1", "+2"])

@@ -114,7 +114,7 @@ def test_of_a_game_without_tables_one_line_says_so(tmp_path):
   other = dataclasses.replace(_ROM, sha1="0" * 40, name="other game")
   setting = dataclasses.replace(setting, rom=other)
   made = play_pictures.make(run, setting, {}, [], "all")
-  assert made == {"visits": None, "videos": {}}
+  assert made == {"visits": None, "paths": None, "videos": {}}
   (line,) = run.lines
   assert "other game has no table of maps" in line
   assert not list(tmp_path.iterdir())

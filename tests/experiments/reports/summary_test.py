@@ -3,12 +3,14 @@
 from html import parser
 import json
 import pathlib
+import re
 import tempfile
 
 from absl.testing import absltest
 from absl.testing import parameterized
 import numpy as np
 
+from experiments.reports import headline
 from experiments.reports import html_page
 from experiments.reports import pictures
 from experiments.reports import report
@@ -321,6 +323,90 @@ class ReportTest(parameterized.TestCase):
     text = report.render(self.workdir)
     self.assertEqual(text.count("data:video/mp4"), 2)
     self.assertIn("(number 1): no badge, return 22.53, 1,500 steps.", text)
+
+  def test_the_first_card_has_a_film_numbers_and_a_sentence(self):
+    self.write("evaluation/world_model/result.json", dream_result())
+    self.write("evaluation/play/result.json", play_result())
+    stages = {"collect": {"wall_s": 500.0, "peak_bytes": 2**31}}
+    self.write("costs.json", {"stages": stages})
+    (self.workdir / "videos").mkdir()
+    (self.workdir / "videos/demo.mp4").write_bytes(b"film")
+    numbers, sentence = headline.collect(self.workdir)
+    self.assertEqual(
+      [(number.value, number.beside) for number in numbers],
+      [
+        ("50%", "clone 50%, random 50%"),
+        ("100", ""),
+        ("50%", "a frozen frame 50%"),
+        ("8 min", "2.0 GiB of memory"),
+      ],
+    )
+    self.assertIn("earns a badge in 12 of 24 games", sentence)
+    self.assertIn("the clone that it began as does in 12", sentence)
+    text = report.render(self.workdir)
+    first, _, rest = text.partition("</section>")
+    for piece in ("<video", sentence, "8 min", "statements hold", "<details>"):
+      self.assertIn(piece, first)
+    self.assertNotIn('class="mark', rest)
+    # Marks of verdicts are seen on a click alone.
+    self.assertLess(first.index("<details>"), first.index('class="mark'))
+    self.assertIn("prefers-color-scheme: dark", text)
+    self.assertIn("max-width: 640px", text)
+
+  def test_of_what_was_not_measured_there_is_no_number(self):
+    self.assertEqual(headline.collect(self.workdir), ([], ""))
+    self.write("evaluation/world_model/result.json", dream_result())
+    (number,), sentence = headline.collect(self.workdir)
+    self.assertEqual(number.value, "50%")
+    self.assertIn("no policy was measured", sentence)
+
+  def test_a_run_of_debug_has_one_line_and_no_verdict(self):
+    self.write("evaluation/world_model/result.json", dream_result(gain=-1))
+    self.write("evaluation/play/result.json", play_result())
+    self.assertNotEmpty(summary.collect(self.workdir).verdicts)
+    self.write("config.json", {"preset": "debug", "stage": "quickstart"})
+    shown = summary.collect(self.workdir)
+    self.assertEmpty(shown.verdicts)
+    self.assertIn("numbers mean nothing", shown.caution)
+    text = report.render(self.workdir)
+    self.assertEqual(text.count("numbers mean nothing"), 1)
+    self.assertNotIn('class="mark', text)
+    self.assertNotIn('class="number"', text)
+
+  def test_a_measurement_of_what_hardly_learned_says_so_first(self):
+    warned = {"warnings": ["it is untrained"]}
+    note = summary.dream_table(dream_result() | warned).note
+    self.assertStartsWith(note, "Warning: it is untrained. 200 windows")
+    note = summary.play_table(play_result() | warned).note
+    self.assertStartsWith(note, "Warning: it is untrained. ")
+    self.assertNotIn("Warning", summary.dream_table(dream_result()).note)
+
+  def test_shows_the_paths_of_one_game(self):
+    paths = {"file": "paths.png", "episode": 3, "seed": 9}
+    paths |= {"players": ["random", "policy"]}
+    self.write("evaluation/play/result.json", play_result() | {"paths": paths})
+    self.assertNotIn("The same game", report.render(self.workdir))
+    (self.workdir / "evaluation/play/paths.png").write_bytes(b"picture")
+    text = report.render(self.workdir)
+    self.assertIn("Game 3 of those measured", text)
+    self.assertIn("random, policy", text)
+
+  def test_axes_over_decades_are_logarithmic(self):
+    steps = list(range(100))
+    decades = [10.0 ** (3 - step / 20) for step in steps]
+    text = html_page.chart("loss", {"loss": (steps, decades)}, "updates")
+    self.assertIn("loss, logarithmic<", text)
+    for tick in (">0.01<", ">1<", ">1000<"):
+      self.assertIn(tick, text)
+    line = re.search(r'points="([^"]*)"', text).group(1).split()
+    heights = [float(point.split(",")[1]) for point in line]
+    falls = np.diff(heights)  # a straight line
+    self.assertLess(falls.max() - falls.min(), 0.2)
+    few = html_page.chart("loss", {"loss": (steps, steps)}, "updates")
+    self.assertNotIn("logarithmic", few)
+    # A value at zero, or one that is near it alone, changes nothing.
+    self.assertFalse(html_page.is_logarithmic([0.0, 1.0, 1e6]))
+    self.assertFalse(html_page.is_logarithmic([1e-9] + [1.0] * 100))
 
   def test_leaves_out_what_is_not_there(self):
     page = _Page()
