@@ -7,6 +7,7 @@ import re
 import select
 import struct
 import subprocess
+import sys
 import termios
 import time
 import unicodedata
@@ -123,6 +124,14 @@ def run(arguments, columns, lines, seen=None, limit_s=120.0, **options):
     os.close(ours)
 
 
-def take_terminal():
-  """Makes stdin the terminal that sends Ctrl-C; after a fork, in a session."""
-  fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+def with_terminal(arguments):
+  """A command whose stdin is the terminal that sends it Ctrl-C.
+
+  By an interpreter that becomes the command: code between fork and exec would
+  run in this process, where jax and its threads may be.
+  """
+  take = (
+    "import fcntl, os, sys, termios; os.setsid(); "
+    "fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execvp(sys.argv[1], sys.argv[1:])"
+  )
+  return [sys.executable, "-c", take, *arguments]

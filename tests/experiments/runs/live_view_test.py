@@ -95,15 +95,15 @@ def _run(folder, columns, lines=24, count=3, modes=(), term="xterm-256color"):
       os.write(descriptor, b"\x03")  # Ctrl-C
 
   code, pieces = terminals.run(
-    [
-      *(sys.executable, "-m", "driver"),
-      *(f"--plan={json.dumps(plan)}", f"--workdir={work}"),
-    ],
+    terminals.with_terminal(
+      [
+        *(sys.executable, "-m", "driver"),
+        *(f"--plan={json.dumps(plan)}", f"--workdir={work}"),
+      ]
+    ),
     columns,
     lines,
     seen,
-    start_new_session=True,
-    preexec_fn=terminals.take_terminal,
     env={k: v for k, v in os.environ.items() if k not in ("COLUMNS", "LINES")}
     | {
       "TERM": term,
