@@ -2,7 +2,7 @@ r"""Opens a page on which a dream is played, the real game beside it.
 
     python -m experiments.play_dream [--port=8600]
     python -m experiments.play_dream --policy=DIR
-    python -m experiments.play_dream --world_model=DIR
+    python -m experiments.play_dream --world_model=DIR [--data_dir=DIR]
     python -m experiments.play_dream --mode=blind --data_dir=DIR \
       --answers=FILE.json [--policy=DIR]
 
@@ -12,7 +12,8 @@ or the cartridge's demonstrator. The page shows the dream, the emulator under
 the same buttons and where both differ, and keeps moments to go back to. It is
 served to this machine alone unless `--host` says otherwise: who reaches the
 page can play, and read nothing else. Needs aiohttp:
-`pip install -r requirements-play.txt`.
+`pip install -r requirements-play.txt`. With `--data_dir` a session can begin at
+any row of the recorded episodes there.
 
 `--mode=blind` asks people instead which of two clips is dreamt, and writes what
 they say, with intervals, to a file; the clips begin at rows of the held-out
@@ -35,7 +36,9 @@ from experiments.runs import run_directory
 from experiments.runs import shipped
 
 _MODE = cli.choice("mode", "play", ("play", "blind"), "What the page is for.")
-_DATA_DIR = cli.string("data_dir", None, "Recorded experience (blind).")
+_DATA_DIR = cli.string(
+  "data_dir", None, "Records: rows to begin at, or starts (blind)."
+)
 _ANSWERS = cli.string("answers", None, "JSON file of the answers (blind).")
 _PAIRS = cli.integer("pairs", 24, "Pairs that a person is shown (blind).")
 _WORLD_MODEL = cli.string("world_model", None, "Run directory of train_rssm.")
@@ -83,6 +86,16 @@ def main() -> int:
 
   rom = roms.resolve(_ROM.value)
   save_state = emulator.read_save_state(_SAVE_STATE.value, rom)
+  records = None
+  if _DATA_DIR.value:
+    from experiments.dreaming import records as records_lib
+
+    jitter = inputs.load_config(directory or "").collect.jitter_frames
+    records = records_lib.open_records(
+      _DATA_DIR.value, directory or "", rom, jitter
+    )
+    if records.left_out:
+      print(f"Note: no moments of {records.left_out}", flush=True)
   # Its boot takes a second: meanwhile the model is looked at.
   spare = game_lib.Game(rom)
   try:
@@ -92,7 +105,8 @@ def main() -> int:
     note = inputs.check_rom(directory or "", rom, _OTHER_ROM.value)
     if note:
       print(f"Note: {note}", flush=True)
-    return asyncio.run(_serve(rom, save_state, spare, began_s))
+    load = functools.partial(_load, rom, save_state, spare, records)
+    return asyncio.run(_serve(load, began_s))
   finally:
     spare.close()
 
@@ -117,16 +131,13 @@ def _which() -> tuple[str | None, str | None]:
   return None, shipped.DEFAULT
 
 
-async def _serve(
-  rom: Any, save_state: bytes | None, spare: Any, began_s: float
-) -> int:
+async def _serve(load: Callable[[], Any], began_s: float) -> int:
   """Plays until a signal comes."""
   from experiments.serving import guards
   from experiments.serving import server as server_lib
 
   names = guards.allowed_names(_HOST.value, _NAMES.value or ())
   server = server_lib.Server(names, _PLAYERS.value)
-  load = functools.partial(_load, rom, save_state, spare)
   return await _until_stopped(server, load, server.open, began_s)
 
 
@@ -238,7 +249,7 @@ def _print_address(port: int) -> None:
     )
 
 
-def _load(rom: Any, save_state: bytes | None, spare: Any) -> Any:
+def _load(rom: Any, save_state: bytes | None, spare: Any, records: Any) -> Any:
   """Everything that sessions share; in a thread of its own."""
   from data_tools.game import start_states
   from experiments.dreaming import beliefs
@@ -265,6 +276,7 @@ def _load(rom: Any, save_state: bytes | None, spare: Any) -> Any:
     goals=goals.of(model, rom),
     demonstrates=game_lib.demonstrates(rom),
     save_state=save_state,
+    records=records,
   )
   return server_lib.Ready(
     setting, world_map.draw(model, rom), tuple(start_states.names(rom.sha1))

@@ -21,6 +21,7 @@ from experiments.dreaming import world_map
 from experiments.serving import driver as driver_lib
 from experiments.serving import guards
 from experiments.serving import wire
+from pokedreamer_jax.planner import screens
 
 try:
   from aiohttp import WSCloseCode
@@ -122,6 +123,9 @@ class Server:
     app.router.add_get("/", self._file)
     app.router.add_get("/page/{name}", self._file)
     app.router.add_get("/map/{id:[0-9]{1,3}}.png", self._map)
+    app.router.add_get(
+      "/record/{episode:[0-9]{1,7}}/{row:[0-9]{1,7}}.png", self._record
+    )
     app.router.add_get("/clip.{kind:mp4|gif}", self._clip)
     app.router.add_get("/ws", self._socket)
     return app
@@ -148,6 +152,18 @@ class Server:
     if drawing is None:
       raise web.HTTPNotFound
     return web.Response(body=drawing.png, content_type="image/png")
+
+  async def _record(self, request: web.Request) -> web.Response:
+    """The picture of a recorded row."""
+    records = self._ready.done() and self._ready.result().setting.records
+    if not records:
+      raise web.HTTPNotFound
+    episode, row = (int(request.match_info[n]) for n in ("episode", "row"))
+    try:
+      packed = await asyncio.to_thread(records.picture, episode, row)
+    except ValueError:
+      raise web.HTTPNotFound from None
+    return web.Response(body=screens.png(packed), content_type="image/png")
 
   async def _clip(self, request: web.Request) -> web.Response:
     """The last steps of a session, whose key is in a header."""
@@ -322,6 +338,7 @@ class Server:
       demonstrator=setting.demonstrates,
       goals=[_words(goal, setting.rom.map_names) for goal in setting.goals],
       starts=list(ready.starts),
+      records=setting.records.told() if setting.records else [],
       maps=[drawing.told() for drawing in ready.maps.values()],
     )
 
