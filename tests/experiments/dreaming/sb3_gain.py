@@ -22,13 +22,14 @@ from pokedreamer_jax.world_model import statistics
 
 ID = "experiments.dream_env:PokeDreamer/Dream-v0"
 DREAMS = 16
+STEPS = 32_768  # of training
 SETTING = {"observation": "grey", "episode_length": 128, "reward": "published"}
 PLAYED = 48  # games before and after, of the same seeds
 _SHRINK = 4  # pixels to one, so that a laptop learns in minutes
 
 
-def main(model, steps=32_768):
-  """Trains and measures."""
+def measure(model, steps):
+  """Trains and measures; JSON-ready."""
   torch.set_num_threads(1)
   env = AsItsVectors(dreams(model), seed=1)
   agent = PPO(
@@ -43,27 +44,22 @@ def main(model, steps=32_768):
   )
   before = played(agent)
   began_s = time.monotonic()
-  agent.learn(int(steps))
+  agent.learn(steps)
   took_s = time.monotonic() - began_s
   after = played(agent)
   env.close()
-  dreamt = [
-    float(np.mean(env.finished[at : at + 96]))
-    for at in range(0, len(env.finished), 96)
-  ]
-  print(
-    json.dumps(
-      {
-        "steps": int(steps),
-        "train_s": round(took_s, 1),
-        "dreamt_rewards": dreamt,
-        "before": statistics.bootstrap_mean(before),
-        "after": statistics.bootstrap_mean(after),
-        "gain": statistics.bootstrap_mean(after - before),
-      },
-      indent=1,
-    )
-  )
+  many = 6 * DREAMS
+  return {
+    "steps": steps,
+    "train_s": round(took_s, 1),
+    "dreamt_rewards": [
+      float(np.mean(env.finished[at : at + many]))
+      for at in range(0, len(env.finished), many)
+    ],
+    "before": statistics.bootstrap_mean(before),
+    "after": statistics.bootstrap_mean(after),
+    "gain": statistics.bootstrap_mean(after - before),
+  }
 
 
 def dreams(model):
@@ -160,4 +156,5 @@ def played(agent):
 
 
 if __name__ == "__main__":
-  main(*sys.argv[1:])
+  model, *steps = sys.argv[1:]
+  print(json.dumps(measure(model, *map(int, steps or [STEPS])), indent=1))
