@@ -7,12 +7,11 @@ from typing import Any
 import numpy as np
 
 from experiments.playing import blind_pairs
+from experiments.reports import blind_tables
 from experiments.reports import pictures
 from pokedreamer_jax.config import run as config_lib
 
 PARTS = 8  # that `measure` tells of
-DREAM, REAL, BROKEN = "dream", "real, twice", "broken dream"
-RECORDED, RECORDED_REAL = "dream, recorded", "real, recorded"
 _EXCHANGED = 3  # of the 360 tiles of each frame of a broken dream
 _SHOWN = 6  # frames that give dreams away
 
@@ -48,11 +47,11 @@ def measure(
   )
   broken = blind.exchanged(config.seed, clips.dreamt, _EXCHANGED)
   sides = {
-    DREAM: (clips.real, clips.dreamt),
-    REAL: (clips.real, clips.again),
-    BROKEN: (clips.real, broken),
-    RECORDED: (clips.recorded, clips.dreamt),
-    RECORDED_REAL: (clips.recorded, clips.again),
+    blind_tables.DREAM: (clips.real, clips.dreamt),
+    blind_tables.REAL: (clips.real, clips.again),
+    blind_tables.BROKEN: (clips.real, broken),
+    blind_tables.RECORDED: (clips.recorded, clips.dreamt),
+    blind_tables.RECORDED_REAL: (clips.recorded, clips.again),
   }
   result: dict[str, Any] = {
     "rom": {"name": rom.name, "sha1": rom.sha1},
@@ -70,7 +69,7 @@ def measure(
     result["kinds"][kind] = blind.told_apart(
       found, pairs, steps, evaluate.bootstrap
     )
-    if kind == DREAM:
+    if kind == blind_tables.DREAM:
       surest = found
   told("drawing what gives dreams away")
   _draw(clips, surest, folder / "blind.png")

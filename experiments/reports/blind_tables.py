@@ -3,15 +3,17 @@
 from collections.abc import Mapping
 from typing import Any
 
-from experiments.reports import blind_evaluation
 from experiments.reports import text_tables
 
+# Kinds of pairs.
+DREAM, REAL, BROKEN = "dream", "real, twice", "broken dream"
+RECORDED, RECORDED_REAL = "dream, recorded", "real, recorded"
 _SAID = {
-  blind_evaluation.DREAM: "dream / game, other luck",
-  blind_evaluation.REAL: "game / game, other lucks",
-  blind_evaluation.BROKEN: "broken dream / game, other luck",
-  blind_evaluation.RECORDED: "dream / recording",
-  blind_evaluation.RECORDED_REAL: "game, other luck / recording",
+  DREAM: "dream / game, other luck",
+  REAL: "game / game, other lucks",
+  BROKEN: "broken dream / game, other luck",
+  RECORDED: "dream / recording",
+  RECORDED_REAL: "game, other luck / recording",
 }
 
 
@@ -49,9 +51,9 @@ def verdicts(result: Mapping[str, Any]) -> list[text_tables.Verdict]:
   found = []
   for name, steps in result["lengths"].items():
     of = {kind: one[str(steps)] for kind, one in result["kinds"].items()}
-    dream = of[blind_evaluation.DREAM]["share"]
-    control = of[blind_evaluation.REAL]["share"]
-    broken = of[blind_evaluation.BROKEN]["share"]
+    dream = of[DREAM]["share"]
+    control = of[REAL]["share"]
+    broken = of[BROKEN]["share"]
     found += [
       text_tables.Verdict(
         dream["low"] <= 0.5,
