@@ -12,6 +12,8 @@ r"""Measures a world model's dreams, or policies playing in the emulator.
       --data_dir=DIR --workdir=DIR [--planner_url=URL]
     python -m experiments.evaluate --what=long_dream --player=policy=DIR \
       --data_dir=DIR --workdir=DIR
+    python -m experiments.evaluate --what=blind --world_model=DIR \
+      --data_dir=DIR --workdir=DIR
 
 Writes `result.json` and the tables as `table.txt`; for a world model also the
 pictures `dreams.png`, `modes.png` (strips by what the game is doing) and
@@ -47,7 +49,10 @@ from pokedreamer_jax import specs
 from pokedreamer_jax.config import run as config_lib
 from pokedreamer_jax.config import world_model as world_model_config
 
-WHAT = ("world_model", "play", "goals", "dreams", "agent", "long_dream")
+WHAT = (
+  *("world_model", "play", "goals", "dreams", "agent", "long_dream"),
+  "blind",
+)
 
 cli.define_run_flags()
 _WHAT = cli.choice("what", None, WHAT, "What to measure.")
@@ -95,6 +100,7 @@ def main() -> None:
     "dreams": _evaluate_dreams,
     "agent": _evaluate_agent,
     "long_dream": _evaluate_long_dream,
+    "blind": _evaluate_blind,
   }
   measure[cli.required("what")](config)
 
@@ -391,6 +397,56 @@ def _evaluate_long_dream(config: config_lib.Config) -> None:
 
   part = long_dream_evaluation.Part(cli.workdir())
   _enter_rows(config, "long_dream", part, long_dream_tables, {})
+
+
+def _evaluate_blind(config: config_lib.Config) -> None:
+  from data_tools.game import roms
+  from experiments.playing import play_episodes
+  from experiments.reports import blind_evaluation
+  from experiments.reports import blind_tables
+
+  directory = cli.required("world_model")
+  config = inputs.with_world_model(config, directory)
+  rom = roms.resolve(_ROM.value)
+  inputs.check_rom(directory, rom, _OTHER_ROM.value)
+  step = _step(directory)
+  generation = inputs.open_generation(
+    cli.required("data_dir"), pathlib.Path(directory)
+  )
+  run = run_directory.open_run(
+    cli.workdir(),
+    "evaluate_blind",
+    {
+      "seed": config.seed,
+      "evaluate": _measured(config),
+      "generation": generation.digest,
+      "rom": rom.sha1,
+      "world_model": inputs.fingerprint(directory, step),
+    },
+    graceful=False,
+  )
+  with run:
+    if not run.finished:
+      params = inputs.load_world_model(directory, step)
+      parts = blind_evaluation.PARTS
+      with (
+        progress.Progress("real or dreamt", parts, "parts") as bar,
+        play_episodes.dying_is_told(),
+      ):
+        done = iter(range(1, parts + 1))
+
+        def told(part: str) -> None:
+          bar.update(next(done))
+          bar.phase(part, about_s=60)
+
+        result = blind_evaluation.measure(
+          config, params, generation, rom, run.path, told
+        )
+      run.finish(result)
+    result = run.result
+    _show(
+      run, blind_tables.tables(result), verdicts=blind_tables.verdicts(result)
+    )
 
 
 def _enter_rows(

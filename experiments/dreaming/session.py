@@ -23,7 +23,7 @@ from pokedreamer_jax import goal_specs
 from pokedreamer_jax import specs
 from pokedreamer_jax.behaviour import dream_play
 
-PEOPLE = ("person", "policy", "demonstrator", "log")  # who plays
+PEOPLE = ("person", "policy", "demonstrator", "log", "record")  # who plays
 
 
 class Session:
@@ -111,6 +111,29 @@ class Session:
     )
     self.choice = int(shown.choice)
     return self.here
+
+  def press_and_see(self, action: int, row: game_lib.Row) -> models.Work:
+    """Work that dreams a step and sees the real row that the button led to.
+
+    The same as `press` and `see`, in one call; errors as of `press`.
+    """
+    player, asked = self.press(action)
+    cfg = self._stepper.model.config.world_model
+    return player, dataclasses.replace(
+      asked,
+      sees=np.asarray(True),
+      frame=row["frame"],
+      ram=dream_play.ram_of(cfg, row),
+    )
+
+  def pressed_and_saw(
+    self, outcome: models.Outcome, action: int, by: str, row: game_lib.Row
+  ) -> moments.Moment:
+    """The moment after both."""
+    moment = self.pressed(outcome, action, by)
+    if moment.real is None:
+      self._saw(moment, outcome[1], row)
+    return moment
 
   def see(
     self, row: game_lib.Row, moment: moments.Moment | None = None

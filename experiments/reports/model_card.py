@@ -8,6 +8,7 @@ from typing import Any
 
 from data_tools import cartridge
 from experiments.reports import benchmarks
+from experiments.reports import blind_tables
 from experiments.reports import goal_tables
 from experiments.reports import honesty_tables
 from experiments.reports import long_dream_tables
@@ -25,6 +26,7 @@ _TABLES = {
   "goals": goal_tables.tables,
   "dreams": honesty_tables.tables,
   "long_dream": long_dream_tables.tables,
+  "blind": blind_tables.tables,
 }
 _KINDS = {
   "world_model": "a world model",

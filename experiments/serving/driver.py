@@ -23,6 +23,7 @@ from experiments.dreaming import game as game_lib
 from experiments.dreaming import input_log
 from experiments.dreaming import models
 from experiments.dreaming import moments
+from experiments.dreaming import records as records_lib
 from experiments.dreaming import session as session_lib
 from experiments.serving import batching
 from experiments.serving import buttons
@@ -47,6 +48,7 @@ class Setting:
   goals: tuple[goal_specs.Goal, ...] = ()
   demonstrates: bool = False  # whether a demonstrator plays this game
   save_state: bytes | None = None  # where `start` begins
+  records: records_lib.Records | None = None  # rows to begin at
 
 
 class Driver:
@@ -152,7 +154,7 @@ class Driver:
 
   async def _do_who(self, session, message) -> None:
     who, goal = message["who"], message["goal"]
-    if who not in session_lib.PEOPLE or who == "log":
+    if who not in session_lib.PEOPLE or who in ("log", "record"):
       raise ValueError(f"who: {who!r}, expected person, policy, demonstrator")
     if who == "policy" and not self._setting.stepper.model.has_policy:
       raise ValueError("who: no policy was given to this server (--policy)")
@@ -256,6 +258,54 @@ class Driver:
     await self._begin(start, save_state, luck)
     await self._do_look(self.session, message)
     self._replay(iter(played))
+
+  async def _do_record(self, session, message) -> None:
+    """Begins at a recorded row: its episode is played again and looked at."""
+    records = self._setting.records
+    if records is None:
+      raise ValueError("record: this server has no records (--data_dir)")
+    row = message["row"]
+    if row >= moments.MOST - 1:
+      raise ValueError(f"row: {row}, expected below {moments.MOST - 1}")
+    course = await asyncio.to_thread(records.course, message["episode"], row)
+    self._take_over("person")
+    await self._begin(course.start, course.save_state)
+    session = self.session
+    assert session is not None
+    try:
+      await self._relive(session, course)
+      if row:
+        await self._follow(session)
+      session.tree.save(session.here, course.name)
+    finally:  # where it got to is shown in any case
+      await self._do_look(session, message)
+    if message["goes_on"]:
+      rest = course.action[row:-1].tolist()
+      self._replay(iter([("press", action) for action in rest]))
+
+  async def _relive(self, session, course: records_lib.Course) -> None:
+    """Plays an episode up to its row, every row seen; the dream beside it.
+
+    Raises:
+      ValueError: the game shows another frame than was recorded.
+    """
+    game, told_s = self._open_game(), time.monotonic()
+    for number, frame in enumerate(course.frame):
+      if number:
+        action = int(course.action[number - 1])
+        self._game_at = None
+        row = await self._in_thread(game.step, action)
+        work = session.press_and_see(action, row)
+        outcome = await self._setting.batcher.run(work)
+        session.pressed_and_saw(outcome, action, "record", row)
+        self._game_at = session.here.number
+      if (moments.unpack_frame(session.here.real) != frame).any():
+        raise ValueError(
+          f"{course.name}: row {number} is not what playing it again shows"
+        )
+      if time.monotonic() - told_s > 1.0:
+        told_s = time.monotonic()
+        self._page.note(f"{number} of {len(course.frame) - 1} rows are seen.")
 
   async def _do_link(self, session, message) -> None:
     log = session.log()

@@ -21,6 +21,7 @@ from experiments.dreaming import world_map
 from experiments.serving import driver as driver_lib
 from experiments.serving import guards
 from experiments.serving import wire
+from pokedreamer_jax.planner import screens
 
 try:
   from aiohttp import WSCloseCode
@@ -32,7 +33,7 @@ except ImportError as error:
   ) from error
 
 PAGE = pathlib.Path(__file__).parent / "page"
-_TYPES = {
+TYPES = {
   ".html": "text/html",
   ".css": "text/css",
   ".js": "text/javascript",
@@ -46,6 +47,33 @@ _PER_S, _AT_ONCE = 120.0, 240.0  # messages of a page
 _MOST_OUT = 1_024  # messages that wait for a page that does not read
 _CLIP_EVERY_S = 2.0
 _log = logging.getLogger(__name__)
+
+
+def guarding(names: frozenset[str]) -> Any:
+  """A middleware that answers by these names alone, with `guards.HEADERS`."""
+
+  @web.middleware
+  async def guard(request: web.Request, handler: Callable) -> Any:
+    if not guards.may_ask(request.headers.get("Host", ""), names):
+      raise web.HTTPForbidden(text="This name is not answered here.\n")
+    response = await handler(request)
+    if not isinstance(response, web.WebSocketResponse):
+      response.headers.update(guards.HEADERS)
+    return response
+
+  return guard
+
+
+def answer_file(files: dict[str, bytes], request: web.Request) -> web.Response:
+  """The file that a request names; `/` is `index.html`."""
+  name = request.match_info.get("name", "index.html")
+  if name not in files:
+    raise web.HTTPNotFound
+  return web.Response(
+    body=files[name],
+    content_type=TYPES[pathlib.PurePath(name).suffix],
+    charset="utf-8",
+  )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,7 +108,7 @@ class Server:
     self._files = {
       path.name: path.read_bytes()
       for path in sorted(PAGE.iterdir())
-      if path.suffix in _TYPES
+      if path.suffix in TYPES
     }
 
   def open(self, ready: Ready) -> None:
@@ -90,11 +118,14 @@ class Server:
   def app(self) -> web.Application:
     """What a runner serves."""
     app = web.Application(
-      middlewares=[self._guard], client_max_size=wire.MOST_BYTES
+      middlewares=[guarding(self._names)], client_max_size=wire.MOST_BYTES
     )
     app.router.add_get("/", self._file)
     app.router.add_get("/page/{name}", self._file)
     app.router.add_get("/map/{id:[0-9]{1,3}}.png", self._map)
+    app.router.add_get(
+      "/record/{episode:[0-9]{1,7}}/{row:[0-9]{1,7}}.png", self._record
+    )
     app.router.add_get("/clip.{kind:mp4|gif}", self._clip)
     app.router.add_get("/ws", self._socket)
     return app
@@ -111,28 +142,8 @@ class Server:
 
   # Requests.
 
-  @property
-  def _guard(self) -> Any:
-    @web.middleware
-    async def guard(request: web.Request, handler: Callable) -> Any:
-      if not guards.may_ask(request.headers.get("Host", ""), self._names):
-        raise web.HTTPForbidden(text="This name is not answered here.\n")
-      response = await handler(request)
-      if not isinstance(response, web.WebSocketResponse):
-        response.headers.update(guards.HEADERS)
-      return response
-
-    return guard
-
   async def _file(self, request: web.Request) -> web.Response:
-    name = request.match_info.get("name", "index.html")
-    if name not in self._files:
-      raise web.HTTPNotFound
-    return web.Response(
-      body=self._files[name],
-      content_type=_TYPES[pathlib.PurePath(name).suffix],
-      charset="utf-8",
-    )
+    return answer_file(self._files, request)
 
   async def _map(self, request: web.Request) -> web.Response:
     drawing = None
@@ -141,6 +152,18 @@ class Server:
     if drawing is None:
       raise web.HTTPNotFound
     return web.Response(body=drawing.png, content_type="image/png")
+
+  async def _record(self, request: web.Request) -> web.Response:
+    """The picture of a recorded row."""
+    records = self._ready.done() and self._ready.result().setting.records
+    if not records:
+      raise web.HTTPNotFound
+    episode, row = (int(request.match_info[n]) for n in ("episode", "row"))
+    try:
+      packed = await asyncio.to_thread(records.picture, episode, row)
+    except ValueError:
+      raise web.HTTPNotFound from None
+    return web.Response(body=screens.png(packed), content_type="image/png")
 
   async def _clip(self, request: web.Request) -> web.Response:
     """The last steps of a session, whose key is in a header."""
@@ -315,6 +338,7 @@ class Server:
       demonstrator=setting.demonstrates,
       goals=[_words(goal, setting.rom.map_names) for goal in setting.goals],
       starts=list(ready.starts),
+      records=setting.records.told() if setting.records else [],
       maps=[drawing.told() for drawing in ready.maps.values()],
     )
 
@@ -339,12 +363,12 @@ async def _write(socket: web.WebSocketResponse, outbox: asyncio.Queue) -> None:
 
 
 async def serve(
-  server: Server, address: str, port: int
+  server: Any, address: str, port: int
 ) -> tuple[web.AppRunner, int]:
   """Listens.
 
   Args:
-    server: what answers.
+    server: what answers, as its `app` says.
     address: to listen on.
     port: 0 takes one that is free.
 

@@ -47,6 +47,13 @@ KINDS: dict[str, dict[str, tuple]] = {
   "sync": {"side": _text(8)},
   "beside": {"on": _FLAG},
   "begin": {"state": _text(200), "seed": _COUNT},
+  # Of the records: a row to begin at, and whether what was pressed then is
+  # pressed on.
+  "record": {
+    "episode": (int, 0, 1_000_000),
+    "row": (int, 0, moments.MOST),
+    "goes_on": _FLAG,
+  },
   "play": {"link": _text(input_log.MOST_LINK)},
   "link": {},
 }

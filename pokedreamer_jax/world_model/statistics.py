@@ -1,8 +1,11 @@
 """Intervals of measured means; numpy only."""
 
 from collections.abc import Callable
+import math
 
 import numpy as np
+
+_Z95 = 1.959963984540054  # of the normal distribution, two sides
 
 
 def bootstrap_mean(
@@ -95,4 +98,31 @@ def bootstrap(
     "low": float(low),
     "high": float(high),
     "n": len(names),
+  }
+
+
+def wilson(right: float, count: int) -> dict[str, float]:
+  """A share with its 95 % interval (Wilson 1927), of independent answers.
+
+  Args:
+    right: answers that were right; an undecided one counts as half.
+    count: all answers, at least 1.
+
+  Returns:
+    `value`, `low`, `high` and `n`.
+
+  Raises:
+    ValueError: `count` is below 1, or `right` is not in `0..count`.
+  """
+  if count < 1 or not 0 <= right <= count:
+    raise ValueError(f"right: {right} of {count}, expected 0..count, count > 0")
+  share, square = right / count, _Z95**2
+  middle = (share + square / (2 * count)) / (1 + square / count)
+  spread = share * (1 - share) / count + square / (4 * count**2)
+  half = _Z95 * math.sqrt(spread) / (1 + square / count)
+  return {
+    "value": share,
+    "low": max(0.0, middle - half),
+    "high": min(1.0, middle + half),
+    "n": count,
   }

@@ -5,6 +5,7 @@ import * as frames from "./frames.js";
 import { Held, NONE, buttonOfKey, buttonOfPad } from "./held.js";
 import { Recent } from "./numbers.js";
 import { Atlas, Way, showFacts, showOdds } from "./panels.js";
+import { Records } from "./records.js";
 import { Screens } from "./screens.js";
 import { TreeView } from "./tree_view.js";
 
@@ -25,6 +26,10 @@ let link = new URLSearchParams(location.hash.slice(1)).get("play");
 const screens = new Screens($("dream"), $("real"), drawn);
 const tree = new TreeView($("tree"), (moment) => say({ t: "go", moment }));
 const atlas = new Atlas($("map"));
+const records = new Records($("records"), (episode, row) => {
+  note("The episode is played again up to here.", false);
+  say({ t: "record", episode, row, goes_on: $("goes-on").checked });
+});
 const way = new Way($("way"), $("way-text"));
 const connection = new Connection({ text: hear, frame: hearFrame, status });
 
@@ -95,6 +100,7 @@ function welcome(message) {
   $("goal-label").hidden = !message.goals.length;
   fill($("start"), [["", "power-on"], ...message.starts.map((name) => [name, name])]);
   atlas.know(message.maps);
+  records.know(message.records);
   if (link) {
     say({ t: "play", link });
     link = null;

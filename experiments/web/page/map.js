@@ -3,6 +3,10 @@
   "use strict";
 
   const GREYS = [255, 153, 85, 0];
+  // Shade -> a pixel's four bytes as one number; 4 is nothing.
+  const PIXELS = new Uint32Array(Uint8Array.from([
+    ...GREYS.flatMap((grey) => [grey, grey, grey, 255]), 0, 0, 0, 0,
+  ]).buffer);
   const CELL = 16;
 
   // Puts shades 0..3 on a canvas; 4 is nothing.
@@ -14,10 +18,8 @@
     }
     const context = canvas.getContext("2d");
     const image = context.createImageData(width, height);
-    for (let i = 0; i < shades.length; i++) {
-      const grey = GREYS[shades[i]] ?? 0;
-      image.data.set([grey, grey, grey, shades[i] < 4 ? 255 : 0], 4 * i);
-    }
+    const pixels = new Uint32Array(image.data.buffer);
+    for (let i = 0; i < shades.length; i++) pixels[i] = PIXELS[shades[i]];
     context.putImageData(image, 0, 0);
   };
 

@@ -14,9 +14,25 @@
     return bytes;
   }
 
-  async function inflate(bytes) {
-    const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
-    return new Uint8Array(await new Response(stream).arrayBuffer());
+  // Straight into one array of a known size: by way of a Blob the bytes would
+  // travel to another process and back.
+  async function inflate(bytes, size) {
+    const stream = new DecompressionStream("deflate");
+    const writer = stream.writable.getWriter();
+    const written = writer.write(bytes).then(() => writer.close());
+    written.catch(() => {}); // the reader is told the same
+    const reader = stream.readable.getReader();
+    const found = new Uint8Array(size);
+    let at = 0;
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done) break;
+      if (at + value.length > size) throw new Error(`weights: over ${size} bytes`);
+      found.set(value, at);
+      at += value.length;
+    }
+    if (at !== size) throw new Error(`weights: ${at} bytes, expected ${size}`);
+    return found;
   }
 
   // What each of the 65,536 float16 stands for.
@@ -33,33 +49,43 @@
     return table;
   }
 
+  const countOf = (shape) => shape.reduce((a, b) => a * b, 1);
+
   // Name -> array, from base64 of compressed bytes. Of numbers with several
   // bytes all first bytes come first, then all second ones: they pack better.
   own.unpack = async (packed) => {
-    const bytes = await inflate(fromBase64(packed.data));
+    const size = packed.arrays.reduce((sum, { kind, shape }) => sum + countOf(shape) * Number(kind[1]), 0);
+    const bytes = await inflate(fromBase64(packed.data), size);
     const half = halves();
     const found = {};
     let at = 0;
     for (const { name, kind, shape } of packed.arrays) {
-      const count = shape.reduce((a, b) => a * b, 1);
-      const size = Number(kind[1]);
-      const raw = new Uint8Array(count * size);
-      for (let b = 0; b < size; b++) {
-        const plane = bytes.subarray(at + b * count, at + (b + 1) * count);
-        for (let i = 0, j = b; i < count; i++, j += size) raw[j] = plane[i];
-      }
-      at += count * size;
-      let values;
-      if (kind === "f2") {
-        const bits = new Uint16Array(raw.buffer);
-        values = new Float32Array(count);
-        for (let i = 0; i < count; i++) values[i] = half[bits[i]];
-      } else values = new KINDS[kind](raw.buffer);
+      const count = countOf(shape);
+      const wide = Number(kind[1]);
+      const planes = bytes.subarray(at, at + count * wide);
+      at += count * wide;
+      const values = kind === "f2" ? widened(planes, count, half) : joined(planes, count, kind);
       found[name] = { values, shape };
     }
-    if (at !== bytes.length) throw new Error(`weights: ${bytes.length} bytes, expected ${at}`);
     return found;
   };
+
+  // Float16 from their low bytes and their high ones, in one go.
+  function widened(planes, count, half) {
+    const values = new Float32Array(count);
+    for (let i = 0; i < count; i++) values[i] = half[planes[i] | (planes[count + i] << 8)];
+    return values;
+  }
+
+  function joined(planes, count, kind) {
+    const wide = Number(kind[1]);
+    const raw = new Uint8Array(count * wide);
+    for (let b = 0; b < wide; b++) {
+      const plane = planes.subarray(b * count, (b + 1) * count);
+      for (let i = 0, j = b; i < count; i++, j += wide) raw[j] = plane[i];
+    }
+    return new KINDS[kind](raw.buffer);
+  }
 
   // A dense layer's sum, begun with its bias: [in] x [in, out] -> [out].
   own.begin = (outputs, bias) => {

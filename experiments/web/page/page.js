@@ -57,7 +57,7 @@
     find("back1").disabled = find("back10").disabled = here === 0;
     const facts = believed(state);
     showFacts(facts);
-    mapView.show(...dream.config.place.map((at) => state.tokens[at]));
+    mapView?.show(...dream.config.place.map((at) => state.tokens[at]));
     const words = facts.filter(([name]) => ["Place", "HP", "Battle", "Text"].includes(name));
     tell(words.map(([name, text]) => (name === "Place" ? text : `${name} ${text}`)).join(", "));
   }
@@ -257,7 +257,6 @@
     dream = await own.open(pokeDreamerModel);
     delete globalThis.pokeDreamerModel; // its text is as large again
     names = pokeDreamerStarts;
-    mapView = new own.MapView(find("map"), dream.atlas);
     find("model").textContent = names.model;
     const firsts = names.starts.map(own.readStart);
     listen();
@@ -265,6 +264,9 @@
     begin(moment((firsts[1] ?? firsts[0]).state, 0));
     find("dream").focus({ preventScroll: true });
     document.documentElement.dataset.ready = `${Math.round(performance.now())}`;
+    await new Promise((done) => setTimeout(done)); // the frame is seen first
+    mapView = new own.MapView(find("map"), dream.atlas);
+    show();
     for (const first of firsts) {
       await new Promise((done) => setTimeout(done)); // keys come in between
       addStart(first);

@@ -13,6 +13,7 @@ from data_tools.envs import env_rows
 from experiments import dream_env as door
 from experiments.dreaming import envs
 from experiments.dreaming import fields
+from experiments.runs import shipped
 from pokedreamer_jax import specs
 from tests.experiments.dreaming import made
 
@@ -192,3 +193,19 @@ def test_ppo_of_another_library_learns_in_it_unchanged():
   after = list(agent.policy.parameters())
   assert any((a != b).any() for a, b in zip(before, after, strict=True))
   env.close()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+  importlib.util.find_spec("stable_baselines3") is None,
+  reason="stable-baselines3 is not installed: requirements-test-sb3.txt",
+)
+@pytest.mark.skipif(
+  shipped.DEFAULT not in shipped.names(),
+  reason="no model comes with the package to dream with",
+)
+def test_what_ppo_of_another_library_gains_in_it_shows_in_the_emulator():
+  from tests.experiments.dreaming import sb3_gain
+
+  found = sb3_gain.measure(shipped.DEFAULT, sb3_gain.STEPS)
+  assert found["gain"]["low"] > 0, found

@@ -3,7 +3,10 @@
 import asyncio
 import contextlib
 
+import numpy as np
+
 from experiments.dreaming import game as game_lib
+from experiments.dreaming import records as records_lib
 from experiments.serving import batching
 from experiments.serving import driver
 from experiments.serving import guards
@@ -12,7 +15,32 @@ from experiments.serving import wire
 from tests.experiments.dreaming import made
 
 
-def setting(games=None):
+class Records:
+  """Recorded episodes of the game without an emulator."""
+
+  ACTIONS = (0, 3, 1, 4, 2, 7)
+
+  def told(self):
+    rows = len(self.ACTIONS)
+    return [{"behaviour": "random", "rows": rows, "held_out": True}]
+
+  def picture(self, episode, row):
+    return self.course(episode, row).frame[-1]
+
+  def course(self, episode, row):
+    if episode or not 0 <= row < len(self.ACTIONS):
+      raise ValueError(f"row: {row} of episode {episode}, expected another")
+    game, start = made.Game(), game_lib.Start("", 5, 0)
+    rows = [game.begin(start, None)]
+    rows += [game.step(action) for action in self.ACTIONS[:row]]
+    return records_lib.Course(
+      *(start, None, np.array(self.ACTIONS, np.uint8)),
+      np.stack([row["frame"] for row in rows]),
+      f"episode 1, row {row}",
+    )
+
+
+def setting(games=None, records=None):
   """What sessions share; `games` collects the games that are made."""
 
   def make_game():
@@ -30,16 +58,17 @@ def setting(games=None):
     start=game_lib.Start(),
     make_game=make_game,
     demonstrates=True,
+    records=records,
   )
 
 
 @contextlib.asynccontextmanager
-async def server(games=None, most=3, ready=True):
+async def server(games=None, most=3, ready=True, records=None):
   """An open server and the client of the tests."""
   from aiohttp import test_utils
 
   made_server = server_lib.Server(guards.allowed_names("127.0.0.1"), most)
-  shared = setting(games)
+  shared = setting(games, records)
   if ready:
     made_server.open(server_lib.Ready(shared, {}, ("chapter_one/start",)))
   async with test_utils.TestClient(

@@ -163,6 +163,73 @@ async def test_a_link_plays_the_same_frames_again():
 
 
 @run
+async def test_a_session_begins_at_a_recorded_row():
+  records = served.Records()
+  async with served.server(records=records) as (_, client):
+    page = await served.Page.open(client)
+    assert page.welcome["records"] == records.told()
+    picture = await client.get("/record/0/4.png")
+    assert picture.status == 200 and picture.content_type == "image/png"
+    for bad in ("/record/1/0.png", "/record/0/6.png", "/record/0/-1.png"):
+      assert (await client.get(bad)).status == 404
+    await page.step(1)  # something else before
+    await page.say(t="record", episode=0, row=4, goes_on=False)
+    told = await page.hear("step", lambda m: m["steps"] == 4)
+    tree = await page.hear("tree")
+    knots = {knot["moment"]: knot for knot in tree["knots"]}
+    assert knots[tree["here"]]["name"] == "episode 1, row 4"
+    assert knots[tree["here"]]["follows"] and told["seen"]
+    # The game stands at the row: a button leads to what would have come.
+    course = records.course(0, 5)
+    await page.step(int(course.action[4]))
+    real = [f for f in page.frames if f[0] == wire.REAL][-1]
+    np.testing.assert_array_equal(real[3], course.frame[5])
+    # The dream remembers what it would have seen: a link is the same again.
+    await page.say(t="link")
+    link = (await page.hear("link"))["link"]
+    assert input_log.from_link(link).moves.endswith("dulaSr")
+    last = page.said_last("step")
+    other = await served.Page.open(client)
+    await other.say(t="play", link=link)
+    again = await other.hear("step", lambda m: m["steps"] == 5)
+    assert again["beliefs"] == last["beliefs"]
+
+
+@run
+async def test_a_recording_is_pressed_on_and_a_bad_row_is_a_line(monkeypatch):
+  async with served.server(records=served.Records()) as (_, client):
+    page = await served.Page.open(client)
+    await page.say(t="record", episode=0, row=2, goes_on=True)
+    await page.hear("step", lambda m: m["steps"] == 5)  # to the last row
+    assert (await page.hear("state"))["who"] == "person"
+    await page.say(t="record", episode=0, row=9, goes_on=False)
+    note = await page.hear("note", lambda m: m["error"])
+    assert "row: 9" in note["text"]
+    row = made.Game._row
+
+    def others(game):
+      found = row(game)
+      if len(game.actions) == 3:
+        found["frame"] = found["frame"] ^ 1
+      return found
+
+    course = served.Records().course(0, 4)
+    monkeypatch.setattr(served.Records, "course", lambda *_: course)
+    monkeypatch.setattr(made.Game, "_row", others)
+    await page.say(t="record", episode=0, row=4, goes_on=False)
+    note = await page.hear("note", lambda m: m["error"])
+    assert "row 3 is not what playing it again shows" in note["text"]
+    assert (await page.step(0))["steps"] == 4  # it goes on from there
+  async with served.server() as (_, client):
+    page = await served.Page.open(client)
+    assert page.welcome["records"] == []
+    assert (await client.get("/record/0/0.png")).status == 404
+    await page.say(t="record", episode=0, row=0, goes_on=False)
+    note = await page.hear("note", lambda m: m["error"])
+    assert "--data_dir" in note["text"]
+
+
+@run
 async def test_the_dream_follows_a_game_out_of_its_title_screen(monkeypatch):
   row = made.Game._row
   titled = lambda game: (

@@ -28,7 +28,7 @@ _KEYS = {
 
 
 class Chrome:
-  """One browser and one page; to be used as a context."""
+  """One browser, and the page that is looked at; to be used as a context."""
 
   def __init__(self, profile):
     self._profile = profile
@@ -59,12 +59,7 @@ class Chrome:
     for fd in (*high, theirs_in, theirs_out):
       os.close(fd)
     self._rest, self._number, self._session = b"", 0, None
-    target = self.ask("Target.createTarget", url="about:blank")["targetId"]
-    self._session = self.ask(
-      "Target.attachToTarget", targetId=target, flatten=True
-    )["sessionId"]
-    for domain in ("Page", "Runtime", "Network", "Log"):
-      self.ask(f"{domain}.enable")
+    self.new_page()
     return self
 
   def __exit__(self, *error):
@@ -106,6 +101,24 @@ class Chrome:
     assert "exceptionDetails" not in done, done
     return done["result"].get("value")
 
+  def new_page(self):
+    """Looks at a new page, with nothing stored; its name, for `look_at`."""
+    self._session = None
+    context = self.ask("Target.createBrowserContext")["browserContextId"]
+    target = self.ask(
+      "Target.createTarget", url="about:blank", browserContextId=context
+    )["targetId"]
+    self._session = self.ask(
+      "Target.attachToTarget", targetId=target, flatten=True
+    )["sessionId"]
+    for domain in ("Page", "Runtime", "Network", "Log"):
+      self.ask(f"{domain}.enable")
+    return self._session
+
+  def look_at(self, page):
+    """Looks at another page from here on."""
+    self._session = page
+
   def wait(self, script):
     """Waits until JavaScript is true."""
     deadline_s = time.monotonic() + _LIMIT_S
@@ -116,8 +129,12 @@ class Chrome:
 
   def open(self, path):
     """Opens a file, and waits until its page is ready."""
-    self.ask("Page.navigate", url=path.as_uri())
-    self.wait("document.documentElement?.dataset.whole")
+    self.go(path.as_uri(), "document.documentElement?.dataset.whole")
+
+  def go(self, url, ready):
+    """Opens an address, and waits until JavaScript is true there."""
+    self.ask("Page.navigate", url=url)
+    self.wait(ready)
 
   def key(self, code, down=True, up=True):
     """Presses a key, lets go of it, or both."""

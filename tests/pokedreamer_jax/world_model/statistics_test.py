@@ -80,3 +80,22 @@ def test_groups_of_unequal_size_keep_the_plain_mean():
     ValueError, match=r"groups: shape \(3,\), expected \(4,\)"
   ):
     statistics.bootstrap_mean(values, groups=np.zeros(3))
+
+
+def test_wilsons_interval_of_shares():
+  # Newcombe 1998, table I: 81 of 263, 15 of 148, 0 of 20, 1 of 29.
+  for right, count, low, high in (
+    (81, 263, 0.2553, 0.3662),
+    (15, 148, 0.0624, 0.1605),
+    (0, 20, 0.0, 0.1611),
+    (1, 29, 0.0061, 0.1718),
+  ):
+    found = statistics.wilson(right, count)
+    assert found["value"] == right / count and found["n"] == count
+    np.testing.assert_allclose(
+      [found["low"], found["high"]], [low, high], atol=6e-5
+    )
+  assert statistics.wilson(2.5, 5)["value"] == 0.5  # undecided: a half
+  for right, count in ((1, 0), (-1, 4), (5, 4)):
+    with pytest.raises(ValueError, match="right: "):
+      statistics.wilson(right, count)
