@@ -98,7 +98,8 @@ def test_a_signal_keeps_what_is_complete_and_the_same_command_continues(
         break
     _, stderr = process.communicate(timeout=60)
     assert process.returncode == code, stderr
-    assert "python -m experiments.collect_data" in stderr
+    told = stderr[stderr.index("To continue: ") :]
+    assert "-m experiments.collect_data" in told
   found = generations.freeze(tmp_path)
   assert 6 <= found.num_episodes < 400 and found.skipped == ()
 
