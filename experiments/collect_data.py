@@ -28,7 +28,7 @@ Many machines may fill one shared folder, without locks and without knowing of
 each other, as a job array starts them; any of them may be killed and started
 again at any time:
 
-    --collector_index=$SLURM_ARRAY_TASK_ID --collector_count=8
+    --collector_index=auto --collector_count=8
 
 What a policy plays joins what it learned from, in the same folder but as a run
 of its own, and whoever trains next reads both:
@@ -48,6 +48,7 @@ by then, and freezes a generation after each (`collect_follow`).
 
 from collections.abc import Mapping
 import dataclasses
+import os
 import pathlib
 from typing import Any
 
@@ -77,7 +78,12 @@ _EPISODE_LENGTH = cli.integer(
 _POLICY = cli.string("policy", None, "Sets collect.policy_mix.")
 _WORKERS = cli.integer("workers", None, "Sets collect.workers: processes.")
 _START_STATES = cli.string("start_states", None, "Sets collect.start_states.")
-_INDEX = cli.integer("collector_index", 0, "Number of this collector, from 0.")
+_INDEX = cli.string(
+  "collector_index",
+  "0",
+  "Number of this collector, from 0; or auto, what SLURM's job array or "
+  "Kubernetes' Indexed Job calls it.",
+)
 _COUNT = cli.integer(
   "collector_count", 1, "Collectors that share the folder, each its episodes."
 )
@@ -204,7 +210,8 @@ def _prepare(round_number: int | None = None) -> _Job:
   rom = roms.resolve(_ROM.value)
   save_state = emulator.read_save_state(_SAVE_STATE.value, rom)
   config, seed, notes = _settings(rom)
-  share = collect_files.Share(_INDEX.value, _COUNT.value)
+  index = collect_files.collector_index(_INDEX.value, os.environ)
+  share = collect_files.Share(index, _COUNT.value)
   share.numbers(config.episodes)
   learned: list[Mapping[str, Any]] = []  # by the call below, if at all
   mix, players, remarks = learned_players.resolve(

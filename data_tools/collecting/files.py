@@ -7,6 +7,7 @@ only says early that the same share was started twice on one machine.
 """
 
 from collections.abc import Collection
+from collections.abc import Mapping
 import dataclasses
 import os
 import pathlib
@@ -28,7 +29,38 @@ FREE_DISK_FLOOR_BYTES = 64 << 20
 # Nobody keeps a shard open for so long: its collector is gone.
 ABANDONED_S = files.ABANDONED_S
 
+# Where SLURM's job arrays and Kubernetes' Indexed Jobs say which one this is.
+_INDEX_VARIABLES = ("SLURM_ARRAY_TASK_ID", "JOB_COMPLETION_INDEX")
+
 _SHARED = re.compile(r"c[0-9]+-")
+
+
+def collector_index(text: str, environ: Mapping[str, str]) -> int:
+  """The number that `--collector_index` means.
+
+  Args:
+    text: a whole number, or `auto`: what the job array or the job says.
+    environ: the environment's variables.
+
+  Raises:
+    ValueError: no whole number, or no variable or several that say it.
+  """
+  name = "collector_index"
+  if text == "auto":
+    found = [key for key in _INDEX_VARIABLES if key in environ]
+    if len(found) != 1:
+      raise ValueError(
+        f"collector_index=auto: {' and '.join(found) or 'nothing'} set, "
+        f"expected one of {' and '.join(_INDEX_VARIABLES)}"
+      )
+    name = found[0]
+    text = environ[name]
+  if not re.fullmatch(r"-?[0-9]{1,9}", text):
+    raise ValueError(
+      f"{name}={text!r}: expected a whole number from 0"
+      + (", or auto" if name == "collector_index" else "")
+    )
+  return int(text)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -66,9 +66,8 @@ def scores(key: jax.Array, pairs: Pairs, folds: int = FOLDS) -> np.ndarray:
     table = tiles.build(
       [clips.reshape(-1, *clips.shape[2:]) for clips in seen], _VOCAB
     )
-    weights = _learn(
-      fold_key, *(_tiles(table, clips) for clips in seen), pairs.action[taught]
-    )
+    real, other = (_tiles(table, clips) for clips in seen)
+    weights = _learn(fold_key, real, other, pairs.action[taught])
     for side, clips in enumerate((pairs.real, pairs.other)):
       numbers = _tiles(table, clips[asked])
       found[asked, side] = _judge(weights, numbers, pairs.action[asked])

@@ -115,6 +115,32 @@ def test_bad_shares_are_refused(index, count):
     collect_files.Share(index, count)
 
 
+@pytest.mark.parametrize(
+  "variable", ["SLURM_ARRAY_TASK_ID", "JOB_COMPLETION_INDEX"]
+)
+def test_an_index_may_be_that_of_the_array_or_the_job(variable):
+  assert collect_files.collector_index("auto", {variable: "3"}) == 3
+  assert collect_files.collector_index("2", {variable: "3"}) == 2
+
+
+@pytest.mark.parametrize(
+  "text, environ, match",
+  [
+    ("auto", {}, "collector_index=auto: nothing set, expected one of SLURM"),
+    (
+      "auto",
+      {"SLURM_ARRAY_TASK_ID": "1", "JOB_COMPLETION_INDEX": "1"},
+      "SLURM_ARRAY_TASK_ID and JOB_COMPLETION_INDEX set",
+    ),
+    ("auto", {"SLURM_ARRAY_TASK_ID": ""}, "SLURM_ARRAY_TASK_ID=''"),
+    ("x", {}, "collector_index='x': expected a whole number from 0, or auto"),
+  ],
+)
+def test_indices_that_nobody_says_are_refused(text, environ, match):
+  with pytest.raises(ValueError, match=match):
+    collect_files.collector_index(text, environ)
+
+
 def test_more_collectors_than_episodes_are_refused():
   with pytest.raises(ValueError, match="episodes 2, collector_count 3"):
     collect_files.Share(0, 3).numbers(2)
