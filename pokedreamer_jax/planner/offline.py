@@ -86,6 +86,8 @@ class OfflinePlanner:
     self._head: knowledge_lib.Milestone | None = None  # pursued last
     self._turn = 0  # of other ways, since the game went on
     self._asked = False  # whether it ever was
+    self._on_the_way: set[Goal] = set()  # cells that could be named now
+    self._walking = False  # whether one of them was
 
   def answer(
     self, request: schema.Request, progress: progress_lib.Progress
@@ -100,6 +102,7 @@ class OfflinePlanner:
     self._asked = True
     for goal, rationale in self._choices(request, progress):
       if not replies.goal_faults(goal, self._all_maps(request)):
+        self._walking = goal in self._on_the_way
         return schema.Reply(goal, rationale)
     return schema.Reply(Goal("explore"), "nothing else is known")
 
@@ -117,6 +120,7 @@ class OfflinePlanner:
     """Goals with reasons, the best first."""
     state = request.state
     self._head = None
+    self._on_the_way.clear()
     ahead = [
       milestone
       for milestone in requests.undone(self._knowledge, progress)
@@ -126,10 +130,15 @@ class OfflinePlanner:
       and (milestone.goal.kind != "own" or state.capture_items)
     ]
     hurt = self._is_hurt(state)
-    # What was reached instead is a new place to try the milestone from.
-    if self._turn and request.trigger != "reached":
-      meant = None if hurt else self._least_tried(ahead)
-      others = self._other_ways(state, progress, meant)
+    meant = None if hurt else self._least_tried(ahead)
+    if request.trigger == "reached":
+      # A cell on the way leads to the next; what was reached instead is a new
+      # place to try the milestone from.
+      onward = self._along(state, _STRIDES[0], meant) if self._walking else None
+      if onward is not None:
+        yield onward
+    elif self._turn:
+      others = self._other_ways(state, progress, meant, bool(hurt or ahead))
       # After some failures another way, and after that the milestone again.
       turn = self._turn % (self._config.tries + len(others))
       if turn >= self._config.tries:
@@ -209,21 +218,34 @@ class OfflinePlanner:
     meant: knowledge_lib.Milestone | None,
   ) -> tuple[Goal, str] | None:
     """A cell so many steps on, on the way to what is meant, else to healing."""
-    places = set(self._knowledge.healing) if meant is None else {meant.at}
+    places = self._places(meant)
     here = (state.map_id, state.y, state.x)
     path = self._walks.path(here, places.__contains__)
     on_map = [c for c in (path or [])[:stride] if c[0] == state.map_id]
     if not on_map:
       return None  # it is here, behind the next door, or nobody knows how
-    return Goal("tile", *on_map[-1]), f"stuck: {len(on_map)} cells on the way"
+    goal = Goal("tile", *on_map[-1])
+    self._on_the_way.add(goal)
+    return goal, f"stuck: {len(on_map)} cells on the way"
+
+  def _places(
+    self, meant: knowledge_lib.Milestone | None
+  ) -> set[knowledge_lib.Cell]:
+    """Where a milestone was reached, or where one heals."""
+    return set(self._knowledge.healing) if meant is None else {meant.at}
 
   def _other_ways(
     self,
     state: schema.State,
     progress: progress_lib.Progress,
     meant: knowledge_lib.Milestone | None,
+    knows: bool,
   ) -> list[tuple[Goal, str]]:
-    """What to try in turn where the milestone that is meant led nowhere."""
+    """What to try in turn where the milestone that is meant led nowhere.
+
+    Whoever knows what to do goes back to a map that this game has seen: others
+    lie beyond what it can do yet. Whoever does not explores.
+    """
     found = [
       along
       for stride in _STRIDES
@@ -235,7 +257,15 @@ class OfflinePlanner:
       found.append((Goal("tile", state.map_id, *cell), why))
     ways = self._knowledge.ways_out(state.map_id)
     if ways:
-      way = min(ways, key=lambda way: progress.maps.get(way.end[0], -1))
+      places = self._places(meant)
+      tried = self._next_map(state, {cell[0] for cell in places})
+      way = min(
+        ways,
+        key=lambda way: (
+          way.end[0] == tried,
+          (way.end[0] in progress.maps) != knows,
+        ),
+      )
       found.append((Goal("map", way.end[0]), "stuck: leave this map"))
     return found
 

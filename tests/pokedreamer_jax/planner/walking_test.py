@@ -106,6 +106,23 @@ def _planner(known):
   return ask
 
 
+def test_whoever_knows_what_to_do_leaves_for_where_it_has_been():
+  lines = [".."]
+  ways = [([1, 0, 0], [n, 0, 0]) for n in (2, 3)] * 2
+  badge = [("earn badge 0", [1, 0, 1])]
+  here = {"map_id": 1, "y": 0, "x": 0}
+  goals = []
+  for milestones in (badge, []):
+    known = _known(*(lines, lines, lines), ways=ways, milestones=milestones)
+    ask = _planner(known)
+    ask("start", map_id=3, y=0, x=0)
+    ask("area", **here)
+    found = {ask("stuck", **here) for _ in range(8)}
+    goals.append({goal for goal in found if "map" in goal})
+  assert goals[0] == {"reach map 3"}
+  assert "reach map 2" in goals[1]
+
+
 # Map 1 has two halves; the badge on map 3 is behind the upper one, which map 2
 # leads to.
 _HALVES = _known(
@@ -139,9 +156,13 @@ def test_where_a_goal_leads_nowhere_cells_on_the_way_are_named():
   assert ask("start", **here) == "reach map 2"
   # Three cells back, two down, three to the right again.
   assert ask("stagnant", **here) == "reach tile 1 2 3"
-  # There it is the map again, and where that fails too a nearer cell.
-  assert ask("reached", map_id=1, y=2, x=3) == "reach map 2"
-  assert ask("stagnant", map_id=1, y=2, x=3) == "reach tile 1 2 7"
-  assert ask("out of time", map_id=1, y=2, x=3) == "reach tile 1 2 2"
+  # From there on, cell by cell.
+  assert ask("reached", map_id=1, y=2, x=3) == "reach tile 1 2 11"
+  assert ask("reached", map_id=1, y=2, x=11) == "reach tile 1 2 19"
+  # Where that leads nowhere a nearer cell, and then another.
+  assert ask("stagnant", map_id=1, y=2, x=12) == "reach tile 1 2 16"
+  assert ask("out of time", map_id=1, y=2, x=12) == "reach tile 1 2 13"
+  # What was not named on the way does not lead on.
+  assert ask("reached", map_id=1, y=2, x=13) == "reach map 2"
   # At the door no cell of this map is left to name.
   assert ask("progress", map_id=1, y=2, x=19) == "reach map 2"
