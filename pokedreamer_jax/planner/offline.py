@@ -8,6 +8,7 @@ knowledge it says the same, at once.
 """
 
 import dataclasses
+import itertools
 
 from pokedreamer_jax import goal_specs
 from pokedreamer_jax.planner import knowledge as knowledge_lib
@@ -25,6 +26,7 @@ _FAILED = ("out of time", "stagnant", "still", "stuck")
 _STRIDES = (8, 4)  # cells ahead on the way, named where a goal led nowhere
 # The game went on; a higher level alone is no sign of that.
 _AHEAD = ("progress", "area")
+_DOOR = 2  # cells; ways that begin nearer to each other are one door
 # What one can always try, in turn, where nothing is known.
 _PLAIN = ("explore", "talk", "story", "win")
 
@@ -148,9 +150,9 @@ class OfflinePlanner:
     self._head = self._least_tried(ahead)
     if self._head is not None:
       goal, place = self._head.goal, self._head.at[0]
-      nearer = self._towards(state, place, f"for {goal}")
-      if nearer is not None:
-        yield nearer
+      onward = self._onward(state, {self._head.at})
+      if onward is not None:
+        yield onward, f"on the way to map {place} for {goal}"
       yield goal, f"a milestone of {len(ahead)}"
     yield from self._frontier(state, progress)
     for i in range(len(_PLAIN)):
@@ -182,34 +184,56 @@ class OfflinePlanner:
 
   def _heal(self, state: schema.State):
     """Heal where it is done."""
-    places = {cell[0] for cell in self._knowledge.healing}
-    nearer = self._next_map(state, places)
-    if nearer is not None:
-      yield Goal("map", nearer), "hurt: on the way to heal"
-    elif state.map_id in places:
+    places = self._places(None)
+    onward = self._onward(state, places)
+    if onward is not None:
+      yield onward, "hurt: on the way to heal"
+    elif state.map_id in {cell[0] for cell in places}:
       yield Goal("heal"), "hurt: healing is done on this map"
 
-  def _towards(
-    self, state: schema.State, map_id: int, why: str
-  ) -> tuple[Goal, str] | None:
-    """The next map on the way to one; None where it is here or unknown how."""
-    nearer = self._next_map(state, {map_id})
-    if nearer is None:
+  def _onward(
+    self, state: schema.State, places: set[knowledge_lib.Cell]
+  ) -> Goal | None:
+    """What leads off this map to one of some cells; None if here, or unknown.
+
+    The next map, and where a nearer door than the right one leads there as
+    well, cells on the way to the right one: who is asked for the map alone
+    goes to and fro through the wrong one.
+    """
+    path = self._way(state, places)
+    if path is None:
+      route = self._knowledge.route(state.map_id, {cell[0] for cell in places})
+      return Goal("map", route[0].end[0]) if route else None
+    here = (state.map_id, state.y, state.x)
+    on_map = list(itertools.takewhile(lambda c: c[0] == state.map_id, path))
+    if len(on_map) == len(path):
       return None
-    return Goal("map", nearer), f"on the way to map {map_id} {why}"
+    onto, door = path[len(on_map)][0], (on_map or [here])[-1]
+    nearer = any(
+      way.start[0] == state.map_id
+      and way.end[0] == onto
+      and _apart(way.start, door) > _DOOR
+      and _apart(way.start, here) <= len(on_map)
+      for way in self._knowledge.ways
+    )
+    if nearer and on_map:
+      return Goal("tile", *on_map[: _STRIDES[0]][-1])
+    return Goal("map", onto)
 
-  def _next_map(self, state: schema.State, maps: set[int]) -> int | None:
-    """The first map on a way to one of some; None if here, or unknown how.
+  def _way(
+    self, state: schema.State, places: set[knowledge_lib.Cell]
+  ) -> list[knowledge_lib.Cell] | None:
+    """Cells on foot to the nearest of some, else to a map of theirs.
 
-    On foot from this very cell, where records know how: not every door of a
-    map can be reached from everywhere on it.
+    From the very cell where one stands: not every door of a map can be reached
+    from everywhere on it. None where records know no way.
     """
     here = (state.map_id, state.y, state.x)
-    path = self._walks.path(here, lambda cell: cell[0] in maps)
+    path = self._walks.path(here, places.__contains__)
     if path is not None:
-      return next((c[0] for c in path if c[0] != state.map_id), None)
-    route = self._knowledge.route(state.map_id, maps)
-    return route[0].end[0] if route else None
+      return path
+    maps = {cell[0] for cell in places}
+    return self._walks.path(here, lambda cell: cell[0] in maps)
 
   def _along(
     self,
@@ -218,9 +242,7 @@ class OfflinePlanner:
     meant: knowledge_lib.Milestone | None,
   ) -> tuple[Goal, str] | None:
     """A cell so many steps on, on the way to what is meant, else to healing."""
-    places = self._places(meant)
-    here = (state.map_id, state.y, state.x)
-    path = self._walks.path(here, places.__contains__)
+    path = self._way(state, self._places(meant))
     on_map = [c for c in (path or [])[:stride] if c[0] == state.map_id]
     if not on_map:
       return None  # it is here, behind the next door, or nobody knows how
@@ -257,12 +279,11 @@ class OfflinePlanner:
       found.append((Goal("tile", state.map_id, *cell), why))
     ways = self._knowledge.ways_out(state.map_id)
     if ways:
-      places = self._places(meant)
-      tried = self._next_map(state, {cell[0] for cell in places})
+      tried = self._onward(state, self._places(meant))
       way = min(
         ways,
         key=lambda way: (
-          way.end[0] == tried,
+          Goal("map", way.end[0]) == tried,
           (way.end[0] in progress.maps) != knows,
         ),
       )
@@ -296,3 +317,8 @@ class OfflinePlanner:
       key=lambda cell: (abs(cell[0] - state.y) + abs(cell[1] - state.x), cell),
       default=None,
     )
+
+
+def _apart(one: knowledge_lib.Cell, other: knowledge_lib.Cell) -> int:
+  """Rows and columns between two cells of a map."""
+  return abs(one[1] - other[1]) + abs(one[2] - other[2])

@@ -166,3 +166,24 @@ def test_where_a_goal_leads_nowhere_cells_on_the_way_are_named():
   assert ask("reached", map_id=1, y=2, x=13) == "reach map 2"
   # At the door no cell of this map is left to name.
   assert ask("progress", map_id=1, y=2, x=19) == "reach map 2"
+
+
+def test_through_the_right_one_of_two_doors():
+  # Map 2 has two halves, and map 1 a door to each; the badge is in the right
+  # one, whose door is the further one.
+  known = _known(
+    *(["." * 21], ["....?...."]),
+    ways=[
+      ([1, 0, 9], [2, 0, 0]),
+      ([1, 0, 20], [2, 0, 8]),
+      ([2, 0, 0], [1, 0, 9]),
+      ([2, 0, 8], [1, 0, 20]),
+    ],
+    milestones=[("earn badge 0", [2, 0, 6])],
+  )
+  ask = _planner(known)
+  # The wrong half: back, and there not through the door it came from.
+  assert ask("start", map_id=2, y=0, x=0) == "reach map 1"
+  assert ask("reached", map_id=1, y=0, x=9) == "reach tile 1 0 17"
+  assert ask("reached", map_id=1, y=0, x=17) == "reach map 2"  # the nearer door
+  assert ask("reached", map_id=2, y=0, x=8) == "earn badge 0"
