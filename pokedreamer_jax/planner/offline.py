@@ -8,7 +8,6 @@ knowledge it says the same, at once.
 """
 
 import dataclasses
-import itertools
 
 from pokedreamer_jax import goal_specs
 from pokedreamer_jax.planner import knowledge as knowledge_lib
@@ -26,7 +25,6 @@ _FAILED = ("out of time", "stagnant", "still", "stuck")
 _STRIDES = (8, 4)  # cells ahead on the way, named where a goal led nowhere
 # The game went on; a higher level alone is no sign of that.
 _AHEAD = ("progress", "area")
-_DOOR = 2  # cells; ways that begin nearer to each other are one door
 # What one can always try, in turn, where nothing is known.
 _PLAIN = ("explore", "talk", "story", "win")
 
@@ -136,9 +134,8 @@ class OfflinePlanner:
     if request.trigger == "reached":
       # A cell on the way leads to the next; what was reached instead is a new
       # place to try the milestone from.
-      onward = self._along(state, _STRIDES[0], meant) if self._walking else None
-      if onward is not None:
-        yield onward
+      if self._walking:
+        yield from self._along(state, _STRIDES[:1], meant)
     elif self._turn:
       others = self._other_ways(state, progress, meant, bool(hurt or ahead))
       # After some failures another way, and after that the milestone again.
@@ -150,7 +147,7 @@ class OfflinePlanner:
     self._head = self._least_tried(ahead)
     if self._head is not None:
       goal, place = self._head.goal, self._head.at[0]
-      onward = self._onward(state, {self._head.at})
+      onward = self._walks.onward(_here(state), {self._head.at})
       if onward is not None:
         yield onward, f"on the way to map {place} for {goal}"
       yield goal, f"a milestone of {len(ahead)}"
@@ -185,70 +182,26 @@ class OfflinePlanner:
   def _heal(self, state: schema.State):
     """Heal where it is done."""
     places = self._places(None)
-    onward = self._onward(state, places)
+    onward = self._walks.onward(_here(state), places)
     if onward is not None:
       yield onward, "hurt: on the way to heal"
     elif state.map_id in {cell[0] for cell in places}:
       yield Goal("heal"), "hurt: healing is done on this map"
 
-  def _onward(
-    self, state: schema.State, places: set[knowledge_lib.Cell]
-  ) -> Goal | None:
-    """What leads off this map to one of some cells; None if here, or unknown.
-
-    The next map, and where a nearer door than the right one leads there as
-    well, cells on the way to the right one: who is asked for the map alone
-    goes to and fro through the wrong one.
-    """
-    path = self._way(state, places)
-    if path is None:
-      route = self._knowledge.route(state.map_id, {cell[0] for cell in places})
-      return Goal("map", route[0].end[0]) if route else None
-    here = (state.map_id, state.y, state.x)
-    on_map = list(itertools.takewhile(lambda c: c[0] == state.map_id, path))
-    if len(on_map) == len(path):
-      return None
-    onto, door = path[len(on_map)][0], (on_map or [here])[-1]
-    nearer = any(
-      way.start[0] == state.map_id
-      and way.end[0] == onto
-      and _apart(way.start, door) > _DOOR
-      and _apart(way.start, here) <= len(on_map)
-      for way in self._knowledge.ways
-    )
-    if nearer and on_map:
-      return Goal("tile", *on_map[: _STRIDES[0]][-1])
-    return Goal("map", onto)
-
-  def _way(
-    self, state: schema.State, places: set[knowledge_lib.Cell]
-  ) -> list[knowledge_lib.Cell] | None:
-    """Cells on foot to the nearest of some, else to a map of theirs.
-
-    From the very cell where one stands: not every door of a map can be reached
-    from everywhere on it. None where records know no way.
-    """
-    here = (state.map_id, state.y, state.x)
-    path = self._walks.path(here, places.__contains__)
-    if path is not None:
-      return path
-    maps = {cell[0] for cell in places}
-    return self._walks.path(here, lambda cell: cell[0] in maps)
-
   def _along(
     self,
     state: schema.State,
-    stride: int,
+    strides: tuple[int, ...],
     meant: knowledge_lib.Milestone | None,
-  ) -> tuple[Goal, str] | None:
-    """A cell so many steps on, on the way to what is meant, else to healing."""
-    path = self._way(state, self._places(meant))
-    on_map = [c for c in (path or [])[:stride] if c[0] == state.map_id]
-    if not on_map:
-      return None  # it is here, behind the next door, or nobody knows how
-    goal = Goal("tile", *on_map[-1])
-    self._on_the_way.add(goal)
-    return goal, f"stuck: {len(on_map)} cells on the way"
+  ) -> list[tuple[Goal, str]]:
+    """Cells so many steps on, on the way to what is meant, else to healing."""
+    found = []
+    for stride in strides:
+      goal = self._walks.along(_here(state), self._places(meant), stride)
+      if goal is not None:
+        self._on_the_way.add(goal)
+        found.append((goal, f"stuck: at most {stride} cells on the way"))
+    return found
 
   def _places(
     self, meant: knowledge_lib.Milestone | None
@@ -268,18 +221,14 @@ class OfflinePlanner:
     Whoever knows what to do goes back to a map that this game has seen: others
     lie beyond what it can do yet. Whoever does not explores.
     """
-    found = [
-      along
-      for stride in _STRIDES
-      if (along := self._along(state, stride, meant)) is not None
-    ]
+    found = self._along(state, _STRIDES, meant)
     cell = self._unvisited(state, progress)
     if cell is not None:
       why = "stuck: a cell not visited yet"
       found.append((Goal("tile", state.map_id, *cell), why))
     ways = self._knowledge.ways_out(state.map_id)
     if ways:
-      tried = self._onward(state, self._places(meant))
+      tried = self._walks.onward(_here(state), self._places(meant))
       way = min(
         ways,
         key=lambda way: (
@@ -319,6 +268,5 @@ class OfflinePlanner:
     )
 
 
-def _apart(one: knowledge_lib.Cell, other: knowledge_lib.Cell) -> int:
-  """Rows and columns between two cells of a map."""
-  return abs(one[1] - other[1]) + abs(one[2] - other[2])
+def _here(state: schema.State) -> knowledge_lib.Cell:
+  return state.map_id, state.y, state.x

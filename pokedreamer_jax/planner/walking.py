@@ -1,4 +1,4 @@
-"""Ways on foot, cell by cell, over what records have walked.
+"""Ways on foot, cell by cell, over what records have walked, and their goals.
 
 Two maps may be joined though one cannot get from this side of the first to the
 other: a road with a ledge, a cave in two halves. Over cells that is seen.
@@ -7,12 +7,17 @@ other: a road with a ledge, a cave in two halves. Over cells that is seen.
 import collections
 from collections.abc import Callable
 from collections.abc import Iterator
+import itertools
 
+from pokedreamer_jax import goal_specs
 from pokedreamer_jax.planner import knowledge as knowledge_lib
 
 Cell = knowledge_lib.Cell
+Goal = goal_specs.Goal
 
 _NEXT = ((1, 0), (-1, 0), (0, -1), (0, 1))
+_DOOR = 2  # cells; ways that begin nearer to each other are one door
+_STRIDE = 8  # cells to the right one of two doors that are named at once
 
 
 class Walks:
@@ -20,6 +25,7 @@ class Walks:
 
   def __init__(self, knowledge: knowledge_lib.Knowledge):
     """Takes the cells of all maps, and what leads from one to another."""
+    self._knowledge = knowledge
     self._cells = {
       (map_id, y, x)
       for map_id, cells in knowledge.maps.items()
@@ -63,3 +69,59 @@ class Walks:
       if there in self._cells:
         yield there
     yield from self._leads.get(here, ())
+
+  def onward(self, here: Cell, places: set[Cell]) -> Goal | None:
+    """What leads off this map to one of some cells.
+
+    The next map, and where a nearer door than the right one leads there as
+    well, cells on the way to the right one: who is asked for the map alone
+    goes to and fro through the wrong one.
+
+    Returns:
+      None where the way stays on this map, or nobody knows one.
+    """
+    path = self._way(here, places)
+    if path is None:
+      route = self._knowledge.route(here[0], {cell[0] for cell in places})
+      return Goal("map", route[0].end[0]) if route else None
+    on_map = _on_map(here, path)
+    if len(on_map) == len(path):
+      return None
+    onto, door = path[len(on_map)][0], (on_map or [here])[-1]
+    nearer = any(
+      way.start[0] == here[0]
+      and way.end[0] == onto
+      and _apart(way.start, door) > _DOOR
+      and _apart(way.start, here) <= len(on_map)
+      for way in self._knowledge.ways
+    )
+    if nearer and on_map:
+      return Goal("tile", *on_map[:_STRIDE][-1])
+    return Goal("map", onto)
+
+  def along(self, here: Cell, places: set[Cell], stride: int) -> Goal | None:
+    """The cell `stride` steps on, or the last one of this map before that.
+
+    Returns:
+      None where the way is over, goes through a door here, or is not known.
+    """
+    on_map = _on_map(here, self._way(here, places) or [])[:stride]
+    return Goal("tile", *on_map[-1]) if on_map else None
+
+  def _way(self, here: Cell, places: set[Cell]) -> list[Cell] | None:
+    """Cells on foot to the nearest of some, else to a map of theirs."""
+    path = self.path(here, places.__contains__)
+    if path is not None:
+      return path
+    maps = {cell[0] for cell in places}
+    return self.path(here, lambda cell: cell[0] in maps)
+
+
+def _on_map(here: Cell, path: list[Cell]) -> list[Cell]:
+  """The cells of a way up to where it leaves the map of `here`."""
+  return list(itertools.takewhile(lambda cell: cell[0] == here[0], path))
+
+
+def _apart(one: Cell, other: Cell) -> int:
+  """Rows and columns between two cells of a map."""
+  return abs(one[1] - other[1]) + abs(one[2] - other[2])
