@@ -33,6 +33,7 @@ from experiments.playing import play_episodes
 from experiments.runs import cli
 from experiments.runs import inputs
 from experiments.runs import run_directory
+from experiments.runs import shipped
 
 STAGE = "agent_game"
 _TRACE = "trace.jsonl"
@@ -55,7 +56,10 @@ _URL = cli.string(
 )
 _MODEL = cli.string("planner_model", "", "Model; default: the service's.")
 _KNOWLEDGE = cli.string(
-  "knowledge", "", "What a planner knows: a planner_knowledge.json."
+  "knowledge",
+  "",
+  "What a planner knows: a planner_knowledge.json; default: the policy's own, "
+  "where one came with it.",
 )
 _DATA_DIR = cli.string("data_dir", "", "Records to learn that from, instead.")
 _WALKTHROUGH = cli.boolean(
@@ -112,9 +116,11 @@ def main() -> int:
   if choice.trace is not None:
     planners.check_same_game(choice.trace, about)
     notes += [choice.trace.remark] if choice.trace.remark else []
-  knowledge, learned = planners.read_knowledge(
-    _KNOWLEDGE.value or "", _DATA_DIR.value or "", rom.sha1
-  )
+  known, data_dir = _KNOWLEDGE.value or "", _DATA_DIR.value or ""
+  beside = shipped.find(directory) / planner_knowledge.FILE
+  if not known and not data_dir and beside.exists():  # came with the policy
+    known = str(beside)
+  knowledge, learned = planners.read_knowledge(known, data_dir, rom.sha1)
   if not knowledge.maps and choice.name not in ("none", "replay"):
     notes.append(
       "the planner knows nothing of this game, --data_dir or --knowledge "

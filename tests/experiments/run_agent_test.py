@@ -12,10 +12,13 @@ import sys
 import numpy as np
 import pytest
 
+from data_tools.game import roms
 from data_tools.records import generations
 from data_tools.records import loader
 from experiments import run_agent
+from experiments.playing import planner_knowledge
 from pokedreamer_jax import specs
+from pokedreamer_jax.planner import knowledge
 from pokedreamer_jax.planner import server
 from pokedreamer_jax.planner import trace
 from tests import conftest
@@ -175,6 +178,26 @@ def test_a_kill_leaves_its_trace_which_is_named(policy, tmp_path):
   assert not list((tmp_path / "shards").glob("*.json"))  # no half shard
   with pytest.raises(ValueError, match=r"broken off .*replay=.*trace.jsonl"):
     run_agent._check_new(tmp_path)
+
+
+def test_a_planner_knows_what_came_with_the_policy(tmp_path):
+  policy = tmp_path / "policy"
+  goal_policies.write(policy)
+  kept = policy / planner_knowledge.FILE
+  values = {
+    **{"format": 1, "about": {"rom_sha1": roms.resolve(None).sha1}},
+    **{"maps": [], "ways": [], "milestones": [], "healing": []},
+  }
+  planner_knowledge.keep(values, kept)
+  done = _run(policy, tmp_path / "game", "--steps=30")
+  assert done.returncode == 0, done.stderr
+  told = trace.read(tmp_path / "game" / "trace.jsonl").start
+  assert told["knowledge_sha256"] == knowledge.load(kept).sha256
+  # Of another game it is refused, unless something else is named.
+  kept.unlink()
+  planner_knowledge.keep(values | {"about": {"rom_sha1": "0" * 40}}, kept)
+  done = _run(policy, tmp_path / "new", "--steps=30")
+  assert done.returncode == 2 and "of the ROM with SHA-1 0000" in done.stderr
 
 
 @pytest.mark.parametrize(
