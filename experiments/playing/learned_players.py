@@ -180,14 +180,11 @@ class AgentPlayer:
     uniforms: np.ndarray | None = None,
   ) -> np.ndarray:
     """See `lockstep.BatchPolicy`."""
-    import jax
     import jax.numpy as jnp
 
     from pokedreamer_jax.behaviour import acting
 
-    if uniforms is None:
-      uniforms = np.zeros(len(action_tm1))
-    seeds = (uniforms * (1 << 32)).astype(np.uint32)
+    keys = acting.keys_of(uniforms, len(action_tm1))
     # What was played, which a random action may have replaced.
     state = dataclasses.replace(
       self._state, action_tm1=jnp.asarray(action_tm1, jnp.int32)
@@ -197,6 +194,6 @@ class AgentPlayer:
       rows["frame"],
       acting.ram_of(rows),
       rows["is_first"],
-      jax.vmap(jax.random.key)(seeds),
+      keys,
     )
     return np.asarray(actions, np.uint8)

@@ -91,16 +91,13 @@ class PlannedPlayer:
     uniforms: np.ndarray | None = None,
   ) -> np.ndarray:
     """See `lockstep.BatchPolicy`."""
-    import jax
+    from pokedreamer_jax.behaviour import acting
 
     first = rows["is_first"]
     for stream in np.flatnonzero(first & self._used).tolist():
       self._dual.renew(stream, self._make_driver())
     playing = first | self._playing
-    if uniforms is None:
-      uniforms = np.zeros(len(action_tm1))
-    seeds = (uniforms * (1 << 32)).astype(np.uint32)
-    keys = jax.vmap(jax.random.key)(seeds)
+    keys = acting.keys_of(uniforms, len(action_tm1))
     decision = self._dual.decide(rows, playing, keys, action_tm1)
     self._used |= playing
     self._playing = playing & ~rows["is_last"]

@@ -85,11 +85,7 @@ def save(
     ValueError: there are no tables of the maps of this ROM.
     OSError: the picture cannot be written.
   """
-  tables = cartridge_tables.of_rom(rom.sha1)
-  if tables is None:
-    raise ValueError(
-      f"{rom.name} has no table of maps here, the practice cartridges do"
-    )
+  tables = visit_pictures.tables_of(rom)
   pictures.save_png(draw(tables, paths, title), file)
 
 

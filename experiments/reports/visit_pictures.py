@@ -61,6 +61,20 @@ def visits(
   }
 
 
+def tables_of(rom: roms.Rom) -> cartridge_tables.Tables:
+  """The tables of the maps of a ROM.
+
+  Raises:
+    ValueError: there are none.
+  """
+  tables = cartridge_tables.of_rom(rom.sha1)
+  if tables is None:
+    raise ValueError(
+      f"{rom.name} has no table of maps here, the practice cartridges do"
+    )
+  return tables
+
+
 def save(
   rom: roms.Rom,
   visits: Mapping[str, play_traces.Visits],
@@ -73,12 +87,7 @@ def save(
     ValueError: there are no tables of the maps of this ROM.
     OSError: the picture cannot be written.
   """
-  tables = cartridge_tables.of_rom(rom.sha1)
-  if tables is None:
-    raise ValueError(
-      f"{rom.name} has no table of maps here, the practice cartridges do"
-    )
-  pictures.save_png(draw(tables, visits, title), path)
+  pictures.save_png(draw(tables_of(rom), visits, title), path)
 
 
 def draw(

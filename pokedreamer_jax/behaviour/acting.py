@@ -12,6 +12,7 @@ from typing import Any
 from flax import struct
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from pokedreamer_jax import goal_embeddings
 from pokedreamer_jax import specs
@@ -178,6 +179,17 @@ def make_act(
     return jitted(world_params, actor_params, state, frame, ram, is_first, key)
 
   return act_fn
+
+
+def keys_of(uniforms: np.ndarray | None, players: int) -> jax.Array:
+  """Keys `[B]` for `own_keys`, of the chance of a step.
+
+  Args:
+    uniforms: `[B]` in [0, 1); None is the same chance for all.
+    players: `B`.
+  """
+  chance = np.zeros(players) if uniforms is None else uniforms
+  return jax.vmap(jax.random.key)((chance * (1 << 32)).astype(np.uint32))
 
 
 def restart_progress(
