@@ -104,6 +104,7 @@ class OfflinePlanner:
       if not replies.goal_faults(goal, self._all_maps(request)):
         self._walking = goal in self._on_the_way
         return schema.Reply(goal, rationale)
+    self._walking = False
     return schema.Reply(Goal("explore"), "nothing else is known")
 
   def _all_maps(self, request: schema.Request) -> schema.Request:
@@ -195,13 +196,9 @@ class OfflinePlanner:
     meant: knowledge_lib.Milestone | None,
   ) -> list[tuple[Goal, str]]:
     """Cells so many steps on, on the way to what is meant, else to healing."""
-    found = []
-    for stride in strides:
-      goal = self._walks.along(_here(state), self._places(meant), stride)
-      if goal is not None:
-        self._on_the_way.add(goal)
-        found.append((goal, f"stuck: at most {stride} cells on the way"))
-    return found
+    found = self._walks.along(_here(state), self._places(meant), strides)
+    self._on_the_way.update(found)
+    return [(goal, "stuck: a cell on the way") for goal in found]
 
   def _places(
     self, meant: knowledge_lib.Milestone | None

@@ -7,6 +7,7 @@ other: a road with a ledge, a cave in two halves. Over cells that is seen.
 import collections
 from collections.abc import Callable
 from collections.abc import Iterator
+from collections.abc import Sequence
 import itertools
 
 from pokedreamer_jax import goal_specs
@@ -99,14 +100,17 @@ class Walks:
       return Goal("tile", *on_map[:_STRIDE][-1])
     return Goal("map", onto)
 
-  def along(self, here: Cell, places: set[Cell], stride: int) -> Goal | None:
-    """The cell `stride` steps on, or the last one of this map before that.
+  def along(
+    self, here: Cell, places: set[Cell], strides: Sequence[int]
+  ) -> list[Goal]:
+    """The cells so many steps on, or the last one of this map before that.
 
     Returns:
-      None where the way is over, goes through a door here, or is not known.
+      One for each of `strides`; none where the way is over, goes through a
+      door here, or is not known.
     """
-    on_map = _on_map(here, self._way(here, places) or [])[:stride]
-    return Goal("tile", *on_map[-1]) if on_map else None
+    on_map = _on_map(here, self._way(here, places) or [])
+    return [Goal("tile", *on_map[:n][-1]) for n in strides if on_map]
 
   def _way(self, here: Cell, places: set[Cell]) -> list[Cell] | None:
     """Cells on foot to the nearest of some, else to a map of theirs."""
