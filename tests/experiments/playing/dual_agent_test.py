@@ -176,3 +176,21 @@ def test_games_are_played_to_their_ends_on_the_emulator(monkeypatch):
   assert len(waits) == 4
   assert steps[0].row["is_first"].all() and steps[-1].row["is_last"].all()
   assert set(progress.FIELDS) <= set(steps[0].row)
+
+
+def test_values_are_told_by_the_age_of_each_game(monkeypatch):
+  _Act(monkeypatch)
+  dual = dual_agent.DualAgent(_agent(*_GOALS), [_driver(), _driver()], [0, 1])
+  dual._value = lambda *_: np.array([0.5, 0.7])
+  both = np.ones(2, bool)
+  for _ in range(dual_agent._VALUE_EVERY):
+    dual.decide(_row(games.row(), games.row()), both)
+  # One of them begins anew: it is too young, and nothing was seen of it.
+  dual.renew(1, _driver())
+  values = []
+  real = dual._values
+  monkeypatch.setattr(
+    dual, "_values", lambda on: values.append(real(on)) or values[-1]
+  )
+  dual.decide(_row(games.row(), games.row(is_first=True)), both)
+  assert values[0][0] == 0.5 and np.isnan(values[0][1])

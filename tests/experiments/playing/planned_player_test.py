@@ -1,5 +1,8 @@
 """Records of a policy that the offline planner leads."""
 
+import types
+
+import jax
 import numpy as np
 import pytest
 
@@ -12,10 +15,13 @@ from data_tools.game import emulator
 from data_tools.game import roms
 from data_tools.records import generations
 from data_tools.records import loader
+from experiments.playing import dual_agent
 from experiments.playing import learned_players
 from experiments.playing import planned_player
 from experiments.playing import planner_knowledge
 from experiments.playing import planners
+from pokedreamer_jax import specs
+from pokedreamer_jax.behaviour import acting
 from pokedreamer_jax.planner import knowledge as knowledge_lib
 from tests.experiments import collect_data_test
 from tests.experiments.playing import goal_policies
@@ -138,3 +144,28 @@ def test_a_policy_without_goals_is_led_by_nobody(tmp_path):
   rom = roms.resolve(cartridge.GREAT_VALE)
   with pytest.raises(ValueError, match="it was not trained under goals"):
     learned_players.resolve(f"policy={tmp_path}:planner", rom)
+
+
+def test_it_decides_by_its_own_chance_and_by_what_was_pressed(monkeypatch):
+  given = []
+
+  class Dual:
+    def __init__(self, *_):
+      pass
+
+    def decide(self, rows, playing, keys, action_tm1):
+      given.append((playing, jax.random.key_data(keys), action_tm1))
+      return types.SimpleNamespace(actions=np.zeros(2, np.uint8))
+
+  monkeypatch.setattr(dual_agent, "DualAgent", Dual)
+  player = planned_player.PlannedPlayer(None, None, lambda: None, 2, False)
+  rows = specs.empty_steps(2)
+  rows["is_first"][0] = True  # nobody plays on the other stream
+  chance, pressed = np.array([0.25, 0.75]), np.array([3, 5], np.uint8)
+  player.act(rows, pressed, chance)
+  ((playing, keys, action_tm1),) = given
+  assert playing.tolist() == [True, False]
+  expected = jax.random.key_data(acting.keys_of(chance, 2))
+  np.testing.assert_array_equal(keys, expected)
+  assert (keys[0] != keys[1]).any()
+  np.testing.assert_array_equal(action_tm1, pressed)
