@@ -466,3 +466,13 @@ def test_settings_are_checked():
     driver.Driver(
       games.small_world(), planner=games.Told(), replay=replay.Replay(game)
     )
+
+
+def test_a_goal_that_ends_where_the_player_stands_still_led_nowhere():
+  settings = triggers.TriggerConfig(still_env_steps=5)
+  config = driver.DriverConfig(triggers=settings)
+  made = driver.Driver(games.small_world(), config)
+  for _ in range(12):
+    made.step(games.row(x=2, y=0))
+  outcomes = made.summary()["outcomes"]
+  assert outcomes["map"]["stagnant"] == 1
