@@ -23,6 +23,9 @@ from pokedreamer_jax import goal_specs
 
 DIM = 64
 _KIND_DIM, _CODE_DIM, _WAVE_DIM, _TEXT_DIM = 12, 8, 12, 32
+# Where in a vector of a goal that names a cell its parts stand.
+KIND, CODE = slice(0, 12), slice(12, 20)
+Y_WAVES, X_WAVES = slice(20, 26), slice(26, 32)
 # Shares of the squared length; those of absent blocks go to the kind.
 _TEXT_SHARE, _ARGUMENT_SHARE = 0.25, 0.5
 _FAMILIES = {
@@ -59,6 +62,23 @@ def embed_goals(goals: Iterable[goal_specs.Goal]) -> np.ndarray:
   """Vectors `[K, 64]` float32 of goals, in order."""
   rows = [embed_goal(goal) for goal in goals]
   return np.stack(rows) if rows else np.zeros((0, DIM), np.float32)
+
+
+@functools.cache
+def place_tables() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+  """What the parts of a goal that names a cell are made of, each of length 1.
+
+  Returns:
+    The kind `[12]`, at `KIND`; of each map its code `[256, 8]`, at `CODE`; of
+    each row or column its waves `[256, 6]`, at `Y_WAVES` and `X_WAVES`. The
+    vector's own part is a multiple of one row, so that it is nearest to that.
+  """
+  places = range(256)
+  codes = [_code("map", str(map_id), _CODE_DIM) for map_id in places]
+  waves = [_scaled(_waves(place, _PLACE_PERIODS), 1.0) for place in places]
+  tables = ([_scaled(_kind("tile"), 1.0)], codes, waves)
+  kind, codes_array, waves_array = (np.array(t, np.float32) for t in tables)
+  return kind[0], codes_array, waves_array
 
 
 @functools.cache

@@ -104,12 +104,17 @@ def prepare(
   if config.actor_critic.reads_goal:
     numbering = goal_labels.Numbering()
     number, near = goal_rows.candidates(config, index, places, numbering)
+    walks = None
+    if config.goals.walks:
+      walks = jnp.asarray(
+        goal_rows.near_goals(config, index, places, numbering)
+      )
     table, pairs = goals.table(numbering.goals), None
     if config.goals.even:
       rows = np.asarray(latents.start_rows(encoded))
       pairs = goal_draws.pair_up(number, rows, table)
     pursued = goal_draws.Candidates(
-      jnp.asarray(number), jnp.asarray(near), table, pairs
+      jnp.asarray(number), jnp.asarray(near), table, pairs, walks
     )
     run.log(f"policy: dreams draw from {len(numbering.goals) - 1} goals")
     if goal_values is not None:

@@ -4,10 +4,40 @@ import numpy as np
 
 from data_tools.game import goal_labels
 from data_tools.game import goals as predicates
+from data_tools.game import near_cells
 from data_tools.records import loader
 from experiments.training import latents
 from pokedreamer_jax.behaviour import goals
 from pokedreamer_jax.config import run as config_lib
+
+
+def near_goals(
+  config: config_lib.Config,
+  index: loader.EpisodeIndex,
+  places: list[int],
+  numbering: goal_labels.Numbering,
+) -> np.ndarray:
+  """Cells nearby for the same rows: numbers `[M, goals.draws]` int32.
+
+  Somebody has walked there from the row's cell; 0 where nobody has. Arguments
+  and errors are those of `candidates`.
+  """
+  cfg, near = config.goals, near_cells.NearCells()
+  order = [p for s in latents.share_out(config, index, places) for p in s]
+  read = lambda place: index.read(
+    place, 0, int(index.lengths[place]), predicates.FIELDS
+  )
+  for place in order:
+    near.add(read(place))
+  rows = [np.zeros((0, cfg.draws), np.int32)]
+  for place in order:
+    name = index.headers[place].episode_id.encode()
+    rng = np.random.default_rng([config.seed, 0xEA12, *name])
+    drawn = near.draw(read(place), rng, cfg.walk_steps, cfg.draws)
+    numbers = [[numbering.number(goal) for goal in row] for row in drawn]
+    rows.append(np.array(numbers, np.int32).reshape(-1, cfg.draws))
+  goals.check_goals(config.world_model, numbering.goals[1:])
+  return np.concatenate(rows)
 
 
 def candidates(

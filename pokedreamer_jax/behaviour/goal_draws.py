@@ -34,6 +34,8 @@ class Candidates:
   neighbour: jax.Array
   table: goals.Table  # [K]
   pairs: Pairs | None = None  # where `goals.even` asks for them
+  # [M, D] int32, cells nearby where `goals.walks` asks for them; 0 is none
+  walks: jax.Array | None = None
 
 
 def pair_up(
@@ -95,12 +97,21 @@ def draw_for_dreams(
   """A goal `[N]` for dreams from rows `[N]`: `draw`, of the row or a neighbour.
 
   A share `cfg.other` of them gets what was reached from the same cell at
-  another time.
+  another time; a share `cfg.walks` of all a cell nearby, where there is one.
   """
   draw_key, other_key = jax.random.split(key)
   other = jax.random.uniform(other_key, (len(rows),)) < cfg.other
   own = jnp.where(other, candidates.neighbour[rows], rows)
-  return draw(cfg, draw_key, candidates.number[own])
+  drawn = draw(cfg, draw_key, candidates.number[own])
+  if candidates.walks is None:
+    return drawn
+  share_key, walk_key = jax.random.split(jax.random.fold_in(key, 1))
+  walks = jax.random.uniform(share_key, (len(rows),)) < cfg.walks
+  column = jax.random.randint(
+    walk_key, (len(rows),), 0, candidates.walks.shape[1]
+  )
+  near = candidates.walks[rows, column]
+  return jnp.where(walks & (near > 0), near, drawn)
 
 
 def draw_even(

@@ -1,20 +1,21 @@
 """What actor and critic read: features, what was reached, and a goal.
 
-`[..., F + P + G]`: the world model's features come first, so that who looks for
-a token finds it where it always stands; the goal comes last, so that networks
-find it (`networks/actor_critic.py`). What is not read takes no place.
+`[..., F + P + O + G]`: the world model's features come first, so that who looks
+for a token finds it where it always stands; the goal comes last, so that
+networks find it (`networks/actor_critic.py`). What is not read takes no place.
 """
 
 import jax
 import jax.numpy as jnp
 
+from pokedreamer_jax.behaviour import goal_offsets
 from pokedreamer_jax.config import run as config_lib
 from pokedreamer_jax.world_model import model as world_model
 from pokedreamer_jax.world_model import progress as progress_lib
 
 
 def size(cfg: config_lib.Config) -> int:
-  """Length `F + P + G` of what a policy of a configuration reads."""
+  """Length `F + P + O + G` of what a policy of a configuration reads."""
   goal = cfg.actor_critic.goal_dim if cfg.actor_critic.reads_goal else 0
   return cfg.world_model.feat_dim + _extra(cfg) + goal
 
@@ -25,7 +26,7 @@ def read(
   progress: progress_lib.Progress,
   goal: jax.Array | None = None,
 ) -> jax.Array:
-  """Inputs `[..., F + P + G]` of states and progress, leaves `[..., ...]`.
+  """Inputs `[..., F + P + O + G]` of states and progress, leaves `[..., ...]`.
 
   Args:
     cfg: what is read.
@@ -35,11 +36,12 @@ def read(
       against the states'; None is no goal. Where goals are not read it counts
       for nothing.
   """
+  sizes = cfg.world_model.token_sizes
   read = [world_model.features(state)]
-  if _extra(cfg):
-    read.append(
-      progress_lib.features(cfg.world_model.token_sizes, state.tokens, progress)
-    )
+  if cfg.actor_critic.reads_progress:
+    read.append(progress_lib.features(sizes, state.tokens, progress))
+  if cfg.actor_critic.reads_offset:
+    read.append(goal_offsets.features(sizes, state.tokens, goal))
   if cfg.actor_critic.reads_goal:
     shape = (*read[0].shape[:-1], cfg.actor_critic.goal_dim)
     none = jnp.zeros(shape, read[0].dtype)
@@ -48,6 +50,9 @@ def read(
 
 
 def _extra(cfg: config_lib.Config) -> int:
-  if not cfg.actor_critic.reads_progress:
-    return 0
-  return progress_lib.num_features(cfg.world_model.token_sizes)
+  sizes, total = cfg.world_model.token_sizes, 0
+  if cfg.actor_critic.reads_progress:
+    total += progress_lib.num_features(sizes)
+  if cfg.actor_critic.reads_offset:
+    total += goal_offsets.num_features(sizes)
+  return total

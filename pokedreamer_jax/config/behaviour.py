@@ -45,6 +45,9 @@ class ActorCriticConfig:
   reads_progress: bool = False
   # Whether both read a goal (see `GoalsConfig`): with none they do as without.
   reads_goal: bool = False
+  # Whether, beside a goal that names a cell, also how far off that cell is (see
+  # `behaviour/goal_offsets.py`).
+  reads_offset: bool = False
   unimix: float = 0.01  # uniform share of the policy: log-ratios stay bounded
   bins: int = 63  # two-hot bins of the critic
   symlog_limit: float = 5.0  # outermost bins at +-symexp(this), +-147
@@ -62,6 +65,11 @@ class ActorCriticConfig:
         f"actor_critic.goal_dim: {self.goal_dim}, goals have "
         f"{goal_embeddings.DIM} numbers (actor_critic.reads_goal), expected "
         f"{goal_embeddings.DIM}"
+      )
+    if self.reads_offset and not self.reads_goal:
+      raise ValueError(
+        "actor_critic.reads_offset: True, there is no goal without "
+        "actor_critic.reads_goal, expected False"
       )
     if self.reads_goal and self.family == "v2":
       raise ValueError(
@@ -100,6 +108,11 @@ class GoalsConfig:
   # Share of dreams that are asked for what was reached from the same cell at
   # another time: what their own row led to is what a policy does anyway.
   other: float = 0.6
+  # Share of dreams that are asked for a cell nearby to which somebody walked on
+  # from their own one, and how many steps away it is at most: what a planner
+  # names where a game has gone astray, and what own episodes offer least there.
+  walks: float = 0.0
+  walk_steps: int = 12
   # Share of dreams that draw a kind, each alike, and then a row from which such
   # a goal was reached: badges and trainers come once an episode.
   even: float = 0.0
@@ -107,8 +120,8 @@ class GoalsConfig:
   reward: float = 1.0
 
   def __post_init__(self):
-    bounds.at_least(self, 1, "horizon", "draws")
-    for name in ("none", "milestone", "other", "even"):
+    bounds.at_least(self, 1, "horizon", "draws", "walk_steps")
+    for name in ("none", "milestone", "other", "walks", "even"):
       value = getattr(self, name)
       if not 0.0 <= value <= 1.0:
         raise ValueError(f"goals.{name}: {value}, expected 0..1")

@@ -7,6 +7,7 @@ next ones first, then tries something else each time. Of the same game and
 knowledge it says the same, at once.
 """
 
+from collections.abc import Iterator
 import dataclasses
 
 from pokedreamer_jax import goal_specs
@@ -45,6 +46,9 @@ class OfflineConfig:
   # Milestones ahead among which the one that failed least is pursued: what one
   # cannot reach must not end a game that could go on without.
   window: int = 4
+  # Cells on the way that are named one after the other, so far apart, wherever
+  # it is longer than that; 0: what is wanted, or the next map.
+  stride: int = 0
 
   def __post_init__(self):
     unknown = [k for k in self.kinds if k not in goal_specs.PREDICATES]
@@ -148,6 +152,7 @@ class OfflinePlanner:
     self._head = self._least_tried(ahead)
     if self._head is not None:
       goal, place = self._head.goal, self._head.at[0]
+      yield from self._led(state, {self._head.at}, f"on the way to {goal}")
       onward = self._walks.onward(_here(state), {self._head.at})
       if onward is not None:
         yield onward, f"on the way to map {place} for {goal}"
@@ -183,11 +188,21 @@ class OfflinePlanner:
   def _heal(self, state: schema.State):
     """Heal where it is done."""
     places = self._places(None)
+    yield from self._led(state, places, "hurt: on the way to heal")
     onward = self._walks.onward(_here(state), places)
     if onward is not None:
       yield onward, "hurt: on the way to heal"
     elif state.map_id in {cell[0] for cell in places}:
       yield Goal("heal"), "hurt: healing is done on this map"
+
+  def _led(
+    self, state: schema.State, places: set[knowledge_lib.Cell], why: str
+  ) -> Iterator[tuple[Goal, str]]:
+    """The next cell of a way that is led cell by cell, if it is."""
+    stride = self._config.stride
+    goal = self._walks.ahead(_here(state), places, stride) if stride else None
+    if goal is not None:
+      yield goal, why
 
   def _along(
     self,

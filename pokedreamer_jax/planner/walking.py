@@ -100,6 +100,19 @@ class Walks:
       return Goal("tile", *on_map[:_STRIDE][-1])
     return Goal("map", onto)
 
+  def ahead(self, here: Cell, places: set[Cell], stride: int) -> Goal | None:
+    """The cell that is `stride` cells on, on the way to the nearest of some.
+
+    Returns:
+      None where the way or its part on this map is no longer than that, and
+      where nobody knows one: then what is wanted can be named itself.
+    """
+    path = self._way(here, places)
+    on_map = _on_map(here, path or [])
+    if len(on_map) <= stride:
+      return None
+    return Goal("tile", *on_map[stride - 1])
+
   def along(
     self, here: Cell, places: set[Cell], strides: Sequence[int]
   ) -> list[Goal]:

@@ -11,6 +11,7 @@ import pytest
 
 from data_tools.game import goal_labels
 from data_tools.game import goals
+from data_tools.game import near_cells
 from data_tools.game import roms
 from data_tools.records import generations
 from data_tools.records import loader
@@ -22,6 +23,7 @@ from experiments.runs import run_directory
 from experiments.training import goal_rows
 from experiments.training import latents as encoding
 from pokedreamer_jax import checkpoints
+from pokedreamer_jax import goal_specs
 from pokedreamer_jax import specs
 from pokedreamer_jax.behaviour import cloning
 from pokedreamer_jax.behaviour import latents
@@ -255,7 +257,26 @@ def _under_goals(config):
   )
 
 
-def test_goals_stand_beside_the_rows_that_reach_them(made_up):
+def _check_cells_nearby(config, index, places, cells, monkeypatch):
+  """They are told for the same rows: here each row's own cell, twice."""
+  here = lambda self, steps, rng, most, count: [
+    [goal_specs.Goal("tile", *map(int, cell))] * count
+    for cell in zip(steps["map_id"], steps["y"], steps["x"], strict=True)
+  ]
+  monkeypatch.setattr(near_cells.NearCells, "draw", here)
+  model = dataclasses.replace(
+    config.world_model, tokens="map:256 y:256 x:256 control:2"
+  )
+  config = dataclasses.replace(config, world_model=model)
+  numbering = goal_labels.Numbering()
+  walks = goal_rows.near_goals(config, index, places, numbering)
+  told = [tuple(goal.to_array()[1:].tolist()) for goal in numbering.goals]
+  for row, cell in zip(walks.tolist(), cells.T.tolist(), strict=True):
+    assert [told[number] for number in row] == [tuple(cell)] * 2
+  assert len(numbering.goals) > 2
+
+
+def test_goals_stand_beside_the_rows_that_reach_them(made_up, monkeypatch):
   config, generation, params, _ = made_up
   config = _under_goals(config)
   index = loader.EpisodeIndex(generation, "all")
@@ -288,6 +309,7 @@ def test_goals_stand_beside_the_rows_that_reach_them(made_up):
   )
   np.testing.assert_array_equal(cells[:, near], cells)
   assert sorted(near.tolist()) == list(range(len(near)))
+  _check_cells_nearby(config, index, places, cells[:3], monkeypatch)
   # Drawn by the episode: beside fewer others it has the same.
   alone = goal_labels.Numbering()
   again, _ = goal_rows.candidates(config, index, [4], alone)

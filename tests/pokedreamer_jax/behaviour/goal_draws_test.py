@@ -68,6 +68,31 @@ def test_some_dreams_get_the_goal_of_a_neighbour():
   np.testing.assert_array_equal(draw(0.0), rows + 1)
 
 
+def test_some_dreams_get_a_cell_nearby():
+  number = jnp.ones((_ROWS, 3), jnp.int32)
+  walks = np.arange(_ROWS)[:, None] * 2 + np.array([10, 11])
+  walks[::4] = 0  # nobody walked on from there
+  candidates = goal_draws.Candidates(
+    number,
+    jnp.arange(_ROWS),
+    goals.table([goal_specs.NONE]),
+    walks=jnp.asarray(walks),
+  )
+  rows = np.arange(0, _ROWS, 2)
+  draw = lambda walks: np.asarray(
+    goal_draws.draw_for_dreams(
+      _cfg(none=0.0, walks=walks), jax.random.key(0), candidates, rows
+    )
+  )
+  drawn = draw(0.6)
+  near = drawn != 1
+  assert abs(near.mean() - 0.6 / 2) < 0.02
+  assert not near[rows % 4 == 0].any()
+  np.testing.assert_array_equal((drawn[near] - 10) // 2, rows[near])
+  assert abs((drawn[near] % 2).mean() - 0.5) < 0.03  # both alike
+  assert (draw(0.0) == 1).all()
+
+
 @pytest.mark.parametrize(
   ("fields", "named"),
   [
@@ -78,6 +103,8 @@ def test_some_dreams_get_the_goal_of_a_neighbour():
     ({"kinds": "map=nan"}, "goals.kinds: 'map=nan'"),
     ({"reward": 0.0}, "goals.reward: 0.0"),
     ({"horizon": 0}, "horizon: 0"),
+    ({"walks": 1.5}, "goals.walks: 1.5"),
+    ({"walk_steps": 0}, "walk_steps: 0"),
   ],
 )
 def test_bad_settings_are_named(fields, named):
@@ -88,6 +115,8 @@ def test_bad_settings_are_named(fields, named):
 def test_a_goal_has_room_in_what_is_read():
   with pytest.raises(ValueError, match="goal_dim: 8"):
     behaviour_config.ActorCriticConfig(reads_goal=True, goal_dim=8)
+  with pytest.raises(ValueError, match=r"actor_critic.reads_offset: True"):
+    behaviour_config.ActorCriticConfig(reads_offset=True)
 
 
 @dataclasses.dataclass

@@ -9,8 +9,11 @@ import pytest
 
 from data_tools.game import roms
 from data_tools.records import episodes
+from pokedreamer_jax import goal_embeddings
+from pokedreamer_jax import goal_specs
 from pokedreamer_jax import specs
 from pokedreamer_jax.behaviour import acting
+from pokedreamer_jax.behaviour import goal_offsets
 from pokedreamer_jax.behaviour import latents
 from pokedreamer_jax.behaviour import policy_inputs
 from pokedreamer_jax.config import behaviour as behaviour_config
@@ -137,6 +140,37 @@ def test_without_it_only_features_are_read(played):
   assert found.shape[1] == policy_inputs.size(cfg) == cfg.world_model.feat_dim
   off = _config("world_model.ram=off")
   assert policy_inputs.size(off) == off.world_model.feat_dim
+
+
+def test_where_a_goal_lies_is_read_before_the_goal():
+  asked = ["actor_critic.reads_goal=true", "actor_critic.goal_dim=64"]
+  cfg = _config(*asked, "actor_critic.reads_offset=true")
+  plain, model = _config(*asked), cfg.world_model
+  sizes = model.token_sizes
+  values = {name: 3 for name in sizes}
+  hot = tokens.one_hot(sizes, jnp.array([list(values.values())] * 2))
+  state = world_model.initial_state(model, (2,)).replace(tokens=hot)
+  reached = progress_lib.nothing((2,))
+  goal = jnp.stack(
+    [
+      goal_embeddings.embed_goal(goal_specs.Goal("tile", 3, 5, 2)),
+      goal_embeddings.embed_goal(goal_specs.NONE),
+    ]
+  )
+  found = policy_inputs.read(cfg, state, reached, goal)
+  without = policy_inputs.read(plain, state, reached, goal)
+  assert found.shape == (2, policy_inputs.size(cfg))
+  count = goal_offsets.num_features(sizes)
+  assert found.shape[1] - without.shape[1] == count > 0
+  place = slice(found.shape[1] - 64 - count, found.shape[1] - 64)
+  offset = np.asarray(found[:, place])
+  rows, columns = np.split(offset[0, :-1], 2)
+  assert np.argmax(rows) - goal_offsets.REACH == 2
+  assert np.argmax(columns) - goal_offsets.REACH == -1
+  assert rows.sum() == columns.sum() == 1 and offset[0, -1] == 0
+  assert not offset[1].any()
+  rest = np.delete(np.asarray(found), np.r_[place], axis=1)
+  np.testing.assert_array_equal(rest, without)
 
 
 def test_the_published_actor_reads_features_alone():

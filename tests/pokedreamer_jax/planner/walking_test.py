@@ -90,9 +90,9 @@ def test_ways_are_shortest_and_none_is_invented():
         assert set(itertools.pairwise(steps)) <= edges
 
 
-def _planner(known):
+def _planner(known, **config):
   """The planner of a game, as `ask(reason, row) -> words`."""
-  planner = offline.OfflinePlanner(known)
+  planner = offline.OfflinePlanner(known, offline.OfflineConfig(**config))
   progress = games.followed()
 
   def ask(reason, **row):
@@ -187,3 +187,22 @@ def test_through_the_right_one_of_two_doors():
   assert ask("reached", map_id=1, y=0, x=9) == "reach tile 1 0 17"
   assert ask("reached", map_id=1, y=0, x=17) == "reach map 2"  # the nearer door
   assert ask("reached", map_id=2, y=0, x=8) == "earn badge 0"
+
+
+def test_who_is_led_gets_the_next_cell_of_the_way_until_its_end_is_near():
+  lines = ["." * 20, "." + "?" * 19, "." * 20]
+  known = _known(
+    *(lines, ["............"]),
+    ways=[([1, 2, 19], [2, 0, 0])],
+    milestones=[("earn badge 0", [2, 0, 11])],
+  )
+  ask = _planner(known, stride=8)
+  # Three cells back, two down, three to the right again.
+  assert ask("start", map_id=1, y=0, x=3) == "reach tile 1 2 3"
+  assert ask("reached", map_id=1, y=2, x=3) == "reach tile 1 2 11"
+  # The door is eight cells away: what lies behind it is named.
+  assert ask("reached", map_id=1, y=2, x=11) == "reach map 2"
+  assert ask("area", map_id=2, y=0, x=0) == "reach tile 2 0 8"
+  assert ask("reached", map_id=2, y=0, x=8) == "earn badge 0"
+  # Somewhere that nobody was: over the maps.
+  assert ask("reached", map_id=1, y=9, x=9) == "reach map 2"
