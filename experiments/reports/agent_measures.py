@@ -18,7 +18,7 @@ from pokedreamer_jax.world_model import statistics
 
 NONE = "none"  # no planner
 # Reasons to ask that are events of the game; the others are its silence.
-EVENTS = ("start", "reached", "progress", "area", "battle")
+EVENTS = ("start", "reached", "progress", "area", "meets", "battle")
 PER_ENV_STEPS = 500
 # Measures of an episode that are compared, beside the steps to badges.
 COMPARED = ("badges", "maps", "cells", "trainer_wins", "species", "stuck")

@@ -107,7 +107,7 @@ def prepare(
     walks = None
     if config.goals.walks:
       walks = jnp.asarray(
-        goal_rows.near_goals(config, index, places, numbering)
+        goal_rows.goals_nearby(config, index, places, numbering)
       )
     table, pairs = goals.table(numbering.goals), None
     if config.goals.even:

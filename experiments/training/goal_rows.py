@@ -4,25 +4,25 @@ import numpy as np
 
 from data_tools.game import goal_labels
 from data_tools.game import goals as predicates
-from data_tools.game import near_cells
+from data_tools.game import near_goals
 from data_tools.records import loader
 from experiments.training import latents
 from pokedreamer_jax.behaviour import goals
 from pokedreamer_jax.config import run as config_lib
 
 
-def near_goals(
+def goals_nearby(
   config: config_lib.Config,
   index: loader.EpisodeIndex,
   places: list[int],
   numbering: goal_labels.Numbering,
 ) -> np.ndarray:
-  """Cells nearby for the same rows: numbers `[M, goals.draws]` int32.
+  """Cells and doors nearby for the same rows, `[M, goals.draws]` int32.
 
-  Somebody has walked there from the row's cell; 0 where nobody has. Arguments
-  and errors are those of `candidates`.
+  Numbers of goals to which somebody has walked on from the row's cell; 0 where
+  nobody has. Arguments and errors are those of `candidates`.
   """
-  cfg, near = config.goals, near_cells.NearCells()
+  cfg, near = config.goals, near_goals.NearGoals()
   order = [p for s in latents.share_out(config, index, places) for p in s]
   read = lambda place: index.read(
     place, 0, int(index.lengths[place]), predicates.FIELDS

@@ -108,9 +108,10 @@ class GoalsConfig:
   # Share of dreams that are asked for what was reached from the same cell at
   # another time: what their own row led to is what a policy does anyway.
   other: float = 0.6
-  # Share of dreams that are asked for a cell nearby to which somebody walked on
-  # from their own one, and how many steps away it is at most: what a planner
-  # names where a game has gone astray, and what own episodes offer least there.
+  # Share of dreams that are asked for a cell nearby, or for the map behind a
+  # door nearby, to which somebody walked on from their own cell, and how many
+  # steps away it is at most: what a planner leads by, and what own episodes
+  # offer least where they have gone astray.
   walks: float = 0.0
   walk_steps: int = 12
   # Share of dreams that draw a kind, each alike, and then a row from which such

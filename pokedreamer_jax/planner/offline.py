@@ -39,6 +39,8 @@ class OfflineConfig:
   kinds: tuple[str, ...] = (
     *("badge", "map", "win_trainer", "own", "item", "level", "story"),
   )
+  # Of these, what is not sought but taken where it is met.
+  in_passing: tuple[str, ...] = ()
   least_share: float = 0.75  # of the demonstrations: rarer ones were luck
   hurt_share: float = 0.45  # of full HP: from here on it heals first
   healed_share: float = 0.9  # up to here it goes on healing
@@ -46,8 +48,8 @@ class OfflineConfig:
   # Milestones ahead among which the one that failed least is pursued: what one
   # cannot reach must not end a game that could go on without.
   window: int = 4
-  # Cells on the way that are named one after the other, so far apart, wherever
-  # it is longer than that; 0: what is wanted, or the next map.
+  # Cells on the way that are named one after the other, so far apart, up to
+  # where what is wanted was reached; 0: what is wanted, or the next map.
   stride: int = 0
 
   def __post_init__(self):
@@ -133,6 +135,7 @@ class OfflinePlanner:
       and milestone.share >= self._config.least_share
       # Nothing is caught with empty hands, for however long one tries.
       and (milestone.goal.kind != "own" or state.capture_items)
+      and milestone.goal.kind not in self._config.in_passing
     ]
     hurt = self._is_hurt(state)
     meant = None if hurt else self._least_tried(ahead)
@@ -141,6 +144,8 @@ class OfflinePlanner:
       # place to try the milestone from.
       if self._walking:
         yield from self._along(state, _STRIDES[:1], meant)
+    elif request.trigger == "meets":
+      yield Goal("own", number=state.dex_owned + 1), "a new species"
     elif self._turn:
       others = self._other_ways(state, progress, meant, bool(hurt or ahead))
       # After some failures another way, and after that the milestone again.

@@ -17,12 +17,14 @@ FIELDS = (
   *("is_first", "reward_terms", "map_id", "x", "y", "facing", "in_battle"),
   *("dialog_open", "menu_open", "badges", "party_size", "party_species"),
   *("party_hp", "party_max_hp", "party_level", "dex_owned", "money"),
-  *("capture_items", "enemy_hp", "enemy_level", "event_flags"),
+  *("capture_items", "enemy_species", "enemy_hp", "enemy_level"),
+  "event_flags",
   *("has_control", "game_running"),
 )
 # What counts as progress; a planner is asked anew after those of `REPLAN`.
 GAINS = ("area", "badge", "story", "species", "level", "trainer")
 REPLAN = {"area": "area", "badge": "progress", "story": "progress"}
+_WILD = 1
 _FIGHTS = {0: "none", 1: "wild", 2: "trainer", 255: "blackout"}
 _TRAINER = specs.REWARD_TERMS.index("trainer_wins")
 
@@ -54,6 +56,8 @@ class Progress:
     self._began = False  # a game has run
     self._most = {"badge": 0, "story": 0, "species": 0, "level": 0}
     self._trainer_wins = 0
+    self._enemy = 0  # species of the wild creature that was met last
+    self._owned: set[int] = set()  # species
     self.maps: dict[int, int] = {}  # map -> env step of the first visit
     self.cells: dict[int, set[tuple[int, int]]] = {}  # (y, x) stood on
     self.reached: list[schema.Milestone] = []
@@ -113,6 +117,7 @@ class Progress:
       if value > self._most[name]:
         self._most[name] = value
         found.append(name)
+    self._follow_species(row, "species" in found)
     won = int(row["reward_terms"][_TRAINER])
     self._trainer_wins += won
     if won:
@@ -128,6 +133,17 @@ class Progress:
       for name in gains
     ]
     return gains
+
+  def _follow_species(
+    self, row: Mapping[str, np.ndarray], gained: bool
+  ) -> None:
+    """Which species there are: those of the party, and what was caught."""
+    size = int(row["party_size"])
+    self._owned.update(np.asarray(row["party_species"])[:size].tolist())
+    if gained and self._enemy:
+      self._owned.add(self._enemy)  # it may have gone to a box
+    if int(row["in_battle"]) == _WILD:
+      self._enemy = int(row["enemy_species"]) or self._enemy
 
   def _words(self, name: str, map_id: int, now: dict[str, int]) -> str:
     return {
@@ -160,6 +176,9 @@ class Progress:
       party_hp=members("party_hp"),
       party_max_hp=members("party_max_hp"),
       in_battle=_FIGHTS.get(int(row["in_battle"]), "none"),
+      enemy_species=int(row["enemy_species"]),
+      enemy_is_new=int(row["in_battle"]) == _WILD
+      and int(row["enemy_species"]) not in {0, *self._owned},
       enemy_level=int(row["enemy_level"]),
       enemy_hp=int(row["enemy_hp"]),
       dialog_open=bool(row["dialog_open"]),

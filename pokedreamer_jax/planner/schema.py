@@ -23,7 +23,7 @@ OUTCOMES = ("none", "reached", "out of time", "stagnant", "replaced")
 # Why a planner is asked; `triggers.py` says when.
 TRIGGERS = (
   *("start", "reached", "progress", "area", "out of time", "stagnant"),
-  *("still", "stuck", "battle", "passed"),
+  *("still", "stuck", "meets", "battle", "passed"),
 )
 MOST_GOAL_CHARACTERS = 80
 MOST_RATIONALE_CHARACTERS = 500
@@ -71,6 +71,10 @@ class State:
   party_hp: Annotated[tuple[int, ...], "HP of each", _COUNT]
   party_max_hp: Annotated[tuple[int, ...], "full HP of each", _COUNT]
   in_battle: Annotated[str, "which battle is on", {"enum": list(FIGHTS)}]
+  enemy_species: Annotated[int, "0 outside battle", _BYTE]
+  enemy_is_new: Annotated[
+    bool, "it can be caught, and this game has not owned its species"
+  ]
   enemy_level: Annotated[int, "0 outside battle", _BYTE]
   enemy_hp: Annotated[int, "0 outside battle", _COUNT]
   dialog_open: Annotated[bool, "text is shown outside battle"]

@@ -11,7 +11,10 @@
   still        the player could walk and stood on one cell for so long, and
                nobody was asked meanwhile: each time as long again
   stuck        no progress for N env steps: at N, 2 N, ...
+  meets        a wild creature of a species that this game has not owned, and
+               something to catch it with: once a battle
   battle       a battle is over for some rows, and the last call is not recent
+               or was for whom it met
 
 Steps are env steps.
 """
@@ -24,7 +27,7 @@ from pokedreamer_jax.planner import schema
 # Of several on one step the first is told.
 ORDER = (
   *("start", "reached", "progress", "area", "out of time", "stagnant"),
-  *("still", "stuck", "battle"),
+  *("still", "stuck", "meets", "battle"),
 )
 
 
@@ -75,6 +78,7 @@ class Triggers:
     self._still = 0  # rows with control on it
     self._in_battle = False
     self._quiet = 0
+    self._met = False  # in this battle somebody new
 
   def update(
     self, moment: progress.Moment, reached: bool, value: float | None
@@ -101,7 +105,7 @@ class Triggers:
     self._watch_value(step, value)
     self._watch_still(step, moment.state)
     self._watch_stuck(moment.state.steps_without_progress)
-    self._watch_battle(step, moment.state.in_battle != "none")
+    self._watch_battle(step, moment.state)
     return next(
       (reason for reason in ORDER if self._is_due(reason, step)), None
     )
@@ -178,10 +182,14 @@ class Triggers:
       self._waiting.add("stuck")
       self._stuck_at = without_progress
 
-  def _watch_battle(self, step: int, fighting: bool) -> None:
-    if fighting:
+  def _watch_battle(self, step: int, state: schema.State) -> None:
+    if state.in_battle != "none":
       self._in_battle, self._quiet = True, 0
+      if state.enemy_is_new and state.capture_items and not self._met:
+        self._waiting.add("meets")
+        self._met = True
       return
+    self._waiting.discard("meets")
     if not self._in_battle:
       return
     self._quiet += 1
@@ -191,5 +199,6 @@ class Triggers:
         self._asked_at is not None
         and step - self._asked_at < self._config.battle_gap_env_steps
       )
-      if not recent:
+      if self._met or not recent:
         self._waiting.add("battle")
+      self._met = False

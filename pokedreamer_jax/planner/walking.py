@@ -103,15 +103,14 @@ class Walks:
   def ahead(self, here: Cell, places: set[Cell], stride: int) -> Goal | None:
     """The cell that is `stride` cells on, on the way to the nearest of some.
 
+    Nearer ones are the last of the way, or of its part on this map.
+
     Returns:
-      None where the way or its part on this map is no longer than that, and
-      where nobody knows one: then what is wanted can be named itself.
+      None where at most one cell is left on this map, and where nobody knows a
+      way: then what is wanted can be named itself.
     """
-    path = self._way(here, places)
-    on_map = _on_map(here, path or [])
-    if len(on_map) <= stride:
-      return None
-    return Goal("tile", *on_map[stride - 1])
+    on_map = _on_map(here, self._way(here, places) or [])
+    return Goal("tile", *on_map[:stride][-1]) if on_map[1:] else None
 
   def along(
     self, here: Cell, places: set[Cell], strides: Sequence[int]

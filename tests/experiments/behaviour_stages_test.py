@@ -11,7 +11,7 @@ import pytest
 
 from data_tools.game import goal_labels
 from data_tools.game import goals
-from data_tools.game import near_cells
+from data_tools.game import near_goals
 from data_tools.game import roms
 from data_tools.records import generations
 from data_tools.records import loader
@@ -263,13 +263,13 @@ def _check_cells_nearby(config, index, places, cells, monkeypatch):
     [goal_specs.Goal("tile", *map(int, cell))] * count
     for cell in zip(steps["map_id"], steps["y"], steps["x"], strict=True)
   ]
-  monkeypatch.setattr(near_cells.NearCells, "draw", here)
+  monkeypatch.setattr(near_goals.NearGoals, "draw", here)
   model = dataclasses.replace(
     config.world_model, tokens="map:256 y:256 x:256 control:2"
   )
   config = dataclasses.replace(config, world_model=model)
   numbering = goal_labels.Numbering()
-  walks = goal_rows.near_goals(config, index, places, numbering)
+  walks = goal_rows.goals_nearby(config, index, places, numbering)
   told = [tuple(goal.to_array()[1:].tolist()) for goal in numbering.goals]
   for row, cell in zip(walks.tolist(), cells.T.tolist(), strict=True):
     assert [told[number] for number in row] == [tuple(cell)] * 2

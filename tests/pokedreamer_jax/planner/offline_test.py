@@ -101,6 +101,23 @@ def test_nothing_is_to_be_caught_with_empty_hands():
   assert _goal(games.row(capture_items=0), known=known) == "earn badge 0"
 
 
+def test_what_is_taken_in_passing_is_named_where_it_is_met():
+  shown = [_shown("own 2 species"), _shown("earn badge 0")]
+  known = games.small_world(milestones=shown)
+  rows = [games.row(capture_items=2)]
+  for passing, expected in (((), "own 2 species"), (("own",), "earn badge 0")):
+    config = offline.OfflineConfig(in_passing=passing)
+    planner = offline.OfflinePlanner(known, config)
+    assert _ask(planner, games.followed(*rows), known) == expected
+    wild = games.row(capture_items=2, in_battle=1, enemy_species=9)
+    met = games.followed(*rows, wild)
+    assert _ask(planner, met, known, "meets") == "own 2 species"
+    # Whoever has more looks for one more.
+    wild = games.row(in_battle=1, enemy_species=9, dex_owned=4)
+    met = games.followed(*rows, wild)
+    assert _ask(planner, met, known, "meets") == "own 5 species"
+
+
 def test_where_milestones_end_it_goes_where_it_has_not_been():
   won = games.row(badges=1)
   assert _goal(won) == "reach map 2"  # towards the maps not seen

@@ -182,6 +182,30 @@ def test_battles_soon_after_a_call_do_not_ask():
   assert _play(_quiet(3) + battle + _quiet(3)) == []
 
 
+def _battle(species, count=2, **changes):
+  fight = {"in_battle": 1, "enemy_species": species, "capture_items": 3}
+  return _quiet(count, **fight | changes) + _quiet(2)
+
+
+def test_who_meets_a_new_species_is_asked_once_a_battle_and_when_it_is_over():
+  start = _quiet(3)
+  assert _play(start + _battle(9, 4)) == [(3, "meets"), (8, "battle")]
+  # Its own species is none to catch, nor a trainer's, nor with empty hands.
+  for known in (
+    _battle(7),
+    _battle(9, in_battle=2),
+    _battle(9, capture_items=0),
+  ):
+    assert _play(start + known) == []
+  # What got away is new the next time, what was caught is not.
+  assert _kinds(_play(start + _battle(9) + _battle(9))) == [
+    *("meets", "battle", "meets", "battle")
+  ]
+  fight = _battle(9)[:2] + _battle(9, dex_owned=2)[:2]
+  later = _quiet(3, dex_owned=2) + _battle(9, dex_owned=2)
+  assert _kinds(_play(start + fight + later)) == ["meets", "battle"]
+
+
 def test_of_several_reasons_the_first_is_told_and_all_are_done():
   rows = _quiet(6) + _quiet(5, map_id=2, badges=1)
   assert _play(rows, reached={6}) == [(6, "reached")]

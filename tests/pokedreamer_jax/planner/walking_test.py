@@ -189,7 +189,7 @@ def test_through_the_right_one_of_two_doors():
   assert ask("reached", map_id=2, y=0, x=8) == "earn badge 0"
 
 
-def test_who_is_led_gets_the_next_cell_of_the_way_until_its_end_is_near():
+def test_who_is_led_gets_the_next_cell_of_the_way_up_to_its_end():
   lines = ["." * 20, "." + "?" * 19, "." * 20]
   known = _known(
     *(lines, ["............"]),
@@ -200,9 +200,11 @@ def test_who_is_led_gets_the_next_cell_of_the_way_until_its_end_is_near():
   # Three cells back, two down, three to the right again.
   assert ask("start", map_id=1, y=0, x=3) == "reach tile 1 2 3"
   assert ask("reached", map_id=1, y=2, x=3) == "reach tile 1 2 11"
-  # The door is eight cells away: what lies behind it is named.
-  assert ask("reached", map_id=1, y=2, x=11) == "reach map 2"
+  # The door is eight cells away: what lies behind it is named there.
+  assert ask("reached", map_id=1, y=2, x=11) == "reach tile 1 2 19"
+  assert ask("reached", map_id=1, y=2, x=18) == "reach map 2"
   assert ask("area", map_id=2, y=0, x=0) == "reach tile 2 0 8"
-  assert ask("reached", map_id=2, y=0, x=8) == "earn badge 0"
+  assert ask("reached", map_id=2, y=0, x=8) == "reach tile 2 0 11"
+  assert ask("reached", map_id=2, y=0, x=11) == "earn badge 0"
   # Somewhere that nobody was: over the maps.
   assert ask("reached", map_id=1, y=9, x=9) == "reach map 2"

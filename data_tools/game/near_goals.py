@@ -1,7 +1,7 @@
-"""Cells that one walks to from another, as some record has walked.
+"""Cells, and doors to other maps, that one walks to from where one stands.
 
 Goals to practise: where an episode gets nowhere its own rows offer none, yet
-others have walked on from the same cell.
+others have walked on from the same cell. Made of steps that records show.
 """
 
 from collections.abc import Mapping
@@ -15,14 +15,15 @@ Cell = tuple[int, int, int]  # map, row, column
 
 _PLACE = ("map_id", "y", "x")
 _JUMP = 2  # cells of one step, over a ledge; who is carried goes further
+_DOOR_ROWS = 12  # from the last row on one map to the first on the next: a fade
 
 
-class NearCells:
+class NearGoals:
   """Single steps from cell to cell, of any number of episodes."""
 
   def __init__(self) -> None:
     self._steps: dict[Cell, set[Cell]] = {}
-    self._around: dict[tuple[Cell, int], list[list[Cell]]] = {}
+    self._around: dict[tuple[Cell, int], list[list[goal_specs.Goal]]] = {}
 
   def add(self, steps: goals.Rows) -> None:
     """Takes the steps of an episode.
@@ -31,42 +32,47 @@ class NearCells:
       steps: `goals.FIELDS` of consecutive rows `[T, ...]`.
     """
     self._around.clear()
-    fights = np.cumsum(np.asarray(steps["in_battle"]) != 0)
     free = np.asarray(steps["game_running"]) & np.asarray(steps["has_control"])
     at = np.flatnonzero(free)
-    cells, fights = _cells(steps)[at], fights[at].tolist()
-    first = np.cumsum(np.asarray(steps["is_first"]))[at].tolist()
+    # Neither a lost battle nor another game is a step.
+    breaks = np.cumsum(
+      (np.asarray(steps["in_battle"]) != 0) | np.asarray(steps["is_first"])
+    )[at]
+    cells = _cells(steps)[at]
+    apart = np.abs(np.diff(cells[:, 1:], axis=0))
+    walked = (apart.min(axis=1) == 0) & (apart.max(axis=1) <= _JUMP)
+    left = np.diff(cells[:, 0]) != 0
+    step = np.where(left, np.diff(at) <= _DOOR_ROWS, walked)
+    step &= (np.diff(breaks) == 0) & (np.diff(cells, axis=0) != 0).any(axis=1)
     rows = list(map(tuple, cells.tolist()))
-    for i in range(len(rows) - 1):
-      here, there = rows[i], rows[i + 1]
-      if (
-        here != there
-        and here[0] == there[0]
-        and abs(here[1] - there[1]) + abs(here[2] - there[2]) <= _JUMP
-        and (here[1] == there[1] or here[2] == there[2])
-        and fights[i] == fights[i + 1]
-        and first[i] == first[i + 1]
-      ):
-        self._steps.setdefault(here, set()).add(there)
+    for i in np.flatnonzero(step).tolist():
+      self._steps.setdefault(rows[i], set()).add(rows[i + 1])
 
-  def around(self, cell: Cell, most: int) -> list[list[Cell]]:
-    """Cells that are 1, 2, ... up to `most` steps away, nearest first.
+  def around(self, cell: Cell, most: int) -> list[list[goal_specs.Goal]]:
+    """What is 1, 2, ... up to `most` steps away, nearest first.
 
     Returns:
-      A list for each distance at which there is one, in a fixed order.
+      A list for each distance at which there is a cell of the same map, or a
+      door to another, in a fixed order; each once, where it is nearest.
     """
     key = cell, most
     if key not in self._around:
-      seen, found, edge = {cell}, [], [cell]
-      for _ in range(most):
-        ahead = {t for here in edge for t in self._steps.get(here, ())} - seen
-        if not ahead:
-          break
-        edge = sorted(ahead)
-        seen |= ahead
-        found.append(edge)
-      self._around[key] = found
+      self._around[key] = list(self._rings(cell, most))
     return self._around[key]
+
+  def _rings(self, cell: Cell, most: int):
+    seen, maps, edge = {cell}, {cell[0]}, [cell]
+    for _ in range(most):
+      ahead = {t for here in edge for t in self._steps.get(here, ())} - seen
+      edge = sorted(there for there in ahead if there[0] == cell[0])
+      doors = sorted({there[0] for there in ahead} - maps)
+      if not edge and not doors:
+        return
+      seen |= ahead
+      maps.update(doors)
+      yield [goal_specs.Goal("tile", *there) for there in edge] + [
+        goal_specs.Goal("map", map_id) for map_id in doors
+      ]
 
   def draw(
     self,
@@ -75,7 +81,7 @@ class NearCells:
     most: int,
     count: int,
   ) -> list[list[goal_specs.Goal]]:
-    """Goals for rows: cells up to `most` steps away, each distance alike.
+    """Goals for rows, up to `most` steps away, each distance alike.
 
     Args:
       steps: `goals.FIELDS` of rows `[T, ...]`.
@@ -99,7 +105,7 @@ class NearCells:
         goal = goal_specs.NONE
         if near:
           ring = near[int(distance * len(near))]
-          goal = goal_specs.Goal("tile", *ring[int(place * len(ring))])
+          goal = ring[int(place * len(ring))]
         row.append(goal)
       found.append(row)
     return found
