@@ -104,7 +104,7 @@ def main() -> int:
   from experiments.reports import agent_game
   from experiments.serving import agent_view
 
-  rom = setting.rom
+  rom, choice = setting.rom, planners.suited(choice, directory)
   about = {
     "policy": inputs.fingerprint(directory, step),
     "rom_sha1": rom.sha1,

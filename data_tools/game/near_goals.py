@@ -15,6 +15,7 @@ Cell = tuple[int, int, int]  # map, row, column
 
 _PLACE = ("map_id", "y", "x")
 _JUMP = 2  # cells of one step, over a ledge; who is carried goes further
+_DOORS = 0.3
 _DOOR_ROWS = 12  # from the last row on one map to the first on the next: a fade
 
 
@@ -81,11 +82,14 @@ class NearGoals:
     most: int,
     count: int,
   ) -> list[list[goal_specs.Goal]]:
-    """Goals for rows, up to `most` steps away, each distance alike.
+    """Goals for rows, up to `most` steps away: doors, or each distance alike.
+
+    A door is one goal among the many cells around it, and the last step of
+    every way: `_DOORS` of the goals are doors where there are any.
 
     Args:
       steps: `goals.FIELDS` of rows `[T, ...]`.
-      rng: `2 * count` numbers a row are drawn from it.
+      rng: `3 * count` numbers a row are drawn from it.
       most: steps, at least 1.
       count: goals of each row.
 
@@ -97,14 +101,17 @@ class NearGoals:
     cells = _cells(steps).tolist()
     found = []
     for draws, runs, cell in zip(
-      rng.random((len(cells), count, 2)).tolist(), running, cells, strict=True
+      rng.random((len(cells), count, 3)).tolist(), running, cells, strict=True
     ):
       near = self.around(tuple(cell), most) if runs else []
+      doors = [goal for ring in near for goal in ring if goal.kind == "map"]
       row = []
-      for distance, place in draws:
+      for share, distance, place in draws:
         goal = goal_specs.NONE
         if near:
           ring = near[int(distance * len(near))]
+          if doors and share < _DOORS:
+            ring = doors
           goal = ring[int(place * len(ring))]
         row.append(goal)
       found.append(row)

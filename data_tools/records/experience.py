@@ -7,6 +7,7 @@ reads; there it is said what its parts mean.
 """
 
 from collections import Counter
+from collections.abc import Iterator
 from collections.abc import Mapping
 import statistics
 from typing import Any
@@ -44,6 +45,7 @@ class Experience:
     self._bumps: Counter[Cell] = Counter()
     self._ways: Counter[tuple[Cell, Cell]] = Counter()
     self._jumps: Counter[tuple[Cell, Cell]] = Counter()
+    self._steps: set[tuple[Cell, Cell]] = set()  # from cell to next cell
     self._healing: Counter[Cell] = Counter()
     # Of each demonstration its badges, and what it reached: step and cell.
     self._shown: list[tuple[int, dict[tuple[str, int], tuple[int, Cell]]]] = []
@@ -104,6 +106,8 @@ class Experience:
         continue
       if _is_jump(here, there) and after - before <= _WARP_ROWS:
         self._jumps[here, there] += 1
+      if _are_next(here, there):
+        self._steps.add((here, there))
       pressed = specs.ACTIONS[int(actions[before])]
       faced = specs.FACINGS[int(facing[before]) % len(specs.FACINGS)]
       if (
@@ -139,6 +143,7 @@ class Experience:
           if _between(start, end) not in self._cells[start[0]]
         }
       ),
+      "barred": [[list(a), list(b)] for a, b in sorted(self._barred())],
       "milestones": self._agreed(),
       "healing": [
         {"at": list(cell), "count": count}
@@ -148,6 +153,20 @@ class Experience:
         if count >= _HEALED
       ],
     }
+
+  def _barred(self) -> Iterator[tuple[Cell, Cell]]:
+    """Pairs of cells next to each other that nobody walked in this order."""
+    walked = set(self._steps)
+    for start, end in self._jumps:
+      middle = (start[0], *_between(start, end))
+      if middle[1:] in self._cells[start[0]]:  # no ledge: two steps
+        walked |= {(start, middle), (middle, end)}
+    for map_id, cells in self._cells.items():
+      for y, x in cells:
+        for dy, dx in _STEPS.values():
+          pair = (map_id, y, x), (map_id, y + dy, x + dx)
+          if pair[1][1:] in cells and pair not in walked:
+            yield pair
 
   def _map(self, map_id: int) -> dict[str, Any]:
     walked = self._cells[map_id]
@@ -225,6 +244,11 @@ def _is_jump(here: Cell, there: Cell) -> bool:
     0,
     2,
   }
+
+
+def _are_next(here: Cell, there: Cell) -> bool:
+  """Whether two cells of a map are next to each other."""
+  return abs(here[1] - there[1]) + abs(here[2] - there[2]) == 1
 
 
 def _between(here: Cell, there: Cell) -> tuple[int, int]:

@@ -44,7 +44,7 @@ def maker(
     )
   agent = inputs.load_player(directory, step)
   critic = inputs.load_critic(directory, step)
-  choice = planners.choose("offline", "", "")
+  choice = planners.suited(planners.choose("offline", "", ""), directory)
 
   def make_driver() -> driver_lib.Driver:
     return planners.make(

@@ -20,6 +20,7 @@ from pokedreamer_jax.planner import budget as budget_lib
 from pokedreamer_jax.planner import driver as driver_lib
 from pokedreamer_jax.planner import knowledge as knowledge_lib
 from pokedreamer_jax.planner import llm
+from pokedreamer_jax.planner import offline
 from pokedreamer_jax.planner import replay as replay_lib
 from pokedreamer_jax.planner import services
 from pokedreamer_jax.planner import trace as trace_lib
@@ -162,6 +163,19 @@ def make(
     about=about,
     log=log,
   )
+
+
+def suited(choice: Choice, directory: str) -> Choice:
+  """The choice as it suits the policy in a run directory.
+
+  A policy that reads how far off a cell is can be led: the offline planner
+  names it cells on the way, one after the other.
+  """
+  if not inputs.load_config(directory).actor_critic.reads_offset:
+    return choice
+  led = dataclasses.replace(choice.config.offline, stride=offline.STRIDE)
+  config = dataclasses.replace(choice.config, offline=led)
+  return dataclasses.replace(choice, config=config)
 
 
 def check_reads_goals(directory: str) -> None:

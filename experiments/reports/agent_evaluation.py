@@ -58,8 +58,19 @@ class Plan:
       "episode_length": self.setting.length,
       "jitter_frames": self.setting.jitter_frames,
       "knowledge_sha256": self.knowledge.sha256,
-      "planners": {n: choice.to_json() for n, choice in self.choices.items()},
+      "planners": {
+        _line(self, player, name): choice.to_json()
+        for player, name, choice in self.lines()
+      },
     }
+
+  def lines(self) -> list[tuple[str, str, planners.Choice]]:
+    """Policy, planner, and that planner as it suits the policy."""
+    return [
+      (player, name, planners.suited(choice, directory))
+      for player, (directory, _) in self.players.items()
+      for name, choice in self.choices.items()
+    ]
 
 
 def prepare(
@@ -145,7 +156,8 @@ def measure(
   for player, (directory, step) in plan.players.items():
     agent = inputs.load_player(directory, step)
     critic = inputs.load_critic(directory, step)
-    for name, choice in plan.choices.items():
+    mine = [line for line in plan.lines() if line[0] == player]
+    for _, name, choice in mine:
       line = _line(plan, player, name)
       drivers = _drivers(line, choice, plan, traces, run)
       dual = dual_agent.DualAgent(

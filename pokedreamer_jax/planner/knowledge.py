@@ -9,6 +9,8 @@ cartridge's own tables. A cell is `[map_id, y, x]`.
   ways        [{start, end, count}]: cells on two maps, walked so often
   jumps       the same of two cells of a map with one between them that nobody
               stood on, a ledge; absent in older files
+  barred      [[from, to]]: cells of a map that are next to each other, and
+              nobody walked from the first to the second; absent in older files
   milestones  [{goal, nth, share, env_steps, at}]: what demonstrations reached,
               in their order: words of a goal, the how-manieth time (a story
               flag: how many are set), share of the demonstrations, median env
@@ -90,6 +92,7 @@ class Knowledge:
   maps: dict[int, MapCells] = dataclasses.field(default_factory=dict)
   ways: tuple[Way, ...] = ()
   jumps: tuple[Way, ...] = ()  # within a map
+  barred: frozenset[tuple[Cell, Cell]] = frozenset()
   milestones: tuple[Milestone, ...] = ()
   healing: tuple[Cell, ...] = ()  # the most usual first
   about: dict[str, Any] = dataclasses.field(default_factory=dict)
@@ -173,6 +176,9 @@ def from_json(values: dict[str, Any], name: str = "knowledge") -> Knowledge:
       },
       ways=_ways(values["ways"]),
       jumps=_ways(values.get("jumps", ())),
+      barred=frozenset(
+        (_cell(start), _cell(end)) for start, end in values.get("barred", ())
+      ),
       milestones=tuple(
         Milestone(
           goal=goal_specs.parse(row["goal"], free_text=False),

@@ -23,7 +23,8 @@ NAME = "offline"
 
 # Asked again after these, the last goal has led nowhere.
 _FAILED = ("out of time", "stagnant", "still", "stuck")
-_STRIDES = (8, 4)  # cells ahead on the way, named where a goal led nowhere
+STRIDE = 8  # cells; what policies that can be led are led by
+_STRIDES = (STRIDE, 4)  # cells ahead on the way, named where a goal led nowhere
 # The game went on; a higher level alone is no sign of that.
 _AHEAD = ("progress", "area")
 # What one can always try, in turn, where nothing is known.

@@ -8,6 +8,7 @@ import collections
 from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Sequence
+from collections.abc import Set
 import itertools
 
 from pokedreamer_jax import goal_specs
@@ -41,6 +42,8 @@ class Walks:
   ) -> list[Cell] | None:
     """The cells of a shortest way after `start`; None where there is none.
 
+    Only over steps that somebody took, if there is such a way.
+
     Args:
       start: where one stands, known or not.
       is_wanted: of a cell, whether the way may end there.
@@ -48,6 +51,17 @@ class Walks:
     Returns:
       The empty list where `start` itself is wanted.
     """
+    return self._path(start, is_wanted, self._knowledge.barred) or self._path(
+      start, is_wanted, frozenset()
+    )
+
+  def _path(
+    self,
+    start: Cell,
+    is_wanted: Callable[[Cell], bool],
+    barred: Set[tuple[Cell, Cell]],
+  ) -> list[Cell] | None:
+    """`path` that takes no barred step."""
     before: dict[Cell, Cell | None] = {start: None}
     queue = collections.deque([start])
     while queue:
@@ -58,7 +72,7 @@ class Walks:
           found.append(cell)
         return found[-2::-1]
       for there in self._from(here):
-        if there not in before:
+        if there not in before and (here, there) not in barred:
           before[there] = here
           queue.append(there)
     return None
@@ -106,11 +120,11 @@ class Walks:
     Nearer ones are the last of the way, or of its part on this map.
 
     Returns:
-      None where at most one cell is left on this map, and where nobody knows a
-      way: then what is wanted can be named itself.
+      None where no cell is left on this map, and where nobody knows a way: then
+      what is wanted can be named itself.
     """
     on_map = _on_map(here, self._way(here, places) or [])
-    return Goal("tile", *on_map[:stride][-1]) if on_map[1:] else None
+    return Goal("tile", *on_map[:stride][-1]) if on_map else None
 
   def along(
     self, here: Cell, places: set[Cell], strides: Sequence[int]

@@ -103,6 +103,15 @@ def test_distances_are_drawn_alike_then_cells():
     assert abs(count[cell] / 6000 - share) < 0.02, cell
 
 
+def test_where_there_is_a_door_three_goals_of_ten_are_doors():
+  near = _near(*[_rows((1, 0, x), (1, 0, x + 1)) for x in range(9)],
+               _rows((1, 0, 9), (2, 0, 0)))  # fmt: skip
+  rows = _rows(*[(1, 0, 0)] * 3000)
+  drawn = [g.kind for (g,) in near.draw(rows, np.random.default_rng(0), 12, 1)]
+  # One of the ten distances is the door's.
+  assert abs(drawn.count("map") / 3000 - (0.3 + 0.7 * 0.1)) < 0.03
+
+
 def test_of_played_rows_every_goal_is_a_cell_that_was_stood_on():
   rows = goal_rows.played("chapter_one")
   near = _near(rows)

@@ -5,7 +5,9 @@ import pytest
 from experiments.playing import planners
 from pokedreamer_jax.planner import budget
 from pokedreamer_jax.planner import driver
+from pokedreamer_jax.planner import offline
 from pokedreamer_jax.planner import trace
+from tests.experiments.playing import goal_policies
 from tests.pokedreamer_jax.planner import games
 
 _URL = "http://127.0.0.1:8411/v1"
@@ -78,3 +80,15 @@ def test_knowledge_is_of_the_cartridge_and_from_one_place(tmp_path):
   assert found.about["rom_sha1"] == "a" * 40
   with pytest.raises(ValueError, match=f"SHA-1 {'a' * 40}, expected b"):
     planners.read_knowledge(str(tmp_path / "k.json"), "", "b")
+
+
+def test_who_reads_offsets_is_led_cell_by_cell(tmp_path):
+  limits = budget.Limits(calls_a_minute=3)
+  choice = planners.choose("url", _URL, "m", limits=limits)
+  goal_policies.write(tmp_path / "plain")
+  assert planners.suited(choice, str(tmp_path / "plain")) == choice
+  goal_policies.write(tmp_path / "led", "actor_critic.reads_offset=true")
+  led = planners.suited(choice, str(tmp_path / "led"))
+  assert led.config.offline.stride == offline.STRIDE > 0
+  assert choice.config.offline.stride == 0
+  assert led.service == choice.service and led.limits == limits

@@ -202,7 +202,8 @@ def test_who_is_led_gets_the_next_cell_of_the_way_up_to_its_end():
   assert ask("reached", map_id=1, y=2, x=3) == "reach tile 1 2 11"
   # The door is eight cells away: what lies behind it is named there.
   assert ask("reached", map_id=1, y=2, x=11) == "reach tile 1 2 19"
-  assert ask("reached", map_id=1, y=2, x=18) == "reach map 2"
+  assert ask("reached", map_id=1, y=2, x=18) == "reach tile 1 2 19"
+  assert ask("reached", map_id=1, y=2, x=19) == "reach map 2"
   assert ask("area", map_id=2, y=0, x=0) == "reach tile 2 0 8"
   assert ask("reached", map_id=2, y=0, x=8) == "reach tile 2 0 11"
   assert ask("reached", map_id=2, y=0, x=11) == "earn badge 0"
