@@ -33,7 +33,7 @@ _STEPS = {"down": (1, 0), "up": (-1, 0), "left": (0, -1), "right": (0, 1)}
 
 Cell = tuple[int, int, int]  # map, row, column
 
-FIELDS = (*goals.FIELDS, "action", "facing")
+FIELDS = (*goals.FIELDS, "action", "facing", "money")
 
 
 class Experience:
@@ -47,6 +47,8 @@ class Experience:
     self._jumps: Counter[tuple[Cell, Cell]] = Counter()
     self._steps: set[tuple[Cell, Cell]] = set()  # from cell to next cell
     self._healing: Counter[Cell] = Counter()
+    # Cell -> what was paid there, one by one, for what catches.
+    self._bought: dict[Cell, list[int]] = {}
     # Of each demonstration its badges, and what it reached: step and cell.
     self._shown: list[tuple[int, dict[tuple[str, int], tuple[int, Cell]]]] = []
     self._episodes = 0
@@ -86,9 +88,21 @@ class Experience:
     for row, goal in reached:
       if goal.kind == "heal":
         self._healing[_cell(steps, row)] += 1
+      if goal.kind == "item":
+        self._add_item(steps, row)
     if demonstrates:
       badges = int(np.asarray(steps["badges"])[-1]).bit_count()
       self._shown.append((badges, _milestones(steps, reached)))
+
+  def _add_item(self, steps, row: int) -> None:
+    """What catches was bought, or found, or given."""
+    money, items = (
+      np.asarray(steps[name])[row - 1 : row + 1].astype(int)
+      for name in ("money", "capture_items")
+    )
+    if money[1] < money[0]:
+      price = (money[0] - money[1]) // (items[1] - items[0])
+      self._bought.setdefault(_cell(steps, row), []).append(int(price))
 
   def _add_moves(self, steps, at: np.ndarray, places: list[Cell]) -> None:
     """Ways between maps, jumps, and cells that one bumped into."""
@@ -151,6 +165,16 @@ class Experience:
           self._healing.items(), key=lambda item: (-item[1], item[0])
         )
         if count >= _HEALED
+      ],
+      "shops": [
+        {
+          "at": list(cell),
+          "count": len(prices),
+          "price": int(statistics.median(prices)),
+        }
+        for cell, prices in sorted(
+          self._bought.items(), key=lambda item: (-len(item[1]), item[0])
+        )
       ],
     }
 

@@ -16,6 +16,8 @@ cartridge's own tables. A cell is `[map_id, y, x]`.
               flag: how many are set), share of the demonstrations, median env
               step, usual cell
   healing     [{at, count}]: where the first creature was healed
+  shops       [{at, count, price}]: where what catches was bought, and for how
+              much each; absent in older files
 """
 
 import collections
@@ -95,6 +97,7 @@ class Knowledge:
   barred: frozenset[tuple[Cell, Cell]] = frozenset()
   milestones: tuple[Milestone, ...] = ()
   healing: tuple[Cell, ...] = ()  # the most usual first
+  shops: dict[Cell, int] = dataclasses.field(default_factory=dict)  # -> price
   about: dict[str, Any] = dataclasses.field(default_factory=dict)
   sha256: str = ""
 
@@ -190,6 +193,10 @@ def from_json(values: dict[str, Any], name: str = "knowledge") -> Knowledge:
         for row in values["milestones"]
       ),
       healing=tuple(_cell(row["at"]) for row in values["healing"]),
+      shops={
+        _cell(row["at"]): _whole(row["price"])
+        for row in values.get("shops", ())
+      },
       about=values["about"],
       sha256=hashlib.sha256(text.encode()).hexdigest(),
     )

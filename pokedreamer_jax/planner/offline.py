@@ -45,6 +45,11 @@ class OfflineConfig:
   least_share: float = 0.75  # of the demonstrations: rarer ones were luck
   hurt_share: float = 0.45  # of full HP: from here on it heals first
   healed_share: float = 0.9  # up to here it goes on healing
+  # Below so many items that catch it buys some, in a shop that is so near, up
+  # to that many; 0: it never does.
+  fewest_items: int = 3
+  shop_cells: int = 60
+  enough_items: int = 6
   tries: int = 1  # times that a milestone is tried before another way
   # Milestones ahead among which the one that failed least is pursued: what one
   # cannot reach must not end a game that could go on without.
@@ -88,6 +93,9 @@ class OfflinePlanner:
     self._walks = walking.Walks(knowledge)
     self._config = config or OfflineConfig()
     self._healing = False
+    self._shopping = False
+    self._buying = False  # whether a shop is what was named last
+    self._in_vain = 0  # times that this led nowhere, since the game went on
     # How often each milestone led nowhere; with others to try it rests then.
     self._failures: dict[knowledge_lib.Milestone, int] = {}
     self._head: knowledge_lib.Milestone | None = None  # pursued last
@@ -101,8 +109,9 @@ class OfflinePlanner:
   ) -> schema.Reply:
     """The goal for the moment of a request; there always is one."""
     if request.trigger in _AHEAD:
-      self._turn = 0
+      self._turn = self._in_vain = 0
     if request.trigger in _FAILED:
+      self._in_vain += self._buying
       self._turn += self._asked
       if self._head is not None:
         self._failures[self._head] = self._failures.get(self._head, 0) + 1
@@ -127,7 +136,7 @@ class OfflinePlanner:
   def _choices(self, request, progress):
     """Goals with reasons, the best first."""
     state = request.state
-    self._head = None
+    self._head, self._buying = None, False
     self._on_the_way.clear()
     ahead = [
       milestone
@@ -155,6 +164,10 @@ class OfflinePlanner:
         yield others[turn - self._config.tries]
     if hurt:
       yield from self._heal(state)
+    else:
+      for choice in self._buy(state):
+        self._buying = True
+        yield choice
     self._head = self._least_tried(ahead)
     if self._head is not None:
       goal, place = self._head.goal, self._head.at[0]
@@ -200,6 +213,26 @@ class OfflinePlanner:
       yield onward, "hurt: on the way to heal"
     elif state.map_id in {cell[0] for cell in places}:
       yield Goal("heal"), "hurt: healing is done on this map"
+
+  def _buy(self, state: schema.State) -> Iterator[tuple[Goal, str]]:
+    """Buy what catches, where there is too little of it and a shop is near."""
+    prices = self._knowledge.shops
+    wanted = (
+      self._config.enough_items if self._shopping else self._config.fewest_items
+    )
+    places = {at for at, price in prices.items() if price <= state.money}
+    self._shopping = bool(places) and state.capture_items < wanted
+    if not self._shopping or self._in_vain > 1:
+      return
+    path = self._walks.path(_here(state), places.__contains__)
+    if path is None or len(path) > self._config.shop_cells:
+      self._shopping = False
+      return
+    yield from self._led(state, places, "on the way to a shop")
+    onward = self._walks.onward(_here(state), places)
+    if onward is not None:
+      yield onward, "on the way to a shop"
+    yield Goal("item"), "what catches is sold here"
 
   def _led(
     self, state: schema.State, places: set[knowledge_lib.Cell], why: str
