@@ -20,7 +20,7 @@ from pokedreamer_jax.planner import budget as budget_lib
 from pokedreamer_jax.planner import driver as driver_lib
 from pokedreamer_jax.planner import knowledge as knowledge_lib
 from pokedreamer_jax.planner import llm
-from pokedreamer_jax.planner import offline
+from pokedreamer_jax.planner import offline_config
 from pokedreamer_jax.planner import replay as replay_lib
 from pokedreamer_jax.planner import services
 from pokedreamer_jax.planner import trace as trace_lib
@@ -173,7 +173,7 @@ def suited(choice: Choice, directory: str) -> Choice:
   """
   if not inputs.load_config(directory).actor_critic.reads_offset:
     return choice
-  led = dataclasses.replace(choice.config.offline, stride=offline.STRIDE)
+  led = dataclasses.replace(choice.config.offline, stride=offline_config.STRIDE)
   config = dataclasses.replace(choice.config, offline=led)
   return dataclasses.replace(choice, config=config)
 

@@ -24,6 +24,7 @@ from pokedreamer_jax.planner import knowledge as knowledge_lib
 from pokedreamer_jax.planner import ledger as ledger_lib
 from pokedreamer_jax.planner import llm
 from pokedreamer_jax.planner import offline as offline_lib
+from pokedreamer_jax.planner import offline_config
 from pokedreamer_jax.planner import passing
 from pokedreamer_jax.planner import progress as progress_lib
 from pokedreamer_jax.planner import pursuit as pursuit_lib
@@ -50,8 +51,8 @@ class DriverConfig:
   triggers: triggers_lib.TriggerConfig = dataclasses.field(
     default_factory=triggers_lib.TriggerConfig
   )
-  offline: offline_lib.OfflineConfig = dataclasses.field(
-    default_factory=offline_lib.OfflineConfig
+  offline: offline_config.OfflineConfig = dataclasses.field(
+    default_factory=offline_config.OfflineConfig
   )
 
   def __post_init__(self):

@@ -92,6 +92,11 @@ class State:
     _COUNT,
   ]
 
+  @property
+  def cell(self) -> tuple[int, int, int]:
+    """Map, row and column."""
+    return self.map_id, self.y, self.x
+
 
 @dataclasses.dataclass(frozen=True)
 class LastGoal:

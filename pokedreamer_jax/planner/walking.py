@@ -147,6 +147,34 @@ class Walks:
     return self.path(here, lambda cell: cell[0] in maps)
 
 
+class Leader:
+  """Goals that lead a game to places: cell by cell, or from map to map."""
+
+  def __init__(self, walks: Walks, stride: int):
+    """`stride` is in cells; 0 where nobody is led cell by cell."""
+    self._walks, self._stride = walks, stride
+
+  def to(
+    self, here: Cell, places: set[Cell], why: str
+  ) -> Iterator[tuple[Goal, str]]:
+    """The next goal of the way to the nearest of some cells, best first.
+
+    None, where the way is over or nobody knows one.
+    """
+    if self._stride:
+      cell = self._walks.ahead(here, places, self._stride)
+      if cell is not None:
+        yield cell, why
+    onward = self._walks.onward(here, places)
+    if onward is not None:
+      yield onward, why
+
+  def is_near(self, here: Cell, places: set[Cell], cells: int) -> bool:
+    """Whether one of some cells is so many steps away, or fewer."""
+    path = self._walks.path(here, places.__contains__)
+    return path is not None and len(path) <= cells
+
+
 def _on_map(here: Cell, path: list[Cell]) -> list[Cell]:
   """The cells of a way up to where it leaves the map of `here`."""
   return list(itertools.takewhile(lambda cell: cell[0] == here[0], path))

@@ -141,3 +141,26 @@ def test_a_jump_is_over_a_cell_that_nobody_stands_on():
   rows = _episode(*over)
   rows["in_battle"][1] = 1
   assert _learned(rows).jumps == ()
+
+
+def test_steps_that_nobody_took_are_barred_in_that_direction():
+  walk = [(1, 0, 0), (1, 0, 1), (1, 1, 1), (1, 1, 0)]
+  known = _learned(_episode(*walk), _episode((1, 0, 1), (1, 0, 0)))
+  assert known.barred == {
+    ((1, 1, 1), (1, 0, 1)),
+    ((1, 1, 0), (1, 1, 1)),
+    ((1, 0, 0), (1, 1, 0)),
+    ((1, 1, 0), (1, 0, 0)),
+  }
+  # Whoever was seen on every second cell of a walk took both steps.
+  known = _learned(_episode((1, 0, 0), (1, 0, 2)), _episode((1, 0, 1)))
+  assert known.barred == {((1, 0, 2), (1, 0, 1)), ((1, 0, 1), (1, 0, 0))}
+
+
+def test_a_shop_is_where_money_was_paid_for_what_catches():
+  rows = _episode(*[(1, 0, 0)] * 3, *[(5, 3, 3)] * 4, (6, 1, 1))
+  rows["capture_items"][:] = [0, 5, 5, 5, 6, 8, 8, 9]
+  rows["money"][:] = [0, 500, 500, 500, 300, 100, 100, 100]
+  known = _learned(rows)
+  # Given on map 1, found on map 6; two at once are half the price each.
+  assert known.shops == {(5, 3, 3): 150}

@@ -9,9 +9,13 @@ from pokedreamer_jax import goal_specs
 from pokedreamer_jax import whole_files
 from pokedreamer_jax.planner import knowledge
 from pokedreamer_jax.planner import offline
+from pokedreamer_jax.planner import offline_config
 from pokedreamer_jax.planner import requests
 from pokedreamer_jax.planner import schema
 from tests.pokedreamer_jax.planner import games
+
+# Whoever seeks species too, as milestones that come in any order.
+_SEEKS = offline_config.OfflineConfig(in_passing=())
 
 
 def _ask(planner, progress, known, trigger="start"):
@@ -97,8 +101,10 @@ def test_nothing_is_to_be_caught_with_empty_hands():
   known = games.small_world(
     milestones=[_shown("own 2 species"), _shown("earn badge 0")]
   )
-  assert _goal(games.row(capture_items=1), known=known) == "own 2 species"
-  assert _goal(games.row(capture_items=0), known=known) == "earn badge 0"
+  planner = offline.OfflinePlanner(known, _SEEKS)
+  for items, expected in ((1, "own 2 species"), (0, "earn badge 0")):
+    game = games.followed(games.row(capture_items=items))
+    assert _ask(planner, game, known) == expected
 
 
 def test_what_is_taken_in_passing_is_named_where_it_is_met():
@@ -106,7 +112,7 @@ def test_what_is_taken_in_passing_is_named_where_it_is_met():
   known = games.small_world(milestones=shown)
   rows = [games.row(capture_items=2)]
   for passing, expected in (((), "own 2 species"), (("own",), "earn badge 0")):
-    config = offline.OfflineConfig(in_passing=passing)
+    config = offline_config.OfflineConfig(in_passing=passing)
     planner = offline.OfflinePlanner(known, config)
     assert _ask(planner, games.followed(*rows), known) == expected
     wild = games.row(capture_items=2, in_battle=1, enemy_species=9)
@@ -116,6 +122,27 @@ def test_what_is_taken_in_passing_is_named_where_it_is_met():
     wild = games.row(in_battle=1, enemy_species=9, dex_owned=4)
     met = games.followed(*rows, wild)
     assert _ask(planner, met, known, "meets") == "own 5 species"
+
+
+def test_a_long_battle_is_to_be_won_and_says_nothing_of_the_way():
+  known = games.small_world()
+  planner = offline.OfflinePlanner(known)
+  peace = games.row(map_id=2)
+  progress = games.followed(games.row(), peace)
+  assert _ask(planner, progress, known) == "win trainer battle"
+  for in_battle, expected in ((1, "win battle"), (2, "win battle")):
+    progress.update(games.row(map_id=2, in_battle=in_battle))
+    assert _ask(planner, progress, known, "stagnant") == expected
+  progress.update(peace)
+  assert _ask(planner, progress, known, "battle") == "win trainer battle"
+  # Nor does a creature that was not caught.
+  progress.update(
+    games.row(map_id=2, in_battle=1, enemy_species=9, capture_items=3)
+  )
+  assert _ask(planner, progress, known, "meets") == "own 2 species"
+  progress.update(peace)
+  assert _ask(planner, progress, known, "out of time") == "win trainer battle"
+  assert _ask(planner, progress, known, "out of time") != "win trainer battle"
 
 
 def test_where_milestones_end_it_goes_where_it_has_not_been():
@@ -157,7 +184,7 @@ def test_a_way_to_heal_that_leads_nowhere_is_left_for_another():
 
 def test_stuck_it_tries_something_else_each_time_and_comes_back():
   known = games.small_world()
-  planner = offline.OfflinePlanner(known, offline.OfflineConfig(tries=2))
+  planner = offline.OfflinePlanner(known, offline_config.OfflineConfig(tries=2))
   progress = games.followed(games.row(), games.row(map_id=2))
   goals = [_ask(planner, progress, known)]
   for _ in range(14):
@@ -179,7 +206,7 @@ def test_a_milestone_that_fails_rests_while_others_can_be_tried():
   shown = [_shown(f"own {n} species") for n in (2, 3)]
   shown += [_shown("earn badge 0"), _shown("reach level 9")]
   known = games.small_world(milestones=shown)
-  planner = offline.OfflinePlanner(known)
+  planner = offline.OfflinePlanner(known, _SEEKS)
   progress = games.followed(games.row(capture_items=1))
   goals = [_ask(planner, progress, known)]
   for level in (6, 7, 8, 9):  # progress of another kind does not bring it back
@@ -195,7 +222,8 @@ def test_a_milestone_that_fails_rests_while_others_can_be_tried():
 def test_no_milestone_beyond_the_window_is_tried_before_its_turn():
   shown = [_shown(f"own {n} species") for n in (2, 3, 4)]
   known = games.small_world(milestones=shown)
-  planner = offline.OfflinePlanner(known, offline.OfflineConfig(window=2))
+  config = offline_config.OfflineConfig(window=2, in_passing=())
+  planner = offline.OfflinePlanner(known, config)
   progress = games.followed(games.row(capture_items=1))
   goals = [_ask(planner, progress, known)]
   for level in (6, 7, 8):
@@ -231,11 +259,17 @@ def test_the_same_game_gets_the_same_goals():
 
 def test_settings_are_checked():
   with pytest.raises(ValueError, match=r"offline.kinds: \['fly'\]"):
-    offline.OfflineConfig(kinds=("fly",))
+    offline_config.OfflineConfig(kinds=("fly",))
   with pytest.raises(ValueError, match=r"offline.hurt_share"):
-    offline.OfflineConfig(hurt_share=0.9, healed_share=0.5)
+    offline_config.OfflineConfig(hurt_share=0.9, healed_share=0.5)
+  with pytest.raises(ValueError, match=r"offline.in_passing: \['fly'\]"):
+    offline_config.OfflineConfig(in_passing=("fly",))
+  with pytest.raises(ValueError, match=r"fewest_items 7, enough_items 6"):
+    offline_config.OfflineConfig(fewest_items=7)
+  with pytest.raises(ValueError, match=r"offline.stride: -1"):
+    offline_config.OfflineConfig(stride=-1)
   with pytest.raises(ValueError, match=r"offline.least_share: 2"):
-    offline.OfflineConfig(least_share=2)
+    offline_config.OfflineConfig(least_share=2)
 
 
 def test_routes_are_the_shortest_and_may_not_be():

@@ -1,5 +1,6 @@
 """Ways on foot over recorded cells, and what the planner makes of them."""
 
+import dataclasses
 import itertools
 
 import numpy as np
@@ -7,6 +8,7 @@ import numpy as np
 from pokedreamer_jax import goal_specs
 from pokedreamer_jax.planner import knowledge
 from pokedreamer_jax.planner import offline
+from pokedreamer_jax.planner import offline_config
 from pokedreamer_jax.planner import requests
 from pokedreamer_jax.planner import schema
 from pokedreamer_jax.planner import walking
@@ -90,9 +92,26 @@ def test_ways_are_shortest_and_none_is_invented():
         assert set(itertools.pairwise(steps)) <= edges
 
 
+def test_steps_that_nobody_took_are_taken_only_where_there_is_no_other_way():
+  known = _known(["...", "..."], ["..."])
+  start, end = (1, 0, 0), (1, 0, 2)
+  path = lambda *barred: walking.Walks(
+    dataclasses.replace(known, barred=frozenset(barred))
+  ).path(start, lambda cell: cell == end)
+  straight = [(1, 0, 1), (1, 0, 2)]
+  assert path() == straight
+  assert path(((1, 0, 1), (1, 0, 0))) == straight  # the other direction
+  around = [(1, 1, 0), (1, 1, 1), (1, 0, 1), (1, 0, 2)]
+  assert path(((1, 0, 0), (1, 0, 1))) == around
+  shut = [((1, 0, 0), (1, 0, 1)), ((1, 0, 0), (1, 1, 0))]
+  assert path(*shut) == straight
+
+
 def _planner(known, **config):
   """The planner of a game, as `ask(reason, row) -> words`."""
-  planner = offline.OfflinePlanner(known, offline.OfflineConfig(**config))
+  planner = offline.OfflinePlanner(
+    known, offline_config.OfflineConfig(**config)
+  )
   progress = games.followed()
 
   def ask(reason, **row):
