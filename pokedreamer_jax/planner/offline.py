@@ -52,6 +52,7 @@ class OfflinePlanner:
     self._failures: dict[knowledge_lib.Milestone, int] = {}
     self._head: knowledge_lib.Milestone | None = None  # pursued last
     self._catching = False  # whether a species that it met was named last
+    self._winning = False  # whether a battle was to be won, when it last failed
     self._turn = 0  # of other ways, since the game went on
     self._asked = False  # whether it ever was
     self._on_the_way: set[Goal] = set()  # cells that could be named now
@@ -115,7 +116,10 @@ class OfflinePlanner:
       self._catching = True
       yield Goal("own", number=state.dex_owned + 1), "a new species"
     elif request.trigger in _FAILED and state.in_battle in _BATTLES:
-      yield Goal("win"), "a battle that goes on"
+      # In turn with what comes after it: told to win some never end one.
+      self._winning = not self._winning
+      if self._winning:
+        yield Goal("win"), "a battle that goes on"
     elif self._turn:
       others = self._other_ways(state, progress, meant, bool(hurt or ahead))
       # After some failures another way, and after that the milestone again.

@@ -133,6 +133,9 @@ def test_a_long_battle_is_to_be_won_and_says_nothing_of_the_way():
   for in_battle, expected in ((1, "win battle"), (2, "win battle")):
     progress.update(games.row(map_id=2, in_battle=in_battle))
     assert _ask(planner, progress, known, "stagnant") == expected
+    # Where that leads nowhere it is not said again at once.
+    expected = "win trainer battle"
+    assert _ask(planner, progress, known, "stagnant") == expected
   progress.update(peace)
   assert _ask(planner, progress, known, "battle") == "win trainer battle"
   # Nor does a creature that was not caught.
