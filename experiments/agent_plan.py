@@ -1,9 +1,10 @@
 """The stages of `train_agent`: turn after turn, each an ordinary command.
 
-Turn 0 records, trains the world model, clones and trains a policy. In every
-further turn that policy plays, the world model goes on with what was played
-added to its data, and clone and policy are trained anew on it. At the end all
-policies play the same games, under the offline planner where they read goals.
+Turn 0 records, with lessons where `agent` asks for them, trains the world
+model, clones and trains a policy. In every further turn that policy plays, the
+world model goes on with what was played added to its data, and clone and policy
+are trained anew on it. At the end all policies play the same games, under the
+offline planner where they read goals.
 Clones see as many demonstrated steps as the quickstart's (`clone.few_rows`);
 with `agent.start=scratch` there are none.
 """
@@ -101,6 +102,11 @@ def make_plan(
     grown: tuple[str, ...] = ()
     if turn == 0:
       add(0, "collect", "record", "collect_data", data, *rom, *shared)
+      for name, title, arguments in _lessons(config):
+        add(
+          *(0, name, title, "collect_data", here / name, f"--add_to={data}"),
+          *(*rom, *shared, *arguments),
+        )
     else:
       before = agent_turns.turn_directory(workdir, turn - 1) / "policy"
       grown = (
@@ -119,6 +125,7 @@ def make_plan(
         f"--policy={_players(agent.policy_mix, before)}",
         f"--episodes={agent.episodes}",
         f"--seed={turn_seed(config.seed, turn)}",
+        *_fresh_play(agent),
       )
     add(
       turn,
@@ -163,11 +170,45 @@ def make_plan(
   return plan
 
 
-def turn_seed(seed: int, turn: int) -> int:
+def _lessons(
+  config: config_lib.Config,
+) -> list[tuple[str, str, tuple[str, ...]]]:
+  """Name, title and flags of what is recorded beside `collect`."""
+  agent, found = config.agent, []
+  if agent.demonstrations:
+    flags = (
+      f"--episodes={agent.demonstrations}",
+      f"--episode_length={agent.demonstration_length}",
+      "--start_states=power_on",
+      "--policy=demonstrator:eps=0.05=0.5,demonstrator:eps=0.15=0.5",
+      f"--seed={turn_seed(config.seed, 0)}",
+    )
+    found.append(("demonstrations", "whole games are demonstrated", flags))
+  if agent.astray:
+    flags = (
+      f"--episodes={agent.astray}",
+      "--policy=demonstrator:lost=0.35=0.5,demonstrator:lost=0.35:eps=0.1=0.5",
+      f"--seed={turn_seed(config.seed, 0, 0xA7)}",
+    )
+    found.append(("astray", "the way back is demonstrated", flags))
+  return found
+
+
+def _fresh_play(agent: config_lib.AgentConfig) -> list[str]:
+  """Flags of how long a turn's episodes are and where they start."""
+  found = []
+  if agent.play_length:
+    found.append(f"--episode_length={agent.play_length}")
+  if agent.play_states:
+    found.append(f"--start_states={agent.play_states}")
+  return found
+
+
+def turn_seed(seed: int, turn: int, what: int = 0xA6) -> int:
   """Seed of a turn's play: no two turns and seeds play the same episodes."""
   import numpy as np
 
-  return int(np.random.default_rng([seed, turn, 0xA6]).integers(1 << 31))
+  return int(np.random.default_rng([seed, turn, what]).integers(1 << 31))
 
 
 def _players(mix: str, directory: pathlib.Path) -> str:

@@ -197,6 +197,54 @@ def _vale() -> config_lib.Config:
   )
 
 
+def _vale_agent() -> config_lib.Config:
+  """Goals, a planner and turns of play in the great vale.
+
+      python -m experiments.train_agent --preset=vale_agent --rom=great_vale \\
+        --workdir=runs/vale_agent
+
+  MEASURED
+  """
+  vale = _vale()
+  return dataclasses.replace(
+    vale,
+    preset="vale_agent",
+    latents=behaviour_config.LatentsConfig(max_rows=400_000, own_share=0.5),
+    actor_critic=dataclasses.replace(
+      vale.actor_critic, goal_dim=64, reads_goal=True, reads_offset=True
+    ),
+    goals=behaviour_config.GoalsConfig(
+      none=0.1,
+      milestone=0.4,
+      errands=True,
+      horizon=32,
+      kinds=(
+        "tile=12,map=4,heal=2,catch=2,own=1,level=1,item=1,talk=1,story=1,"
+        "explore=1,win=1,win_wild=1,win_trainer=1,win_leader=1,badge=1"
+      ),
+      other=0.3,
+      walks=0.6,
+    ),
+    clone=dataclasses.replace(vale.clone, steps=5000),
+    policy=dataclasses.replace(
+      vale.policy, gamma=0.99, updates=250, ahead_steps=40, kl_final=0.05
+    ),
+    agent=config_lib.AgentConfig(
+      turns=1,
+      episodes=36,
+      policy_mix="policy:planner=1",
+      updates=3000,
+      demonstrations=24,
+      astray=240,
+      play_length=4000,
+      play_states="power_on=0.5,great_vale/first_badge=0.5",
+    ),
+    evaluate=dataclasses.replace(
+      vale.evaluate, episodes=10, play_length=10_000
+    ),
+  )
+
+
 def _vale_gpu() -> config_lib.Config:
   """The great vale on one GPU. Not measured yet.
 
@@ -324,6 +372,7 @@ PRESETS = {
   "tiny": _tiny,
   "debug": _debug,
   "vale": _vale,
+  "vale_agent": _vale_agent,
   "vale_gpu": _vale_gpu,
   "v3": _v3,
   "v2": _v2,

@@ -242,10 +242,21 @@ class AgentConfig:
   # Who plays them, as in `collect.policy_mix`; `policy`: of the turn before.
   policy_mix: str = "policy=0.5,policy:eps=0.1=0.5"
   updates: int = 550  # further updates of the world model in a turn
+  # Recorded beside `collect`, before anything is trained: whole games from
+  # power-on, which show a planner the order of milestones, and episodes whose
+  # demonstrator is led astray, which show a clone the way back.
+  demonstrations: int = 0
+  demonstration_length: int = 9000  # env steps at most
+  astray: int = 0
+  # Env steps of an episode of fresh play at most, and where it starts, as in
+  # `collect.start_states`; 0 and empty are as recorded.
+  play_length: int = 0
+  play_states: str = ""
 
   def __post_init__(self):
     bounds.at_least(self, 1, "episodes", "updates")
-    bounds.at_least(self, 0, "turns")
+    bounds.at_least(self, 0, "turns", "demonstrations", "astray", "play_length")
+    bounds.at_least(self, 2, "demonstration_length")
     bounds.one_of(self, "start", STARTS)
     for item in self.policy_mix.split(","):
       if not item.strip():

@@ -97,6 +97,37 @@ def test_under_goals_the_planner_leads_in_play_and_in_the_measurement():
   assert players == ["clone_0", "policy_0", "clone_1", "policy_1"]
 
 
+def test_lessons_are_recorded_before_anything_is_trained():
+  lessons = ("agent.demonstrations=3", "agent.astray=5")
+  plan = _plan(*lessons, "agent.demonstration_length=700", "agent.turns=1")
+  assert list(plan)[:4] == [
+    *("collect 0", "demonstrations 0", "astray 0", "world_model 0")
+  ]
+  shown = plan["demonstrations 0"]
+  assert shown.done == _HERE / "turns" / "00" / "demonstrations" / "result.json"
+  assert {"--episodes=3", "--episode_length=700", "--start_states=power_on"} < {
+    *shown.arguments
+  }
+  for name in ("demonstrations 0", "astray 0"):
+    assert f"--add_to={_HERE}/data" in plan[name].arguments
+  assert "--episodes=5" in plan["astray 0"].arguments
+  assert any("lost=0.35" in a for a in plan["astray 0"].arguments)
+  seeds = [
+    [a for a in plan[name].arguments if "--seed" in a][-1]
+    for name in ("demonstrations 0", "astray 0", "play 1", "collect 0")
+  ]
+  assert len(set(seeds)) == 4
+
+
+def test_fresh_play_is_as_long_and_from_where_it_is_asked():
+  flags = ("--episode_length=", "--start_states=")
+  plain = _plan()["play 1"].arguments
+  assert not [a for a in plain if a.startswith(flags)]
+  asked = _plan("agent.play_length=40", "agent.play_states=power_on")
+  found = [a for a in asked["play 1"].arguments if a.startswith(flags)]
+  assert found == ["--episode_length=40", "--start_states=power_on"]
+
+
 @pytest.mark.parametrize(
   ("override", "words"),
   [
