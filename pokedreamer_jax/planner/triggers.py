@@ -6,8 +6,8 @@
                goes to and fro counts against the most so far
   area         a map that this game had not seen: once each
   out of time  a goal was pursued for so long: once, then after as long again
-  stagnant     the value of the goal has not risen for so long: once a goal,
-               until it rises again
+  stagnant     the value of the goal has not risen for so long, battles not
+               counted: once a goal, until it rises again
   still        the player could walk and stood on one cell for so long, and
                nobody was asked meanwhile: each time as long again
   stuck        no progress for N env steps: at N, 2 N, ...
@@ -102,6 +102,8 @@ class Triggers:
       self._waiting.add("reached")
       self._goal_at = None
     self._watch_time(step)
+    if moment.state.in_battle != "none":
+      self._best_at = step  # nobody gets nearer meanwhile
     self._watch_value(step, value)
     self._watch_still(step, moment.state)
     self._watch_stuck(moment.state.steps_without_progress)

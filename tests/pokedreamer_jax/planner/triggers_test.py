@@ -153,6 +153,10 @@ def test_a_value_that_does_not_rise_asks_once_until_it_does():
   assert _play(_quiet(15), values=rising) == []
   flat = [0.5] * 12
   assert _play(_quiet(12), values=flat)[0] == (7, "stagnant")
+  # A battle is no time in which anybody gets nearer.
+  fought = _quiet(4) + _quiet(6, in_battle=1) + _quiet(9)
+  found = _play(fought, values=[0.5] * 19)
+  assert found == [(11, "battle"), (18, "stagnant")]
   # Trembling by less than a rise is flat too.
   trembling = [0.5 + 0.04 * (step % 2) for step in range(12)]
   assert _play(_quiet(12), values=trembling)[0] == (7, "stagnant")
