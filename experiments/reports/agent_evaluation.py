@@ -16,6 +16,7 @@ from experiments.playing import agent_tally
 from experiments.playing import dual_agent
 from experiments.playing import planners
 from experiments.playing import play_episodes
+from experiments.reports import agent_days
 from experiments.reports import agent_measures
 from experiments.reports import play_pictures
 from experiments.runs import inputs
@@ -195,6 +196,7 @@ def measure(
       for (player, name), line in lines.items()
       if player != first
     },
+    "days": _draw_days(run, plan, played, led),
     **play_pictures.make(run, setting, played, led, config.evaluate.videos),
   }
 
@@ -214,15 +216,49 @@ def _drivers(
   """One for each game; none without a planner."""
   if not choice.gives_goals:
     return []
-  file = line.replace(", ", "_")
   return [
     planners.make(
       *(choice, plan.knowledge, plan.setting.rom.map_names),
-      *(traces / f"{file}_{number:03d}.jsonl", {"seed": seed}),
-      _log(run, f"{line}, game {number}"),
+      *(path, {"seed": seed}, _log(run, f"{line}, game {number}")),
     )
-    for number, seed in enumerate(plan.setting.seeds)
+    for number, (path, seed) in enumerate(
+      zip(_trace_paths(traces, line, plan), plan.setting.seeds, strict=True)
+    )
   ]
+
+
+def _trace_paths(
+  traces: pathlib.Path, line: str, plan: Plan
+) -> list[pathlib.Path]:
+  """The trace of each game of a line."""
+  count = len(plan.setting.seeds)
+  return [traces / f"{_file(line)}_{n:03d}.jsonl" for n in range(count)]
+
+
+def _file(line: str) -> str:
+  return line.replace(", ", "_")
+
+
+def _draw_days(
+  run: run_directory.Run,
+  plan: Plan,
+  played: Mapping[str, play_episodes.Played],
+  led: list[str],
+) -> dict[str, str]:
+  """A page of all games for each line that a planner led, by line."""
+  found = {}
+  for line in led:
+    name = f"games_{_file(line)}.html"
+    paths = _trace_paths(run.path / TRACES, line, plan)
+    try:
+      agent_days.write(
+        run.path / name, line, played[line], paths, plan.setting.rom
+      )
+    except (OSError, ValueError) as error:
+      run.log(f"No page of the games of {line}: {error}")
+      continue
+    found[line] = name
+  return found
 
 
 def _log(run: run_directory.Run, who: str) -> Callable[[str], None]:

@@ -42,11 +42,22 @@ class Event:
   text: str
 
 
+@dataclasses.dataclass(frozen=True)
+class Span:
+  """A stretch of a game, from one env step up to another."""
+
+  start: int
+  end: int
+  colour: str
+  text: str
+
+
 def draw(
   steps: int,
   goals: Sequence[Mapping[str, Any]],
   calls: Sequence[Mapping[str, Any]],
   events: Sequence[Event],
+  above: Mapping[str, Sequence[Span]] | None = None,
 ) -> str:
   """The picture.
 
@@ -55,15 +66,21 @@ def draw(
     goals: lines of a trace that say how goals ended.
     calls: its lines of calls.
     events: in any order.
+    above: further lanes by name, which come first.
 
   Returns:
     SVG; what it names is escaped.
   """
   lanes = [
+    (name, [_bar(s.start, s.end, steps, s.colour, _said(s)) for s in spans])
+    for name, spans in (above or {}).items()
+  ]
+  lanes += [
     ("goals", [_goal(line, steps) for line in goals]),
     ("events", [_event(event, steps) for event in events]),
-    ("planner", [_call(line, steps) for line in calls]),
   ]
+  if calls or not above:
+    lanes.append(("planner", [_call(line, steps) for line in calls]))
   height = len(lanes) * (_LANE + _GAP) + _AXIS
   parts = [
     f'<svg viewBox="0 0 {_WIDTH} {height}" width="100%" '
@@ -113,6 +130,10 @@ def _bar(start: float, end: float, steps: int, colour: str, text: str) -> str:
     f'fill="{colour}"{stroke}>'
     f"<title>{html.escape(text)}</title></rect>"
   )
+
+
+def _said(span: Span) -> str:
+  return f"{span.start}-{span.end} {span.text}"
 
 
 def _goal(line: Mapping[str, Any], steps: int) -> str:
