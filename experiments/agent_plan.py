@@ -174,7 +174,8 @@ def _lessons(
   config: config_lib.Config,
 ) -> list[tuple[str, str, tuple[str, ...]]]:
   """Name, title and flags of what is recorded beside `collect`."""
-  agent, found = config.agent, []
+  agent = config.agent
+  found: list[tuple[str, str, tuple[str, ...]]] = []
   if agent.demonstrations:
     flags = (
       f"--episodes={agent.demonstrations}",
