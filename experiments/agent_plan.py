@@ -186,12 +186,12 @@ def _lessons(
     )
     found.append(("demonstrations", "whole games are demonstrated", flags))
   if agent.astray:
-    flags = (
+    back = (
       f"--episodes={agent.astray}",
       "--policy=demonstrator:lost=0.35=0.5,demonstrator:lost=0.35:eps=0.1=0.5",
       f"--seed={turn_seed(config.seed, 0, 0xA7)}",
     )
-    found.append(("astray", "the way back is demonstrated", flags))
+    found.append(("astray", "the way back is demonstrated", back))
   return found
 
 
