@@ -13,7 +13,7 @@ DEAF, NOISY = "deaf dream", "shaken dream"
 RECORDED, RECORDED_REAL = "dream, recorded", "real, recorded"
 CONTROLS = (BROKEN, JUMPING, HALTING, DEAF, NOISY)  # to be found out
 _TOLD = 8  # marks that are told of
-_SAID = {
+SAID = {
   DREAM: "dream / game, other luck",
   REAL: "game / game, other lucks",
   BROKEN: "dream with wrong tiles / game",
@@ -35,7 +35,7 @@ def tables(result: Mapping[str, Any]) -> list[text_tables.Table]:
     for steps in lengths.values():
       one = found[str(steps)]
       cells += [_interval(one["share"]), str(one["identical"])]
-    rows.append([_SAID.get(kind, kind), *cells])
+    rows.append([SAID.get(kind, kind), *cells])
   header = ["which is which"]
   for name in lengths:
     header += [name, "same"]
