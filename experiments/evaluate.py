@@ -13,7 +13,7 @@ r"""Measures a world model's dreams, or policies playing in the emulator.
     python -m experiments.evaluate --what=long_dream --player=policy=DIR \
       --data_dir=DIR --workdir=DIR
     python -m experiments.evaluate --what=blind --world_model=DIR \
-      --data_dir=DIR --workdir=DIR
+      --data_dir=DIR --workdir=DIR    (or --player=policy=DIR: its world model)
 
 Writes `result.json` and the tables as `table.txt`; for a world model also the
 pictures `dreams.png`, `modes.png` (strips by what the game is doing) and
@@ -405,8 +405,8 @@ def _evaluate_blind(config: config_lib.Config) -> None:
   from experiments.reports import blind_evaluation
   from experiments.reports import blind_tables
 
-  directory = cli.required("world_model")
-  config = inputs.with_world_model(config, directory)
+  directory, agent = _whose_dreams()
+  config = inputs.with_world_model(config, directory, agent)
   rom = roms.resolve(_ROM.value)
   inputs.check_rom(directory, rom, _OTHER_ROM.value)
   step = _step(directory)
@@ -427,7 +427,8 @@ def _evaluate_blind(config: config_lib.Config) -> None:
   )
   with run:
     if not run.finished:
-      params = inputs.load_world_model(directory, step)
+      item = "world_model" if agent else "params"
+      params = inputs.load_item(directory, item, step)
       parts = blind_evaluation.PARTS
       with (
         progress.Progress("real or dreamt", parts, "parts") as bar,
@@ -447,6 +448,23 @@ def _evaluate_blind(config: config_lib.Config) -> None:
     _show(
       run, blind_tables.tables(result), verdicts=blind_tables.verdicts(result)
     )
+
+
+def _whose_dreams() -> tuple[str, bool]:
+  """The run directory whose world model dreams, and whether of an agent.
+
+  Raises:
+    ValueError: none is given, or more than one.
+  """
+  players = _parse_players(_PLAYER.value) if _PLAYER.value else {}
+  if not players:
+    return cli.required("world_model"), False
+  if _WORLD_MODEL.value or len(players) > 1 or not all(players.values()):
+    raise ValueError(
+      f"--player={','.join(_PLAYER.value)}: expected one NAME=DIR, or "
+      "--world_model=DIR"
+    )
+  return next(iter(players.values())), True
 
 
 def _enter_rows(

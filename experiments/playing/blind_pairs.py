@@ -8,6 +8,7 @@ chosen: the recording itself would be given away by buttons that fit it.
 """
 
 from collections.abc import Callable
+from collections.abc import Mapping
 import dataclasses
 import pathlib
 from typing import Any
@@ -23,6 +24,8 @@ from pokedreamer_jax.config import run as config_lib
 
 LENGTHS = {"3 s": 7, "10 s": 25, "30 s": 75}  # steps of 402 ms
 STEPS = max(LENGTHS.values())
+DEAF, NOISY = "deaf", "noisy"  # of `Clips.broken`
+_NOISE = 0.3  # of a broken model's weights, in spreads of each array
 _FIELDS = (
   *("frame", "action", "reward_terms", "is_first", "is_terminal"),
   *(field.name for field in specs.RAM_FIELDS),
@@ -39,6 +42,7 @@ class Clips:
   dreamt: np.ndarray  # sampled
   action: np.ndarray  # [N, STEPS] uint8, what was pressed after each frame
   groups: np.ndarray  # [N], the episode of each
+  broken: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
 
 def make(
@@ -48,6 +52,7 @@ def make(
   rom: roms.Rom,
   count: int,
   told: Callable[[str], None] = lambda part: None,
+  broken: bool = False,
 ) -> Clips:
   """Plays and dreams from `count` starts, spread over held-out episodes.
 
@@ -58,6 +63,9 @@ def make(
     rom: of the recording.
     count: starts at most.
     told: called with what is done next.
+    broken: also makes dreams that deserve no better than to be found out:
+      `DEAF` to the buttons (it hears those of another start), and `NOISY` (of
+      a model whose weights were shaken).
 
   Raises:
     ValueError: no held-out episode is long enough, or one cannot be played
@@ -83,12 +91,23 @@ def make(
     emulator_lines.WAITS_FRAMES[:2],
     config.collect.workers,
   )
+
+  def dream(params: Any, action: np.ndarray | None = None) -> np.ndarray:
+    return dreams.open_loop(
+      *(config.world_model, params, jax.random.key(config.seed)),
+      *(windows, context),
+      action=action,
+      infer=config.world_model.ram == "inferred",
+    ).frame
+
   told("dreaming from the starts")
-  dreamt = dreams.open_loop(
-    *(config.world_model, params, jax.random.key(config.seed)),
-    *(windows, context),
-    infer=config.world_model.ram == "inferred",
-  )
+  dreamt = dream(params)
+  bad = {}
+  if broken:
+    told("dreaming as no model should")
+    # Of the half of the starts away: neighbours are of one episode.
+    others = np.roll(windows["action"], len(places) // 2, axis=0)
+    bad = {DEAF: dream(params, others), NOISY: dream(_shaken(config, params))}
   start = windows["frame"][:, context - 1 : context]
 
   def whole(frames: np.ndarray) -> np.ndarray:
@@ -98,7 +117,22 @@ def make(
     recorded=windows["frame"][:, context - 1 :],
     real=whole(real.frame),
     again=whole(again.frame),
-    dreamt=whole(dreamt.frame),
+    dreamt=whole(dreamt),
     action=windows["action"][:, context - 1 : -1],
     groups=np.array([episode for episode, _ in places]),
+    broken={name: whole(frames) for name, frames in bad.items()},
   )
+
+
+def _shaken(config: config_lib.Config, params: Any) -> Any:
+  """Parameters with noise on every array, in proportion to its spread."""
+  import jax
+
+  rng = np.random.default_rng([config.seed, 0x5A4E])
+
+  def shake(leaf: Any) -> np.ndarray:
+    array = np.asarray(leaf)
+    noise = rng.standard_normal(array.shape) * array.std() * _NOISE
+    return (array + noise).astype(array.dtype)
+
+  return jax.tree.map(shake, params)

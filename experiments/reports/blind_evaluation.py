@@ -1,6 +1,7 @@
-"""`evaluate --what=blind`: whether a small classifier tells dream from game."""
+"""`evaluate --what=blind`: whether a judge tells dream from game."""
 
 from collections.abc import Callable
+from collections.abc import Iterator
 import pathlib
 from typing import Any
 
@@ -11,8 +12,11 @@ from experiments.reports import blind_tables
 from experiments.reports import pictures
 from pokedreamer_jax.config import run as config_lib
 
-PARTS = 8  # that `measure` tells of
+PARTS = 14  # that `measure` tells of
+_SEEN_ROWS = 60_000  # recorded, that the judge looks at
 _EXCHANGED = 3  # of the 360 tiles of each frame of a broken dream
+_JUMP = 4  # row from which on a dream is another one
+_HALT = 4  # rows, of which the last is the one before
 _SHOWN = 6  # frames that give dreams away
 
 
@@ -24,7 +28,7 @@ def measure(
   folder: pathlib.Path,
   told: Callable[[str], None] = lambda part: None,
 ) -> dict[str, Any]:
-  """Makes the clips, and asks a classifier about each kind of pair.
+  """Makes the clips, and asks a judge about each kind of pair.
 
   Args:
     config: of the model; gives `evaluate` and the seed.
@@ -37,19 +41,27 @@ def measure(
   Raises:
     ValueError: the episodes do not serve; see `blind_pairs.make`.
   """
-  import jax
-
   from pokedreamer_jax.evaluation import blind
+  from pokedreamer_jax.evaluation import blind_marks
 
   evaluate = config.evaluate
   clips = blind_pairs.make(
-    config, params, generation, rom, evaluate.blind_pairs, told
+    *(config, params, generation, rom, evaluate.blind_pairs, told),
+    broken=True,
   )
-  broken = blind.exchanged(config.seed, clips.dreamt, _EXCHANGED)
+  told("looking at recorded play")
+  seen = blind_marks.look(_plays(generation, config.seed))
   sides = {
     blind_tables.DREAM: (clips.real, clips.dreamt),
     blind_tables.REAL: (clips.real, clips.again),
-    blind_tables.BROKEN: (clips.real, broken),
+    blind_tables.BROKEN: (
+      clips.real,
+      blind.exchanged(config.seed, clips.dreamt, _EXCHANGED),
+    ),
+    blind_tables.JUMPING: (clips.real, blind.jumped(clips.dreamt, _JUMP)),
+    blind_tables.HALTING: (clips.real, blind.stuttered(clips.dreamt, _HALT)),
+    blind_tables.DEAF: (clips.real, clips.broken[blind_pairs.DEAF]),
+    blind_tables.NOISY: (clips.real, clips.broken[blind_pairs.NOISY]),
     blind_tables.RECORDED: (clips.recorded, clips.dreamt),
     blind_tables.RECORDED_REAL: (clips.recorded, clips.again),
   }
@@ -59,26 +71,44 @@ def measure(
     "episodes": len(np.unique(clips.groups)),
     "lengths": dict(blind_pairs.LENGTHS),
     "exchanged_tiles": _EXCHANGED,
+    "jump_step": _JUMP,
+    "halt_steps": _HALT,
+    "seen_rows": seen.rows,
     "kinds": {},
   }
   steps = list(blind_pairs.LENGTHS.values())
-  for number, (kind, (real, other)) in enumerate(sides.items()):
-    told(f"asking a classifier: {kind}")
+  for kind, (real, other) in sides.items():
+    told(f"asking the judge: {kind}")
     pairs = blind.Pairs(real, other, clips.action, clips.groups)
-    found = blind.scores(jax.random.key(config.seed + number), pairs)
-    result["kinds"][kind] = blind.told_apart(
-      found, pairs, steps, evaluate.bootstrap
-    )
+    found = blind.judge(pairs, seen, steps)
+    result["kinds"][kind] = blind.told_apart(found, pairs, evaluate.bootstrap)
     if kind == blind_tables.DREAM:
       surest = found
+      result["marks"] = blind.gives_away(found)
   told("drawing what gives dreams away")
-  _draw(clips, surest, folder / "blind.png")
+  _draw(clips, surest.by_step, folder / "blind.png")
   return result
 
 
-def _draw(clips: blind_pairs.Clips, found: np.ndarray, path: Any) -> None:
+def _plays(
+  generation: Any, seed: int
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+  """Frames and buttons of episodes trained on, `_SEEN_ROWS` rows or so."""
+  from data_tools.records import loader
+
+  index = loader.EpisodeIndex(generation, "train")
+  left = _SEEN_ROWS
+  for episode in np.random.default_rng(seed).permutation(len(index.headers)):
+    length = int(index.lengths[episode])
+    rows = index.read(int(episode), 0, length, ["frame", "action"])
+    yield rows["frame"], rows["action"]
+    left -= length
+    if left <= 0:
+      return
+
+
+def _draw(clips: blind_pairs.Clips, lead: np.ndarray, path: Any) -> None:
   """The dreamt frames that look most dreamt, each of another episode."""
-  lead = found[:, 1] - found[:, 0]
   blocks: list[list[pictures.Row]] = []
   seen: set[int] = set()
   for place in np.argsort(-lead, axis=None):

@@ -378,14 +378,19 @@ def load_config(directory: str) -> config_lib.Config:
 
 
 def with_world_model(
-  config: config_lib.Config, directory: str
+  config: config_lib.Config, directory: str, agent: bool = False
 ) -> config_lib.Config:
   """`config` with the sizes that the world model in `directory` has.
 
+  Args:
+    config: the rest.
+    directory: run directory of a world model.
+    agent: of a clone or a policy instead, which holds its own.
+
   Raises:
-    ValueError: it is not the run directory of a world model.
+    ValueError: it is the run directory of another kind.
   """
-  check_kind(directory, agent=False)
+  check_kind(directory, agent=agent)
   return _with_part(config, directory, "world_model")
 
 

@@ -1,35 +1,26 @@
-"""Real or dreamt: a small classifier that is shown both, side by side.
+"""Real or dreamt: a judge who knows the game is shown both, side by side.
 
-A pair is two clips of one start under the same buttons. The classifier sees a
-frame, the one before it and the button between them, as tiles, and says how
-dreamt that looks; of a pair it picks the clip that looks dreamt over all its
-frames. It learns from pairs of some episodes and is asked about those of
-others, so what it finds is the model's hand and not a place it has seen. 0.5
-is a dream that nobody tells from the game. `N` pairs, `T` steps, `V` tiles.
+A pair is two clips of one start under the same buttons. The judge counts what
+`blind_marks` names in both, and a logistic regression, taught with pairs of
+some episodes and asked about those of others, says which one is dreamt. How
+strongly it is held back is chosen by whole episodes as well, inside what it was
+taught with. It sees differences alone and has no constant, so that two clips
+that count alike are a coin. 0.5 is a dream that nobody tells from the game.
+`N` pairs, `T` steps, `M` marks. Numpy alone.
 """
 
 from collections.abc import Sequence
 import dataclasses
-import functools
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-import optax
 
-from pokedreamer_jax import specs
-from pokedreamer_jax.frames import tiles
+from pokedreamer_jax.evaluation import blind_marks
 from pokedreamer_jax.world_model import statistics
 
 FOLDS = 4  # parts of the episodes, each asked by who learned from the others
-_VOCAB = 1023  # tiles that it knows apart; all others look alike to it
-_WIDTH = 12  # of a tile's vector
-_UNITS = 32
-_BATCH = 64  # pairs of frames
-_UPDATES = 300
-_LEARNING_RATE = 2e-3
-_WEIGHT_DECAY = 1e-2
+_RIDGES = (1.0, 10.0, 100.0)  # of which one is chosen
+_NEWTON = 50  # steps at most
 _ROWS, _COLUMNS = 18, 20  # of tiles
 
 
@@ -43,62 +34,85 @@ class Pairs:
   groups: np.ndarray  # [N], the episode of each
 
 
-def scores(key: jax.Array, pairs: Pairs, folds: int = FOLDS) -> np.ndarray:
-  """How dreamt every frame looks to who never saw its episode.
+@dataclasses.dataclass(frozen=True)
+class Found:
+  """How much more dreamt the other clip looks than the real one."""
+
+  lead: dict[int, np.ndarray]  # by the clips' length: [N], above 0 is right
+  by_step: np.ndarray  # [N, T], what each step alone adds
+  counts: np.ndarray  # [N, 2, T, M], of the real clip and the other
+
+
+def judge(
+  pairs: Pairs,
+  seen: blind_marks.Seen,
+  steps: Sequence[int],
+  folds: int = FOLDS,
+) -> Found:
+  """Judges every pair by who never saw its episode.
 
   Args:
-    key: typed PRNG key; consumed.
     pairs: of two episodes or more.
+    seen: what play showed that none of the pairs is of.
+    steps: lengths of clips; all are taught together.
     folds: parts of the episodes.
 
-  Returns:
-    `[N, 2, T]`: of the real clip's frames after the start and the other's.
-
   Raises:
-    ValueError: all pairs are of one episode.
+    ValueError: all pairs are of one episode, or a length is not in `1..T`.
   """
+  longest = pairs.action.shape[1]
+  if not steps or not all(1 <= length <= longest for length in steps):
+    raise ValueError(f"steps: {list(steps)}, expected some of 1..{longest}")
   part = _parts(pairs.groups, folds)
-  found = np.zeros((len(part), 2, pairs.action.shape[1]), np.float32)
-  for number, fold_key in enumerate(jax.random.split(key, part.max() + 1)):
-    asked = part == number
-    taught = ~asked
-    seen = (pairs.real[taught], pairs.other[taught])
-    table = tiles.build(
-      [clips.reshape(-1, *clips.shape[2:]) for clips in seen], _VOCAB
+  counts = np.stack(
+    [
+      [
+        blind_marks.marks(seen, *one)
+        for one in zip(clips, pairs.action, strict=True)
+      ]
+      for clips in (pairs.real, pairs.other)
+    ],
+    axis=1,
+  )
+  sides = {length: _differ(counts, length) for length in steps}
+  each = np.log1p(counts)
+  each = each[:, 1] - each[:, 0]
+  lead = {length: np.zeros(len(part)) for length in steps}
+  by_step = np.zeros(each.shape[:2])
+  for number in range(part.max() + 1):
+    asked, taught = part == number, part != number
+    weights = _learn(
+      np.concatenate([side[taught] for side in sides.values()]),
+      np.tile(pairs.groups[taught], len(sides)),
+      folds,
     )
-    real, other = (_tiles(table, clips) for clips in seen)
-    weights = _learn(fold_key, real, other, pairs.action[taught])
-    for side, clips in enumerate((pairs.real, pairs.other)):
-      numbers = _tiles(table, clips[asked])
-      found[asked, side] = _judge(weights, numbers, pairs.action[asked])
-  return found
+    for length, side in sides.items():
+      lead[length][asked] = side[asked] @ weights
+    by_step[asked] = each[asked] @ weights
+  return Found(lead, by_step, counts)
 
 
-def told_apart(
-  found: np.ndarray, pairs: Pairs, steps: Sequence[int], resamples: int
-) -> dict[str, Any]:
+def told_apart(found: Found, pairs: Pairs, resamples: int) -> dict[str, Any]:
   """How often the right clip is called dreamt, from so many steps of both.
 
   Args:
-    found: of `scores`.
-    pairs: that they are of.
-    steps: lengths of the clips that are told of.
+    found: of `judge`.
+    pairs: that it is of.
     resamples: bootstrap draws over episodes.
 
   Returns:
-    JSON-ready: for each length `share` (a pair that looks the same on both
-    sides counts as half), with the interval over episodes; `wilson`, as if
-    pairs were independent; `pairs`, and how many of them are `identical`.
+    JSON-ready: for each length `share` (a pair that counts alike on both
+    sides is a half), with the interval over episodes; `wilson`, as if pairs
+    were independent; `pairs`, and how many of them are `identical`.
   """
   result: dict[str, Any] = {}
-  for length in steps:
-    totals = found[:, :, :length].sum(axis=2, dtype=np.float64)
+  for length, lead in found.lead.items():
     same = (
       (pairs.real[:, 1 : length + 1] == pairs.other[:, 1 : length + 1])
-      .reshape(len(found), -1)
+      .reshape(len(lead), -1)
       .all(axis=1)
     )
-    right = np.where(same, 0.5, (totals[:, 1] > totals[:, 0]).astype(float))
+    right = np.where(lead == 0, 0.5, (lead > 0).astype(float))
     result[str(length)] = {
       "share": statistics.bootstrap_mean(right, resamples, groups=pairs.groups),
       "wilson": statistics.wilson(float(right.sum()), len(right)),
@@ -108,13 +122,37 @@ def told_apart(
   return result
 
 
+def gives_away(found: Found) -> list[dict[str, Any]]:
+  """What the other clips have more or less of, the most telling mark first.
+
+  Returns:
+    JSON-ready, for each mark: `real` and `other`, its mean of a step; and of
+    whole clips the share of pairs in which the `real_more` or `other_more`.
+  """
+  made = []
+  totals = found.counts.sum(axis=2)
+  for number, name in enumerate(blind_marks.MARKS):
+    real, other = totals[:, 0, number], totals[:, 1, number]
+    made.append(
+      {
+        "mark": name,
+        "real": float(found.counts[:, 0, :, number].mean()),
+        "other": float(found.counts[:, 1, :, number].mean()),
+        "real_more": float((real > other).mean()),
+        "other_more": float((other > real).mean()),
+      }
+    )
+  made.sort(key=lambda one: -abs(one["other_more"] - one["real_more"]))
+  return made
+
+
 def exchanged(
   seed: int, clips: np.ndarray, count: int, first: int = 1
 ) -> np.ndarray:
   """Clips in whose frames some tiles are others of the same frame.
 
   What a model would show that puts a few tiles wrong; a control, which a
-  classifier worth its name must find.
+  judge worth its name must find, as are the two below.
 
   Args:
     seed: of the tiles.
@@ -138,6 +176,20 @@ def exchanged(
   return made
 
 
+def jumped(clips: np.ndarray, row: int) -> np.ndarray:
+  """Clips that go on as those of another start do, from a row on."""
+  made = clips.copy()
+  made[:, row:] = np.roll(clips, len(clips) // 2, axis=0)[:, row:]
+  return made
+
+
+def stuttered(clips: np.ndarray, every: int) -> np.ndarray:
+  """Clips in which each so many rows one is shown twice, and one left out."""
+  made = clips.copy()
+  made[:, every::every] = clips[:, every - 1 : -1 : every]
+  return made
+
+
 def _parts(groups: np.ndarray, folds: int) -> np.ndarray:
   """`[N]`, the part of each pair: whole episodes, of about as many pairs."""
   names, counts = np.unique(groups, return_counts=True)
@@ -151,97 +203,46 @@ def _parts(groups: np.ndarray, folds: int) -> np.ndarray:
   return np.array([part[name] for name in groups])
 
 
-def _tiles(table: tiles.TileTable, clips: np.ndarray) -> np.ndarray:
-  """Tile numbers `[N, T, 18, 20]` int16 of clips."""
-  flat = clips.reshape(-1, *clips.shape[2:])
-  ids = tiles.encode_numpy(table, flat).astype(np.int16)
-  return ids.reshape(*clips.shape[:2], _ROWS, _COLUMNS)
+def _differ(counts: np.ndarray, length: int) -> np.ndarray:
+  """`[N, M]`, what the other clip has more, of so many steps of both.
+
+  Logarithms of the sums: that there is something odd says most, how much of it
+  little (roots and shares were tried, and are as good within the interval).
+  """
+  whole = np.log1p(counts[:, :, :length].sum(axis=2))
+  return whole[:, 1] - whole[:, 0]
 
 
-def _learn(key, real, other, action) -> dict[str, jax.Array]:
-  """Weights that call the second of two clips dreamt."""
-  init_key, rows_key = jax.random.split(key)
-  weights = _init(init_key)
-  differ = (real[:, 1:] != other[:, 1:]).any(axis=(2, 3))
-  differ |= (real[:, :-1] != other[:, :-1]).any(axis=(2, 3))
-  pair, step = np.nonzero(differ)
-  if not len(pair):  # nothing to learn from: both sides are the same
-    return weights
-  tx = optax.adamw(_LEARNING_RATE, weight_decay=_WEIGHT_DECAY)
-  state = tx.init(weights)
-  rng = np.random.default_rng(
-    np.asarray(jax.random.key_data(rows_key)).astype(np.uint32)
-  )
-  for _ in range(_UPDATES):
-    at = rng.integers(len(pair), size=_BATCH)
-    n, t = pair[at], step[at]
-    both = [
-      np.stack([clips[n, t], clips[n, t + 1]], axis=1)
-      for clips in (real, other)
+def _learn(differ: np.ndarray, groups: np.ndarray, folds: int) -> np.ndarray:
+  """Weights `[M]` under which what is dreamt has more."""
+  spread = np.sqrt((differ**2).mean(axis=0))
+  scaled = differ / np.where(spread > 0, spread, 1.0)
+  ridge = _RIDGES[-1]  # of one episode nothing can be chosen
+  if len(np.unique(groups)) > 1:
+    part = _parts(groups, folds)
+    lost = [
+      sum(
+        np.logaddexp(
+          0, -scaled[part == number] @ _fit(scaled[part != number], ridge)
+        ).sum()
+        for number in range(part.max() + 1)
+      )
+      for ridge in _RIDGES
     ]
-    weights, state = _update_fn()(weights, state, *both, action[n, t])
+    ridge = _RIDGES[int(np.argmin(lost))]
+  return _fit(scaled, ridge) / np.where(spread > 0, spread, 1.0)
+
+
+def _fit(differ: np.ndarray, ridge: float) -> np.ndarray:
+  """Logistic regression without a constant, by Newton's method."""
+  weights = np.zeros(differ.shape[1])
+  for _ in range(_NEWTON):
+    # As a hyperbolic tangent: an exponential of a large lead would overflow.
+    right = 0.5 + 0.5 * np.tanh(differ @ weights / 2)
+    slope = differ.T @ (right - 1) + ridge * weights
+    bend = (differ * (right * (1 - right))[:, None]).T @ differ
+    step = np.linalg.solve(bend + ridge * np.eye(len(weights)), slope)
+    weights -= step
+    if np.abs(step).max() < 1e-8:
+      break
   return weights
-
-
-def _judge(weights, numbers, action) -> np.ndarray:
-  """How dreamt the frames of clips look, `[N, T]`."""
-  found = []
-  for clip, pressed in zip(numbers, action, strict=True):
-    both = np.stack([clip[:-1], clip[1:]], axis=1)
-    found.append(np.asarray(_look_fn()(weights, both, pressed)))
-  return np.stack(found)
-
-
-def _init(key) -> dict[str, jax.Array]:
-  keys = jax.random.split(key, 5)
-  flat = 5 * 5 * _UNITS + specs.NUM_ACTIONS
-
-  def spread(key, *shape, over):
-    return jax.random.normal(key, shape) / np.sqrt(over)
-
-  return {
-    "tile": spread(keys[0], _VOCAB + 1, _WIDTH, over=_WIDTH),
-    "near": spread(keys[1], 3, 3, 2 * _WIDTH, _UNITS, over=18 * _WIDTH),
-    "far": spread(keys[2], 3, 3, _UNITS, _UNITS, over=9 * _UNITS),
-    "hidden": spread(keys[3], flat, _UNITS, over=flat),
-    "out": spread(keys[4], _UNITS, over=_UNITS),
-  }
-
-
-def _look(weights, numbers, action) -> jax.Array:
-  """How dreamt pairs of frames look: `[B, 2, 18, 20]` and `[B]` to `[B]`."""
-  seen = weights["tile"][numbers]
-  seen = jnp.concatenate([seen[:, 0], seen[:, 1]], axis=-1)
-  for name in ("near", "far"):
-    seen = jax.lax.conv_general_dilated(
-      seen,
-      weights[name],
-      (2, 2),
-      "SAME",
-      dimension_numbers=("NHWC", "HWIO", "NHWC"),
-    )
-    seen = jax.nn.silu(seen)
-  pressed = jax.nn.one_hot(action, specs.NUM_ACTIONS)
-  flat = jnp.concatenate([seen.reshape(len(action), -1), pressed], axis=-1)
-  return jax.nn.silu(flat @ weights["hidden"]) @ weights["out"]
-
-
-@functools.lru_cache(maxsize=1)
-def _look_fn():
-  return jax.jit(_look)
-
-
-@functools.lru_cache(maxsize=1)
-def _update_fn():
-  tx = optax.adamw(_LEARNING_RATE, weight_decay=_WEIGHT_DECAY)
-
-  def nats(weights, real, other, action):
-    ahead = _look(weights, other, action) - _look(weights, real, action)
-    return jax.nn.softplus(-ahead).mean()
-
-  def update(weights, state, real, other, action):
-    grads = jax.grad(nats)(weights, real, other, action)
-    updates, state = tx.update(grads, state, weights)
-    return optax.apply_updates(weights, updates), state
-
-  return jax.jit(update)

@@ -13,6 +13,7 @@ import pytest
 from data_tools.records import generations
 from data_tools.records import loader
 from experiments import evaluate
+from experiments.reports import blind_tables
 from experiments.runs import inputs
 from pokedreamer_jax.config import presets
 from tests.data_tools import fakes as data_fakes
@@ -186,3 +187,42 @@ def test_models_of_parts_are_measured_on_what_none_was_trained_on(
     assert whole.digest == generations.freeze(tmp_path).digest != part.digest
     held_out = loader.EpisodeIndex(whole, "val").headers
     assert held_out and not set(held_out) & set(trained.headers)
+
+
+def test_dreams_are_judged_beside_the_game_and_beside_broken_ones(
+  trained, tmp_path
+):
+  done = _evaluate(
+    *(trained, tmp_path, "--what=blind", "--set=evaluate.blind_pairs=8")
+  )
+  assert done.returncode == 0, done.stderr
+  result = json.loads((tmp_path / "result.json").read_text())
+  assert result["seen_rows"] > 0 and result["episodes"] >= 2
+  assert set(result["kinds"]) == set(blind_tables.SAID)
+  for kind, found in result["kinds"].items():
+    assert set(found) == {"7", "25", "75"}, kind
+    assert found["75"]["pairs"] == result["pairs"] <= 8
+  # After two updates nobody takes its dreams for the game.
+  for kind in (blind_tables.DREAM, blind_tables.BROKEN, blind_tables.NOISY):
+    assert result["kinds"][kind]["75"]["share"]["mean"] > 0.5, kind
+  assert "never seen" in result["marks"][0]["mark"]
+  text = (tmp_path / "table.txt").read_text()
+  for part in ("Real or dreamt", "What gives dreams away", "0.5 is a coin"):
+    assert part in text
+  assert (tmp_path / "blind.png").exists()
+
+
+def test_whose_dreams_are_judged_is_said_once(trained, tmp_path):
+  both = _evaluate(
+    *(trained, tmp_path, "--what=blind", "--player=policy=chapter_one")
+  )
+  assert both.returncode == 2
+  assert "expected one NAME=DIR, or --world_model=DIR" in both.stderr
+  # A policy's world model, of other data than these.
+  data, _ = trained
+  other = _run(
+    *("evaluate", "--what=blind", "--preset=debug", f"--data_dir={data}"),
+    *("--player=policy=chapter_one", f"--workdir={tmp_path}"),
+  )
+  assert other.returncode == 2
+  assert "which chapter_one started with" in other.stderr

@@ -2,6 +2,7 @@
 
 import functools
 import importlib.util
+import json
 
 import gymnasium
 from gymnasium.utils import env_checker
@@ -208,4 +209,5 @@ def test_what_ppo_of_another_library_gains_in_it_shows_in_the_emulator():
   from tests.experiments.dreaming import sb3_gain
 
   found = sb3_gain.measure(shipped.DEFAULT, sb3_gain.STEPS)
+  print(json.dumps(found))  # what docs/play_dream.md tells; pytest -rP shows it
   assert found["gain"]["low"] > 0, found
