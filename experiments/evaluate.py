@@ -360,7 +360,12 @@ def _play(
     "greedy": config.evaluate.greedy,
     "assists": sorted(assists),
     **play_episodes.report(played, weights, config.evaluate.bootstrap),
-    **play_pictures.make(run, setting, played, learned, config.evaluate.videos),
+    **play_pictures.make(
+      *(run, setting, played, learned, config.evaluate.videos),
+      memory=lambda name: inputs.load_map_memory(
+        players[name], _step(players[name])
+      ),
+    ),
     **_warnings(players),
   }
 

@@ -390,6 +390,16 @@ class ReportTest(parameterized.TestCase):
     text = report.render(self.workdir)
     self.assertIn("Game 3 of those measured", text)
     self.assertIn("random, policy", text)
+    self.assertIn("The maps are the cartridge&#x27;s own", text)
+    for unknown, said in ((7, "7 of their cells it never saw"), (0, "every")):
+      paths |= {"of": "policy", "unknown": unknown}
+      self.write(
+        "evaluation/play/result.json", play_result() | {"paths": paths}
+      )
+      text = report.render(self.workdir)
+      self.assertIn("the world model of policy remembers", text)
+      self.assertIn(said, text)
+      self.assertNotIn("own", text.partition("The maps are")[2][:200])
 
   def test_axes_over_decades_are_logarithmic(self):
     steps = list(range(100))
