@@ -92,7 +92,8 @@ def report(
 
 def _objectives(trained: _Policies) -> dict[str, list[str]]:
   """Objective -> the players that were trained on it, but the published."""
-  published = (specs.term_weights(PUBLISHED), {})
+  none: dict[str, float] = {}
+  published = (specs.term_weights(PUBLISHED), none)
   found: dict[str, list[str]] = {}
   for player, policy in trained.items():
     if (policy.term_weights, _caps(policy)) != published:
