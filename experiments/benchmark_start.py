@@ -38,7 +38,7 @@ WANTED_HELP_CPU_S = 1.5
 CALLS = {
   "doctor": "--workdir={new}",
   "quickstart": "--preset=debug --workdir={new}",
-  "train_agent": "--preset=debug --workdir={new}",
+  "train_agent": "--preset=debug --set=agent.updates=10 --workdir={new}",
   "collect_data": "--preset=debug --workdir={new}",
   "make_state": "--script=chapter_one_start --name=start --out_dir={new}",
   "export_npz": "--data_dir={run}/data --out_dir={new}",
@@ -58,13 +58,13 @@ CALLS = {
   "generate_demo_video": "--checkpoint={run}/policy --steps=60 "
   "--out_video={new}/demo.mp4",
   "play_dream": "--policy={run}/policy --port=0",
-  "export_web": "--policy={run}/policy --out={new}",
+  "export_web": "--policy=chapter_one --out={new}",
   "run_agent": "--policy=chapter_one --workdir={new}",
   "serve_planner": "--port=0",
   "benchmark_ablation": "--data_dir={run}/data --preset=debug --workdir={new}",
   "benchmark_acting": "--presets=debug",
   "benchmark_agent": "--presets=tiny",
-  "benchmark_atlas": "--data_dir={run}/data",
+  "benchmark_atlas": "--data_dir={run}/data --rows=1000",
   "benchmark_data": "",
   "benchmark_imagination": "--checkpoint={run}/world_model",
   "benchmark_training": "--presets=debug",
@@ -126,7 +126,7 @@ def measure(name: str, run: str, repeats: int) -> dict[str, Any]:
   Returns:
     JSON-ready: `help` with `cpu_s` and `wall_s` to its end, `bare` and `start`
     with those of the first output and its `line`, and the exit `code` of
-    `bare`; None where there is no such call.
+    `bare` where it ended by itself; None where there is no such call.
 
   Raises:
     ValueError: `--help` fails.
@@ -156,6 +156,9 @@ def measure(name: str, run: str, repeats: int) -> dict[str, Any]:
       call = [*command, *shlex.split(CALLS[name].format_map(places))]
       started = starting.measure(call, to_end=False, folder=folder)
       found["start"] = {"arguments": CALLS[name], **_first(started)}
+      for place, path in places.items():  # of no use elsewhere
+        line = found["start"]["line"].replace(str(path), f"{{{place}}}")
+        found["start"]["line"] = line
   return found
 
 
