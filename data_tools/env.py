@@ -15,6 +15,10 @@ Importing this module registers them, so both of these work:
 Episodes of the practice cartridges begin with the first free step of a game,
 those of Pokemon Red at power-on; `save_state` chooses. Nothing has to be closed
 for a clean end.
+
+Gymnasium's own wrappers that resize (`ResizeObservation`, `AtariPreprocessing`)
+or film (`RecordVideo`, with `render_mode="rgb_array"`) need OpenCV and moviepy,
+which come with `pip install "gymnasium[other]"`; nothing here needs them.
 """
 
 import functools

@@ -77,6 +77,7 @@ def main() -> None:
       loader_steps=_LOADER_STEPS.value or 0,
     )
     for section in sections:
+      cli.say(f"Measuring: {section}, {repeats} slices of {seconds:g} s a kind")
       results[section] = measure[section](settings)
       for line in lines(section, results[section]):
         print(line, flush=True)

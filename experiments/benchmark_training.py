@@ -60,6 +60,7 @@ def main() -> None:
 
     facts: dict[str, Any] = {}
     for preset in names:
+      cli.say(f"Compiling: {preset}")
       asked = training_speed.Asked(
         preset, tuple(_SET.value or ()), *sizes.get(preset, (0, 0))
       )
@@ -76,7 +77,8 @@ def main() -> None:
         print("PyTorch is not installed: no rival for v2")
     seconds: dict[str, list[list[float]]] = {name: [] for name in made}
     peaks: dict[str, list[float]] = {name: [] for name in names}
-    for _ in range(rounds):
+    for turn in range(rounds):
+      cli.say(f"Measuring: round {turn + 1} of {rounds}")
       for name, process in made.items():
         seconds[name].append(process.ask("updates", count))
         if name in peaks:

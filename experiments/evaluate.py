@@ -316,6 +316,7 @@ def _play(
   run: run_directory.Run,
 ) -> dict[str, Any]:
   from data_tools.players import policies
+  from experiments.playing import own_returns
   from experiments.playing import play_episodes
   from experiments.reports import play_pictures
 
@@ -327,7 +328,7 @@ def _play(
     save_state=save_state,
     workers=config.collect.workers,
   )
-  played, assists = {}, set()
+  played, assists, trained = {}, set(), {}
   for name, directory in players.items():
     unit = "steps of all episodes" if directory else "episodes"
     total = setting.length if directory else len(setting.seeds)
@@ -339,6 +340,8 @@ def _play(
         played[name] = play_episodes.play_learned(
           agent, setting, config.seed, config.evaluate.greedy, told
         )
+        if run_directory.read_stage(directory) == "policy":
+          trained[name] = agent.config.policy
         if agent.config.world_model.ram == "given":
           assists.add("learned policies read the RAM tokens")
       else:
@@ -360,7 +363,13 @@ def _play(
     "greedy": config.evaluate.greedy,
     "assists": sorted(assists),
     **play_episodes.report(played, weights, config.evaluate.bootstrap),
-    **play_pictures.make(run, setting, played, learned, config.evaluate.videos),
+    "own": own_returns.report(played, trained, config.evaluate.bootstrap),
+    **play_pictures.make(
+      *(run, setting, played, learned, config.evaluate.videos),
+      memory=lambda name: inputs.load_map_memory(
+        players[name], _step(players[name])
+      ),
+    ),
     **_warnings(players),
   }
 

@@ -163,10 +163,15 @@ def gather(
   shards, skipped = survey(data_dir, known)
   shards = shards[:max_shards] if max_shards else shards
   if not shards:
-    detail = "".join(f"; {item}" for item in skipped[:5])
+    why = ""
+    if not data_dir.is_dir():
+      why = " (there is no such directory)"
+    elif skipped:
+      detail = "".join(f"; {item}" for item in skipped[:5])
+      why = f" ({len(skipped)} files left out{detail})"
     raise ValueError(
-      f"no complete episodes in {data_dir} ({len(skipped)} files left out"
-      f"{detail}): collect some with python -m experiments.collect_data"
+      f"no complete episodes in {data_dir}{why}: collect some with python -m "
+      "experiments.collect_data"
     )
   return Generation(
     data_dir=data_dir,

@@ -172,12 +172,17 @@ def _kind(device: Any) -> str:
   """What a device is; all CPUs have one name in jax, and differ in digits."""
   if device.device_kind != "cpu":
     return device.device_kind
+  return processor() or device.device_kind
+
+
+def processor() -> str:
+  """What the processor calls itself; empty where the system does not tell."""
   try:
     text = pathlib.Path("/proc/cpuinfo").read_text(encoding="utf-8")
     models = [line for line in text.splitlines() if "model name" in line]
     return models[0].partition(":")[2].strip()
   except (OSError, IndexError):
-    return device.device_kind
+    return ""
 
 
 def _counted(names: Sequence[str]) -> str:

@@ -16,7 +16,9 @@ from pokedreamer_jax import specs
 LOOP_ROWS, LOOP_VISITS = 100, 20
 
 # What a trace keeps of the step contract.
-FIELDS = ("map_id", "y", "x", "in_battle", "game_running", "action")
+FIELDS = (
+  *("map_id", "y", "x", "in_battle", "game_running", "action", "party_level"),
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,6 +29,7 @@ class Traces:
   battle: np.ndarray  # [N, T] bool
   running: np.ndarray  # [N, T] bool, False on the title screen
   action: np.ndarray  # [N, T] uint8; the last row's was never pressed
+  level: np.ndarray  # [N, T] uint8, of the first creature; 0: none
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,6 +47,7 @@ def blank(episodes: int, length: int) -> Traces:
     battle=np.zeros((episodes, length), bool),
     running=np.zeros((episodes, length), bool),
     action=np.full((episodes, length), specs.PASS, np.uint8),
+    level=np.zeros((episodes, length), np.uint8),
   )
 
 
@@ -53,6 +57,7 @@ def put(traces: Traces, at: Any, rows: dict[str, np.ndarray]) -> None:
   traces.cell[at] = np.stack(place, axis=-1)
   traces.battle[at] = rows["in_battle"] != 0
   traces.running[at] = rows["game_running"]
+  traces.level[at] = rows["party_level"][..., 0]
 
 
 def visits(traces: Traces, steps: np.ndarray) -> Visits:

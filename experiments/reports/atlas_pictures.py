@@ -22,7 +22,7 @@ _BETWEEN = 6  # pixels between two images of one map
 _RIM = 1  # cells drawn beyond a map's edge
 _MOST_PIXELS = 8_000_000
 _HATCH = np.array([(34, 44, 74), (78, 96, 150)], np.uint8)
-_HATCHED = (78, 96, 150)
+HATCHED = (78, 96, 150)
 _GREYS = frame_codec.GREY_LEVELS[:, None].repeat(3, axis=1)  # [4, 3]
 # Frames of known cells that differ, by kind.
 _FRAMES = {
@@ -54,7 +54,7 @@ def draw(maps: Sequence[atlas_maps.BelievedMap]) -> Any:
     if one.truth is not None:
       image = _beside(image, _lit(one.truth, one.own))
     blocks.append(shelves.Block(_told(one), _smaller(image, shrink)))
-  legend = [("unknown", _HATCHED)]
+  legend = [("unknown", HATCHED)]
   shown = np.unique(np.concatenate([one.kind.ravel() for one in maps]))
   legend += [_FRAMES[k] for k in shown.tolist() if k in _FRAMES]
   title = "What the atlas holds, map by map"
@@ -85,7 +85,7 @@ def draw_errors(
     lines = [f"{one.id} {one.name}", _share(one, errors)]
     lines[1] += f" wrong; right: {_share(one, at_large)}"
     blocks.append(shelves.Block(lines, _smaller(image, shrink)))
-  legend = [("not known", _HATCHED), ("in no row", _NEUTRAL)]
+  legend = [("not known", HATCHED), ("in no row", _NEUTRAL)]
   legend += [(label, colour) for _, label, colour in _SCALE]
   title = (
     f"Wrong pixels of each cell, one step ahead, in {errors.rows_read:,} rows "
@@ -162,7 +162,7 @@ def _heat(one, errors: cell_errors.CellErrors) -> np.ndarray:
   level = np.searchsorted([most for most, *_ in _SCALE], share)
   level[rows == 0] = len(_SCALE)
   image = _joined(heat[level[:, :, None, None], one.believed])
-  return _hatched(image, (one.kind == atlas_maps.UNKNOWN) & (rows == 0))
+  return hatched(image, (one.kind == atlas_maps.UNKNOWN) & (rows == 0))
 
 
 def _beside(left: np.ndarray, right: np.ndarray) -> np.ndarray:
@@ -173,7 +173,7 @@ def _beside(left: np.ndarray, right: np.ndarray) -> np.ndarray:
 def _framed(one: atlas_maps.BelievedMap) -> np.ndarray:
   """What is believed; unknown cells are hatched, different ones framed."""
   image = _lit(one.believed, one.own)
-  image = _hatched(image, one.kind == atlas_maps.UNKNOWN)
+  image = hatched(image, one.kind == atlas_maps.UNKNOWN)
   size = atlas_maps.CELL
   for kind, (_, colour) in _FRAMES.items():
     for row, column in np.argwhere(one.kind == kind):
@@ -190,7 +190,7 @@ def _lit(shades: np.ndarray, own: np.ndarray) -> np.ndarray:
   return _joined(np.stack([dim, _GREYS])[own[:, :, None, None] * 1, shades])
 
 
-def _hatched(image: np.ndarray, where: np.ndarray) -> np.ndarray:
+def hatched(image: np.ndarray, where: np.ndarray) -> np.ndarray:
   """`image` with the cells of `where` `[R, C]` hatched."""
   y, x = np.indices(image.shape[:2])
   line = (y + x) % 8 < 2

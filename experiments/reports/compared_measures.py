@@ -190,11 +190,17 @@ def _play_parts(result: _Values) -> list[Part]:
     }
     for name, measured in result["policies"].items()
   }
+  for objective, found in result.get("own", {}).items():
+    for name, cells in rows.items():
+      paid = found["returns"].get(name)
+      cells[f"by {objective}"] = (paid and paid["mean"], ".2f")
   note = (
     "Means of a game. Loops: share of its steps in a cell of more than 20 of "
     "the last 100. Return: by the published weights; without wild: battles won "
     "and XP gained in the grass do not count."
   )
+  if result.get("own"):
+    note += " By ...: what a policy was paid in training, where that differs."
   return [Part("Play in the emulator", "player", rows, note)]
 
 

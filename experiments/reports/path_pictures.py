@@ -1,22 +1,22 @@
 """One game, played by several: their paths as lines on the maps.
 
 All of them begin the same episode, so that what differs is who played. Only
-walking is drawn: battles and the title screen are no places.
+walking is drawn: battles and the title screen are no places. The maps are those
+that a world model remembers (`believed_ground.py`), or a cartridge's own.
 """
 
 from collections.abc import Mapping
 from collections.abc import Sequence
 import dataclasses
-import pathlib
 from typing import Any
 
 import numpy as np
 
 from data_tools.cartridge import atlas as cartridge_atlas
-from data_tools.cartridge import tables as cartridge_tables
 from data_tools.game import roms
 from experiments.playing import play_episodes
 from experiments.playing import play_traces
+from experiments.reports import atlas_pictures
 from experiments.reports import pictures
 from experiments.reports import play_progress
 from experiments.reports import shelves
@@ -76,31 +76,30 @@ def path(one: play_episodes.Played, episode: int) -> Path:
   return Path(traces.cell[episode, rows][walked], badge)
 
 
-def save(
-  rom: roms.Rom, paths: Mapping[str, Path], title: str, file: pathlib.Path
-) -> None:
-  """Draws paths on the maps of a game.
+def true_groups(
+  rom: roms.Rom, paths: Mapping[str, Path]
+) -> list[visit_pictures.Group]:
+  """The maps of a cartridge that any of them was on.
 
   Raises:
     ValueError: there are no tables of the maps of this ROM.
-    OSError: the picture cannot be written.
   """
-  tables = visit_pictures.tables_of(rom)
-  pictures.save_png(draw(tables, paths, title), file)
+  seen = {int(number) for one in paths.values() for number in one.cell[:, 0]}
+  return visit_pictures.groups(visit_pictures.tables_of(rom), seen)
 
 
 def draw(
-  tables: cartridge_tables.Tables, paths: Mapping[str, Path], title: str
+  groups: Sequence[visit_pictures.Group],
+  paths: Mapping[str, Path],
+  title: str,
 ) -> Any:
-  """The maps that any of them was on, with all paths; a `PIL.Image`.
+  """Maps with all paths; a `PIL.Image`.
 
   Args:
-    tables: of the cartridge.
+    groups: the maps, of a cartridge or of an atlas.
     paths: by player.
     title: a line above everything.
   """
-  seen = {int(number) for one in paths.values() for number in one.cell[:, 0]}
-  groups = visit_pictures.groups(tables, seen)
   zoom = 2 if sum(4 * g.shades.size for g in groups) <= _MOST_PIXELS else 1
   blocks = []
   for group in groups:
@@ -111,6 +110,8 @@ def draw(
     label = visit_pictures.label(group, image.width)
     blocks.append(shelves.Block([label], np.asarray(image)))
   legend = [(name, colour_of(name)) for name in paths]
+  if any(group.unknown is not None and group.unknown.any() for group in groups):
+    legend.append(("unknown to the world model", atlas_pictures.HATCHED))
   return shelves.sheet(blocks, title, legend)
 
 
@@ -124,6 +125,8 @@ def _ground(group: visit_pictures.Group, zoom: int) -> Any:
 
   looks = visit_pictures.mixed(pictures.BACKGROUND, _DIM)
   image = looks[group.shades]
+  if group.unknown is not None:
+    image = atlas_pictures.hatched(image, group.unknown)
   image[~group.own.repeat(CELL, 0).repeat(CELL, 1)] = pictures.BACKGROUND
   return Image.fromarray(image.repeat(zoom, 0).repeat(zoom, 1))
 
@@ -164,7 +167,9 @@ def _pixel(
   if place is None:
     return None
   top, left, rows, columns = place
-  if y >= rows or x >= columns:
+  first_y, first_x = group.first.get(number, (0, 0))
+  y, x = y - first_y, x - first_x
+  if not (0 <= y < rows and 0 <= x < columns):
     return None
   middle = CELL // 2 + shift
   at = (left + x) * CELL + middle, (top + y) * CELL + middle

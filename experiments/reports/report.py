@@ -7,9 +7,11 @@ dreams, play, curves, costs, commands and configuration. Whatever is not there
 yet is left out. Nothing in the file needs the network.
 """
 
+from collections.abc import Mapping
 from collections.abc import Sequence
 import json
 import pathlib
+from typing import Any
 
 from experiments.reports import atlas_tables
 from experiments.reports import dream_tables
@@ -132,10 +134,23 @@ def _paths(workdir: pathlib.Path) -> str:
     f"Game {paths['episode']} of those measured, from its first to its last "
     f"step: {players}. A dot is where it begins, a ring where a badge was won; "
     "battles are no places. It is the game in which the last of them took its "
-    "median time."
+    f"median time. {_ground(paths)}"
   )
   picture = _picture(folder / "paths.png", caption)
   return html_page.section("The same game, played by each", picture)
+
+
+def _ground(paths: Mapping[str, Any]) -> str:
+  """Which maps paths are drawn on."""
+  if not paths.get("of"):
+    return "The maps are the cartridge's own."
+  unknown = "every cell of them it has seen"
+  if paths["unknown"]:
+    unknown = f"{paths['unknown']:,} of their cells it never saw, hatched"
+  return (
+    f"The maps are those that the world model of {paths['of']} remembers of "
+    f"its training (the atlas): {unknown}."
+  )
 
 
 def _dreams(workdir: pathlib.Path) -> str:

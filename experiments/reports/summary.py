@@ -219,6 +219,8 @@ def play_table(play: Mapping[str, Any]) -> text_tables.Table:
   header = ["policy", "badge", "at step", "badges", "species", "new maps"]
   header += ["trainer wins", "wild wins", "stuck %"]
   header += ["return [95 %]", "without wild"]
+  own = play.get("own", {})
+  header += [f"by {_own_name(name, found)}" for name, found in own.items()]
   rows, kinds = [], []
   for name, measured in play["policies"].items():
     badge = measured["milestones"]["badges"]
@@ -232,6 +234,8 @@ def play_table(play: Mapping[str, Any]) -> text_tables.Table:
       _interval(measured["return"]),
       _interval(measured["return_without_wild"]),
     ]
+    paid = [found["returns"].get(name) for found in own.values()]
+    row += [text_tables.NOTHING if r is None else _interval(r) for r in paid]
     rows.append(row)
     kinds.append("strong" if name == "policy" else "faint")
   note = (
@@ -240,10 +244,28 @@ def play_table(play: Mapping[str, Any]) -> text_tables.Table:
     "first; then means of an episode. Stuck: share of its steps in a cell of "
     "more than 20 of the last 100 (in brackets outside battles). Without wild: "
     "battles won and XP gained in the grass do not count. "
-    f"Assists in force: {'; '.join(play['assists']) or 'none'}."
+    f"{_own_told(own)}Assists in force: {'; '.join(play['assists']) or 'none'}."
   )
   note = _warned(play) + note
   return text_tables.Table("Play in the emulator", header, rows, kinds, note)
+
+
+def _own_name(name: str, found: Mapping[str, Any]) -> str:
+  """Of an objective: its name, or whose weights they are."""
+  return f"{found['of'][0]}'s weights" if "=" in name else name
+
+
+def _own_told(own: Mapping[str, Mapping[str, Any]]) -> str:
+  """What players were paid for in training, where it is not the published."""
+  told = []
+  for name, found in own.items():
+    paid = [f"{term} {weight:g}" for term, weight in found["weights"].items()]
+    paid += [f"{k} up to {most:g} a game" for k, most in found["caps"].items()]
+    told.append(
+      f"by {_own_name(name, found)}: what {_listed(found['of'])} learned to "
+      f"earn ({', '.join(paid)})"
+    )
+  return f"Return: by the published weights; {'; '.join(told)}. " if own else ""
 
 
 def play_verdicts(play: Mapping[str, Any]) -> list[text_tables.Verdict]:

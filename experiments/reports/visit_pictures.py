@@ -48,6 +48,9 @@ class Group:
   own: np.ndarray  # [R, C] bool, False where no map is
   places: dict[int, tuple[int, int, int, int]]  # id -> top, left, rows, columns
   names: list[str]
+  # id -> (y, x) of a map's first cell here, of maps that do not begin at (0, 0)
+  first: Mapping[int, tuple[int, int]] = dataclasses.field(default_factory=dict)
+  unknown: np.ndarray | None = None  # [R, C] bool, of an atlas
 
 
 def visits(

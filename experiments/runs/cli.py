@@ -72,8 +72,12 @@ def string(name: str, default: str | None, help_text: str) -> flags.FlagHolder:
 
 
 def integer(name: str, default: int | None, help_text: str) -> flags.FlagHolder:
-  """Defines `--name=NUMBER`."""
-  return _define(flags.DEFINE_integer, name, default, help_text)
+  """Defines `--name=NUMBER`, of a whole number, also one like 1e4."""
+
+  def definer(*how: Any) -> flags.FlagHolder:
+    return flags.DEFINE(_Whole(), *how, serializer=flags.ArgumentSerializer())
+
+  return _define(definer, name, default, help_text)
 
 
 def boolean(name: str, default: bool, help_text: str) -> flags.FlagHolder:
@@ -413,6 +417,19 @@ def say(text: str) -> None:
   print(text, file=sys.stderr, flush=True)
 
 
+class _Whole(flags.IntegerParser):
+  """Of the values of `integer`."""
+
+  def convert(self, argument: str | int) -> int:
+    """The number, as `--set` reads it."""
+    if not isinstance(argument, str):
+      return super().convert(argument)
+    try:
+      return overrides_lib.whole(argument)
+    except ValueError:
+      raise ValueError("expected a whole number") from None
+
+
 def _define(definer: Callable[..., flags.FlagHolder], name: str, *rest: Any):
   if name in flags.FLAGS:
     return flags.FlagHolder(flags.FLAGS, flags.FLAGS[name])
@@ -433,9 +450,12 @@ def _parse_flags() -> None:
     if rest:
       raise flags.Error(f"unexpected argument {rest[0]!r}")
   except flags.Error as error:
-    own_flags = flags.FLAGS.get_key_flags_for_module(sys.argv[0])
-    names = " ".join(sorted(f"--{flag.name}" for flag in own_flags))
-    say(f"Error: {str(error).strip().rstrip('.')}. Valid flags: {names}")
+    text = str(error).strip().rstrip(".")
+    if not isinstance(error, flags.IllegalFlagValueError):
+      own_flags = flags.FLAGS.get_key_flags_for_module(sys.argv[0])
+      names = " ".join(sorted(f"--{flag.name}" for flag in own_flags))
+      text += f". Valid flags: {names}"
+    say(f"Error: {text}")
     sys.exit(EXIT_BAD_INPUT)
 
 

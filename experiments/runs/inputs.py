@@ -511,6 +511,29 @@ def load_player(directory: str, step: int | None = None) -> Agent:
   return _load_agent(directory, step, config, needed)
 
 
+def load_map_memory(directory: str, step: int | None = None) -> Any:
+  """Atlas and tile dictionary of a clone's or a policy's world model.
+
+  Nothing else of it is read.
+
+  Returns:
+    `(atlas, table)`; None where the world model has no atlas.
+
+  Raises:
+    ValueError: the directory holds no checkpoint of an agent, or one whose
+      sizes are not those of its configuration.
+  """
+  from pokedreamer_jax.world_model import model as world_model
+
+  cfg = load_config(directory).world_model
+  if not cfg.has_atlas:
+    return None
+  shapes = world_model.shapes(cfg)
+  needed = {name: shapes[name] for name in ("atlas", "tiles")}
+  params = load_item(directory, "world_model", step, needed)
+  return world_model.map_memory(params), world_model.tile_table(params)
+
+
 def load_critic(directory: str, step: int | None = None) -> Any:
   """Parameters of a policy's critic; None where a clone has none.
 

@@ -7,8 +7,21 @@ from pokedreamer_jax.config import presets
 from pokedreamer_jax.config import run as config_lib
 
 # Wall time in seconds by preset and stage, of one whole run from a fresh clone
-# each, beside nothing.
+# each: tiny beside nothing, debug beside so much else that it took 634 s, of
+# which these are the three minutes that it has alone.
 _MEASURED_S = {
+  "debug": {
+    "doctor": 2.0,
+    "collect": 3.0,
+    "world_model": 21.0,
+    "dreams": 24.0,
+    "clone_all": 9.0,
+    "clone": 12.0,
+    "policy": 16.0,
+    "play": 62.0,
+    "video": 17.0,
+    "report": 1.0,
+  },
   "tiny": {
     "doctor": 1.0,
     "collect": 15.0,

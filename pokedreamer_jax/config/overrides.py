@@ -159,7 +159,7 @@ def _parse(text: str, kind: type, path: str) -> Any:
       raise ValueError(f"--set {path}: {text!r}, expected true or false")
     return text.lower() == "true"
   try:
-    value = _whole(text) if kind is int else kind(text)
+    value = whole(text) if kind is int else kind(text)
   except ValueError:
     raise ValueError(
       f"--set {path}: {text!r}, expected {kind.__name__}"
@@ -169,8 +169,8 @@ def _parse(text: str, kind: type, path: str) -> Any:
   return value
 
 
-def _whole(text: str) -> int:
-  """A whole number, also one like 1e4.
+def whole(text: str) -> int:
+  """A whole number, also one like 1e4; flags take it as well.
 
   Raises:
     ValueError: it is none.

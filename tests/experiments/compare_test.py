@@ -201,6 +201,33 @@ class CompareTest(absltest.TestCase):
     play = second["Play in the emulator"]
     self.assertEqual(play["policy"]["badges"], 1.0)
 
+  def test_what_a_policy_was_paid_in_training_is_a_column_beside(self):
+    def own(value: float) -> dict[str, float]:
+      return {"of": ["policy"], "returns": {"policy": {"mean": value}}}
+
+    shares, weights = {"clone": 0.25, "policy": 0.75}, "badges=2,xp=0.5"
+    a, b = (
+      _play(self._folder / str(seed), seed, shares, own={weights: own(value)})
+      for seed, value in enumerate((3.0, 4.5))
+    )
+    old = _play(self._folder / "old", 0, shares)
+    path = self._folder / "numbers.json"
+    ended = _command(
+      *(f"--run=new={a},{b}", f"--run=old={old}", "--markdown"),
+      f"--json={path}",
+    )
+    self.assertEqual(ended.returncode, 0, ended.stderr)
+    self.assertIn(f"| player | badges | by {weights} |\n", ended.stdout)
+    for line in (
+      "| new: clone | 0.25 [0.25 0.25] | - |",
+      "| new: policy | 0.75 [0.75 0.75] | 3.75 [3.00 4.50] |",
+      "| old: policy | 0.75 | - |",
+    ):
+      self.assertIn(f"{line}\n", ended.stdout)
+    _, second = json.loads(path.read_text())["new"]
+    play = second["Play in the emulator"]
+    self.assertEqual(play["policy"][f"by {weights}"], 4.5)
+
   def test_games_of_another_length_are_no_further_seed(self):
     a = _play(self._folder / "a", 0, {"policy": 0.5})
     b = _play(self._folder / "b", 1, {"policy": 0.5}, episode_length=400)

@@ -108,6 +108,26 @@ MISTAKES = [
     (*_TRAIN, "--world_model={foreign_model}"),
     ["f" * 40, "{data}", "{foreign_model}"],
   ),
+  (
+    "train_rssm",
+    (*_TRAIN, "--set=train.batch_size=0"),
+    ["Error: train.batch_size: 0, expected at least 1"],
+  ),
+  (
+    "train_rssm",
+    (*_TRAIN, "--set=policy.reward=progres"),
+    ["Error: policy.reward: 'progres' (did you mean 'progress'?)"],
+  ),
+  (
+    "train_rssm",
+    (*_TRAIN[1:], "--data_dir={root}/nowhere"),
+    ["{root}/nowhere (there is no such directory): collect some"],
+  ),
+  (
+    "train_rssm",
+    (*_TRAIN, "--seed=1.5"),
+    ["Error: flag --seed=1.5: expected a whole number"],
+  ),
   ("train_goal_values", _TRAIN, ["--world_model is required"]),
   ("train_goal_values", _POLICY, ["--rom: goals of", "0" * 40, "{data}"]),
   ("train_policy", _POLICY, ["--clone is required"]),

@@ -29,12 +29,15 @@ class ReadmeTest(parameterized.TestCase):
       "finally:\n"
       "  heavy = {'jax', 'flax', 'orbax', 'pyboy', 'grain'}\n"
       "  print('heavy:', sorted(heavy & set(sys.modules)))\n"
+      "  import time\n"
+      "  print('quick:', time.process_time() < 1.5)\n"
     )
     done = subprocess.run(
       [sys.executable, "-c", script], cwd=_ROOT, capture_output=True, text=True
     )
     self.assertEqual(done.returncode, 0, done.stderr)
     self.assertIn("heavy: []", done.stdout)
+    self.assertIn("quick: True", done.stdout)
     shown = re.findall(rf"python -m experiments\.{name} (--[^`\n]*)", _README)
     for command in shown:
       for argument in shlex.split(command):

@@ -1,8 +1,11 @@
 import hashlib
+import importlib.metadata
 import json
 import os
+import pathlib
 import subprocess
 import sys
+import time
 
 import gymnasium
 from gymnasium.utils import env_checker
@@ -290,9 +293,29 @@ def test_who_does_not_close_leaves_cleanly():
       f"env = {make}\n"
       "env.reset(seed=0)\n"
       "env.step(np.array([7, 7]) if hasattr(env, 'num_envs') else 7)\n"
-      "print('done')"
+      "from data_tools.system import children\n"
+      "print('done', *(child.pid for child in children.living()))"
     )
-    assert (done.returncode, done.stdout, done.stderr) == (0, "done\n", "")
+    assert (done.returncode, done.stderr) == (0, "")
+    said, *left = done.stdout.split()
+    assert said == "done" and bool(left) == ("Vector" in make)
+    for pid in map(int, left):  # they have ended with it, or are about to
+      deadline = time.monotonic() + 30
+      while pathlib.Path(f"/proc/{pid}").exists():
+        assert time.monotonic() < deadline, f"{make}: {pid} is still there"
+        time.sleep(0.05)
+
+
+def test_what_gymnasiums_wrappers_need_is_named_where_they_are_looked_for():
+  named = '`pip install "gymnasium[other]"`'
+  assert named in env_lib.__doc__.replace("\n", " ")
+  brought = [
+    line
+    for line in importlib.metadata.requires("gymnasium")
+    if 'extra == "other"' in line
+  ]
+  for package in ("opencv-python", "moviepy"):
+    assert any(line.startswith(package) for line in brought)
 
 
 def test_bad_arguments_name_what_is_allowed(env):

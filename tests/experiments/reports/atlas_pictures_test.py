@@ -8,7 +8,6 @@ import pytest
 
 from data_tools import cartridge
 from data_tools.cartridge import atlas as cartridge_atlas
-from data_tools.cartridge import tables as cartridge_tables
 from data_tools.game import frame_codec
 from data_tools.game import roms
 from experiments.reports import atlas_maps
@@ -17,63 +16,14 @@ from experiments.reports import atlas_tables
 from experiments.reports import pictures
 from experiments.reports import shelves
 from pokedreamer_jax.evaluation import cell_errors
-from pokedreamer_jax.frames import tiles
 from pokedreamer_jax.world_model import atlas as atlas_lib
+from tests.experiments.reports import atlases
 
 _VALE = roms.resolve(cartridge.GREAT_VALE).sha1
-_MAPS = 30
-_PAGES = (5, 6)  # of a map, along y and x
-
-
-@functools.cache
-def _tables():
-  return cartridge_tables.read(cartridge_tables.WORLDS / "great_vale")
-
-
-@functools.cache
-def _true_cells():
-  """(map, y, x) -> shades `[16, 16]` of all cells of the vale's maps."""
-  figures = cartridge_atlas.figures(_tables())
-  found = {}
-  for place in _tables().places.values():
-    ys, xs = range(-1, place.height + 1), range(-1, place.width + 1)
-    ground = cartridge_atlas.ground(_tables(), place, ys, xs)
-    for y in ys:
-      for x in xs:
-        row, column = 16 * (y + 1), 16 * (x + 1)
-        found[place.id, y, x] = ground[row : row + 16, column : column + 16]
-    for x, y, figure in cartridge_atlas.people(place, figures):
-      cartridge_atlas.put_figure(found[place.id, y, x], figure)
-  return found
-
-
-def _believed(changed=None, without=()):
-  """An atlas that holds the truth but for changed cells, and a dictionary.
-
-  Args:
-    changed: (map, y, x) -> other shades.
-    without: cells that are not known.
-  """
-  cells = {**_true_cells(), **(changed or {})}
-  cells = {at: shades for at, shades in cells.items() if at not in without}
-  corners = np.stack(list(cells.values())).reshape(-1, 2, 8, 2, 8)
-  corners = corners.transpose(0, 1, 3, 2, 4).reshape(-1, 8, 8)
-  shades, number = np.unique(corners, axis=0, return_inverse=True)
-  quads = shades.reshape(-1, 4, 4, 4) << np.arange(0, 8, 2, dtype=np.uint8)
-  words = np.bitwise_or.reduce(quads, -1).reshape(-1, 16).view(np.uint32)
-  numbers = number.reshape(-1, 4).astype(np.int32)
-  pages = np.arange(1, 1 + _MAPS * np.prod(_PAGES), dtype=np.int32)
-  pages = pages.reshape(_MAPS, *_PAGES)
-  held = np.full(((pages.max() + 1) * 64, 4), len(words), np.int32)
-  looks = np.arange(len(words) + 1, dtype=np.int32)[:, None]
-  atlas = atlas_lib.Atlas(pages, held, looks)
-  for at, four in zip(cells, numbers, strict=True):
-    held[atlas_lib.cells(atlas, *(np.asarray(n) for n in at))] = four
-  return atlas, tiles.TileTable(words=words, hashes=None)
 
 
 def _place(name):
-  return _tables().places[name]
+  return atlases.tables().places[name]
 
 
 def _find(name, letter):
@@ -89,14 +39,14 @@ def _case():
   town, cave = _place("fernby"), _place("cave_up")
   person = next(p for p in town.entries("people") if "sprite" in p)
   x, y = person["at"]
-  figure = cartridge_atlas.figures(_tables())[person["sprite"]]
-  ground = cartridge_atlas.ground(_tables(), town, [y], [x])
+  figure = cartridge_atlas.figures(atlases.tables())[person["sprite"]]
+  ground = cartridge_atlas.ground(atlases.tables(), town, [y], [x])
   higher = ground.copy()
   cartridge_atlas.put_figure(higher[:15], figure[1:])
-  above = _true_cells()[town.id, y - 1, x].copy()
+  above = atlases.true_cells()[town.id, y - 1, x].copy()
   above[15] ^= 1  # the hair
   water = _find("fernby", "~")
-  cells = _true_cells()
+  cells = atlases.true_cells()
   strange = np.arange(256, dtype=np.uint8).reshape(16, 16) % 3
   changed = {
     water: np.roll(cells[water], 3, axis=1),
@@ -106,7 +56,7 @@ def _case():
     (town.id, -1, 0): strange,  # beyond its edge
   }
   without = {(cave.id, 5, 6), *(at for at in cells if at[0] == 28)}
-  atlas, table = _believed(changed, without)
+  atlas, table = atlases.believed(changed, without)
   lacking = cave.id, 7, 8
   cell = atlas_lib.cells(atlas, *(np.asarray(n) for n in lacking))
   atlas.tiles[cell, 1] = table.vocab
@@ -123,11 +73,13 @@ def _case():
 
 def test_cells_are_the_same_unless_there_is_a_reason():
   maps, expected = _case()
-  assert [one.id for one in maps] == [p.id for p in _tables().places.values()]
+  assert [one.id for one in maps] == [
+    p.id for p in atlases.tables().places.values()
+  ]
   for one in maps:
     for row, column in np.ndindex(one.kind.shape):
       at = one.id, one.top + row, one.left + column
-      known = at in _true_cells() and one.id != 28
+      known = at in atlases.true_cells() and one.id != 28
       usual = atlas_maps.SAME if known else atlas_maps.UNKNOWN
       assert one.kind[row, column] == expected.get(at, usual), at
 
@@ -151,7 +103,7 @@ def test_numbers_count_cells_by_reason_inside_and_beyond():
   assert (hut["known"], hut["same"]) == (0, 0)
   every = found["all"]
   assert every["cells"] == sum(
-    p.width * p.height for p in _tables().places.values()
+    p.width * p.height for p in atlases.tables().places.values()
   )
   assert every["cells"] - every["known"] == 1 + hut["cells"]
   text = atlas_tables.sentence(found)
@@ -184,7 +136,7 @@ def test_what_is_believed_stands_left_of_what_is_true():
   truth = np.full((16 * 16, 20 * 16), 0, np.uint8)
   for y, x in np.ndindex(16, 20):
     block = np.s_[16 * y : 16 * y + 16, 16 * x : 16 * x + 16]
-    truth[block] = _true_cells()[town.id, y, x]
+    truth[block] = atlases.true_cells()[town.id, y, x]
   grey = frame_codec.GREY_LEVELS[truth][..., None].repeat(3, -1)
   ((top, left),) = _at(image, grey)
   pixels = np.asarray(image)
@@ -211,7 +163,9 @@ def test_unknown_cells_are_hatched():
 
 
 def test_of_another_game_nothing_but_the_atlas_is_drawn():
-  atlas, table = _believed(without={at for at in _true_cells() if at[0] > 2})
+  atlas, table = atlases.believed(
+    without={at for at in atlases.true_cells() if at[0] > 2}
+  )
   shown = atlas_maps.read(atlas, table, "0" * 40)
   assert [(one.id, one.name) for one in shown] == [(1, "map 1"), (2, "map 2")]
   assert all(one.truth is None for one in shown)

@@ -39,6 +39,10 @@ def _played(badge_steps, length=6):
   )
 
 
+def _groups(paths):
+  return path_pictures.true_groups(_ROM, paths)
+
+
 def _where(image, colour):
   return np.argwhere((np.asarray(image) == colour).all(-1))
 
@@ -72,7 +76,7 @@ def test_lines_lie_beside_each_other_and_break_at_doors():
     name: path_pictures.Path(cell, badge)
     for name, badge in (("random", None), ("clone", None), ("policy", 2))
   }
-  image = path_pictures.draw(_TABLES, paths, "title")
+  image = path_pictures.draw(_groups(paths), paths, "title")
   below = np.asarray(image)[54:]
   found = {
     name: _where(below, colour)
@@ -88,7 +92,7 @@ def test_lines_lie_beside_each_other_and_break_at_doors():
   jump = np.array([(_TOWN, 2, 2), (_TOWN, 9, 12), (_HOME, 3, 1)], np.uint8)
   alone = {"random": path_pictures.Path(jump, None)}
   drawn = _where(
-    np.asarray(path_pictures.draw(_TABLES, alone, "title"))[54:],
+    np.asarray(path_pictures.draw(_groups(alone), alone, "title"))[54:],
     path_pictures.COLOURS["random"],
   )
   assert len(drawn) < 600  # a dot and two points, no line of 10 cells
@@ -97,6 +101,6 @@ def test_lines_lie_beside_each_other_and_break_at_doors():
 def test_a_place_beyond_its_map_is_left_out():
   cell = np.array([(_HOME, 99, 99), (_HOME, 3, 1)], np.uint8)
   paths = {"random": path_pictures.Path(cell, 0)}
-  image = path_pictures.draw(_TABLES, paths, "title")
+  image = path_pictures.draw(_groups(paths), paths, "title")
   below = np.asarray(image)[54:]
   assert len(_where(below, path_pictures.COLOURS["random"])) > 0

@@ -17,6 +17,8 @@ from experiments.reports import shelves
 from experiments.reports import video
 from experiments.reports import visit_pictures
 from pokedreamer_jax import specs
+from pokedreamer_jax.frames import tiles
+from pokedreamer_jax.world_model import atlas as atlas_lib
 
 _ROM = roms.resolve(cartridge.CHAPTER_ONE)
 _WEIGHTS = specs.REWARD_WEIGHTS["published"]
@@ -118,6 +120,38 @@ def test_of_a_game_without_tables_one_line_says_so(tmp_path):
   (line,) = run.lines
   assert "other game has no table of maps" in line
   assert not list(tmp_path.iterdir())
+
+
+def test_paths_lie_on_what_the_world_model_remembers_where_it_does(
+  play, tmp_path
+):
+  setting, played = play
+  run, asked = _Run(tmp_path), []
+  blank = np.zeros((1, 5, 6), np.int32)
+  nothing = (
+    atlas_lib.Atlas(
+      blank, np.ones((64, 4), np.int32), np.zeros((2, 1), np.int32)
+    ),
+    tiles.TileTable(words=np.zeros((1, 4), np.uint32), hashes=None),
+  )
+
+  def memory(name):
+    asked.append(name)
+    return nothing
+
+  everybody = {"random": played, "policy": played}
+  shared = (run, setting, everybody)
+  paths = play_pictures._draw_paths(*shared, ["policy"], memory)
+  assert asked == ["policy"] and paths["of"] == "policy"
+  assert paths["unknown"] > 10  # of an empty atlas every cell
+  of_atlas = (tmp_path / "paths.png").read_bytes()
+  paths = play_pictures._draw_paths(*shared, ["policy"], lambda name: None)
+  assert paths["of"] is None and paths["unknown"] == 0
+  assert (tmp_path / "paths.png").read_bytes() != of_atlas
+  # Scripted players remember nothing, and nobody asks them.
+  asked.clear()
+  paths = play_pictures._draw_paths(*shared, [], memory)
+  assert asked == [] and paths["of"] is None
 
 
 def test_who_is_filmed():

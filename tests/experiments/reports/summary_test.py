@@ -381,6 +381,34 @@ class ReportTest(parameterized.TestCase):
     self.assertStartsWith(note, "Warning: it is untrained. ")
     self.assertNotIn("Warning", summary.dream_table(dream_result()).note)
 
+  def test_what_policies_were_paid_stands_beside_the_published_return(self):
+    weights = {"badges": 2.0, "xp": 0.5}
+    own = {
+      "capped": {
+        **{"of": ["policy_scratch"], "weights": weights},
+        **{"caps": {"xp": 450.0}, "returns": {"random": _interval(7.0)}},
+      },
+      "badges=2,xp=0.5": {
+        **{"of": ["policy"], "weights": weights, "caps": {}},
+        "returns": {name: _interval(3.0) for name in play_result()["policies"]},
+      },
+    }
+    table = summary.play_table(play_result() | {"own": own})
+    self.assertEqual(
+      table.header[-4:],
+      ["return [95 %]", "without wild", "by capped", "by policy's weights"],
+    )
+    random, *_, policy, _ = table.rows
+    self.assertEqual(random[-2:], ["7.00 [6.50, 7.50]", "3.00 [2.50, 3.50]"])
+    self.assertEqual(policy[-2:], ["-", "3.00 [2.50, 3.50]"])
+    self.assertIn(
+      "Return: by the published weights; by capped: what policy_scratch "
+      "learned to earn (badges 2, xp 0.5, xp up to 450 a game); by policy's "
+      "weights: what policy learned to earn (badges 2, xp 0.5). ",
+      table.note,
+    )
+    self.assertNotIn("published", summary.play_table(play_result()).note)
+
   def test_shows_the_paths_of_one_game(self):
     paths = {"file": "paths.png", "episode": 3, "seed": 9}
     paths |= {"players": ["random", "policy"]}
@@ -390,6 +418,16 @@ class ReportTest(parameterized.TestCase):
     text = report.render(self.workdir)
     self.assertIn("Game 3 of those measured", text)
     self.assertIn("random, policy", text)
+    self.assertIn("The maps are the cartridge&#x27;s own", text)
+    for unknown, said in ((7, "7 of their cells it never saw"), (0, "every")):
+      paths |= {"of": "policy", "unknown": unknown}
+      self.write(
+        "evaluation/play/result.json", play_result() | {"paths": paths}
+      )
+      text = report.render(self.workdir)
+      self.assertIn("the world model of policy remembers", text)
+      self.assertIn(said, text)
+      self.assertNotIn("own", text.partition("The maps are")[2][:200])
 
   def test_axes_over_decades_are_logarithmic(self):
     steps = list(range(100))

@@ -81,6 +81,16 @@ class CliTest(parameterized.TestCase):
     self.assertEqual(done.stdout, "count 3 tiny\n", done.stderr)
     self.assertEqual(done.returncode, 0)
 
+  def test_whole_numbers_may_have_an_exponent(self):
+    done = self.run_stage(f"--workdir={self.workdir}", "--count=1e4")
+    self.assertEqual(done.stdout, "count 10000 tiny\n", done.stderr)
+
+  def test_a_flag_that_there_is_is_not_met_with_all_others(self):
+    done = self.run_stage(f"--workdir={self.workdir}", "--count=1.5")
+    self.assertEqual(
+      done.stderr, "Error: flag --count=1.5: expected a whole number\n"
+    )
+
   @parameterized.parameters(
     (["--workdir=W", "--typo=1"], ["typo", "--count", "--preset"]),
     (["--workdir=W", "--count=x"], ["count", "x"]),

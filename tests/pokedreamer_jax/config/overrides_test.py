@@ -4,7 +4,9 @@ import dataclasses
 
 import pytest
 
+from pokedreamer_jax.config import bounds
 from pokedreamer_jax.config import presets
+from pokedreamer_jax.config import run as config_lib
 
 
 def test_overrides_reach_their_field_alone():
@@ -53,6 +55,22 @@ def test_fields_that_bound_one_another_come_in_any_order(preset, overrides):
 def test_of_two_values_for_a_field_the_later_holds():
   made = presets.make("debug", ["train.steps=0", "seed=2", "train.steps=9"])
   assert (made.train.steps, made.seed) == (9, 2)
+
+
+def test_a_part_is_called_what_it_is_called_in_the_configuration():
+  config = config_lib.Config()
+  for field in dataclasses.fields(config):
+    part = getattr(config, field.name)
+    if dataclasses.is_dataclass(part):
+      assert bounds.part(part) == field.name
+
+
+def test_a_misspelt_value_is_guessed_and_another_word_is_not():
+  for text, guess in (("progres", "progress"), ("cappped", "capped")):
+    with pytest.raises(ValueError, match=rf"'{text}' \(did you mean '{guess}'"):
+      presets.make("debug", [f"policy.reward={text}"])
+  with pytest.raises(ValueError, match=r"algorithm: 'trpo', expected"):
+    presets.make("debug", ["policy.algorithm=trpo"])
 
 
 def test_whole_numbers_may_have_an_exponent():
@@ -160,6 +178,9 @@ def test_bad_overrides_say_what_is_allowed_on_one_line(override, message):
   with pytest.raises(ValueError, match=message) as caught:
     presets.make("debug", [override])
   assert "\n" not in str(caught.value)
+  # The field is named as --set does, not by its last word alone.
+  path = override.partition("=")[0]
+  assert path in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -83,7 +83,7 @@ def test_a_file_may_leave_out_what_is_as_in_its_preset(tmp_path):
     ("[trian]\nsteps = 3", r"unknown 'trian' \(did you mean 'train'"),
     ("[train]\nsteps = 'x'", r"train\.steps: 'x', expected a whole number"),
     ("[train]\nsteps = 1.5", r"train\.steps: 1\.5, expected a whole number"),
-    ("[train]\nsteps = 0", r"steps: 0, expected at least 1"),
+    ("[train]\nsteps = 0", r"train\.steps: 0, expected at least 1"),
     (
       "[train]\nlearning_rate = inf",
       r"train\.learning_rate: inf, expected a fin",
