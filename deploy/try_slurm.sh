@@ -1,0 +1,159 @@
+#!/bin/bash
+# Tries the batch scripts on a SLURM of one node on this machine.
+#
+#   deploy/try_slurm.sh DIR
+#
+# Five minutes of two cores, 3 GiB. Needs Debian's slurmctld, slurmd, munge and
+# slurm-client, neither root nor a service of the system. DIR is made, and left
+# with all that came of it. Four collectors play one folder full; one is killed,
+# one cancelled and requeued. A learner of two processes gives way twice: to a
+# learner that nobody disturbs, and when it is told so. Both shall come to what
+# undisturbed ones came to, bit for bit. A command that takes its input for bad
+# shall not be requeued, one that fails three times.
+set -eu
+cd "$(dirname "$0")/.."
+PATH=$PATH:/usr/sbin
+export PYTHON=${PYTHON:-$PWD/.venv/bin/python} JAX_PLATFORMS=cpu
+for program in slurmctld slurmd munged sbatch srun; do
+  command -v $program >/dev/null || {
+    echo "$program is not there: apt-get install slurmctld slurmd munge slurm-client" >&2
+    exit 2
+  }
+done
+[ $# = 1 ] && mkdir "$1" || { echo "one argument: DIR, which is new" >&2; exit 2; }
+dir=$(realpath "$1")
+
+say() { echo "$(date +%T) $*"; }
+
+# Waits, at most `$1` seconds for `$2`, until the rest is true.
+await() {
+  local end=$((SECONDS + $1)) what=$2
+  shift 2
+  until "$@"; do
+    if [ $SECONDS -ge "$end" ]; then
+      say "not within its time: $what"
+      squeue
+      exit 1
+    fi
+    sleep 0.2
+  done
+}
+
+# Whether job `$1` shows all of the others, such as JobState=FAILED.
+shows() {
+  local job=$1 text item
+  shift
+  text=" $(scontrol show job -o "$job") "
+  for item; do [[ $text == *" $item "* ]] || return 1; done
+}
+
+has_shard() { compgen -G "$dir/data/shards/c00$1-*.json" >/dev/null; }
+
+# Whether run `$1` has at least `$2` rows of metrics.
+has_rows() { [ "$(cat "$dir/$1/metrics.jsonl" 2>/dev/null | wc -l)" -ge "$2" ]; }
+
+# --- The cluster -------------------------------------------------------------
+port=$((2000 + RANDOM % 4000))
+sed -e "s|@DIR@|$dir|; s|@HOST@|$(hostname -s)|; s|@USER@|$(id -un)|; s|@PORT@|$port|" \
+  deploy/slurm/one_node.conf >"$dir/slurm.conf"
+export SLURM_CONF=$dir/slurm.conf
+mkdir "$dir/state" "$dir/spool" "$dir/log"
+# jax's coordinator listens at all addresses of a host, here at one.
+cat >"$dir/prolog" <<'END'
+#!/bin/bash
+echo "export JAX_COORDINATOR_BIND_ADDRESS=127.0.0.1:$((SLURM_JOB_ID % 4096 + 61440))"
+END
+chmod +x "$dir/prolog"
+(umask 077 && head -c 1024 /dev/urandom >"$dir/munge.key")
+stop() {
+  scancel --user="$(id -un)" 2>/dev/null || true
+  sleep 1
+  for daemon in slurmd slurmctld munged; do
+    [ ! -s "$dir/$daemon.pid" ] || kill "$(cat "$dir/$daemon.pid")" || true
+  done
+}
+trap stop EXIT
+munged --force --key-file="$dir/munge.key" --socket="$dir/munge.socket" \
+  --pid-file="$dir/munged.pid" --log-file="$dir/munged.log" \
+  --seed-file="$dir/munged.seed"
+slurmctld
+slurmd -N localhost
+await 30 "a node that is idle" eval '[ "$(sinfo --noheader --format=%T | uniq)" = idle ]'
+say "$(slurmctld -V): one node, $(sinfo --noheader --format='%P %T' | xargs)"
+
+batch() { sbatch --parsable --output="$dir/log/%x-%A_%a.out" "$@"; }
+
+# --- Exit codes, beside the rest ---------------------------------------------
+bad=$(batch --job-name=bad --array=0 --cpus-per-task=1 \
+  deploy/slurm/collect.sbatch --workdir="$dir/bad" --episodes=0)
+fails=$(PYTHON=/bin/false batch --job-name=fails --array=0 --cpus-per-task=1 \
+  deploy/slurm/collect.sbatch --workdir="$dir/fails")
+
+# --- Collectors --------------------------------------------------------------
+steps=(--preset=debug --episodes=24 --episode_length=400 --set=collect.shard_s=1)
+array=$(batch --cpus-per-task=1 deploy/slurm/collect.sbatch --workdir="$dir/data" "${steps[@]}")
+await 120 "records of collector 3" has_shard 3
+scancel --signal=KILL "${array}_3.0"
+say "collector 3 killed"
+await 120 "records of collector 2" has_shard 2
+scancel "${array}_2"
+await 60 "collector 2 cancelled" shows "${array}_2" JobState=CANCELLED
+scontrol requeue "${array}_2"
+say "collector 2 cancelled, and requeued"
+for index in 0 1 2 3; do
+  await 240 "collector $index" shows "${array}_$index" JobState=COMPLETED \
+    Restarts=$((index / 2))
+done
+say "all four collectors have come to their end"
+
+# --- The learner --------------------------------------------------------------
+learn() {
+  batch --ntasks-per-node=2 --cpus-per-task=1 --job-name="$1" "${@:2}" \
+    deploy/slurm/learn.sbatch --preset=debug --data_dir="$dir/data" \
+    --workdir="$dir/$1" --set=train.mesh=data=2 --set=train.steps=400 \
+    --set=train.log_every=1 --set=train.save_every=150 --set=train.eval_every=0
+}
+learner=$(learn learner)
+await 120 "20 updates" has_rows learner 20
+whole=$(learn whole --partition=urgent --exclusive)
+await 120 "the undisturbed learner begins" shows "$whole" JobState=RUNNING
+say "the learner gave way at update $(wc -l <"$dir/learner/metrics.jsonl")"
+await 240 "the undisturbed learner" shows "$whole" JobState=COMPLETED
+before=$(wc -l <"$dir/learner/metrics.jsonl")
+await 120 "20 more updates" has_rows learner $((before + 20))
+scontrol requeue "$learner"
+await 240 "the learner" shows "$learner" JobState=COMPLETED Restarts=2
+shows "$whole" Restarts=0
+
+# --- What came of it ----------------------------------------------------------
+await 60 "bad input" shows "$bad" JobState=FAILED ExitCode=2:0 Restarts=0
+await 120 "a fault" shows "$fails" JobState=FAILED ExitCode=1:0 Restarts=3
+say "bad input was started once, a fault four times"
+"$PYTHON" -m experiments.collect_data --workdir="$dir/alone" "${steps[@]}" >"$dir/log/alone.out"
+"$PYTHON" - "$dir" <<'END'
+import json, pathlib, sys
+import jax, numpy as np
+from experiments.runs import metrics
+from pokedreamer_jax import checkpoints
+
+root = pathlib.Path(sys.argv[1])
+data, alone = (
+  json.loads((root / name / "result.json").read_text()) for name in ("data", "alone")
+)
+assert data["generation"] == alone["generation"], "the records differ"
+runs = [root / name for name in ("learner", "whole")]
+rows = [
+  [metrics.repeated(row) for row in metrics.read(run / "metrics.jsonl")]
+  for run in runs
+]
+assert rows[0] == rows[1], "the losses differ"
+for item in ("params", "opt"):
+  jax.tree.map(
+    np.testing.assert_array_equal,
+    *(checkpoints.load_item(run, item) for run in runs),
+  )
+starts = len(json.loads((runs[0] / "meta.json").read_text())["starts"])
+print(f"{data['episodes']} episodes, {data['steps']} steps: {data['generation']}")
+print(f"{len(rows[0])} rows of losses, parameters and optimiser after {starts} starts: equal")
+END
+say "all as undisturbed"
