@@ -11,17 +11,20 @@
 # undisturbed ones came to, bit for bit. A command that takes its input for bad
 # shall not be requeued, one that fails three times.
 set -eu
-cd "$(dirname "$0")/.."
 PATH=$PATH:/usr/sbin
-export PYTHON=${PYTHON:-$PWD/.venv/bin/python} JAX_PLATFORMS=cpu
+refuse() {
+  echo "Error: $*" >&2
+  exit 2
+}
 for program in slurmctld slurmd munged sbatch srun; do
-  command -v $program >/dev/null || {
-    echo "$program is not there: apt-get install slurmctld slurmd munge slurm-client" >&2
-    exit 2
-  }
+  command -v $program >/dev/null || refuse "$program is not there, expected:" \
+    "apt-get install slurmctld slurmd munge slurm-client"
 done
-[ $# = 1 ] && mkdir "$1" || { echo "one argument: DIR, which is new" >&2; exit 2; }
+[ $# = 1 ] || refuse "$# arguments, expected one: DIR, which is made"
+mkdir "$1" || refuse "$1: expected a folder that is not there yet"
 dir=$(realpath "$1")
+cd "$(dirname "$0")/.."
+export PYTHON=${PYTHON:-$PWD/.venv/bin/python} JAX_PLATFORMS=cpu
 
 say() { echo "$(date +%T) $*"; }
 
@@ -50,24 +53,34 @@ shows() {
 has_shard() { compgen -G "$dir/data/shards/c00$1-*.json" >/dev/null; }
 
 # Whether run `$1` has at least `$2` rows of metrics.
-has_rows() { [ "$(cat "$dir/$1/metrics.jsonl" 2>/dev/null | wc -l)" -ge "$2" ]; }
+rows() { cat "$dir/$1/metrics.jsonl" 2>/dev/null | wc -l; }
+has_rows() { [ "$(rows "$1")" -ge "$2" ]; }
+is_idle() { [ "$(sinfo --noheader --format=%T 2>&1 | uniq)" = idle ]; }
 
 # --- The cluster -------------------------------------------------------------
-port=$((2000 + RANDOM % 4000))
-sed -e "s|@DIR@|$dir|; s|@HOST@|$(hostname -s)|; s|@USER@|$(id -un)|; s|@PORT@|$port|" \
-  deploy/slurm/one_node.conf >"$dir/slurm.conf"
+port=$((2000 + RANDOM % 1200))
+sed "s|@DIR@|$dir|; s|@HOST@|$(hostname -s)|; s|@USER@|$(id -un)|
+  s|@PORT@|$port|" deploy/slurm/one_node.conf >"$dir/slurm.conf"
 export SLURM_CONF=$dir/slurm.conf
 mkdir "$dir/state" "$dir/spool" "$dir/log"
 # jax's coordinator listens at all addresses of a host, here at one.
 cat >"$dir/prolog" <<'END'
 #!/bin/bash
-echo "export JAX_COORDINATOR_BIND_ADDRESS=127.0.0.1:$((SLURM_JOB_ID % 4096 + 61440))"
+port=$((SLURM_JOB_ID % 4096 + 61440)) # as jax chooses it
+echo "export JAX_COORDINATOR_BIND_ADDRESS=127.0.0.1:$port"
 END
 chmod +x "$dir/prolog"
 (umask 077 && head -c 1024 /dev/urandom >"$dir/munge.key")
 stop() {
+  local steps daemon
+  # What still runs here does so because something went wrong.
   scancel --user="$(id -un)" 2>/dev/null || true
-  sleep 1
+  steps=$(squeue --steps --noheader --format=%i 2>/dev/null) || true
+  [ -z "$steps" ] || scancel --signal=KILL $steps || true
+  for _ in {1..60}; do
+    [ -n "$(squeue --noheader 2>/dev/null)" ] || break
+    sleep 1
+  done
   for daemon in slurmd slurmctld munged; do
     [ ! -s "$dir/$daemon.pid" ] || kill "$(cat "$dir/$daemon.pid")" || true
   done
@@ -78,8 +91,8 @@ munged --force --key-file="$dir/munge.key" --socket="$dir/munge.socket" \
   --seed-file="$dir/munged.seed"
 slurmctld
 slurmd -N localhost
-await 30 "a node that is idle" eval '[ "$(sinfo --noheader --format=%T | uniq)" = idle ]'
-say "$(slurmctld -V): one node, $(sinfo --noheader --format='%P %T' | xargs)"
+await 30 "a node that is idle" is_idle
+say "$(slurmctld -V): one node, two partitions"
 
 batch() { sbatch --parsable --output="$dir/log/%x-%A_%a.out" "$@"; }
 
@@ -90,8 +103,10 @@ fails=$(PYTHON=/bin/false batch --job-name=fails --array=0 --cpus-per-task=1 \
   deploy/slurm/collect.sbatch --workdir="$dir/fails")
 
 # --- Collectors --------------------------------------------------------------
-steps=(--preset=debug --episodes=24 --episode_length=400 --set=collect.shard_s=1)
-array=$(batch --cpus-per-task=1 deploy/slurm/collect.sbatch --workdir="$dir/data" "${steps[@]}")
+games=(--preset=debug --episodes=24 --episode_length=400
+  --set=collect.shard_s=1)
+array=$(batch --cpus-per-task=1 deploy/slurm/collect.sbatch \
+  --workdir="$dir/data" "${games[@]}")
 await 120 "records of collector 3" has_shard 3
 scancel --signal=KILL "${array}_3.0"
 say "collector 3 killed"
@@ -110,50 +125,63 @@ say "all four collectors have come to their end"
 learn() {
   batch --ntasks-per-node=2 --cpus-per-task=1 --job-name="$1" "${@:2}" \
     deploy/slurm/learn.sbatch --preset=debug --data_dir="$dir/data" \
-    --workdir="$dir/$1" --set=train.mesh=data=2 --set=train.steps=400 \
-    --set=train.log_every=1 --set=train.save_every=150 --set=train.eval_every=0
+    --workdir="$dir/$1" --set=train.mesh=data=2 --set=train.steps=90 \
+    --set=train.log_every=1 --set=train.save_every=40 --set=train.eval_every=0
 }
 learner=$(learn learner)
-await 120 "20 updates" has_rows learner 20
+await 600 "20 updates" has_rows learner 20
 whole=$(learn whole --partition=urgent --exclusive)
 await 120 "the undisturbed learner begins" shows "$whole" JobState=RUNNING
-say "the learner gave way at update $(wc -l <"$dir/learner/metrics.jsonl")"
-await 240 "the undisturbed learner" shows "$whole" JobState=COMPLETED
-before=$(wc -l <"$dir/learner/metrics.jsonl")
-await 120 "20 more updates" has_rows learner $((before + 20))
+say "the learner gave way at update $(rows learner)"
+await 600 "the undisturbed learner" shows "$whole" JobState=COMPLETED
+await 300 "20 more updates" has_rows learner $(($(rows learner) + 20))
 scontrol requeue "$learner"
-await 240 "the learner" shows "$learner" JobState=COMPLETED Restarts=2
-shows "$whole" Restarts=0
+say "the learner told to begin again, as where there is no time of grace"
+await 600 "the learner" shows "$learner" JobState=COMPLETED Restarts=2
+await 1 "one start of the undisturbed learner" shows "$whole" Restarts=0
 
 # --- What came of it ----------------------------------------------------------
 await 60 "bad input" shows "$bad" JobState=FAILED ExitCode=2:0 Restarts=0
 await 120 "a fault" shows "$fails" JobState=FAILED ExitCode=1:0 Restarts=3
 say "bad input was started once, a fault four times"
-"$PYTHON" -m experiments.collect_data --workdir="$dir/alone" "${steps[@]}" >"$dir/log/alone.out"
+"$PYTHON" -m experiments.collect_data --workdir="$dir/alone" "${games[@]}" \
+  >"$dir/log/alone.out"
 "$PYTHON" - "$dir" <<'END'
-import json, pathlib, sys
-import jax, numpy as np
+import json
+import pathlib
+import sys
+
+import jax
+import numpy as np
+
 from experiments.runs import metrics
 from pokedreamer_jax import checkpoints
 
 root = pathlib.Path(sys.argv[1])
-data, alone = (
-  json.loads((root / name / "result.json").read_text()) for name in ("data", "alone")
+
+
+def read(name):
+  return json.loads((root / name).read_text())
+
+
+data, alone = read("data/result.json"), read("alone/result.json")
+digest = data["generation"]
+assert digest == alone["generation"], "the records differ"
+print(f"{data['episodes']} episodes, {data['steps']} steps: {digest}, as alone")
+
+rows, whole = (
+  [metrics.repeated(row) for row in metrics.read(root / run / "metrics.jsonl")]
+  for run in ("learner", "whole")
 )
-assert data["generation"] == alone["generation"], "the records differ"
-runs = [root / name for name in ("learner", "whole")]
-rows = [
-  [metrics.repeated(row) for row in metrics.read(run / "metrics.jsonl")]
-  for run in runs
-]
-assert rows[0] == rows[1], "the losses differ"
+assert rows == whole, "the losses differ"
 for item in ("params", "opt"):
   jax.tree.map(
     np.testing.assert_array_equal,
-    *(checkpoints.load_item(run, item) for run in runs),
+    checkpoints.load_item(root / "learner", item),
+    checkpoints.load_item(root / "whole", item),
   )
-starts = len(json.loads((runs[0] / "meta.json").read_text())["starts"])
-print(f"{data['episodes']} episodes, {data['steps']} steps: {data['generation']}")
-print(f"{len(rows[0])} rows of losses, parameters and optimiser after {starts} starts: equal")
+starts = len(read("learner/meta.json")["starts"])
+assert starts == 3
+print(f"{len(rows)} rows of losses, parameters, optimiser: equal")
 END
 say "all as undisturbed"

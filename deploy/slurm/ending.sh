@@ -5,8 +5,8 @@
 #   130, 143    stopped, all saved: the job is requeued and goes on
 #   any other   a fault, or killed: requeued as well, three times in all
 #
-# Only a job that SLURM takes for RUNNING is requeued here. One that gives way
-# without a time of grace is requeued by SLURM, one that was cancelled by nobody.
+# Only a job that SLURM takes for RUNNING is requeued here: one that gives way
+# without a time of grace comes back by itself, one that is cancelled shall not.
 
 ending() {
   local code=$1 job=$SLURM_JOB_ID state faults=0
