@@ -94,7 +94,7 @@ slurmd -N localhost
 await 30 "a node that is idle" is_idle
 say "$(slurmctld -V): one node, two partitions"
 
-batch() { sbatch --parsable --output="$dir/log/%x-%A_%a.out" "$@"; }
+batch() { sbatch --parsable --output="$dir/log/%x-%j.out" "$@"; }
 
 # --- Exit codes, beside the rest ---------------------------------------------
 bad=$(batch --job-name=bad --array=0 --cpus-per-task=1 \
