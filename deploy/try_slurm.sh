@@ -25,6 +25,10 @@ mkdir "$1" || refuse "$1: expected a folder that is not there yet"
 dir=$(realpath "$1")
 cd "$(dirname "$0")/.."
 export PYTHON=${PYTHON:-$PWD/.venv/bin/python} JAX_PLATFORMS=cpu
+# What SLURM and the scripts write beside them stays in DIR.
+export PYTHONPATH=$PWD
+ln -s "$PWD/deploy" "$dir/deploy"
+cd "$dir"
 
 say() { echo "$(date +%T) $*"; }
 
