@@ -158,20 +158,15 @@ import sys
 import jax
 import numpy as np
 
+from data_tools.records import generations
 from experiments.runs import metrics
 from pokedreamer_jax import checkpoints
 
 root = pathlib.Path(sys.argv[1])
-
-
-def read(name):
-  return json.loads((root / name).read_text())
-
-
-data, alone = read("data/result.json"), read("alone/result.json")
-digest = data["generation"]
-assert digest == alone["generation"], "the records differ"
-print(f"{data['episodes']} episodes, {data['steps']} steps: {digest}, as alone")
+data, alone = (generations.freeze(root / name) for name in ("data", "alone"))
+digest = data.content_digest
+assert digest == alone.content_digest, "the records differ"
+print(f"{data.num_episodes} episodes, {data.num_steps} steps: {digest}, both")
 
 rows, whole = (
   [metrics.repeated(row) for row in metrics.read(root / run / "metrics.jsonl")]
@@ -184,8 +179,8 @@ for item in ("params", "opt"):
     checkpoints.load_item(root / "learner", item),
     checkpoints.load_item(root / "whole", item),
   )
-starts = len(read("learner/meta.json")["starts"])
-assert starts == 3
+meta = json.loads((root / "learner" / "meta.json").read_text())
+assert len(meta["starts"]) == 3
 print(f"{len(rows)} rows of losses, parameters, optimiser: equal")
 END
 say "all as undisturbed"
