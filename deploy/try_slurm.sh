@@ -42,7 +42,7 @@ await() {
       squeue
       exit 1
     fi
-    sleep 0.2
+    sleep 0.3
   done
 }
 
@@ -129,8 +129,8 @@ say "all four collectors have come to their end"
 learn() {
   batch --ntasks-per-node=2 --cpus-per-task=1 --job-name="$1" "${@:2}" \
     deploy/slurm/learn.sbatch --preset=debug --data_dir="$dir/data" \
-    --workdir="$dir/$1" --set=train.mesh=data=2 --set=train.steps=90 \
-    --set=train.log_every=1 --set=train.save_every=40 --set=train.eval_every=0
+    --workdir="$dir/$1" --set=train.mesh=data=2 --set=train.steps=60 \
+    --set=train.log_every=1 --set=train.save_every=25 --set=train.eval_every=0
 }
 learner=$(learn learner)
 await 600 "20 updates" has_rows learner 20
