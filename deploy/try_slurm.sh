@@ -79,7 +79,8 @@ stop() {
   local steps daemon
   # What still runs here does so because something went wrong.
   scancel --user="$(id -un)" 2>/dev/null || true
-  steps=$(squeue --steps --noheader --format=%i 2>/dev/null) || true
+  steps=$(squeue --steps --noheader --format=%i 2>/dev/null |
+    grep "[.][0-9]*$") || true
   [ -z "$steps" ] || scancel --signal=KILL $steps || true
   for _ in {1..60}; do
     [ -n "$(squeue --noheader 2>/dev/null)" ] || break
@@ -129,19 +130,20 @@ say "all four collectors have come to their end"
 learn() {
   batch --ntasks-per-node=2 --cpus-per-task=1 --job-name="$1" "${@:2}" \
     deploy/slurm/learn.sbatch --preset=debug --data_dir="$dir/data" \
-    --workdir="$dir/$1" --set=train.mesh=data=2 --set=train.steps=60 \
-    --set=train.log_every=1 --set=train.save_every=25 --set=train.eval_every=0
+    --workdir="$dir/$1" --set=train.mesh=data=2 --set=train.steps=40 \
+    --set=train.log_every=1 --set=train.save_every=15 \
+    --set=train.eval_every=0 --set=evaluate.windows=2
 }
 learner=$(learn learner)
-await 600 "20 updates" has_rows learner 20
+await 1200 "10 updates" has_rows learner 10
 whole=$(learn whole --partition=urgent --exclusive)
 await 120 "the undisturbed learner begins" shows "$whole" JobState=RUNNING
 say "the learner gave way at update $(rows learner)"
-await 600 "the undisturbed learner" shows "$whole" JobState=COMPLETED
-await 300 "20 more updates" has_rows learner $(($(rows learner) + 20))
+await 1200 "the undisturbed learner" shows "$whole" JobState=COMPLETED
+await 900 "10 more updates" has_rows learner $(($(rows learner) + 10))
 scontrol requeue "$learner"
 say "the learner told to begin again, as where there is no time of grace"
-await 600 "the learner" shows "$learner" JobState=COMPLETED Restarts=2
+await 1200 "the learner" shows "$learner" JobState=COMPLETED Restarts=2
 await 1 "one start of the undisturbed learner" shows "$whole" Restarts=0
 
 # --- What came of it ----------------------------------------------------------
