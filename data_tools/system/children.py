@@ -30,11 +30,11 @@ import weakref
 from data_tools.system import parents
 
 _MOST_WORDS_BYTES = 4096
-# Before anything else: these signals reach the whole process group, and the
-# parent decides what they mean.
+# Before anything else: these signals reach the whole process group, or all of a
+# job (SLURM, systemd), and the parent decides what they mean.
 _PROGRAM = """
 import signal, sys
-for number in (signal.SIGINT, signal.SIGHUP):
+for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
   signal.signal(number, signal.SIG_IGN)
 sys.path[:] = {path!r}
 from data_tools.system import children

@@ -53,6 +53,9 @@ _held_locks: dict[str, locks.Lock] = {}  # path -> of this process
 # What file systems without links answer.
 _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
 _HALF_WRITTEN_S = 5.0
+# SLURM tells a job that it takes the place of SIGTERM twice within a moment,
+# once its step and once all that belongs to it.
+_ECHO_S = 5.0
 
 
 class Stopped(Exception):
@@ -86,6 +89,7 @@ class Run:
     self._writer.about = self.about
     self._noted_devices = False
     self._signal: int | None = None
+    self._asked_s = 0.0  # when it came
     self._stores: list[Any] = []
     self._log_failed = False
     self._open = contextlib.ExitStack()  # what `close` ends
@@ -339,12 +343,16 @@ class Run:
     del frame
     if self._signal is not None and number == signal.SIGHUP:
       return  # shell and kernel both tell that a terminal is gone
+    if number == self._signal == signal.SIGTERM:
+      if time.monotonic() - self._asked_s < _ECHO_S:
+        return
     if self._signal not in (None, signal.SIGHUP):
       # A second time: at once, without saving.
       signal.signal(number, signal.SIG_DFL)
       os.kill(os.getpid(), number)
       return
     self._signal = number
+    self._asked_s = time.monotonic()
     screen.tell_at_once(
       b"\nStopping after this step, saving; again to stop at once.\n"
     )

@@ -104,6 +104,34 @@ def test_a_signal_keeps_what_is_complete_and_the_same_command_continues(
   assert 6 <= found.num_episodes < 400 and found.skipped == ()
 
 
+def test_a_signal_to_all_processes_twice_is_one_to_the_collector(tmp_path):
+  """As SLURM stops what gives way, or systemd a unit."""
+  process = subprocess.Popen(
+    _command(
+      f"--workdir={tmp_path}", *_SMALL, "--workers=4", "--episodes=4000"
+    ),
+    stdout=subprocess.PIPE,
+    stderr=subprocess.PIPE,
+    text=True,
+    cwd=conftest.ROOT,
+    env=_environment(),
+    start_new_session=True,
+  )
+  for line in process.stdout:
+    head, _, _ = line.partition("/4000 episodes")
+    if head != line and int(head.split()[-1]) >= 8:
+      break
+  os.killpg(process.pid, signal.SIGTERM)
+  time.sleep(0.02)  # two at once arrive as one
+  os.killpg(process.pid, signal.SIGTERM)
+  _, stderr = process.communicate(timeout=60)
+  assert process.returncode == 143, stderr
+  assert "stopped by SIGTERM, saved" in stderr and "Traceback" not in stderr
+  # Shards are open for a minute: without the workers they had been lost.
+  found = generations.freeze(tmp_path)
+  assert found.num_episodes >= 8 and found.skipped == ()
+
+
 def test_an_unknown_game_is_recorded_and_says_so(tmp_path):
   data = bytearray(cartridge.CHAPTER_ONE.read_bytes())
   data[0x7FF0] ^= 1

@@ -7,6 +7,8 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
+from unittest import mock
 
 from absl.testing import absltest
 from absl.testing import parameterized
@@ -127,6 +129,26 @@ class RunDirectoryTest(parameterized.TestCase):
     stopped = run.stopped("update 3 of 10")
     self.assertEqual(stopped.exit_code, exit_code)
     self.assertIn("saved at update 3 of 10", str(stopped))
+
+  def test_an_engine_that_says_it_twice_means_it_once(self):
+    run = self.open()
+    os.kill(os.getpid(), signal.SIGTERM)
+    os.kill(os.getpid(), signal.SIGTERM)  # would end this process
+    self.assertEqual(run.stop_signal, signal.SIGTERM)
+
+  @parameterized.parameters(
+    (signal.SIGINT, 0.0), (signal.SIGTERM, run_directory._ECHO_S + 1)
+  )
+  def test_a_person_who_asks_again_is_not_kept_waiting(self, number, after_s):
+    run = self.open()
+    os.kill(os.getpid(), number)
+    with (
+      mock.patch.object(time, "monotonic", lambda: run._asked_s + after_s),
+      mock.patch.object(os, "kill") as kill,
+    ):
+      run._request_stop(number, None)
+    kill.assert_called_once_with(os.getpid(), number)
+    self.assertEqual(signal.getsignal(number), signal.SIG_DFL)
 
   def test_two_processes_cannot_share_a_directory(self):
     script = (
