@@ -97,6 +97,20 @@ def draw(
   return _either(uniform, log_probs, most_likely)
 
 
+def draw_logits(
+  key: jax.Array, logits: jax.Array, most_likely: bool | jax.Array
+) -> jax.Array:
+  """`draw` of logits `[..., K]` that nobody has normalised."""
+  if most_likely is True:
+    return jnp.argmax(logits, axis=-1).astype(jnp.int32)
+  uniform = jax.random.uniform(key, logits.shape[:-1])
+  highest = jnp.max(logits, axis=-1, keepdims=True)
+  weights = jnp.exp(logits - highest)
+  if most_likely is not False:
+    weights = jnp.where(most_likely, logits >= highest, weights)
+  return _inverse(uniform, weights)
+
+
 def one_hot_draw(
   key: jax.Array, log_probs: jax.Array, most_likely: bool | jax.Array
 ) -> jax.Array:
