@@ -181,8 +181,8 @@ def step(
   deter = world_model.apply(
     cfg, params, "rssm", deter, inputs, method="advance"
   )
-  hot = draw_tokens(cfg, params, token_key, deter, hot, most_likely)
-  token = tokens_lib.numbers(cfg.token_sizes, hot)
+  token = _drawn_tokens(cfg, params, token_key, deter, hot, most_likely)
+  hot = tokens_lib.one_hot(cfg.token_sizes, token)
   known = None
   if rows.token is not None:
     known = table_sums.sum_rows(rows.token, _token_rows(cfg, token))
@@ -318,11 +318,19 @@ def draw_tokens(
     tokens_tm1: of the last state, one-hot `[N, R]`.
     most_likely: as in `imagination.prior_step`.
   """
+  number = _drawn_tokens(cfg, params, key, deter, tokens_tm1, most_likely)
+  return tokens_lib.one_hot(cfg.token_sizes, number)
+
+
+def _drawn_tokens(cfg, params, key, deter, hot, most_likely) -> jax.Array:
+  """`draw_tokens` as numbers `[N, M]`."""
   if not cfg.token_sizes:
-    return jnp.zeros((*deter.shape[:-1], 0))
-  logits = world_model.token_logits(cfg, params, deter, tokens_tm1)
+    return jnp.zeros((*deter.shape[:-1], 0), jnp.int32)
+  logits = world_model.token_logits(cfg, params, deter, hot)
   chain = params["chain"]["kernel"]
-  return sampling.token_draw(key, cfg.token_sizes, logits, chain, most_likely)
+  return sampling.token_numbers(
+    key, cfg.token_sizes, logits, chain, most_likely
+  )
 
 
 def _shared(rows: Tables, summed: jax.Array, known: jax.Array | None) -> Share:
