@@ -24,9 +24,11 @@ from data_tools.records import shards as shards_lib
 from experiments.machine import allocator
 from experiments.machine import processes
 from experiments.speed import loader_rivals
+from pokedreamer_jax import specs
 
 # Smaller than the data, so that the loader's memory shows its bound.
 _MEASURED_CACHE_BYTES = 128 << 20
+NUM_ENVS = 4  # of the vector environments
 _POLICY = "sticky_random"  # it costs nothing, and gets somewhere
 
 
@@ -78,6 +80,7 @@ class Job:
     self._emulator: emulator_lib.Emulator | None = None
     self._episode = 0
     self._steps: Generator[int, None, None] | None = None
+    self._vector: Iterator[int] | None = None
     self._ended = 0  # episodes of `collect`
     self._base_mib = 0.0
     self._copies = settings.data_dir / "copies"
@@ -128,6 +131,20 @@ class Job:
     if self._steps is None:
       self._steps = self._play()
     return _rate(self._steps, seconds)
+
+  def vector(self, seconds: float) -> float:
+    """Steps per second of the vector environment, RGB frames and infos.
+
+    Its processes keep to the processors that this one keeps to.
+    """
+    if self._vector is None:
+      from data_tools.envs import vector_env
+
+      made = vector_env.VectorEnv(NUM_ENVS, "practice_small")
+      self._stack.callback(made.close)
+      made.reset(seed=0)
+      self._vector = _vector_steps(made)
+    return _rate(self._vector, seconds)
 
   def control(self, seconds: float) -> float:
     """Rounds per second of work in small arrays, without an emulator."""
@@ -263,6 +280,14 @@ def _rate(counts: Iterator[int], seconds: float) -> float:
   while (spent := time.perf_counter() - began) < seconds or not total:
     total += next(counts)
   return total / spent
+
+
+def _vector_steps(made: Any) -> Iterator[int]:
+  """Steps of a vector environment under random buttons, without end."""
+  rng = np.random.default_rng(0)
+  while True:
+    made.step(rng.integers(0, specs.NUM_ACTIONS, NUM_ENVS))
+    yield NUM_ENVS
 
 
 def _rounds() -> Iterator[int]:

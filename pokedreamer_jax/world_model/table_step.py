@@ -66,11 +66,15 @@ class Tables:
 
 @flax.struct.dataclass
 class Share:
-  """What states `[N]` add to layers that read one-hots of them."""
+  """What is known of states `[N]` beside themselves.
+
+  What they add to layers that read one-hots of them, and their tokens' numbers.
+  """
 
   around: jax.Array  # [N, C], C is 0 without a reader of cells
   inputs: jax.Array  # [N, I], of the recurrent step
   policy: jax.Array  # [N, U], U is 0 where the policy reads features
+  token: jax.Array  # [N, M] int32
 
 
 @flax.struct.dataclass
@@ -144,7 +148,8 @@ def share(
   known = None
   if rows.token is not None:
     known = state.tokens @ rows.token[:, rows.sizes[0] :]
-  return _shared(rows, state.stoch @ rows.stoch, known)
+  token = tokens_lib.numbers(cfg.token_sizes, state.tokens)
+  return _shared(rows, state.stoch @ rows.stoch, known, token)
 
 
 def step(
@@ -181,7 +186,9 @@ def step(
   deter = world_model.apply(
     cfg, params, "rssm", deter, inputs, method="advance"
   )
-  token = _drawn_tokens(cfg, params, token_key, deter, hot, most_likely)
+  token = _drawn_tokens(
+    cfg, params, token_key, deter, hot, given.token, most_likely
+  )
   hot = tokens_lib.one_hot(cfg.token_sizes, token)
   known = None
   if rows.token is not None:
@@ -191,7 +198,7 @@ def step(
   summed = table_sums.sum_rows(rows.stoch, _stoch_rows(cfg, number))
   if known is not None:
     known = known[:, rows.sizes[0] :]
-  return deter, hot, _shared(rows, summed, known), Numbers(number, token)
+  return deter, hot, _shared(rows, summed, known, token), Numbers(number, token)
 
 
 def act(
@@ -318,29 +325,36 @@ def draw_tokens(
     tokens_tm1: of the last state, one-hot `[N, R]`.
     most_likely: as in `imagination.prior_step`.
   """
-  number = _drawn_tokens(cfg, params, key, deter, tokens_tm1, most_likely)
+  number = _drawn_tokens(cfg, params, key, deter, tokens_tm1, None, most_likely)
   return tokens_lib.one_hot(cfg.token_sizes, number)
 
 
-def _drawn_tokens(cfg, params, key, deter, hot, most_likely) -> jax.Array:
+def _drawn_tokens(
+  cfg, params, key, deter, hot, number, most_likely
+) -> jax.Array:
   """`draw_tokens` as numbers `[N, M]`."""
   if not cfg.token_sizes:
     return jnp.zeros((*deter.shape[:-1], 0), jnp.int32)
-  logits = world_model.token_logits(cfg, params, deter, hot)
+  logits = world_model.token_logits(cfg, params, deter, hot, number)
   chain = params["chain"]["kernel"]
   return sampling.token_numbers(
     key, cfg.token_sizes, logits, chain, most_likely
   )
 
 
-def _shared(rows: Tables, summed: jax.Array, known: jax.Array | None) -> Share:
+def _shared(
+  rows: Tables,
+  summed: jax.Array,
+  known: jax.Array | None,
+  token: jax.Array,
+) -> Share:
   """Sums `[N, I + U]` of latents and `[N, C + I + U]` of tokens, by reader."""
   _, around, inputs, _ = rows.sizes
   cells = jnp.zeros((len(summed), 0))
   if known is not None:
     cells, known = jnp.split(known, [around], axis=-1)
     summed = summed + known
-  return Share(cells, *jnp.split(summed, [inputs], axis=-1))
+  return Share(cells, *jnp.split(summed, [inputs], axis=-1), token)
 
 
 def _stoch_rows(cfg, number: jax.Array) -> jax.Array:
