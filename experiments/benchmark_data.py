@@ -7,11 +7,12 @@ machine down and up again; a ratio is the median over neighbours, its range in
 brackets. The collector (state, rewards, encoding, records) is held against the
 bare tick loop by CPU time on one core; two workers against one, beside the same
 for work without an emulator; our vector environment against `AsyncVectorEnv`,
-and against the collector on one core. The loader, reading every chunk anew and with its chunks kept unpacked (as up to
-`train.cache_mib` of them are), is held against float32 RGB batches of frames in
-memory: as a data set of tensors makes them, at best, and where PyTorch is
-installed by its own DataLoader (`loader_rivals`). Memory is what a process grew
-by, beside what its buffers are configured to hold.
+and against the collector by CPU time. The loader, reading every chunk anew and
+with its chunks kept unpacked (as up to `train.cache_mib` of them are), is held
+against float32 RGB batches of frames in memory: as a data set of tensors makes
+them, at best, and where PyTorch is installed by its own DataLoader
+(`loader_rivals`). Memory is what a process
+grew by, beside what its buffers are configured to hold.
 
 The practice cartridge is played, or --rom. Everything is recorded to a
 temporary directory and removed; for the loader the records are copied until
@@ -112,8 +113,8 @@ def lines(section: str, result: dict[str, Any]) -> list[str]:
     return _loader_lines(result)
   if section == "vector_collector":
     return [
-      _row("collector, one core", result["collector_per_s"], "steps/s"),
-      _row("vector environment, one core", result["vector_per_s"], "steps/s"),
+      _row("collector, CPU time", result["collector_per_s"], "steps/s"),
+      _row("vector environment, CPU time", result["vector_per_s"], "steps/s"),
       _ratio("  of the collector", result),
     ]
   return [

@@ -65,18 +65,17 @@ def scaling(settings: data_jobs.Settings) -> dict[str, Any]:
 
 
 def vector_against_collector(settings: data_jobs.Settings) -> dict[str, Any]:
-  """Steps per second of one core: the collector and the vector environment."""
+  """Steps per second of CPU time: the collector and the vector environment."""
   kinds = ("collect", "vector")
   rates: dict[str, list[float]] = {kind: [] for kind in kinds}
   with _worker(settings, 3) as worker:
-    worker.ask("pin")
     for kind in kinds:
-      worker.ask(kind, 0.2)
+      worker.ask("by_cpu", kind, 0.2)
     for _ in range(_slices(settings, 1.0)):
       for kind in kinds:
-        rates[kind].append(worker.ask(kind, 1.0))
+        rates[kind].append(worker.ask("by_cpu", kind, 1.0))
   return {
-    "unit": f"steps/s of one core, {data_jobs.NUM_ENVS} environments",
+    "unit": f"steps/s of CPU time, {data_jobs.NUM_ENVS} environments",
     "collector_per_s": statistics.median(rates["collect"]),
     "vector_per_s": statistics.median(rates["vector"]),
     **data_jobs.ratios(
