@@ -25,7 +25,7 @@ _GROUPS = {
   "Measure speed": (
     *("benchmark_data", "benchmark_training", "benchmark_imagination"),
     *("benchmark_acting", "benchmark_agent", "benchmark_atlas"),
-    "benchmark_start",
+    *("benchmark_start", "benchmark_growth"),
   ),
 }
 NOT_VERBS = (

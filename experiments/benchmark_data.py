@@ -6,12 +6,13 @@ What is compared is taken in turns within one run, because other jobs slow a
 machine down and up again; a ratio is the median over neighbours, its range in
 brackets. The collector (state, rewards, encoding, records) is held against the
 bare tick loop by CPU time on one core; two workers against one, beside the same
-for work without an emulator; our vector environment against `AsyncVectorEnv`.
-The loader, reading every chunk anew and with its chunks kept unpacked (as up to
-`train.cache_mib` of them are), is held against float32 RGB batches of frames in
-memory: as a data set of tensors makes them, at best, and where PyTorch is
-installed by its own DataLoader (`loader_rivals`). Memory is what a process grew
-by, beside what its buffers are configured to hold.
+for work without an emulator; our vector environment against `AsyncVectorEnv`,
+and against the collector by CPU time. The loader, reading every chunk anew and
+with its chunks kept unpacked (as up to `train.cache_mib` of them are), is held
+against float32 RGB batches of frames in memory: as a data set of tensors makes
+them, at best, and where PyTorch is installed by its own DataLoader
+(`loader_rivals`). Memory is what a process
+grew by, beside what its buffers are configured to hold.
 
 The practice cartridge is played, or --rom. Everything is recorded to a
 temporary directory and removed; for the loader the records are copied until
@@ -31,7 +32,10 @@ from experiments.runs import json_store
 from pokedreamer_jax.config import presets
 
 _WANTED = {"rival": " (10 wanted)", "torch": " (10 wanted)"}
-SECTIONS = ("collector", "scaling", "disk", "loader", "vector")
+SECTIONS = (
+  *("collector", "scaling", "disk", "loader", "vector"),
+  "vector_collector",
+)
 
 _ROM = cli.define_rom()
 _SECONDS = cli.string("seconds", "2", "Length of a timed slice.")
@@ -64,6 +68,7 @@ def main() -> None:
     "disk": data_speed.disk,
     "loader": data_speed.loader_against_rivals,
     "vector": data_speed.vector_environments,
+    "vector_collector": data_speed.vector_against_collector,
   }
   results: dict[str, Any] = {}
   began = time.perf_counter()
@@ -107,6 +112,12 @@ def lines(section: str, result: dict[str, Any]) -> list[str]:
     return [_row(name, result["bytes_per_step"], "bytes/step")]
   if section == "loader":
     return _loader_lines(result)
+  if section == "vector_collector":
+    return [
+      _row("collector, CPU time", result["collector_per_s"], "steps/s"),
+      _row("vector environment, CPU time", result["vector_per_s"], "steps/s"),
+      _ratio("  of the collector", result),
+    ]
   return [
     _row("vector environment", result["ours_per_s"], "steps/s"),
     _row("AsyncVectorEnv", result["async_per_s"], "steps/s"),

@@ -1,27 +1,36 @@
-"""Measures imagined steps per second over batch sizes.
+"""Measures imagined steps per second, beside rivals, in turns.
 
-    python -m experiments.benchmark_imagination [--checkpoint=DIR] [--json=FILE]
+    python -m experiments.benchmark_imagination [--preset=tiny] [--cores=1] \\
+      [--checkpoint=DIR] [--json=FILE] [--compare=FILE]
 
 One imagined step is one model step of one dream under the policy. Dreams of
-`policy.horizon` steps are run as training runs them: actor in the scan, reward
-and continue heads after it. Compile time is shown apart; the median and the
-spread are over repeats that wait for the device. Without a checkpoint the
-model has fresh weights, which changes no shape.
+`policy.horizon` steps are run as training runs them: actor in the scan; reward,
+continue and value after it. In every round each has its turn: ours ("rows",
+drawn states as numbers), our plain form ("dense", one-hots), PyTorch eager and
+compiled with the published v2's networks of the same sizes
+(`requirements-torch.txt`; memory tokens they have none), and a matrix product,
+whose speed is the peak. Medians over rounds, bootstrap intervals in brackets.
+`--compare` says what became slower than a run that `--json` wrote on the same
+machine. The published sizes are `--preset=v2 --set=actor_critic.family=v2`.
 """
 
-import functools
-import json
+import contextlib
+import os
 import pathlib
-import time
-
-import numpy as np
+from typing import Any
 
 from data_tools.system import processors
+from experiments.machine import provenance
 from experiments.runs import cli
 from experiments.runs import inputs
-from experiments.runs import run_directory
+from experiments.runs import json_store
 
-_HEADER = "batch  imagined steps/s  median ms  IQR ms  compile s"
+_RIVALS = ("dense", "eager", "compiled")
+_PRODUCT = 2048  # rows of the matrix product
+_HEADER = (
+  f"{'dreams':>6} {'form':<16} {'median ms':>10} {'interval':>19} "
+  f"{'steps/s':>9} {'rows faster by':>20} {'compile s':>9}"
+)
 
 cli.define_config_flags()
 _CHECKPOINT = cli.string(
@@ -30,121 +39,235 @@ _CHECKPOINT = cli.string(
 _BATCH_SIZES = cli.string(
   "batch_sizes", "16,64,256,1024", "Dreams side by side, comma-separated."
 )
-_REPEATS = cli.integer("repeats", 10, "Timed calls per batch size.")
+_ROUNDS = cli.integer("rounds", 7, "In each everything has its turn.")
+_AGAINST = cli.string(
+  "against", ",".join(_RIVALS), "Of these, comma-separated; empty: none."
+)
+_CORES = cli.integer("cores", 0, "Processors to keep to; 0: all there are.")
+_CLOCK = cli.choice(
+  "clock",
+  "wall",
+  ("wall", "cpu"),
+  "What is compared: time by the clock, or of the processor, which other jobs "
+  "on the machine change least (on one core and without an accelerator).",
+)
+_NOTE = cli.string("note", "", "Goes into the file, such as what else ran.")
+_COMPARE = cli.string("compare", "", "A file that --json wrote.")
 _JSON = cli.string("json", "", "Also write the results to this file.")
 
 
 def main() -> None:
-  """Times every batch size and prints the table."""
-  import jax
+  """Times everything in turns and prints the table."""
+  from experiments.machine import asked_process
+  from experiments.speed import dream_jobs
+  from experiments.speed import torch_dreams
+  from experiments.speed import torch_rival
+  from experiments.speed import turns
 
-  # A cached program would hide the compile time that this prints.
-  jax.config.update("jax_enable_compilation_cache", False)
-  sizes = _batch_sizes(_BATCH_SIZES.value)
-  repeats = _REPEATS.value
-  if repeats < 1:
-    raise ValueError(f"--repeats: {repeats}, expected at least 1")
-  config, params = _model(jax)
-  rows = []
-  print(
-    f"{jax.devices()[0].device_kind}, jax {jax.__version__}, preset "
-    f"{config.preset}, dreams of {config.policy.horizon} steps, {repeats} "
-    f"repeats\n{_HEADER}\n{'-' * len(_HEADER)}",
-    flush=True,
-  )
-  for size in sizes:
-    row = _measure(jax, config, params, size, repeats)
-    rows.append(row)
-    print(_line(row), flush=True)
+  dreams = _batch_sizes(_BATCH_SIZES.value or "")
+  against = _against(_AGAINST.value or "")
+  rounds, cores = _ROUNDS.value or 0, _CORES.value or 0
+  for name, value, least in (("rounds", rounds, 3), ("cores", cores, 0)):
+    if value < least:
+      raise ValueError(f"--{name}={value}: expected at least {least}")
+  recorded = turns.read(_COMPARE.value) if _COMPARE.value else None
+  checkpoint = _CHECKPOINT.value or ""
+  config = inputs.load_config(checkpoint) if checkpoint else cli.make_config()
+  turns.pin(cores)
+  threads = processors.available()
+  load_before = os.getloadavg()
+  with contextlib.ExitStack() as stack:
+
+    def start(make: Any, *arguments: Any) -> Any:
+      return stack.enter_context(asked_process.AskedProcess(make, *arguments))
+
+    ours = start(dream_jobs.Dreams, config, checkpoint)
+    facts = {"rows": ours.ask("describe")}
+    machine = turns.machine(facts["rows"]["device"], cores or threads)
+    sizes = _sizes(config, facts["rows"]["dtype"])
+    if recorded is not None:
+      turns.check(
+        _COMPARE.value or "", recorded, {"machine": machine, "sizes": sizes}
+      )
+    processes = {"rows": ours, "dense": ours}
+    if {"eager", "compiled"} & set(against):
+      if torch_rival.installed():
+        rival = start(torch_dreams.Dreams, _rival(config), threads)
+        facts["eager"] = rival.ask("describe")
+        processes |= {"eager": rival, "compiled": rival}
+      else:
+        print(
+          "PyTorch is not installed (requirements-torch.txt): no rivals, the "
+          "rest is measured"
+        )
+    forms = [name for name in ("rows", *against) if name in processes]
+    seconds, prepared = _measure(turns, processes, forms, dreams, rounds)
+  clock = _CLOCK.value or "wall"
+  by_clock = {
+    name: [each.by(clock) for each in taken] for name, taken in seconds.items()
+  }
   result = {
     "command": cli.command_line(),
-    "preset": config.preset,
-    "horizon": config.policy.horizon,
-    "deter": config.world_model.deter,
-    "stoch": [config.world_model.stoch, config.world_model.classes],
-    "tokens": config.world_model.token_dim,
-    "dtype": "float32",
-    "device": jax.devices()[0].device_kind,
-    "cpu_count": processors.available(),
-    "jax": jax.__version__,
-    "rows": rows,
+    "commit": provenance.commit(),
+    "machine": machine,
+    "sizes": sizes,
+    "threads": threads,
+    "load_average": {"before": load_before, "after": os.getloadavg()},
+    "versions": provenance.versions(),
+    "facts": facts,
+    "prepared": prepared,
+    "note": _NOTE.value,
+    "wall_seconds": {
+      name: [each.wall_s for each in taken] for name, taken in seconds.items()
+    },
+    **_summarised(turns, by_clock, forms, dreams, config.policy.horizon),
   }
+  for line in lines(result):
+    print(line)
+  if recorded is not None:
+    for line in turns.changes(recorded, result["timings"]):
+      print(line)
   if _JSON.value:
     path = pathlib.Path(_JSON.value)
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    json_store.write_json(path, result, depth=3)
     print(f"wrote {path}")
 
 
-def _model(jax):
-  from pokedreamer_jax.frames import tiles
-  from pokedreamer_jax.world_model import model as world_model
-
-  if _CHECKPOINT.value:
-    directory = _CHECKPOINT.value
-    config = inputs.load_config(directory)
-    # An agent brings the world model that it acts on.
-    if run_directory.read_stage(directory) != "world_model":
-      return config, inputs.load_agent(directory).world_params
-    return config, inputs.load_world_model(directory)
-  config = cli.make_config()
-  vocab = config.world_model.tile_vocab
-  table = tiles.build([], vocab)
-  key = jax.random.key(config.seed)
-  return config, world_model.init(config.world_model, key, table)
-
-
-def _measure(jax, config, params, size: int, repeats: int) -> dict:
-
-  from pokedreamer_jax.behaviour import policy_inputs
-  from pokedreamer_jax.behaviour import policy_update
-  from pokedreamer_jax.networks import actor_critic
-  from pokedreamer_jax.world_model import imagination
-  from pokedreamer_jax.world_model import model as world_model
-  from pokedreamer_jax.world_model import progress as progress_lib
-
-  cfg, length = config.world_model, config.policy.horizon
-  actor_params = actor_critic.init_actor(
-    config.actor_critic, jax.random.key(1), policy_inputs.size(config)
-  )
-
-  @jax.jit
-  def dream(params, actor_params, key):
-    policy_fn = policy_update.make_policy_fn(config.actor_critic, actor_params)
-    rollout = imagination.imagine(
-      cfg,
-      params,
-      key,
-      world_model.initial_state(cfg, (size,)),
-      progress_lib.nothing((size,)),
-      policy_fn,
-      length,
-      inputs_fn=functools.partial(policy_inputs.read, config),
-    )
-    return rollout.action, rollout.reward_terms, rollout.cont
-
-  arguments = (params, actor_params, jax.random.key(0))
-  began = time.perf_counter()
-  compiled = dream.lower(*arguments).compile()
-  compile_s = time.perf_counter() - began
-  jax.block_until_ready(compiled(*arguments))
-  seconds = []
-  for repeat in range(repeats):
-    key = jax.random.key(repeat)
-    began = time.perf_counter()
-    jax.block_until_ready(compiled(params, actor_params, key))
-    seconds.append(time.perf_counter() - began)
-  steps = size * length
-  low, median, high = np.percentile(seconds, [25, 50, 75])
-  return {
-    "batch": size,
-    "imagined_steps": steps,
-    "median_ms": 1e3 * float(median),
-    "iqr_ms": 1e3 * float(high - low),
-    "imagined_steps_per_s": steps / float(median),
-    "compile_s": compile_s,
-    "repeats": repeats,
+def _measure(
+  turns: Any,
+  processes: dict[str, Any],
+  forms: list[str],
+  dreams: list[int],
+  rounds: int,
+) -> tuple[dict[str, list[Any]], dict[str, Any]]:
+  """What every form and size took by round; what making them ready took."""
+  prepared: dict[str, Any] = {}
+  for form in list(forms):
+    for size in dreams:
+      try:
+        prepared[_label(form, size)] = processes[form].ask(
+          "prepare", form, size
+        )
+      except RuntimeError as error:
+        if form != "compiled":  # it needs a C++ compiler
+          raise
+        print(f"torch.compile failed, the rest is measured: {error}"[:300])
+        forms.remove(form)
+        break
+  seconds: dict[str, list[Any]] = {
+    turns.PEAK: [],
+    **{_label(form, size): [] for size in dreams for form in forms},
   }
+  if "eager" in forms:
+    seconds[_torch_product()] = []
+  for _ in range(rounds):
+    seconds[turns.PEAK].append(processes["rows"].ask("product", _PRODUCT))
+    if "eager" in forms:
+      taken = processes["eager"].ask("product", _PRODUCT)
+      seconds[_torch_product()].append(taken)
+    for size in dreams:
+      for form in forms:
+        taken = processes[form].ask("run", form, size)
+        seconds[_label(form, size)].append(taken)
+  return seconds, prepared
+
+
+def _summarised(
+  turns: Any,
+  seconds: dict[str, list[float]],
+  forms: list[str],
+  dreams: list[int],
+  length: int,
+) -> dict[str, Any]:
+  timings = {name: turns.summary(taken) for name, taken in seconds.items()}
+  rows = []
+  for size in dreams:
+    for form in forms:
+      row = {"dreams": size, "form": form, "imagined_steps": size * length}
+      median_s = timings[_label(form, size)]["median_ms"] / 1e3
+      row["imagined_steps_per_s"] = size * length / median_s
+      if form != "rows":
+        row["rows_faster_by"] = turns.ratio(
+          seconds[_label("rows", size)], seconds[_label(form, size)]
+        )
+      rows.append(row)
+  peaks = {
+    name: 2e-9 * _PRODUCT**3 / (timings[name]["median_ms"] / 1e3)
+    for name in (turns.PEAK, _torch_product())
+    if name in timings
+  }
+  return {"peak_gflop_per_s": peaks, "rows": rows, "timings": timings}
+
+
+def lines(result: dict[str, Any]) -> list[str]:
+  """The table for a person."""
+  sizes, machine = result["sizes"], result["machine"]
+  found = [
+    f"{machine['device']}, {machine['cpu']}, {machine['cores_used']} cores, "
+    + ", ".join(f"{name} {value}" for name, value in sizes.items()),
+    *(
+      f"{name}: {peak:.0f} GFLOP/s"
+      for name, peak in result["peak_gflop_per_s"].items()
+    ),
+    _HEADER,
+    "-" * len(_HEADER),
+  ]
+  for row in result["rows"]:
+    name = _label(row["form"], row["dreams"])
+    timing, ready = result["timings"][name], result["prepared"][name]
+    low, high = timing["interval_ms"]
+    ratio, times = row.get("rows_faster_by"), ""
+    if ratio is not None:
+      times = (
+        f"{ratio['ratio']:.2f} [{ratio['ratio_low']:.2f}, "
+        f"{ratio['ratio_high']:.2f}]"
+      )
+    found.append(
+      f"{row['dreams']:>6} {row['form']:<16} {timing['median_ms']:>10.1f} "
+      f"{f'[{low:.1f}, {high:.1f}]':>19} {row['imagined_steps_per_s']:>9,.0f} "
+      f"{times:>20} {ready['compile_s']:>9.1f}"
+    )
+  return found
+
+
+def _label(form: str, dreams: int) -> str:
+  return f"{form}, {dreams} dreams"
+
+
+def _torch_product() -> str:
+  return "matrix product, PyTorch"
+
+
+def _sizes(config: Any, dtype: str) -> dict[str, Any]:
+  model = config.world_model
+  return {
+    "preset": config.preset,
+    "family": model.family,
+    "deter": model.deter,
+    "stoch": f"{model.stoch}x{model.classes}",
+    "hidden": model.hidden,
+    "tokens": model.token_dim,
+    "units": config.actor_critic.units,
+    "horizon": config.policy.horizon,
+    "dtype": dtype,
+    "clock": _CLOCK.value,
+  }
+
+
+def _rival(config: Any) -> Any:
+  from experiments.speed import torch_dreams
+
+  model = config.world_model
+  return torch_dreams.Sizes(
+    deter=model.deter,
+    stoch=model.stoch,
+    classes=model.classes,
+    hidden=model.hidden,
+    head_units=model.head_units if model.family == "v2" else model.hidden,
+    units=config.actor_critic.units,
+    length=config.policy.horizon,
+  )
 
 
 def _batch_sizes(text: str) -> list[int]:
@@ -154,11 +277,12 @@ def _batch_sizes(text: str) -> list[int]:
   return [int(size) for size in sizes]
 
 
-def _line(row: dict) -> str:
-  return (
-    f"{row['batch']:>5}  {row['imagined_steps_per_s']:>16,.0f}  "
-    f"{row['median_ms']:>9.1f}  {row['iqr_ms']:>6.1f}  {row['compile_s']:>9.1f}"
-  )
+def _against(text: str) -> list[str]:
+  names = [name.strip() for name in text.split(",") if name.strip()]
+  for name in names:
+    if name not in _RIVALS:
+      raise ValueError(f"--against: {name!r}, expected of {', '.join(_RIVALS)}")
+  return names
 
 
 if __name__ == "__main__":

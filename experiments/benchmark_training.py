@@ -7,9 +7,10 @@ of the device, memory and compile time. A preset that decodes only some of the
 frames of a batch says how many. The presets run in processes of their
 own and are timed in turns, round after round, because other jobs slow a
 machine down and up again; ratios are medians over rounds, ranges in brackets.
-Where PyTorch is installed (`requirements-test-sb3.txt`), an independent eager
+Where PyTorch is installed (`requirements-torch.txt`), an independent
 implementation of v2 is timed in the same rounds on a batch of the same size,
-else that line says that it is missing.
+eager and compiled, else that line says that it is missing. `--compare` says
+what became slower than a run that `--json` wrote on the same machine.
 """
 
 import contextlib
@@ -24,9 +25,11 @@ from experiments.runs import json_store
 from pokedreamer_jax.config import presets
 
 _TORCH = "v2, PyTorch eager"
+_COMPILED = "v2, torch.compile"
 _HEADER = (
   f"{'model':<18} {'batch':>8} {'decoded':>7} {'updates/s':>10} "
-  f"{'frames/s':>9} {'IQR ms':>7} {'of peak':>8} {'memory':>9} {'compile':>8}"
+  f"{'frames/s':>9} {'IQR ms':>7} {'of GFLOP/s':>13} {'memory':>9} "
+  f"{'compile':>8}"
 )
 
 _PRESETS = cli.string("presets", "tiny,v2,v3", "Which, comma-separated.")
@@ -36,6 +39,8 @@ _BATCHES = cli.string(
 )
 _ROUNDS = cli.integer("rounds", 5, "Rounds; in each every model has its turn.")
 _UPDATES = cli.integer("updates", 3, "Timed updates of a turn.")
+_CORES = cli.integer("cores", 0, "Processors to keep to; 0: all there are.")
+_COMPARE = cli.string("compare", "", "A file that --json wrote.")
 _JSON = cli.string("json", "", "Also write the results to this file.")
 
 
@@ -44,6 +49,7 @@ def main() -> None:
   from experiments.machine import asked_process
   from experiments.speed import torch_rival
   from experiments.speed import training_speed
+  from experiments.speed import turns
 
   names = (_PRESETS.value or "").split(",")
   for preset in names:
@@ -52,6 +58,11 @@ def main() -> None:
   rounds, count = _ROUNDS.value or 0, _UPDATES.value or 0
   if rounds < 1 or count < 1:
     raise ValueError("--rounds, --updates: expected at least 1")
+  cores = _CORES.value or 0
+  if cores < 0:
+    raise ValueError(f"--cores={cores}: expected at least 0")
+  recorded = turns.read(_COMPARE.value) if _COMPARE.value else None
+  turns.pin(cores)
   made: dict[str, Any] = {}
   with contextlib.ExitStack() as stack:
 
@@ -67,14 +78,33 @@ def main() -> None:
       made[preset] = start(training_speed.Update, asked)
       facts[preset] = made[preset].ask("compile")
       made[preset].ask("matrix_peak")
+    same = {
+      "machine": turns.machine(
+        facts[names[0]]["device"], cores or processors.available()
+      ),
+      "sizes": {
+        name: f"{fact['batch']} {fact['dtype']}, {fact['parameters']} weights"
+        for name, fact in facts.items()
+      },
+    }
+    if recorded is not None:
+      turns.check(_COMPARE.value or "", recorded, same)
     if "v2" in names:
       if torch_rival.installed():
         shape = facts["v2"]["batch"]
         threads = processors.available()
         made[_TORCH] = start(training_speed.Rival, *shape, threads)
         facts[_TORCH] = made[_TORCH].ask("describe")
+        compiled = start(training_speed.Rival, *shape, threads, True)
+        try:
+          facts[_COMPILED] = compiled.ask("describe")
+          made[_COMPILED] = compiled
+        except RuntimeError as error:  # it needs a C++ compiler
+          print(f"torch.compile failed, the rest is timed: {error}"[:300])
       else:
-        print("PyTorch is not installed: no rival for v2")
+        print(
+          "PyTorch is not installed (requirements-torch.txt): no rival for v2"
+        )
     seconds: dict[str, list[list[float]]] = {name: [] for name in made}
     peaks: dict[str, list[float]] = {name: [] for name in names}
     for turn in range(rounds):
@@ -85,13 +115,36 @@ def main() -> None:
           peaks[name].append(process.ask("matrix_peak"))
     for name in names:
       facts[name] |= made[name].ask("memory")
-  result = _result(facts, seconds, peaks)
+  result = {**_result(facts, seconds, peaks), **same}
+  result["timings"] = _timings(turns, seconds, peaks)
   for line in lines(result):
     print(line)
+  if recorded is not None:
+    for line in turns.changes(recorded, result["timings"]):
+      print(line)
   if _JSON.value:
     path = pathlib.Path(_JSON.value)
     json_store.write_json(path, result)
     print(f"wrote {path}")
+
+
+def _timings(
+  turns: Any,
+  seconds: dict[str, list[list[float]]],
+  peaks: dict[str, list[float]],
+) -> dict[str, Any]:
+  """An update of each by round; and what of a matrix product took as long.
+
+  The peak is in operations per second: a turn's inverse stands for its time.
+  """
+  import statistics
+
+  found = {
+    name: turns.summary([statistics.median(turn) for turn in rounds])
+    for name, rounds in seconds.items()
+  }
+  first = next(iter(peaks.values()))
+  return found | {turns.PEAK: turns.summary([1e9 / peak for peak in first])}
 
 
 def _result(
@@ -113,10 +166,11 @@ def _result(
       peak = statistics.median(peaks[name])
       rows[name] |= {"peak_flops": peak, "share_of_peak": reached / peak}
   ratios = {}
-  if _TORCH in seconds:
-    ratios["v2 against PyTorch eager, updates/s"] = training_speed.median_ratio(
-      seconds["v2"], seconds[_TORCH]
-    )
+  for name, words in ((_TORCH, "PyTorch eager"), (_COMPILED, "torch.compile")):
+    if name in seconds:
+      ratios[f"v2 against {words}, updates/s"] = training_speed.median_ratio(
+        seconds["v2"], seconds[name]
+      )
   if {"v2", "v3"} <= set(seconds):
     # Per frame: the batches differ.
     per_frame = {
@@ -147,12 +201,15 @@ def lines(result: dict[str, Any]) -> list[str]:
     batch = "x".join(map(str, row["batch"]))
     frames = row["batch"][0] * row["batch"][1]
     decoded = row.get("decoded_rows", frames)  # PyTorch decodes them all
-    share = f"{row['share_of_peak']:.1%}" if "share_of_peak" in row else "-"
+    share = "-"
+    if "share_of_peak" in row:
+      gflops = row["peak_flops"] / 1e9
+      share = f"{row['share_of_peak']:.0%} of {gflops:,.0f}"
     memory = row.get("device_peak_mib", row.get("growth_mib"))
     compile_s = f"{row['compile_s']:.1f} s" if "compile_s" in row else "-"
     found.append(
       f"{name:<18} {batch:>8} {decoded:>7} {row['updates_per_s']:>10.2f} "
-      f"{row['frames_per_s']:>9,.0f} {row['iqr_ms']:>7.1f} {share:>8} "
+      f"{row['frames_per_s']:>9,.0f} {row['iqr_ms']:>7.1f} {share:>13} "
       f"{'-' if memory is None else f'{memory:,.0f} MiB':>9} {compile_s:>8}"
     )
   for name, ratio in result["ratios"].items():

@@ -178,3 +178,62 @@ def info(
     | {name: getattr(state, name) for name in _DERIVED},
     "reward_terms": dict(zip(specs.REWARD_TERMS, terms, strict=True)),
   }
+
+
+def infos(
+  row: Mapping[str, np.ndarray],
+  map_names: Mapping[int, str],
+  which: np.ndarray,
+) -> dict[str, Any]:
+  """What Gymnasium makes of `info` of the environments `which` `[N]` bool.
+
+  Field by field over all of them, which takes a quarter of the time.
+  """
+  places = np.flatnonzero(which)
+  state: dict[str, Any] = {}
+  for field in specs.RAM_FIELDS:
+    _put(state, field.name, row[field.name], which, places)
+  running, maps = row["game_running"], row["map_id"]
+  names = [
+    map_names.get(int(maps[i]), f"map 0x{maps[i]:02X}")
+    if running[i]
+    else "no game running"
+    for i in range(len(which))
+  ]
+  _put(state, "map_name", np.array(names, object), which, places)
+  derived = {
+    "badge_count": np.bitwise_count(row["badges"]),
+    "facing_name": np.array(specs.FACINGS, object)[row["facing"]],
+    "total_hp": row["party_hp"].sum(axis=1, dtype=np.int64),
+    "total_max_hp": row["party_max_hp"].sum(axis=1, dtype=np.int64),
+  }
+  for name in _DERIVED:
+    _put(state, name, derived[name], which, places)
+  terms: dict[str, Any] = {}
+  for number, name in enumerate(specs.REWARD_TERMS):
+    _put(terms, name, row["reward_terms"][:, number], which, places)
+  found: dict[str, Any] = {}
+  for name, part in (("state", state), ("reward_terms", terms)):
+    found[name], found[f"_{name}"] = part, which.copy()
+  return found if len(places) else {}
+
+
+def _put(
+  found: dict[str, Any],
+  name: str,
+  values: np.ndarray,
+  which: np.ndarray,
+  places: np.ndarray,
+) -> None:
+  """One field `[N, ...]` as Gymnasium keeps it: an array, and a mask of it."""
+  if values.ndim > 1 or values.dtype == object:  # lists and texts: objects
+    array = np.full(len(which), None, object)
+    for i in places:
+      value = values[i]
+      array[i] = value.tolist() if isinstance(value, np.ndarray) else value
+  else:
+    kind = {"b": bool, "f": float}.get(values.dtype.kind, int)
+    array = values.astype(kind)
+    if len(places) < len(which):
+      array[~which] = 0
+  found[name], found[f"_{name}"] = array, which.copy()

@@ -195,8 +195,4 @@ class VectorEnv(gymnasium_vector.VectorEnv):
   def _infos(
     self, row: dict[str, np.ndarray], which: np.ndarray
   ) -> dict[str, Any]:
-    infos: dict[str, Any] = {}
-    for i in np.flatnonzero(which).tolist():
-      one = env_rows.info(row, self.settings.rom.map_names, i)
-      infos = self._add_info(infos, one, i)
-    return infos
+    return env_rows.infos(row, self.settings.rom.map_names, which)

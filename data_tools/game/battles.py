@@ -187,6 +187,8 @@ def _outcomes(
   """
   # A trainer who steps in while a wild battle lasts: that one is over too.
   over = (before != 0) & (kind != before)
+  if not over.any():
+    return over, np.full(len(rows), Outcome.NONE, np.uint8)
   result = _byte(rows, ram.BATTLE_RESULT)
   lost = (
     (state["in_battle"] == game_state.BLACKOUT)

@@ -20,6 +20,9 @@ _GREYS = GREY_LEVELS[_SHADES]
 _RGBA = np.repeat(_GREYS[..., None], 4, axis=-1)
 _RGBA[..., 3] = 255
 _RGBA16 = np.ascontiguousarray(_RGBA).reshape(256, 16).view(np.complex128)[:, 0]
+# Four RGB pixels, 12 bytes that are nothing but bytes.
+_RGB12 = np.repeat(_GREYS[..., None], 3, axis=-1).reshape(256, 12)
+_RGB12 = np.ascontiguousarray(_RGB12).view("V12")[:, 0]
 _GREYS4 = np.ascontiguousarray(_GREYS).view(np.uint32)[:, 0]
 _SHADES4 = np.ascontiguousarray(_SHADES).view(np.uint32)[:, 0]
 
@@ -86,7 +89,9 @@ def unpack_grey(packed: np.ndarray) -> np.ndarray:
 
 def unpack_rgb(packed: np.ndarray) -> np.ndarray:
   """RGB `[..., 144, 160, 3]` uint8 of packed frames `[..., 144, 40]`."""
-  return np.repeat(unpack_grey(packed)[..., None], 3, axis=-1)
+  _check_shape(packed, (specs.FRAME_HEIGHT, specs.PACKED_WIDTH))
+  rgb = _RGB12[packed].view(np.uint8)
+  return rgb.reshape(*packed.shape[:-1], specs.FRAME_WIDTH, 3)
 
 
 def _pack_levels(levels: np.ndarray) -> np.ndarray:

@@ -8,6 +8,7 @@ that row an address lands.
 """
 
 import bisect
+import functools
 
 PLAYER_FACING = 0xC109  # 0 down, 4 up, 8 left, 12 right
 SCREEN_TILES = 0xC3A0  # 18 rows of 20 tile ids: what is drawn
@@ -121,6 +122,7 @@ _COLUMNS = tuple(
 )
 
 
+@functools.cache
 def column(address: int) -> int:
   """Index of `address` in a copied row of `RAM_BYTES` bytes.
 

@@ -51,8 +51,8 @@ class RewardStreams:
     if not self._state:
       count = len(self._started)
       self._state = {
-        name: np.zeros((count, *array.shape[1:]), array.dtype)
-        for name, array in state.items()
+        name: np.zeros((count, *state[name].shape[1:]), state[name].dtype)
+        for name in _REMEMBERED
       }
     running = state["game_running"]
     before = {name: array[which] for name, array in self._state.items()}
@@ -72,8 +72,8 @@ class RewardStreams:
     outcome, kind = self._battles.update(which, rows, state)
     rewards.pay(terms, paid, outcome, kind)
     self._rows[which] = rows
-    for name, array in state.items():
-      self._state[name][which] = array
+    for name, array in self._state.items():
+      array[which] = state[name]
     visited = np.packbits(self._visited[which], axis=1, bitorder="little")
     return {
       "reward_terms": terms,
@@ -105,6 +105,11 @@ class RewardStreams:
       *self._state.values(),
     ]
 
+
+# Fields of the row before that something is paid by.
+_REMEMBERED = (
+  *("game_running", "party_size", "party_species", "party_xp", "party_hp"),
+)
 
 # Terms that count against the most so far.
 _RISING = {

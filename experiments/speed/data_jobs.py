@@ -1,5 +1,6 @@
 """What the processes of `benchmark_data` do: one of them, one question."""
 
+from collections.abc import Callable
 from collections.abc import Generator
 from collections.abc import Iterator
 import contextlib
@@ -24,9 +25,12 @@ from data_tools.records import shards as shards_lib
 from experiments.machine import allocator
 from experiments.machine import processes
 from experiments.speed import loader_rivals
+from pokedreamer_jax import specs
 
 # Smaller than the data, so that the loader's memory shows its bound.
 _MEASURED_CACHE_BYTES = 128 << 20
+_CALLS = 32  # between two looks at the clock
+NUM_ENVS = 4  # of the vector environments
 _POLICY = "sticky_random"  # it costs nothing, and gets somewhere
 
 
@@ -78,6 +82,7 @@ class Job:
     self._emulator: emulator_lib.Emulator | None = None
     self._episode = 0
     self._steps: Generator[int, None, None] | None = None
+    self._vector: Any = None
     self._ended = 0  # episodes of `collect`
     self._base_mib = 0.0
     self._copies = settings.data_dir / "copies"
@@ -128,6 +133,27 @@ class Job:
     if self._steps is None:
       self._steps = self._play()
     return _rate(self._steps, seconds)
+
+  def by_cpu(self, kind: str, seconds: float) -> float:
+    """Steps per second of CPU time, of all processes that work for them.
+
+    Args:
+      kind: "collect" records the policy mix; "vector" steps the vector
+        environment, RGB frames and infos, under random buttons.
+      seconds: of CPU time, at least.
+    """
+    if kind == "collect":
+      self._start()
+      self._steps = self._steps or self._play()
+      return _rate(self._steps, seconds, time.process_time)
+    if self._vector is None:
+      from data_tools.envs import vector_env
+
+      self._vector = vector_env.VectorEnv(NUM_ENVS, "practice_small")
+      self._stack.callback(self._vector.close)
+      self._vector.reset(seed=0)
+    clock = lambda: time.process_time() + processes.children_cpu_s()
+    return _rate(_vector_steps(self._vector), seconds, clock)
 
   def control(self, seconds: float) -> float:
     """Rounds per second of work in small arrays, without an emulator."""
@@ -257,12 +283,25 @@ class Job:
     return loader.EpisodeIndex(generation, "all", cache_bytes=cache_bytes)
 
 
-def _rate(counts: Iterator[int], seconds: float) -> float:
-  """Counted things per second of wall time, over at least `seconds`."""
-  total, began = 0, time.perf_counter()
-  while (spent := time.perf_counter() - began) < seconds or not total:
+def _rate(
+  counts: Iterator[int],
+  seconds: float,
+  clock: Callable[[], float] = time.perf_counter,
+) -> float:
+  """Counted things per second of a clock, over at least `seconds`."""
+  total, began = 0, clock()
+  while (spent := clock() - began) < seconds or not total:
     total += next(counts)
   return total / spent
+
+
+def _vector_steps(made: Any) -> Iterator[int]:
+  """Steps of a vector environment under random buttons, without end."""
+  rng = np.random.default_rng(0)
+  while True:
+    for _ in range(_CALLS):
+      made.step(rng.integers(0, specs.NUM_ACTIONS, NUM_ENVS))
+    yield _CALLS * NUM_ENVS
 
 
 def _rounds() -> Iterator[int]:

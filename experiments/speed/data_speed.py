@@ -19,8 +19,6 @@ from experiments.speed import data_jobs
 from experiments.speed import loader_rivals
 from pokedreamer_jax import specs
 
-NUM_ENVS = 4  # of the vector environments
-
 
 def collector_against_ticks(settings: data_jobs.Settings) -> dict[str, Any]:
   """Steps per second of one core: the bare tick loop and the collector."""
@@ -64,6 +62,26 @@ def scaling(settings: data_jobs.Settings) -> dict[str, Any]:
   # The open shard, as it is before compression.
   result["memory"] = {**memory, "bound_mib": settings.shard_bytes / 2**20}
   return result
+
+
+def vector_against_collector(settings: data_jobs.Settings) -> dict[str, Any]:
+  """Steps per second of CPU time: the collector and the vector environment."""
+  kinds = ("collect", "vector")
+  rates: dict[str, list[float]] = {kind: [] for kind in kinds}
+  with _worker(settings, 3) as worker:
+    for kind in kinds:
+      worker.ask("by_cpu", kind, 0.2)
+    for _ in range(_slices(settings, 1.0)):
+      for kind in kinds:
+        rates[kind].append(worker.ask("by_cpu", kind, 1.0))
+  return {
+    "unit": f"steps/s of CPU time, {data_jobs.NUM_ENVS} environments",
+    "collector_per_s": statistics.median(rates["collect"]),
+    "vector_per_s": statistics.median(rates["vector"]),
+    **data_jobs.ratios(
+      [a / b for a, b in zip(rates["vector"], rates["collect"], strict=True)]
+    ),
+  }
 
 
 def loader_against_rivals(settings: data_jobs.Settings) -> dict[str, Any]:
@@ -124,9 +142,9 @@ def vector_environments(settings: data_jobs.Settings) -> dict[str, Any]:
 
   name = games.GAMES["practice_small"]
   made: list[Callable[[], Any]] = [
-    lambda: gymnasium.make_vec(name, num_envs=NUM_ENVS),
+    lambda: gymnasium.make_vec(name, num_envs=data_jobs.NUM_ENVS),
     lambda: gymnasium.vector.AsyncVectorEnv(
-      [lambda: env_lib.PokeDreamerEnv("practice_small")] * NUM_ENVS,
+      [lambda: env_lib.PokeDreamerEnv("practice_small")] * data_jobs.NUM_ENVS,
       shared_memory=True,
       context="spawn",
     ),
@@ -142,7 +160,7 @@ def vector_environments(settings: data_jobs.Settings) -> dict[str, Any]:
       for vector, kept in zip(envs, rates, strict=True):
         kept.append(_step_for(vector, settings.seconds))
   return {
-    "unit": f"steps/s of {NUM_ENVS} environments, RGB frames",
+    "unit": f"steps/s of {data_jobs.NUM_ENVS} environments, RGB frames",
     "ours_per_s": statistics.median(rates[0]),
     "async_per_s": statistics.median(rates[1]),
     **data_jobs.ratios([a / b for a, b in zip(*rates, strict=True)]),
@@ -153,8 +171,8 @@ def _step_for(vector: Any, seconds: float) -> float:
   rng = np.random.default_rng(0)
   steps, began = 0, time.perf_counter()
   while (spent := time.perf_counter() - began) < seconds:
-    vector.step(rng.integers(0, specs.NUM_ACTIONS, NUM_ENVS))
-    steps += NUM_ENVS
+    vector.step(rng.integers(0, specs.NUM_ACTIONS, data_jobs.NUM_ENVS))
+    steps += data_jobs.NUM_ENVS
   return steps / spent
 
 

@@ -1,4 +1,4 @@
-"""PokeDreamer v2's world model and one training step in eager PyTorch.
+"""PokeDreamer v2's world model and one training step in PyTorch.
 
 The rival of `benchmark_training`, written from the published shapes alone. It
 needs PyTorch, an optional extra, and imports it when asked; nothing else in
@@ -23,13 +23,16 @@ def installed() -> bool:
 class TrainStep:
   """Model, optimiser and one fixed batch; `run` trains on it once."""
 
-  def __init__(self, batch_size: int, seq_len: int, threads: int):
+  def __init__(
+    self, batch_size: int, seq_len: int, threads: int, compiled: bool = False
+  ):
     """Builds everything with random weights and a random batch.
 
     Args:
       batch_size: windows.
       seq_len: frames of a window.
       threads: that PyTorch may use.
+      compiled: the loss by `torch.compile`, which needs a C++ compiler.
     """
     import torch
 
@@ -46,11 +49,20 @@ class TrainStep:
     self._actions = torch.nn.functional.one_hot(actions, ACTIONS).float()
     self._rewards = torch.zeros(lead)
     self._continues = torch.ones(lead)
+    self._loss_fn = torch.compile(self._loss) if compiled else self._loss
 
   def run(self) -> float:
     """One update; the loss."""
-    torch, model = self._torch, self._model
     self._optimiser.zero_grad()
+    loss = self._loss_fn()
+    loss.backward()
+    clip = self._torch.nn.utils.clip_grad_norm_
+    clip(self._model.parameters(), 10.0)
+    self._optimiser.step()
+    return float(loss.detach())
+
+  def _loss(self) -> Any:
+    torch, model = self._torch, self._model
     batch, rows = self._actions.shape[:2]
     embed = model["encoder"](self._frames.flatten(0, 1)).view(batch, rows, -1)
     deter = torch.zeros(batch, 512)
@@ -75,13 +87,9 @@ class TrainStep:
     loss = mse(decoded, self._frames.flatten(0, 1))
     loss = loss + self._kl(torch.stack(posts, 1), torch.stack(priors, 1))
     loss = loss + mse(reward, self._rewards)
-    loss = loss + torch.nn.functional.binary_cross_entropy(
+    return loss + torch.nn.functional.binary_cross_entropy(
       cont, self._continues
     )
-    loss.backward()
-    torch.nn.utils.clip_grad_norm_(model.parameters(), 10.0)
-    self._optimiser.step()
-    return float(loss.detach())
 
   def _kl(self, post: Any, prior: Any) -> Any:
     """Balanced KL, 0.8 on the side of the prior."""

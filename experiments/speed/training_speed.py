@@ -139,10 +139,12 @@ class Update:
 
 
 class Rival:
-  """The same for v2 in eager PyTorch."""
+  """The same for v2 in PyTorch, eager or compiled."""
 
-  def __init__(self, batch_size: int, seq_len: int, threads: int):
-    self._step = torch_rival.TrainStep(batch_size, seq_len, threads)
+  def __init__(
+    self, batch_size: int, seq_len: int, threads: int, compiled: bool = False
+  ):
+    self._step = torch_rival.TrainStep(batch_size, seq_len, threads, compiled)
     self._shape = [batch_size, seq_len]
     self._step.run()  # warms up
 

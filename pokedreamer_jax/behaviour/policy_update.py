@@ -117,12 +117,31 @@ def make_policy_fn(
   cfg: behaviour_config.ActorCriticConfig, params: Any
 ) -> PolicyFn:
   """The actor as a sampling policy for dreams."""
+  return ActorPolicy(cfg, params)
 
-  def policy_fn(key, feat):
-    logits = actor_critic.actor_logits(cfg, params, feat)
+
+class ActorPolicy:
+  """An actor that draws, as dreams may ask it: a `table_step.TablePolicy`."""
+
+  def __init__(self, cfg: behaviour_config.ActorCriticConfig, params: Any):
+    """Keeps configuration and parameters."""
+    self._cfg, self._params = cfg, params
+
+  @property
+  def kernel(self) -> jax.Array:
+    return actor_critic.first_kernel(self._cfg, self._params)
+
+  def __call__(self, key: jax.Array, feat: jax.Array) -> jax.Array:
+    logits = actor_critic.actor_logits(self._cfg, self._params, feat)
     return sampling.categorical(key, logits)
 
-  return policy_fn
+  def after(
+    self, key: jax.Array, product: jax.Array, beside: jax.Array
+  ) -> jax.Array:
+    logits = actor_critic.actor_logits_after(
+      self._cfg, self._params, product, beside
+    )
+    return sampling.categorical(key, logits)
 
 
 def _make_train_rows(cfg: config_lib.Config):

@@ -41,9 +41,14 @@ class Torso(nn.Module):
 
   @nn.compact
   def __call__(
-    self, feat: jax.Array, goal: jax.Array | None = None
+    self,
+    feat: jax.Array,
+    goal: jax.Array | None = None,
+    product: jax.Array | None = None,
   ) -> jax.Array:
-    x = nn.Dense(self.hidden[0], use_bias=False, name="feat")(feat)
+    x = product  # of `feat` and its kernel, where it is known
+    if x is None:
+      x = nn.Dense(self.hidden[0], use_bias=False, name="feat")(feat)
     if goal is not None:
       # A vector of length 1: scaled, its numbers weigh as much as one-hots do.
       loud = goal * math.sqrt(goal.shape[-1])
@@ -70,9 +75,12 @@ class Actor(nn.Module):
 
   @nn.compact
   def __call__(
-    self, feat: jax.Array, goal: jax.Array | None = None
+    self,
+    feat: jax.Array,
+    goal: jax.Array | None = None,
+    product: jax.Array | None = None,
   ) -> jax.Array:
-    x = Torso(self.hidden)(feat, goal)
+    x = Torso(self.hidden)(feat, goal, product)
     # Nearly uniform at first: an untrained policy explores.
     logits = nn.Dense(self.num_actions, kernel_init=blocks.scaled_init(1e-4))(x)
     probs = (1.0 - self.unimix) * jax.nn.softmax(logits, axis=-1)
@@ -94,9 +102,12 @@ class Critic(nn.Module):
 
   @nn.compact
   def __call__(
-    self, feat: jax.Array, goal: jax.Array | None = None
+    self,
+    feat: jax.Array,
+    goal: jax.Array | None = None,
+    product: jax.Array | None = None,
   ) -> jax.Array:
-    x = Torso(self.hidden)(feat, goal)
+    x = Torso(self.hidden)(feat, goal, product)
     return nn.Dense(self.bins, kernel_init=nn.initializers.zeros_init())(x)
 
 
@@ -160,6 +171,61 @@ def parts(
   if not cfg.reads_goal:
     return inputs, None
   return inputs[..., : -cfg.goal_dim], inputs[..., -cfg.goal_dim :]
+
+
+def first_kernel(
+  cfg: behaviour_config.ActorCriticConfig, params: Params
+) -> jax.Array:
+  """What actor or critic multiply `[..., F]`, all but the goal, with first.
+
+  `[F, units]`; who knows its product may give it to the functions below.
+  """
+  if cfg.family == "v2":
+    return params["net"]["layer_0"]["kernel"]
+  return params["Torso_0"]["feat"]["kernel"]
+
+
+def actor_logits_after(
+  cfg: behaviour_config.ActorCriticConfig,
+  params: Params,
+  product: jax.Array,
+  beside: jax.Array,
+) -> jax.Array:
+  """`actor_logits` of inputs whose first product is known.
+
+  Args:
+    cfg: sizes.
+    params: of the actor.
+    product: of the world model's features and their rows of `first_kernel`,
+      `[..., units]`.
+    beside: the other inputs, `[..., P + G]`: what was reached, and the goal.
+  """
+  product, goal = _with_progress(cfg, params, product, beside)
+  module = make_actor(cfg)
+  logits = module.apply({"params": params}, beside, goal, product)
+  return jnp.asarray(logits)
+
+
+def critic_logits_after(
+  cfg: behaviour_config.ActorCriticConfig,
+  params: Params,
+  product: jax.Array,
+  beside: jax.Array,
+) -> jax.Array:
+  """`critic_logits`, as `actor_logits_after`."""
+  product, goal = _with_progress(cfg, params, product, beside)
+  module = make_critic(cfg)
+  logits = module.apply({"params": params}, beside, goal, product)
+  return jnp.asarray(logits)
+
+
+def _with_progress(cfg, params, product, beside):
+  """The first product of all but the goal, and the goal."""
+  reached, goal = parts(cfg, beside)
+  count = reached.shape[-1]
+  if count:
+    product = product + reached @ first_kernel(cfg, params)[-count:]
+  return product, goal
 
 
 def value_bins(cfg: behaviour_config.ActorCriticConfig) -> jax.Array:

@@ -238,8 +238,10 @@ class RewardPredictor(nn.Module):
   hidden: int = 256
 
   @nn.compact
-  def __call__(self, feat: jax.Array) -> jax.Array:
-    return layers.MLP((self.hidden,), 1, name="net")(feat)[..., 0]
+  def __call__(
+    self, feat: jax.Array, product: jax.Array | None = None
+  ) -> jax.Array:
+    return layers.MLP((self.hidden,), 1, name="net")(feat, product)[..., 0]
 
 
 class ContinuePredictor(nn.Module):
@@ -254,8 +256,10 @@ class ContinuePredictor(nn.Module):
   hidden: int = 256
 
   @nn.compact
-  def __call__(self, feat: jax.Array) -> jax.Array:
-    return layers.MLP((self.hidden,), 1, name="net")(feat)[..., 0]
+  def __call__(
+    self, feat: jax.Array, product: jax.Array | None = None
+  ) -> jax.Array:
+    return layers.MLP((self.hidden,), 1, name="net")(feat, product)[..., 0]
 
 
 class Actor(nn.Module):
@@ -273,11 +277,14 @@ class Actor(nn.Module):
 
   @nn.compact
   def __call__(
-    self, feat: jax.Array, goal: jax.Array | None = None
+    self,
+    feat: jax.Array,
+    goal: jax.Array | None = None,
+    product: jax.Array | None = None,
   ) -> jax.Array:
     del goal
     net = layers.MLP(tuple(self.hidden), self.num_actions, name="net")
-    return jax.nn.log_softmax(net(feat), axis=-1)
+    return jax.nn.log_softmax(net(feat, product), axis=-1)
 
 
 class Critic(nn.Module):
@@ -290,5 +297,8 @@ class Critic(nn.Module):
   hidden: Sequence[int] = (256, 256)
 
   @nn.compact
-  def __call__(self, feat: jax.Array) -> jax.Array:
-    return layers.MLP(tuple(self.hidden), 1, name="net")(feat)[..., 0]
+  def __call__(
+    self, feat: jax.Array, product: jax.Array | None = None
+  ) -> jax.Array:
+    net = layers.MLP(tuple(self.hidden), 1, name="net")
+    return net(feat, product)[..., 0]

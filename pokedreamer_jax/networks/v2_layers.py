@@ -42,11 +42,16 @@ class Linear(nn.Module):
   outputs: int
 
   @nn.compact
-  def __call__(self, x: jax.Array) -> jax.Array:
-    init = fan_in_uniform(x.shape[-1])
-    kernel = self.param("kernel", init, (x.shape[-1], self.outputs))
+  def __call__(
+    self, x: jax.Array, product: jax.Array | None = None
+  ) -> jax.Array:
+    # Nothing of `x` is read where its product is known: it may be empty.
+    init = fan_in_uniform(max(x.shape[-1], 1))
+    if product is None:
+      kernel = self.param("kernel", init, (x.shape[-1], self.outputs))
+      product = x @ kernel
     bias = self.param("bias", init, (self.outputs,))
-    return add_bias(x @ kernel, bias)
+    return add_bias(product, bias)
 
 
 class Conv(nn.Module):
@@ -160,10 +165,14 @@ class MLP(nn.Module):
   outputs: int
 
   @nn.compact
-  def __call__(self, x: jax.Array) -> jax.Array:
+  def __call__(
+    self, x: jax.Array, product: jax.Array | None = None
+  ) -> jax.Array:
+    """`product` `[..., hidden[0]]`: of `x` and the first kernel, if known."""
     # Named by their places in the published list of layers and activations.
     for i, units in enumerate(self.hidden):
-      x = nn.elu(Linear(units, name=f"layer_{2 * i}")(x))
+      x = nn.elu(Linear(units, name=f"layer_{2 * i}")(x, product))
+      product = None
     return Linear(self.outputs, name=f"layer_{2 * len(self.hidden)}")(x)
 
 

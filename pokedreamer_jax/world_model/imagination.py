@@ -9,6 +9,7 @@ index 0 being the start; `N` dreams side by side.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import chex
 import flax.struct
@@ -55,6 +56,17 @@ class Rollout:
     return self.progress.level
 
 
+@flax.struct.dataclass
+class Path:
+  """Imagined states and what led through them; index 0 is the start."""
+
+  state: world_model.State  # leaves [L + 1, N, ...]
+  progress: progress_lib.Progress  # leaves [L + 1, N, ...]
+  action: jax.Array  # [L, N] int32
+  # Of states 1 to L, leaves [L, N, ...]; None by the plain step.
+  numbers: table_step.Numbers | None
+
+
 def prior_step(
   cfg: world_model_config.WorldModelConfig,
   params: world_model.Params,
@@ -84,7 +96,9 @@ def prior_step(
     cfg, params, token_key, deter, state.tokens, most_likely
   )
   prior = world_model.apply(cfg, params, "rssm", deter, hot, method="prior")
-  prior = sampling.without_uniform(prior, cfg.unimix)
+  # The published family mixes none.
+  mixed = 0.0 if cfg.family == "v2" else cfg.unimix
+  prior = sampling.without_uniform(prior, mixed)
   stoch = sampling.one_hot_draw(stoch_key, prior, most_likely)
   stoch = stoch.reshape(*deter.shape[:-1], cfg.stoch_dim)
   return world_model.State(deter=deter, stoch=stoch, tokens=hot)
@@ -122,37 +136,146 @@ def imagine(
     ValueError: `length` is below 1, or the model predicts no reward terms.
   """
   cfg.check_reward_terms()
+  path = roll(cfg, params, key, start, reached, policy_fn, length, inputs_fn)
+  if earned is None:
+    earned = jnp.zeros((path.action.shape[1], specs.NUM_REWARD_TERMS))
+  terms, cont = judge(cfg, params, path)
+  return Rollout(
+    state=path.state,
+    feat=inputs_fn(path.state, path.progress),
+    action=path.action,
+    reward_terms=terms,
+    cont=cont,
+    progress=path.progress,
+    earned=earned,
+  )
+
+
+def roll(
+  cfg: world_model_config.WorldModelConfig,
+  params: world_model.Params,
+  key: jax.Array,
+  start: world_model.State,
+  reached: progress_lib.Progress,
+  policy_fn: PolicyFn,
+  length: int,
+  inputs_fn: InputsFn = features_alone,
+  dense: bool = False,
+) -> Path:
+  """The states of `imagine`, judged by nobody; of family v2 as well.
+
+  Args:
+    cfg: sizes.
+    params: world-model parameters.
+    key: typed PRNG key; consumed.
+    start: leaves `[N, ...]`.
+    reached: what was reached up to `start`, leaves `[N, ...]`.
+    policy_fn: `(key, feat [N, F]) -> action [N]` int32.
+    length: imagined steps `L`, static, at least 1.
+    inputs_fn: what the policy reads.
+    dense: by the plain step, for who compares.
+
+  Returns:
+    `Path`.
+
+  Raises:
+    ValueError: `length` is below 1.
+  """
   if length < 1:
     raise ValueError(f"length: {length}, expected at least 1")
+
+  if dense or not table_step.serves(cfg):
+    return _dense_roll(
+      cfg, params, key, start, reached, policy_fn, length, inputs_fn
+    )
+  kernel = getattr(policy_fn, "kernel", None)
+  rows = table_step.tables(cfg, params, kernel)
 
   def step(carry, step_key):
     state, share, progress = carry
     action_key, prior_key = jax.random.split(step_key)
-    action = policy_fn(action_key, inputs_fn(state, progress))
-    state, share, numbers = _next(cfg, params, prior_key, state, share, action)
-    progress = progress_lib.advance(cfg.token_sizes, state.tokens, progress)
-    return (state, share, progress), (state, progress, action, numbers)
+    inputs = inputs_fn(state, progress)
+    if kernel is None:
+      action = policy_fn(action_key, inputs)
+    else:
+      policy: Any = policy_fn
+      action = table_step.act(
+        cfg, rows, policy, action_key, state.deter, share, inputs
+      )
+    deter, hot, share, numbers = table_step.step(
+      *(cfg, params, rows, prior_key, state.deter, state.tokens),
+      *(share, action),
+    )
+    progress = progress_lib.advance(cfg.token_sizes, hot, progress)
+    # Nobody needs the latents of a policy whose rows are summed, and what
+    # nobody needs is not made.
+    state = table_step.one_hots(cfg, deter, numbers).replace(tokens=hot)
+    return (state, share, progress), (deter, progress, action, numbers)
 
   keys = jax.random.split(key, length)
-  first = (start, _share(cfg, params, start), reached)
-  _, (*rest, action, numbers) = jax.lax.scan(step, first, keys)
-  if earned is None:
-    earned = jnp.zeros((action.shape[1], specs.NUM_REWARD_TERMS))
-  state, progress = jax.tree.map(
+  first = (start, table_step.share(cfg, rows, start), reached)
+  _, (deter, later, action, numbers) = jax.lax.scan(step, first, keys)
+  later = table_step.one_hots(cfg, deter, numbers), later
+  return Path(*_from(start, reached, later), action, numbers)
+
+
+def _dense_roll(
+  cfg, params, key, start, reached, policy_fn, length, inputs_fn
+) -> Path:
+  """`roll` by the plain step."""
+
+  def step(carry, step_key):
+    state, progress = carry
+    action_key, prior_key = jax.random.split(step_key)
+    action = policy_fn(action_key, inputs_fn(state, progress))
+    state = prior_step(cfg, params, prior_key, state, action)
+    progress = progress_lib.advance(cfg.token_sizes, state.tokens, progress)
+    return (state, progress), (state, progress, action)
+
+  keys = jax.random.split(key, length)
+  _, (*later, action) = jax.lax.scan(step, (start, reached), keys)
+  return Path(*_from(start, reached, tuple(later)), action, None)
+
+
+def _from(start, reached, later):
+  """States and progress `[L + 1, N, ...]` of the start and what follows."""
+  return jax.tree.map(
     lambda first, later: jnp.concatenate([first[None], later]),
     (start, reached),
-    tuple(rest),
+    later,
   )
-  terms, cont = _judge(cfg, params, state, progress, numbers)
-  return Rollout(
-    state=state,
-    feat=inputs_fn(state, progress),
-    action=action,
-    reward_terms=terms,
-    cont=cont,
-    progress=progress,
-    earned=earned,
+
+
+def judge(
+  cfg: world_model_config.WorldModelConfig,
+  params: world_model.Params,
+  path: Path,
+) -> tuple[jax.Array, jax.Array]:
+  """Terms `[L, N, 8]` and continues `[L, N]` of a dream, heads batched."""
+  state, progress = path.state, path.progress
+  arrived = jax.tree.map(lambda leaf: leaf[1:], state)
+  if path.numbers is None:
+    feat = world_model.features(arrived)
+    reward = world_model.apply(cfg, params, "reward", feat)
+    logit = world_model.apply(cfg, params, "continue", feat)
+  else:
+    products = table_step.first_products(
+      *(cfg, table_step.first_kernels(cfg, params)),
+      *(arrived.deter, path.numbers),
+    )
+    reward, logit = table_step.judged(cfg, params, products)
+  predicted = reward_heads.predict(reward)
+  before, after = (
+    jax.tree.map(lambda leaf, part=part: leaf[part], progress)
+    for part in (slice(None, -1), slice(1, None))
   )
+  # Where a dream starts is no news, on the title screen neither: no map is
+  # visited there, yet memory holds some number.
+  here = progress_lib.here_flags(cfg.token_sizes, state.tokens[0])
+  visited = before.visited.at[0].set(before.visited[0] | here)
+  before = before.replace(visited=visited)
+  terms = reward_heads.from_tokens(cfg.token_sizes, predicted, before, after)
+  return terms, jax.nn.sigmoid(logit)
 
 
 def replay_actions(
@@ -169,56 +292,26 @@ def replay_actions(
   """
   chex.assert_rank(action, 2)
 
-  def step(carry, row):
-    state, share = carry
-    step_key, action_t = row
-    state, share, _ = _next(
-      cfg, params, step_key, state, share, action_t, most_likely
-    )
-    return (state, share), state
-
   keys = jax.random.split(key, len(action))
-  first = (start, _share(cfg, params, start))
-  _, states = jax.lax.scan(step, first, (keys, action))
-  return states
+  if not table_step.serves(cfg):
 
+    def dense_step(state, row):
+      step_key, action_t = row
+      state = prior_step(cfg, params, step_key, state, action_t, most_likely)
+      return state, state
 
-def _share(cfg, params, start) -> table_step.Share | None:
-  """What scans carry beside the state: None where the dense step runs."""
-  return (
-    table_step.share(cfg, params, start) if table_step.serves(cfg) else None
-  )
+    return jax.lax.scan(dense_step, start, (keys, action))[1]
+  rows = table_step.tables(cfg, params)
 
+  def step(carry, row):
+    step_key, action_t = row
+    deter, hot, share = carry
+    deter, hot, share, numbers = table_step.step(
+      *(cfg, params, rows, step_key, deter, hot, share, action_t),
+      most_likely=most_likely,
+    )
+    return (deter, hot, share), (deter, numbers)
 
-def _next(cfg, params, key, state, share, action, most_likely=False):
-  """The next state, its share, and its numbers where the share is carried."""
-  if share is None:
-    following = prior_step(cfg, params, key, state, action, most_likely)
-    return following, None, None
-  following, numbers = table_step.step(
-    cfg, params, key, state, share, action, most_likely
-  )
-  return following, table_step.drawn_share(cfg, params, numbers), numbers
-
-
-def _judge(cfg, params, state, progress, numbers):
-  """Terms `[L, N, 8]` and continues `[L, N]` of a dream, heads batched."""
-  arrived = jax.tree.map(lambda leaf: leaf[1:], state)
-  if numbers is None:
-    feat = world_model.features(arrived)
-    reward = world_model.apply(cfg, params, "reward", feat)
-    logit = world_model.apply(cfg, params, "continue", feat)
-  else:
-    reward, logit = table_step.judge(cfg, params, arrived.deter, numbers)
-  predicted = reward_heads.predict(reward)
-  before, after = (
-    jax.tree.map(lambda leaf, part=part: leaf[part], progress)
-    for part in (slice(None, -1), slice(1, None))
-  )
-  # Where a dream starts is no news, on the title screen neither: no map is
-  # visited there, yet memory holds some number.
-  here = progress_lib.here_flags(cfg.token_sizes, state.tokens[0])
-  visited = before.visited.at[0].set(before.visited[0] | here)
-  before = before.replace(visited=visited)
-  terms = reward_heads.from_tokens(cfg.token_sizes, predicted, before, after)
-  return terms, jax.nn.sigmoid(logit)
+  first = (start.deter, start.tokens, table_step.share(cfg, rows, start))
+  _, (deter, numbers) = jax.lax.scan(step, first, (keys, action))
+  return table_step.one_hots(cfg, deter, numbers)

@@ -409,6 +409,7 @@ def token_logits(
   params: Params,
   deter: jax.Array,
   tokens_tm1: jax.Array,
+  numbers_tm1: jax.Array | None = None,
 ) -> jax.Array:
   """Logits `[..., R]` of every token, before their chain terms.
 
@@ -417,6 +418,7 @@ def token_logits(
     params: parameters.
     deter: `[..., D]` of the step.
     tokens_tm1: of the last state, one-hot `[..., R]`; zeros where it is first.
+    numbers_tm1: their numbers `[..., M]`, for who knows them.
   """
   sizes = cfg.token_sizes
   if not sizes:
@@ -425,7 +427,7 @@ def token_logits(
   if not cfg.relative_tokens:
     return outputs
   logits, scores = jnp.split(outputs, [cfg.token_dim], axis=-1)
-  return relative_tokens.add(sizes, logits, scores, tokens_tm1)
+  return relative_tokens.add(sizes, logits, scores, tokens_tm1, numbers_tm1)
 
 
 def act_step(

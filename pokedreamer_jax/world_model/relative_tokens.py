@@ -52,6 +52,7 @@ def add(
   logits: jax.Array,
   scores: jax.Array,
   tokens_tm1: jax.Array,
+  numbers_tm1: jax.Array | None = None,
 ) -> jax.Array:
   """Logits `[..., R]` with the scores of changes added where they lead to.
 
@@ -61,6 +62,7 @@ def add(
     scores: of changes, `[..., C]`.
     tokens_tm1: the last tokens, one-hot `[..., R]`; zeros where there are none,
       and then nothing is added.
+    numbers_tm1: their numbers `[..., M]`, for who knows them.
   """
   lead = (1,) * (logits.ndim - 1)
   layout = _layout(sizes)
@@ -68,7 +70,9 @@ def add(
     part.reshape(*lead, -1) for part in layout[1:]
   )
   token = layout[0]
-  last = tokens.numbers(sizes, tokens_tm1)[..., token]
+  if numbers_tm1 is None:
+    numbers_tm1 = tokens.numbers(sizes, tokens_tm1)
+  last = numbers_tm1[..., token]
   change = jnp.asarray(value) - last
   change = jnp.where(cycle > 0, change % jnp.maximum(cycle, 1), change)
   inside = (change >= low) & (change <= high)

@@ -2,12 +2,14 @@
 
 What a state adds to the first layers that read it (its *share*) is a sum of
 table rows once the state was drawn: the step that draws it knows the numbers.
-Only the share of a dream's first state is a product, so that any state will do
-there, one without any token too. The results are those of the dense step,
-`imagination.prior_step`, but for the order of sums.
+All these layers lie in two tables, one for tokens and one for latents: those of
+the next step, of a policy that says what its first layer is, and of the reader
+of cells. Only the share of a dream's first state is a product, so that any
+state will do there, one without any token too. The results are those of the
+dense step, `imagination.prior_step`, but for the order of sums.
 """
 
-from typing import Any
+from typing import Protocol
 
 import flax.linen as nn
 import flax.struct
@@ -20,16 +22,59 @@ from pokedreamer_jax.config import world_model as world_model_config
 from pokedreamer_jax.networks import atlas_reader
 from pokedreamer_jax.networks import sampling
 from pokedreamer_jax.networks import table_sums
+from pokedreamer_jax.networks import v2_layers
 from pokedreamer_jax.world_model import model as world_model
 from pokedreamer_jax.world_model import tokens as tokens_lib
+
+_HEADS = ("reward", "continue")
+
+
+class TablePolicy(Protocol):
+  """A policy that tells its first layer, so that rows of it can be summed."""
+
+  @property
+  def kernel(self) -> jax.Array:
+    """Of the world model's features, then of what was reached, `[F, U]`."""
+
+  def __call__(self, key: jax.Array, inputs: jax.Array) -> jax.Array:
+    """Actions `[N]` for inputs `[N, F]`."""
+
+  def after(
+    self, key: jax.Array, product: jax.Array, beside: jax.Array
+  ) -> jax.Array:
+    """Actions `[N]`.
+
+    Args:
+      key: typed PRNG key; consumed.
+      product: of the world model's features and their rows of `kernel`.
+      beside: all inputs that come after the features, `[N, P + G]`.
+    """
+
+
+@flax.struct.dataclass
+class Tables:
+  """Rows that drawn states add to first layers; the same for a whole dream."""
+
+  stoch: jax.Array  # [S K, I + U]
+  token: jax.Array | None  # [R, H + C + I + U]
+  action: jax.Array  # [A, I]
+  policy: jax.Array  # [D, U], of the recurrent part
+  prior: jax.Array | None  # [D, H], where the prior reads tokens
+  # H of the prior, C of the reader of cells, I of the step, U of the policy.
+  sizes: tuple[int, int, int, int] = flax.struct.field(pytree_node=False)
 
 
 @flax.struct.dataclass
 class Share:
-  """What states `[N]` add to layers that read one-hots of them."""
+  """What is known of states `[N]` beside themselves.
 
+  What they add to layers that read one-hots of them, and their tokens' numbers.
+  """
+
+  around: jax.Array  # [N, C], C is 0 without a reader of cells
   inputs: jax.Array  # [N, I], of the recurrent step
-  around: jax.Array | None  # [N, hidden], of its reader of cells
+  policy: jax.Array  # [N, U], U is 0 where the policy reads features
+  token: jax.Array  # [N, M] int32
 
 
 @flax.struct.dataclass
@@ -45,76 +90,221 @@ def serves(cfg: world_model_config.WorldModelConfig) -> bool:
   return cfg.compute_dtype == "float32"
 
 
-def share(
+def tables(
   cfg: world_model_config.WorldModelConfig,
   params: world_model.Params,
+  policy: jax.Array | None = None,
+) -> Tables:
+  """The tables of a dream, made once before its scan.
+
+  Args:
+    cfg: sizes.
+    params: parameters.
+    policy: `TablePolicy.kernel` `[F, U]`, if there is one.
+  """
+  cell = params["rssm"]
+  if policy is None:
+    policy = jnp.zeros((cfg.feat_dim, 0))
+  ends = [cfg.deter, cfg.deter + cfg.stoch_dim, cfg.feat_dim]
+  recurrent, latent, known, _ = jnp.split(policy, ends)
+  if cfg.family == "v2":
+    stoch = cell["gru_ih"][: cfg.stoch_dim]
+    action = cell["gru_ih"][cfg.stoch_dim :]
+    action += jnp.broadcast_to(cell["gru_bias_ih"], action.shape)
+    token = prior = None
+  else:
+    stoch = cell["stoch_in"]["kernel"]
+    token = cell["known_in"]["kernel"][: cfg.token_dim]
+    action = cell["known_in"]["kernel"][cfg.token_dim :]
+    prior = cell["prior_net"]["Dense_0"]["kernel"]
+  around = jnp.zeros((cfg.token_dim, 0))
+  if cfg.reads_around:
+    around = cell["around"]["Dense_0"]["kernel"][: cfg.token_dim]
+  sizes = (0, around.shape[1], stoch.shape[1], policy.shape[1])
+  joined = None
+  if not cfg.token_sizes:
+    prior = None
+  if token is not None and prior is not None:
+    sizes = (prior.shape[1], *sizes[1:])
+    parts = [prior[cfg.deter :], around, token, known]
+    joined = jnp.concatenate(parts, axis=1)
+    prior = prior[: cfg.deter]
+  return Tables(
+    stoch=jnp.concatenate([stoch, latent], axis=1),
+    token=joined,
+    action=action,
+    policy=recurrent,
+    prior=prior,
+    sizes=sizes,
+  )
+
+
+def share(
+  cfg: world_model_config.WorldModelConfig,
+  rows: Tables,
   state: world_model.State,
 ) -> Share:
   """The share of any states, leaves `[N, ...]`, as products."""
-  stoch, token, around = _tables(cfg, params)
-  inputs = state.stoch @ stoch
-  if token is not None:
-    inputs += state.tokens @ token
-  return Share(
-    inputs, None if around is None else state.tokens @ around[: cfg.token_dim]
-  )
-
-
-def drawn_share(
-  cfg: world_model_config.WorldModelConfig,
-  params: world_model.Params,
-  numbers: Numbers,
-) -> Share:
-  """The share of drawn states, leaves `[N, ...]`, as sums of rows."""
-  stoch, token, around = _tables(cfg, params)
-  rows = _rows(cfg, numbers)
-  inputs = table_sums.sum_rows(stoch, rows.stoch)
-  if token is not None:
-    inputs += table_sums.sum_rows(token, rows.tokens)
-  return Share(
-    inputs, None if around is None else table_sums.sum_rows(around, rows.tokens)
-  )
+  known = None
+  if rows.token is not None:
+    known = state.tokens @ rows.token[:, rows.sizes[0] :]
+  token = tokens_lib.numbers(cfg.token_sizes, state.tokens)
+  return _shared(rows, state.stoch @ rows.stoch, known, token)
 
 
 def step(
   cfg: world_model_config.WorldModelConfig,
   params: world_model.Params,
+  rows: Tables,
   key: jax.Array,
-  state: world_model.State,
+  deter: jax.Array,
+  hot: jax.Array,
   given: Share,
   action: jax.Array,
   most_likely: bool | jax.Array = False,
-) -> tuple[world_model.State, Numbers]:
+) -> tuple[jax.Array, jax.Array, Share, Numbers]:
   """One imagined step of `N` states; arguments as of `prior_step`.
 
   Args:
     cfg: sizes.
     params: parameters.
+    rows: of `tables`.
     key: typed PRNG key; consumed.
-    state: leaves `[N, ...]`.
+    deter: of the states, `[N, D]`.
+    hot: their tokens, one-hot `[N, R]`.
     given: their share.
     action: `[N]` integer.
     most_likely: as in `imagination.prior_step`.
 
   Returns:
-    The next states, and the numbers that were drawn for them.
+    Of the next states: the recurrent part, tokens, share, and what was drawn.
   """
   token_key, stoch_key = jax.random.split(key)
-  inputs = given.inputs + _action_rows(cfg, params)[action]
-  if given.around is not None:
-    inputs += _around(cfg, params, state.tokens, given.around, action)
+  inputs = given.inputs + rows.action[action]
+  if cfg.reads_around:
+    inputs += _around(cfg, params, hot, given.around, action)
   deter = world_model.apply(
-    cfg, params, "rssm", state.deter, inputs, method="advance"
+    cfg, params, "rssm", deter, inputs, method="advance"
   )
-  hot = draw_tokens(cfg, params, token_key, deter, state.tokens, most_likely)
-  token = tokens_lib.numbers(cfg.token_sizes, hot)
-  prior = _prior(cfg, params, deter, token)
-  prior = sampling.without_uniform(prior, cfg.unimix)
-  number = sampling.draw(stoch_key, prior, most_likely)
-  stoch = jax.nn.one_hot(number, cfg.classes)
-  stoch = stoch.reshape(*deter.shape[:-1], cfg.stoch_dim)
-  following = world_model.State(deter=deter, stoch=stoch, tokens=hot)
-  return following, Numbers(number, token)
+  token = _drawn_tokens(
+    cfg, params, token_key, deter, hot, given.token, most_likely
+  )
+  hot = tokens_lib.one_hot(cfg.token_sizes, token)
+  known = None
+  if rows.token is not None:
+    known = table_sums.sum_rows(rows.token, _token_rows(cfg, token))
+  logits = _prior_logits(cfg, params, rows, deter, known)
+  number = sampling.draw_logits(stoch_key, logits, most_likely)
+  summed = table_sums.sum_rows(rows.stoch, _stoch_rows(cfg, number))
+  if known is not None:
+    known = known[:, rows.sizes[0] :]
+  return deter, hot, _shared(rows, summed, known, token), Numbers(number, token)
+
+
+def act(
+  cfg: world_model_config.WorldModelConfig,
+  rows: Tables,
+  policy: TablePolicy,
+  key: jax.Array,
+  deter: jax.Array,
+  given: Share,
+  inputs: jax.Array,
+) -> jax.Array:
+  """Actions `[N]` of a policy whose kernel is in the tables.
+
+  Args:
+    cfg: sizes.
+    rows: of `tables`.
+    policy: that acts.
+    key: typed PRNG key; consumed.
+    deter: of the states, `[N, D]`.
+    given: their share.
+    inputs: all that a policy reads of them, `[N, F]`; what comes after the
+      features is read here.
+  """
+  product = deter @ rows.policy + given.policy
+  return policy.after(key, product, inputs[:, cfg.feat_dim :])
+
+
+def one_hots(
+  cfg: world_model_config.WorldModelConfig,
+  deter: jax.Array,
+  numbers: Numbers,
+) -> world_model.State:
+  """Drawn states as everybody else reads them, leaves `[..., ...]`."""
+  stoch = jax.nn.one_hot(numbers.stoch, cfg.classes)
+  hot = jnp.zeros((*deter.shape[:-1], 0))
+  if cfg.token_sizes:
+    hot = tokens_lib.one_hot(cfg.token_sizes, numbers.tokens)
+  flat = stoch.reshape(*deter.shape[:-1], cfg.stoch_dim)
+  return world_model.State(deter=deter, stoch=flat, tokens=hot)
+
+
+def first_products(
+  cfg: world_model_config.WorldModelConfig,
+  kernels: list[jax.Array],
+  deter: jax.Array,
+  numbers: Numbers,
+) -> list[jax.Array]:
+  """Products `[..., U]` of the features of drawn states and kernels `[F, U]`.
+
+  Args:
+    cfg: sizes.
+    kernels: first layers; rows after the features are not read.
+    deter: of drawn states, `[..., D]`.
+    numbers: theirs, leaves `[..., ...]`.
+  """
+  table = jnp.concatenate(
+    [kernel[: cfg.feat_dim] for kernel in kernels], axis=1
+  )
+  index = jnp.concatenate(
+    [
+      _stoch_rows(cfg, numbers.stoch),
+      cfg.stoch_dim + _token_rows(cfg, numbers.tokens),
+    ],
+    axis=-1,
+  )
+  products = deter @ table[: cfg.deter]
+  products += table_sums.sum_rows(table[cfg.deter :], index)
+  ends = np.cumsum([kernel.shape[1] for kernel in kernels])[:-1].tolist()
+  return jnp.split(products, ends, axis=-1)
+
+
+def first_kernels(
+  cfg: world_model_config.WorldModelConfig, params: world_model.Params
+) -> list[jax.Array]:
+  """What the reward and the continue head multiply the features with first."""
+  heads = [params[name] for name in _HEADS]
+  if cfg.family == "v2":
+    return [head["net"]["layer_0"]["kernel"] for head in heads]
+  return [head["MLP_0"]["Dense_0"]["kernel"] for head in heads]
+
+
+def judged(
+  cfg: world_model_config.WorldModelConfig,
+  params: world_model.Params,
+  products: list[jax.Array],
+) -> tuple[jax.Array, jax.Array]:
+  """Outputs of the reward head `[..., O]` and continue logits `[...]`.
+
+  Of family v2 the weighted reward `[...]`.
+
+  Args:
+    cfg: sizes.
+    params: parameters.
+    products: of features and `first_kernels`.
+  """
+  if cfg.family == "v2":
+    outputs = [
+      world_model.apply(cfg, params, name, product, product)
+      for name, product in zip(_HEADS, products, strict=True)
+    ]
+    return outputs[0], outputs[1]
+  outputs = [
+    _rest(params[name]["MLP_0"], product)
+    for name, product in zip(_HEADS, products, strict=True)
+  ]
+  return outputs[0], outputs[1][..., 0]
 
 
 def draw_tokens(
@@ -135,69 +325,42 @@ def draw_tokens(
     tokens_tm1: of the last state, one-hot `[N, R]`.
     most_likely: as in `imagination.prior_step`.
   """
+  number = _drawn_tokens(cfg, params, key, deter, tokens_tm1, None, most_likely)
+  return tokens_lib.one_hot(cfg.token_sizes, number)
+
+
+def _drawn_tokens(
+  cfg, params, key, deter, hot, number, most_likely
+) -> jax.Array:
+  """`draw_tokens` as numbers `[N, M]`."""
   if not cfg.token_sizes:
-    return jnp.zeros((*deter.shape[:-1], 0))
-  logits = world_model.token_logits(cfg, params, deter, tokens_tm1)
+    return jnp.zeros((*deter.shape[:-1], 0), jnp.int32)
+  logits = world_model.token_logits(cfg, params, deter, hot, number)
   chain = params["chain"]["kernel"]
-  return sampling.token_draw(key, cfg.token_sizes, logits, chain, most_likely)
-
-
-def judge(
-  cfg: world_model_config.WorldModelConfig,
-  params: world_model.Params,
-  deter: jax.Array,
-  numbers: Numbers,
-) -> tuple[jax.Array, jax.Array]:
-  """Outputs of the reward head `[..., O]` and continue logits `[...]`.
-
-  Args:
-    cfg: sizes, of family v3.
-    params: parameters.
-    deter: of drawn states, `[..., D]`.
-    numbers: theirs, leaves `[..., ...]`.
-  """
-  layers = [params[name]["MLP_0"] for name in ("reward", "continue")]
-  first = [layer["Dense_0"]["kernel"] for layer in layers]
-  table = jnp.concatenate(first, axis=1)
-  rows = _rows(cfg, numbers)
-  index = jnp.concatenate([rows.stoch, cfg.stoch_dim + rows.tokens], axis=-1)
-  hidden = deter @ table[: cfg.deter]
-  hidden += table_sums.sum_rows(table[cfg.deter :], index)
-  outputs = [
-    _rest(layer, part)
-    for layer, part in zip(layers, jnp.split(hidden, 2, axis=-1), strict=True)
-  ]
-  return outputs[0], outputs[1][..., 0]
-
-
-def _tables(cfg, params) -> tuple[jax.Array, jax.Array | None, Any]:
-  """Tables of latents `[S K, I]`, tokens `[R, I]` and the reader of cells."""
-  cell = params["rssm"]
-  if cfg.family == "v2":
-    return cell["gru_ih"][: cfg.stoch_dim], None, None
-  around = None
-  if cfg.reads_around:
-    around = cell["around"]["Dense_0"]["kernel"]
-  token = cell["known_in"]["kernel"][: cfg.token_dim]
-  return cell["stoch_in"]["kernel"], token if cfg.token_dim else None, around
-
-
-def _action_rows(cfg, params) -> jax.Array:
-  """What each action adds to the inputs of a step, `[A, I]`."""
-  cell = params["rssm"]
-  if cfg.family == "v2":
-    rows = cell["gru_ih"][cfg.stoch_dim :]
-    return rows + jnp.broadcast_to(cell["gru_bias_ih"], rows.shape)
-  return cell["known_in"]["kernel"][cfg.token_dim :]
-
-
-def _rows(cfg, numbers: Numbers) -> Numbers:
-  """Rows of the tables that drawn classes and values stand at."""
-  classes = cfg.classes * np.arange(cfg.stoch, dtype=np.int32)
-  return Numbers(
-    numbers.stoch + jnp.broadcast_to(classes, numbers.stoch.shape),
-    _token_rows(cfg, numbers.tokens),
+  return sampling.token_numbers(
+    key, cfg.token_sizes, logits, chain, most_likely
   )
+
+
+def _shared(
+  rows: Tables,
+  summed: jax.Array,
+  known: jax.Array | None,
+  token: jax.Array,
+) -> Share:
+  """Sums `[N, I + U]` of latents and `[N, C + I + U]` of tokens, by reader."""
+  _, around, inputs, _ = rows.sizes
+  cells = jnp.zeros((len(summed), 0))
+  if known is not None:
+    cells, known = jnp.split(known, [around], axis=-1)
+    summed = summed + known
+  return Share(cells, *jnp.split(summed, [inputs], axis=-1), token)
+
+
+def _stoch_rows(cfg, number: jax.Array) -> jax.Array:
+  """Rows `[..., S]` of a table of all classes that drawn ones stand at."""
+  classes = cfg.classes * np.arange(cfg.stoch, dtype=np.int32)
+  return number + jnp.broadcast_to(classes, number.shape)
 
 
 def _token_rows(cfg, token: jax.Array) -> jax.Array:
@@ -224,17 +387,17 @@ def _around(cfg, params, hot, given, action) -> jax.Array:
   return _rest(weights, hidden + nn.silu(seen) @ kernel[known:])
 
 
-def _prior(cfg, params, deter, token) -> jax.Array:
-  """Log-probabilities `[N, S, K]` of latents, as the cell's `prior`."""
-  if cfg.family == "v2" or not cfg.token_sizes:
-    none = jnp.zeros((*deter.shape[:-1], 0))
-    return world_model.apply(cfg, params, "rssm", deter, none, method="prior")
+def _prior_logits(cfg, params, rows, deter, known) -> jax.Array:
+  """Logits `[N, S, K]` of latents, of which the cell's `prior` makes more."""
   weights = params["rssm"]["prior_net"]
-  kernel = weights["Dense_0"]["kernel"]
-  hidden = deter @ kernel[: cfg.deter]
-  hidden += table_sums.sum_rows(kernel[cfg.deter :], _token_rows(cfg, token))
-  logits = _rest(weights, hidden)
-  return world_model.apply(cfg, params, "rssm", logits, method="categorical")
+  if cfg.family == "v2":
+    net = v2_layers.MLP((cfg.hidden,), cfg.stoch_dim)
+    logits = jnp.asarray(net.apply({"params": weights}, deter))
+  elif rows.prior is None:
+    logits = _rest(weights, deter @ weights["Dense_0"]["kernel"])
+  else:
+    logits = _rest(weights, deter @ rows.prior + known[:, : rows.sizes[0]])
+  return logits.reshape(*deter.shape[:-1], cfg.stoch, cfg.classes)
 
 
 def _rest(weights, hidden: jax.Array) -> jax.Array:

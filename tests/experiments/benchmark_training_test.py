@@ -7,6 +7,7 @@ import pytest
 
 from experiments import benchmark_training
 from experiments.speed import training_speed
+from experiments.speed import turns
 from pokedreamer_jax import specs
 
 
@@ -25,6 +26,18 @@ def test_a_round_of_a_small_model(tmp_path, capsys):
   assert row["frames_per_s"] == pytest.approx(6 * row["updates_per_s"])
   assert 0 < row["share_of_peak"] < 1
   assert "debug" in capsys.readouterr().out
+
+
+def test_a_recorded_run_is_held_against_updates_in_units_of_the_peak():
+  timings = lambda update, peak: benchmark_training._timings(
+    turns, {"tiny": [[update, update]] * 3}, {"tiny": [peak] * 3}
+  )
+  recorded = {"timings": timings(1.0, 100e9)}
+  # The machine has half of its speed, and the update a third.
+  (line,) = turns.changes(recorded, timings(3.0, 50e9))
+  assert line.startswith("tiny: SLOWER, 1.50")
+  (line,) = turns.changes(recorded, timings(2.0, 50e9))
+  assert line.startswith("tiny: as before")
 
 
 @pytest.mark.parametrize("text", ["v2", "v2=3", "v2=0x4", "v2=axb"])

@@ -1,0 +1,121 @@
+"""Dreams of PokeDreamer v2's networks in PyTorch, eager and compiled.
+
+The rival of `benchmark_imagination`, written from the published shapes alone:
+a GRU over one-hots and action, a prior, Gumbel-softmax latents and an actor in
+the loop; reward, continue and value of all states in one batch after it, which
+is kinder than one by one. No gradients are kept. Random weights. PyTorch is an
+optional extra and is imported when asked.
+"""
+
+import dataclasses
+import itertools
+from typing import Any
+
+from experiments.speed import torch_rival
+from experiments.speed import turns
+
+
+@dataclasses.dataclass(frozen=True)
+class Sizes:
+  """Sizes of the networks, and of the dreams."""
+
+  deter: int
+  stoch: int
+  classes: int
+  hidden: int
+  head_units: int
+  units: int  # of actor and critic
+  length: int  # imagined steps
+
+  @property
+  def latent(self) -> int:
+    return self.stoch * self.classes
+
+
+class Dreams:
+  """What a process of its own is asked: one model, both ways."""
+
+  def __init__(self, sizes: Sizes, threads: int):
+    import torch
+
+    torch.set_num_threads(threads)
+    torch.manual_seed(0)
+    self._torch, self._sizes = torch, sizes
+    self._model = _networks(torch, sizes)
+    self._step: dict[str, Any] = {"eager": self._one_step}
+    self._product: Any = None
+
+  def describe(self) -> dict[str, Any]:
+    """Version and number of parameters."""
+    count = sum(p.numel() for p in self._model.parameters())
+    return {"torch": self._torch.__version__, "parameters": count}
+
+  def prepare(self, form: str, dreams: int) -> dict[str, float]:
+    """Compiles where it has to and runs twice; the time of the first run."""
+    if form == "compiled" and form not in self._step:
+      self._step[form] = self._torch.compile(self._one_step)
+    first = self.run(form, dreams)
+    self.run(form, dreams)
+    return {"compile_s": first.wall_s}
+
+  def run(self, form: str, dreams: int) -> turns.Taken:
+    """One batch of dreams."""
+    torch, sizes = self._torch, self._sizes
+    step = self._step[form]
+    with turns.taking() as taken, torch.no_grad():
+      deter = torch.zeros(dreams, sizes.deter)
+      stoch = torch.full((dreams, sizes.latent), 1 / sizes.classes)
+      feats = []
+      for _ in range(sizes.length):
+        deter, stoch, feat = step(deter, stoch)
+        feats.append(feat)
+      seen = torch.stack(feats)
+      for name in ("reward", "continue", "critic"):
+        self._model[name](seen)
+    return taken
+
+  def product(self, size: int) -> turns.Taken:
+    """One product of two float32 matrices `[size, size]`."""
+    if self._product is None:
+      self._product = self._torch.ones(size, size)
+      self._product @ self._product
+    with turns.taking() as taken:
+      self._product @ self._product
+    return taken
+
+  def _one_step(self, deter: Any, stoch: Any) -> Any:
+    torch, model, sizes = self._torch, self._model, self._sizes
+    one_hot = torch.nn.functional.one_hot
+    logits = model["actor"](torch.cat([deter, stoch], -1))
+    action = torch.distributions.Categorical(
+      logits=logits, validate_args=False
+    ).sample()
+    hot = one_hot(action, torch_rival.ACTIONS).float()
+    deter = model["gru"](torch.cat([stoch, hot], -1), deter)
+    prior = model["prior"](deter).view(-1, sizes.stoch, sizes.classes)
+    drawn = torch.nn.functional.gumbel_softmax(prior, 1.0, hard=True)
+    stoch = drawn.flatten(1)
+    return deter, stoch, torch.cat([deter, stoch], -1)
+
+
+def _networks(torch: Any, sizes: Sizes) -> Any:
+  nn = torch.nn
+  feat = sizes.deter + sizes.latent
+
+  def mlp(*units: int) -> Any:
+    layers: list[Any] = []
+    for before, after in itertools.pairwise(units[:-1]):
+      layers += [nn.Linear(before, after), nn.ELU()]
+    return nn.Sequential(*layers, nn.Linear(*units[-2:]))
+
+  actions = torch_rival.ACTIONS
+  return nn.ModuleDict(
+    {
+      "gru": nn.GRUCell(sizes.latent + actions, sizes.deter),
+      "prior": mlp(sizes.deter, sizes.hidden, sizes.latent),
+      "reward": mlp(feat, sizes.head_units, 1),
+      "continue": mlp(feat, sizes.head_units, 1),
+      "actor": mlp(feat, sizes.units, sizes.units, actions),
+      "critic": mlp(feat, sizes.units, sizes.units, 1),
+    }
+  )
