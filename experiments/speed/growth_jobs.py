@@ -5,6 +5,7 @@ about as many bytes as a played one, and every episode differs. Times are of
 the processor, of all threads.
 """
 
+from collections.abc import Sequence
 import pathlib
 import time
 from typing import Any
@@ -84,7 +85,7 @@ class Records:
     return found
 
 
-def law(sizes: list[float], values: list[float]) -> float:
+def law(sizes: Sequence[float], values: Sequence[float]) -> float:
   """The exponent `a` of `value = c * size ** a` that fits best, in logarithms.
 
   Of less than two sizes, or where a value is not above 0, NaN.
@@ -95,7 +96,7 @@ def law(sizes: list[float], values: list[float]) -> float:
   return float(np.polyfit(np.log(x), np.log(y), 1)[0])
 
 
-def last_step(sizes: list[float], values: list[float]) -> float:
+def last_step(sizes: Sequence[float], values: Sequence[float]) -> float:
   """The exponent between the two largest sizes: fixed costs hide at small."""
   return law(sizes[-2:], values[-2:])
 

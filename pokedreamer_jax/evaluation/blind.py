@@ -129,7 +129,7 @@ def gives_away(found: Found) -> list[dict[str, Any]]:
     JSON-ready, for each mark: `real` and `other`, its mean of a step; and of
     whole clips the share of pairs in which the `real_more` or `other_more`.
   """
-  made = []
+  made: list[dict[str, Any]] = []
   totals = found.counts.sum(axis=2)
   for number, name in enumerate(blind_marks.MARKS):
     real, other = totals[:, 0, number], totals[:, 1, number]

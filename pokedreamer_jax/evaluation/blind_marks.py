@@ -117,7 +117,19 @@ def look(plays: Iterable[tuple[np.ndarray, np.ndarray]]) -> Seen:
     raise ValueError("plays: none, expected at least one episode")
   sets = [np.unique(np.concatenate(parts)) for parts in found]
   share = counts / counts.sum(axis=-1, keepdims=True)
-  return Seen(tuple(sets[:4]), *sets[4:], -np.log(share), rows)
+  screens, asked, answers, changes, block_changes, tried, ways = sets[4:]
+  return Seen(
+    blocks=tuple(sets[:4]),
+    screens=screens,
+    asked=asked,
+    answers=answers,
+    changes=changes,
+    block_changes=block_changes,
+    tried=tried,
+    ways=ways,
+    surprise=-np.log(share),
+    rows=rows,
+  )
 
 
 def marks(seen: Seen, frames: np.ndarray, action: np.ndarray) -> np.ndarray:

@@ -209,14 +209,16 @@ def roll(
     progress = progress_lib.advance(cfg.token_sizes, hot, progress)
     # Nobody needs the latents of a policy whose rows are summed, and what
     # nobody needs is not made.
-    state = table_step.one_hots(cfg, deter, numbers).replace(tokens=hot)
+    made: Any = table_step.one_hots(cfg, deter, numbers)
+    state = made.replace(tokens=hot)
     return (state, share, progress), (deter, progress, action, numbers)
 
   keys = jax.random.split(key, length)
   first = (start, table_step.share(cfg, rows, start), reached)
   _, (deter, later, action, numbers) = jax.lax.scan(step, first, keys)
   later = table_step.one_hots(cfg, deter, numbers), later
-  return Path(*_from(start, reached, later), action, numbers)
+  state, progress = _from(start, reached, later)
+  return Path(state=state, progress=progress, action=action, numbers=numbers)
 
 
 def _dense_roll(
@@ -234,7 +236,8 @@ def _dense_roll(
 
   keys = jax.random.split(key, length)
   _, (*later, action) = jax.lax.scan(step, (start, reached), keys)
-  return Path(*_from(start, reached, tuple(later)), action, None)
+  state, progress = _from(start, reached, tuple(later))
+  return Path(state=state, progress=progress, action=action, numbers=None)
 
 
 def _from(start, reached, later):

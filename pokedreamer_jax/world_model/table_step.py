@@ -354,7 +354,8 @@ def _shared(
   if known is not None:
     cells, known = jnp.split(known, [around], axis=-1)
     summed = summed + known
-  return Share(cells, *jnp.split(summed, [inputs], axis=-1), token)
+  inputs_sum, policy_sum = jnp.split(summed, [inputs], axis=-1)
+  return Share(around=cells, inputs=inputs_sum, policy=policy_sum, token=token)
 
 
 def _stoch_rows(cfg, number: jax.Array) -> jax.Array:
