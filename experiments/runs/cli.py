@@ -74,11 +74,9 @@ def string(name: str, default: str | None, help_text: str) -> flags.FlagHolder:
 def integer(name: str, default: int | None, help_text: str) -> flags.FlagHolder:
   """Defines `--name=NUMBER`, of a whole number, also one like 1e4."""
 
-  def definer(name: str, default: Any, help_text: str) -> flags.FlagHolder:
-    serializer: Any = flags.ArgumentSerializer()
-    return flags.DEFINE(
-      _Whole(), name, default, help_text, serializer=serializer
-    )
+  def definer(name: str, default: Any, text: str) -> flags.FlagHolder:
+    serializer = flags.ArgumentSerializer[int]()
+    return flags.DEFINE(_Whole(), name, default, text, serializer=serializer)
 
   return _define(definer, name, default, help_text)
 
