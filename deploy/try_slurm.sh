@@ -3,7 +3,7 @@
 #
 #   deploy/try_slurm.sh DIR
 #
-# Up to half an hour of two busy cores, 3 GiB. Needs Debian's slurmctld, slurmd, munge and
+# Half an hour of two busy cores. Needs Debian's slurmctld, slurmd, munge and
 # slurm-client, neither root nor a service of the system. DIR is made, and left
 # with all that came of it. Four collectors play one folder full; one is killed,
 # one cancelled and requeued. A learner of two processes gives way twice: to a
