@@ -3,7 +3,7 @@
 #
 #   deploy/try_slurm.sh DIR
 #
-# Five minutes of two cores, 3 GiB. Needs Debian's slurmctld, slurmd, munge and
+# Half an hour of two busy cores. Needs Debian's slurmctld, slurmd, munge and
 # slurm-client, neither root nor a service of the system. DIR is made, and left
 # with all that came of it. Four collectors play one folder full; one is killed,
 # one cancelled and requeued. A learner of two processes gives way twice: to a
@@ -137,7 +137,7 @@ learn() {
 learner=$(learn learner)
 await 1200 "10 updates" has_rows learner 10
 whole=$(learn whole --partition=urgent --exclusive)
-await 120 "the undisturbed learner begins" shows "$whole" JobState=RUNNING
+await 240 "the undisturbed learner begins" shows "$whole" JobState=RUNNING
 say "the learner gave way at update $(rows learner)"
 await 1200 "the undisturbed learner" shows "$whole" JobState=COMPLETED
 await 900 "10 more updates" has_rows learner $(($(rows learner) + 10))
