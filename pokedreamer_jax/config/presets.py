@@ -114,6 +114,7 @@ def _debug() -> config_lib.Config:
       carried_rows=40,
       long_episodes=2,
     ),
+    agent=config_lib.AgentConfig(updates=20, episodes=2),
   )
 
 
@@ -194,6 +195,7 @@ def _vale() -> config_lib.Config:
     policy=_POLICY,
     # The first badge is some 1,200 steps away.
     evaluate=dataclasses.replace(_FILMED, episodes=12, play_length=1500),
+    agent=config_lib.AgentConfig(updates=3000),
   )
 
 
@@ -282,6 +284,7 @@ def _vale_gpu() -> config_lib.Config:
       eval_every=10_000,
       cache_mib=16_384,
     ),
+    agent=config_lib.AgentConfig(updates=10_000),
   )
 
 

@@ -97,6 +97,13 @@ def test_under_goals_the_planner_leads_in_play_and_in_the_measurement():
   assert players == ["clone_0", "policy_0", "clone_1", "policy_1"]
 
 
+@pytest.mark.parametrize(
+  "preset", ["tiny", "debug", "vale", "vale_agent", "vale_gpu"]
+)
+def test_presets_can_be_trained_in_turns_as_they_are(preset):
+  agent_plan.check(presets.make(preset), roms.resolve("great_vale"))
+
+
 def test_lessons_are_recorded_before_anything_is_trained():
   lessons = ("agent.demonstrations=3", "agent.astray=5")
   plan = _plan(*lessons, "agent.demonstration_length=700", "agent.turns=1")
