@@ -112,7 +112,9 @@ class OfflinePlanner:
       # place to try the milestone from.
       if self._walking:
         yield from self._along(state, _STRIDES[:1], meant)
-    elif request.trigger == "meets":
+    elif request.trigger == "meets" and (
+      state.dex_owned < self._config.enough_species
+    ):
       self._catching = True
       yield Goal("own", number=state.dex_owned + 1), "a new species"
     elif request.trigger in _FAILED and state.in_battle in _BATTLES:

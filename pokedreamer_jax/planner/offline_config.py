@@ -26,6 +26,7 @@ class OfflineConfig:
   fewest_items: int = 3
   shop_cells: int = 40
   enough_items: int = 6
+  enough_species: int = 10  # with so many it lets others go
   tries: int = 1  # times that a milestone is tried before another way
   # Milestones ahead among which the one that failed least is pursued: what one
   # cannot reach must not end a game that could go on without.
@@ -57,7 +58,7 @@ class OfflineConfig:
         f"offline.fewest_items {self.fewest_items}, enough_items "
         f"{self.enough_items}: expected 0 <= fewest <= enough"
       )
-    for name in ("shop_cells", "stride"):
+    for name in ("shop_cells", "stride", "enough_species"):
       if getattr(self, name) < 0:
         raise ValueError(
           f"offline.{name}: {getattr(self, name)}, expected at least 0"

@@ -61,6 +61,10 @@ class Progress:
     self.maps: dict[int, int] = {}  # map -> env step of the first visit
     self.cells: dict[int, set[tuple[int, int]]] = {}  # (y, x) stood on
     self.reached: list[schema.Milestone] = []
+    # Story flags that were set when the game began, and cells (map, y, x) on
+    # which this game set one each since.
+    self.story_before = 0
+    self.story_at: list[tuple[int, int, int]] = []
     self.moment: Moment | None = None
 
   def name(self, map_id: int) -> str:
@@ -113,6 +117,11 @@ class Progress:
     if map_id not in self.maps:
       self.maps[map_id] = self._next_step
       found.append("area")
+    if not self._began:
+      self.story_before = now["story"]
+    elif now["story"] > self._most["story"]:
+      cell = map_id, int(row["y"]), int(row["x"])
+      self.story_at += [cell] * (now["story"] - self._most["story"])
     for name, value in now.items():
       if value > self._most[name]:
         self._most[name] = value

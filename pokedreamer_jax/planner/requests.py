@@ -37,6 +37,9 @@ _PLAIN = (
   ("talk", "talk to somebody"),
 )
 
+# Cells that a flag may be set from, apart from where it usually is.
+_NEAR = 3
+
 
 def make(
   progress: progress_lib.Progress,
@@ -216,7 +219,8 @@ def undone(
 ) -> list[knowledge_lib.Milestone]:
   """Milestones that this game has not reached, in the order of records.
 
-  Whether one was reached is seen from the state. What comes before a badge that
+  Whether one was reached is seen from the state, and of the story from where
+  its flags were set. What comes before a badge that
   is held is done with, whether this game saw it or began after it; items are,
   once something later was reached.
   """
@@ -225,6 +229,7 @@ def undone(
     return list(knowledge.milestones)
   state = moment.state
   level = max(state.party_level[:1], default=0)
+  told = _story_done(knowledge, progress)
   found, later, badge_later = [], False, False
   for milestone in reversed(knowledge.milestones):
     goal, number = milestone.goal, milestone.goal.number or 0
@@ -233,7 +238,7 @@ def undone(
       "map": goal.map_id in progress.maps,
       "level": level >= number,
       "own": state.dex_owned >= number,
-      "story": state.event_flags >= milestone.nth,
+      "story": milestone in told,
       "win_trainer": state.trainer_wins >= milestone.nth,
       "item": state.capture_items > 0 or later,
     }.get(goal.kind, True)
@@ -243,6 +248,34 @@ def undone(
     if not done:
       found.append(milestone)
   return found[::-1]
+
+
+def _story_done(
+  knowledge: knowledge_lib.Knowledge, progress: progress_lib.Progress
+) -> set[knowledge_lib.Milestone]:
+  """Milestones of the story that a game has behind it, as far as can be told.
+
+  As many as there are flags: first those on whose place it set one, though
+  others should have come before; then the first of the others.
+  """
+  assert progress.moment is not None
+  flags = progress.moment.state.event_flags
+  story = sorted(
+    (m for m in knowledge.milestones if m.goal.kind == "story"),
+    key=lambda m: m.nth,
+  )
+  done = {m for m in story if m.nth <= progress.story_before}
+  for cell in progress.story_at:
+    near = [m for m in story if m not in done and _is_near(m.at, cell)]
+    done.update(near[:1])
+  early = sum(m.nth > flags for m in done)
+  others = [m for m in story if m.nth <= flags and m not in done]
+  return done | set(others[: max(0, len(others) - early)])
+
+
+def _is_near(one: knowledge_lib.Cell, other: knowledge_lib.Cell) -> bool:
+  apart = abs(one[1] - other[1]) + abs(one[2] - other[2])
+  return one[0] == other[0] and apart <= _NEAR
 
 
 def _way(progress: progress_lib.Progress, way: knowledge_lib.Way) -> schema.Way:

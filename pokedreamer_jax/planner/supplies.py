@@ -66,6 +66,7 @@ class Supplies:
     places = {at for at, price in prices.items() if price <= state.money}
     self._shopping = (
       state.capture_items < wanted
+      and state.dex_owned < config.enough_species
       and self._in_vain < _TRIES
       and self._leader.is_near(state.cell, places, config.shop_cells)
     )

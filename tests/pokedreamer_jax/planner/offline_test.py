@@ -329,3 +329,46 @@ def test_what_is_no_knowledge_is_refused_in_a_line(change):
   with pytest.raises(ValueError, match=r"^it: ") as error:
     knowledge.from_json({**_values(), **change}, "it")
   assert "\n" not in str(error.value)
+
+
+def test_the_story_is_told_by_where_its_flags_were_set():
+  places = {1: (1, 0, 0), 2: (1, 0, 9), 3: (2, 0, 0), 4: (2, 9, 9)}
+  shown = [
+    _shown("advance story", at=at) | {"nth": nth} for nth, at in places.items()
+  ]
+  known = games.small_world(milestones=shown)
+
+  def left(*rows):
+    progress = games.followed(games.row(event_flags=0), *rows)
+    return [m.nth for m in requests.undone(known, progress)]
+
+  here = lambda nth, flags, off=0: games.row(
+    map_id=places[nth][0],
+    y=places[nth][1] + off,
+    x=places[nth][2],
+    event_flags=flags,
+  )
+  assert left() == [1, 2, 3, 4]
+  assert left(here(1, 1)) == [2, 3, 4]
+  # The third before the second, some cells off.
+  assert left(here(1, 1), here(3, 2, 3)) == [2, 4]
+  assert left(here(1, 1), here(3, 2, 4)) == [3, 4]  # too far: it is counted
+  assert left(here(4, 1)) == [1, 2, 3]
+  # Two at once are two; what was set nowhere known is the first that is left.
+  assert left(games.row(map_id=3, event_flags=2)) == [3, 4]
+  assert left(here(3, 1), games.row(map_id=3, event_flags=2)) == [2, 4]
+  # A game that began with some has them.
+  progress = games.followed(games.row(event_flags=2))
+  assert [m.nth for m in requests.undone(known, progress)] == [3, 4]
+
+
+def test_whoever_has_enough_species_lets_others_go():
+  known = games.small_world()
+  wild = games.row(
+    in_battle=1, enemy_species=9, capture_items=3, dex_owned=10, map_id=2
+  )
+  for enough, expected in ((10, "win trainer battle"), (11, "own 11 species")):
+    config = offline_config.OfflineConfig(enough_species=enough)
+    planner = offline.OfflinePlanner(known, config)
+    progress = games.followed(games.row(), games.row(map_id=2), wild)
+    assert _ask(planner, progress, known, "meets") == expected
