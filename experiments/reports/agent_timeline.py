@@ -6,7 +6,7 @@ import dataclasses
 import html
 from typing import Any
 
-_WIDTH, _LEFT, _RIGHT = 1060, 84, 12
+_WIDTH, _LEFT, _RIGHT = 1060, 84, 24
 _LANE = 30  # pixels of a lane
 _GAP = 12
 _AXIS = 26
