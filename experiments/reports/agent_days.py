@@ -68,7 +68,8 @@ def write(
         *_map(one, tables),
       )
     )
-  lead = f"{rom.describe()}; {line}, {games} games of at most {_most(played):,} steps"
+  most = f"{games} games of at most {_most(played):,} steps"
+  lead = f"{rom.describe()}; {line}, {most}"
   path.write_text(html_page.page("Games, day by day", lead, sections), "utf-8")
 
 
