@@ -28,7 +28,8 @@ _TORCH = "v2, PyTorch eager"
 _COMPILED = "v2, torch.compile"
 _HEADER = (
   f"{'model':<18} {'batch':>8} {'decoded':>7} {'updates/s':>10} "
-  f"{'frames/s':>9} {'IQR ms':>7} {'of GFLOP/s':>13} {'memory':>9} {'compile':>8}"
+  f"{'frames/s':>9} {'IQR ms':>7} {'of GFLOP/s':>13} {'memory':>9} "
+  f"{'compile':>8}"
 )
 
 _PRESETS = cli.string("presets", "tiny,v2,v3", "Which, comma-separated.")
