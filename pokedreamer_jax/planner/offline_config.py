@@ -26,7 +26,7 @@ class OfflineConfig:
   fewest_items: int = 3
   shop_cells: int = 40
   enough_items: int = 6
-  enough_species: int = 10  # with so many it lets others go
+  enough_species: int = 14  # with so many it lets others go
   tries: int = 1  # times that a milestone is tried before another way
   # Milestones ahead among which the one that failed least is pursued: what one
   # cannot reach must not end a game that could go on without.

@@ -46,7 +46,7 @@ def test_no_money_and_no_shop_near_are_no_errand():
   assert _goals(_supplies(shop_cells=3)) is None
   assert _goals(_supplies({(3, 0, 0): 200})) is None
   assert _goals(_supplies(fewest_items=0)) is None
-  assert _goals(_supplies(), dex_owned=10) is None  # enough species
+  assert _goals(_supplies(), dex_owned=14) is None  # enough species
   # Of two shops that which one can pay.
   dear = {(1, 0, 1): 900, _SHOP: 200}
   assert _goals(_supplies(dear)) == "reach tile 1 0 2"
