@@ -189,6 +189,7 @@ def test_models_of_parts_are_measured_on_what_none_was_trained_on(
     assert held_out and not set(held_out) & set(trained.headers)
 
 
+@pytest.mark.slow  # half a minute of processor time
 def test_dreams_are_judged_beside_the_game_and_beside_broken_ones(
   trained, tmp_path
 ):
