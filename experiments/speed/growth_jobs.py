@@ -1,7 +1,7 @@
 """How cost grows with the records: what a process of `benchmark_growth` does.
 
-Records are synthetic: pictures of tiles that come and go, so that a step takes
-about as many bytes as a played one, and every episode differs. Times are of
+Records are synthetic: pictures of tiles that come and go; a step takes 2.5
+times the bytes of a played one, and every episode differs. Times are of
 the processor, of all threads.
 """
 

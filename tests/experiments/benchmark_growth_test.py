@@ -38,7 +38,7 @@ def test_synthetic_records_are_whole_and_all_different(tmp_path):
   generation = generations.freeze(tmp_path)
   assert not generation.skipped
   assert (generation.num_steps, generation.num_episodes) == (steps, 2)
-  assert written["bytes"] < 1000 * steps  # as packed as played ones
+  assert written["bytes"] < 1000 * steps  # packed, as played ones are
   index = loader.EpisodeIndex(generation, "all")
   one, two = (index.read(i, 0, 100, ["frame"])["frame"] for i in (0, 1))
   assert (one != two).any()
