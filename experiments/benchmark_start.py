@@ -1,15 +1,16 @@
 r"""Measures how soon each verb answers: its help, a bare call, a real start.
 
-    python -m experiments.benchmark_start [--run=runs/quickstart] \
+    python -m experiments.benchmark_start [--quickstart=runs/quickstart] \
       [--verbs=evaluate,report] [--json=FILE] [--markdown]
 
 Three calls of every verb, each a process of its own without a terminal:
 `--help` to its end, the best of --repeats; a call without arguments, which most
-verbs answer with the flag that is missing; and, with --run, the directory of a
-quickstart of any preset, an ordinary call up to its first output, at which it
-is ended. Of each the processor time of the process, user and system, beside the
-clock, which other jobs on the machine change. Calls are made in a folder that
-is removed, and so is what they write there; `report` writes that of --run anew.
+verbs answer with the flag that is missing; and, with --quickstart, the
+directory of one of any preset, an ordinary call up to its first output, at
+which it is ended. Of each the processor time of the process, user and system,
+beside the clock, which other jobs on the machine change. Calls are made in a
+folder that is removed, and so is what they write there; `report` writes that of
+the quickstart anew.
 """
 
 from collections.abc import Mapping
@@ -69,7 +70,9 @@ CALLS = {
   "benchmark_imagination": "--checkpoint={run}/world_model",
   "benchmark_training": "--presets=debug",
 }
-_RUN = cli.string("run", "", "Directory of a quickstart, for real starts.")
+_QUICKSTART = cli.string(
+  "quickstart", "", "Directory of a quickstart, for real starts."
+)
 _VERBS = cli.string("verbs", "", "Which, comma-separated; default: all.")
 _REPEATS = cli.integer("repeats", 3, "Calls of --help.")
 _NOTE = cli.string("note", "", "Goes into the file, such as what else ran.")
@@ -82,7 +85,7 @@ def main() -> None:
   repeats = _REPEATS.value or 0
   if repeats < 1:
     raise ValueError(f"--repeats={repeats}: expected at least 1")
-  run = _RUN.value or ""
+  run = _QUICKSTART.value or ""
   if run:
     run_directory.read_config(run)  # complains if it is none
   load_before = os.getloadavg()
