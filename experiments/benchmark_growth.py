@@ -1,6 +1,6 @@
 """Measures how cost grows: with records, with dreams, and what verbs begin at.
 
-    python -m experiments.benchmark_growth [--steps=10000,100000,1000000] \\
+    python -m experiments.benchmark_growth [--record_steps=10000,100000] \\
       [--dreams=16,64,256,1024,4096] [--parts=data,dreams,verbs] [--json=FILE]
 
 Records are synthetic, written to a temporary directory and removed; a step
@@ -29,7 +29,9 @@ WORSE = 1.1  # an exponent between the two largest sizes that is too much
 
 cli.define_config_flags()
 _STEPS = cli.string(
-  "steps", "10000,100000,1000000", "Sizes of the records, comma-separated."
+  "record_steps",
+  "10000,100000,1000000",
+  "Sizes of the records, comma-separated.",
 )
 _DREAMS = cli.string(
   "dreams", "16,64,256,1024,4096", "Dreams side by side, comma-separated."
@@ -42,7 +44,7 @@ _JSON = cli.string("json", "", "Also write the results to this file.")
 
 def main() -> None:
   """Measures one part after the other and prints the curves."""
-  steps = sizes("steps", _STEPS.value or "")
+  steps = sizes("record_steps", _STEPS.value or "")
   dreams = sizes("dreams", _DREAMS.value or "")
   parts = _parts(_PARTS.value or "")
   if (_REPEATS.value or 0) < 1:
