@@ -25,6 +25,7 @@ FIELDS = (
 GAINS = ("area", "badge", "story", "species", "level", "trainer")
 REPLAN = {"area": "area", "badge": "progress", "story": "progress"}
 _WILD = 1
+_CATCH_ROWS = 10  # after a battle, in which what was caught may be counted
 _FIGHTS = {0: "none", 1: "wild", 2: "trainer", 255: "blackout"}
 _TRAINER = specs.REWARD_TERMS.index("trainer_wins")
 
@@ -57,6 +58,7 @@ class Progress:
     self._most = {"badge": 0, "story": 0, "species": 0, "level": 0}
     self._trainer_wins = 0
     self._enemy = 0  # species of the wild creature that was met last
+    self._met_at = 0  # env step on which that was there
     self._owned: set[int] = set()  # species
     self.maps: dict[int, int] = {}  # map -> env step of the first visit
     self.cells: dict[int, set[tuple[int, int]]] = {}  # (y, x) stood on
@@ -152,7 +154,12 @@ class Progress:
     if gained and self._enemy:
       self._owned.add(self._enemy)  # it may have gone to a box
     if int(row["in_battle"]) == _WILD:
-      self._enemy = int(row["enemy_species"]) or self._enemy
+      self._enemy, self._met_at = (
+        int(row["enemy_species"]) or self._enemy,
+        self._next_step,
+      )
+    elif self._next_step - self._met_at > _CATCH_ROWS:
+      self._enemy = 0  # what is gained later is another one
 
   def _words(self, name: str, map_id: int, now: dict[str, int]) -> str:
     return {

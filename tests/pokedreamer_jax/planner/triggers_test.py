@@ -208,6 +208,9 @@ def test_who_meets_a_new_species_is_asked_once_a_battle_and_when_it_is_over():
   fight = _battle(9)[:2] + _battle(9, dex_owned=2)[:2]
   later = _quiet(3, dex_owned=2) + _battle(9, dex_owned=2)
   assert _kinds(_play(start + fight + later)) == ["meets", "battle"]
+  # What is gained long after a battle is somebody else.
+  gift = _quiet(9) + _quiet(9, dex_owned=2) + _battle(9, dex_owned=2)
+  assert _kinds(_play(start + _battle(9) + gift)).count("meets") == 2
 
 
 def test_of_several_reasons_the_first_is_told_and_all_are_done():
