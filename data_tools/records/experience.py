@@ -102,7 +102,8 @@ class Experience:
     )
     if money[1] < money[0]:
       price = (money[0] - money[1]) // (items[1] - items[0])
-      self._bought.setdefault(_cell(steps, row), []).append(int(price))
+      if price > 0:  # else what was paid was paid for something else
+        self._bought.setdefault(_cell(steps, row), []).append(int(price))
 
   def _add_moves(self, steps, at: np.ndarray, places: list[Cell]) -> None:
     """Ways between maps, jumps, and cells that one bumped into."""

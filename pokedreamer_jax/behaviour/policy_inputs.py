@@ -15,7 +15,11 @@ from pokedreamer_jax.world_model import progress as progress_lib
 
 
 def size(cfg: config_lib.Config) -> int:
-  """Length `F + P + O + G` of what a policy of a configuration reads."""
+  """Length `F + P + O + G` of what a policy of a configuration reads.
+
+  Raises:
+    ValueError: offsets are to be read, and no tokens tell the place.
+  """
   goal = cfg.actor_critic.goal_dim if cfg.actor_critic.reads_goal else 0
   return cfg.world_model.feat_dim + _extra(cfg) + goal
 
@@ -54,5 +58,11 @@ def _extra(cfg: config_lib.Config) -> int:
   if cfg.actor_critic.reads_progress:
     total += progress_lib.num_features(sizes)
   if cfg.actor_critic.reads_offset:
-    total += goal_offsets.num_features(sizes)
+    offsets = goal_offsets.num_features(sizes)
+    if not offsets:
+      raise ValueError(
+        "actor_critic.reads_offset: True, the state lacks one of the tokens "
+        f"{', '.join(goal_offsets.NEEDS)}, expected False"
+      )
+    total += offsets
   return total

@@ -164,3 +164,7 @@ def test_a_shop_is_where_money_was_paid_for_what_catches():
   known = _learned(rows)
   # Given on map 1, found on map 6; two at once are half the price each.
   assert known.shops == {(5, 3, 3): 150}
+  rows["money"][4:] = 499  # less than one for each
+  rows["money"][5:] = 498
+  rows["capture_items"][5:] = 20
+  assert 0 not in _learned(rows).shops.values()

@@ -171,6 +171,9 @@ def test_where_a_goal_lies_is_read_before_the_goal():
   assert not offset[1].any()
   rest = np.delete(np.asarray(found), np.r_[place], axis=1)
   np.testing.assert_array_equal(rest, without)
+  off = _config(*asked, "actor_critic.reads_offset=true", "world_model.ram=off")
+  with pytest.raises(ValueError, match=r"reads_offset: True, the state lacks"):
+    policy_inputs.size(off)
 
 
 def test_the_published_actor_reads_features_alone():
