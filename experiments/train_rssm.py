@@ -34,6 +34,12 @@ cli.define_run_flags()
 cli.define_trackers()
 distributed.define_flags()
 _DATA_DIR = cli.string("data_dir", None, "Directory of recorded experience.")
+_BEGIN_FROM = cli.string(
+  "begin_from",
+  None,
+  "Run directory of a world model whose parameters this one begins with; "
+  "world_model.tokens may name further tokens after that one's.",
+)
 _OUT_DIR = cli.string("out_dir", None, "The same as --workdir.")
 _RESUME_STEP = cli.define_resume_step()
 _PROFILE_STEPS = cli.integer(
@@ -82,7 +88,8 @@ def _train(group: distributed.Group) -> None:
     from experiments.training import world_model_loop
 
     trainer = world_model_loop.Trainer(
-      config, generation, run, _PROFILE_STEPS.value, group
+      *(config, generation, run, _PROFILE_STEPS.value, group),
+      _BEGIN_FROM.value,
     )
     return {"steps": config.train.steps, **trainer.train()}
 
@@ -109,8 +116,22 @@ def _open(group: distributed.Group):
   if not (workdir / "result.json").exists():
     memory.check_training(config)
   described = {**config_lib.to_dict(config), **inputs.describe(generation)}
+  if _BEGIN_FROM.value:
+    described["begin_from"] = _checked_beginning(config, generation)
   run = shared_run.open_run(group, workdir, "world_model", described, FREE)
   return config, generation, run
+
+
+def _checked_beginning(config: config_lib.Config, generation):
+  """The mark of the model that a run begins with, once it is seen to fit."""
+  from pokedreamer_jax.world_model import widening
+
+  directory = _BEGIN_FROM.value
+  inputs.check_kind(directory, agent=False)
+  inputs.check_data(directory, generation)
+  trained = inputs.load_config(directory).world_model
+  widening.check(trained, config.world_model)
+  return inputs.fingerprint(directory)
 
 
 def _published() -> list[str]:

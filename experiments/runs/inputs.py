@@ -22,7 +22,10 @@ VALIDATION_LOSS = "val/loss/total"
 
 # What stages record in config.json beside the configuration.
 _RECORDED = frozenset(
-  ("generation", "roms", "rom", "inputs", "imported", "exported")
+  (
+    *("generation", "roms", "rom", "inputs", "imported", "exported"),
+    "begin_from",
+  )
 )
 
 

@@ -27,6 +27,7 @@ from pokedreamer_jax.training import mesh as meshes
 from pokedreamer_jax.training import world_model as training
 from pokedreamer_jax.world_model import atlas as atlas_lib
 from pokedreamer_jax.world_model import model as world_model
+from pokedreamer_jax.world_model import widening
 
 PROFILE_DIR = "profile"  # of `--profile_steps`, in the run directory
 
@@ -46,6 +47,7 @@ class Trainer:
     run: run_directory.Run,
     profile_steps: int = 0,
     group: distributed.Group | None = None,
+    begin_from: str | None = None,
   ):
     """Builds the parts and restores the last checkpoint.
 
@@ -55,9 +57,12 @@ class Trainer:
       run: directory of the run.
       profile_steps: updates of which a profiler trace is written.
       group: the processes that train together; None for this one alone.
+      begin_from: run directory of a world model whose parameters are the
+        first ones; None for fresh ones.
 
     Raises:
-      ValueError: the recorded data has changed, or holds no window.
+      ValueError: the recorded data has changed, or holds no window; the model
+        to begin with is another one.
     """
     self._config = config
     self._run = run
@@ -75,7 +80,7 @@ class Trainer:
     )
     self._survey: atlas_data.Survey | None = None
     self._state: training.TrainState
-    self._step = self._restore(generation)
+    self._step = self._restore(generation, begin_from)
     # Read now: the parameters are donated to the update.
     self._table = _table(self._mesh, self._state.params)
 
@@ -168,11 +173,17 @@ class Trainer:
       validated,
     )
 
-  def _restore(self, generation: generations.Generation) -> int:
+  def _restore(
+    self, generation: generations.Generation, begin_from: str | None
+  ) -> int:
     """Begins, or goes to the update that the last checkpoint was saved at."""
     latest = self._group.share("latest", self._store.latest_step)
     if latest is None:
-      params, survey = _init_params(self._config, generation, self._run)
+      first = (self._config, generation, self._run)
+      if begin_from is None:
+        params, survey = _init_params(*first)
+      else:
+        params, survey = _taken_params(*first, begin_from)
       if self._config.train.refresh_every:  # else no more will be counted
         self._survey = survey
       state = training.init_state(self._config.train, params)
@@ -302,3 +313,27 @@ def _init_params(
       atlas = survey.grown(atlas_lib.empty(cfg), [generation.path])
   key = jax.random.fold_in(jax.random.key(config.seed), 1)
   return world_model.init(cfg, key, table, atlas), survey
+
+
+def _taken_params(
+  config: config_lib.Config,
+  generation: generations.Generation,
+  run: run_directory.Run,
+  begin_from: str,
+) -> tuple[world_model.Params, atlas_data.Survey | None]:
+  """A trained model's parameters; the atlas learns what this data adds.
+
+  The dictionary stays, since parameters are about its tiles.
+  """
+  cfg = config.world_model
+  trained = inputs.load_config(begin_from).world_model
+  widening.check(trained, cfg)
+  taken = inputs.load_world_model(begin_from)
+  params = widening.widen(trained, cfg, taken)
+  run.log(f"world model: begins with the parameters of {begin_from}")
+  if not cfg.has_atlas:
+    return params, None
+  table = jax.tree.map(np.array, world_model.tile_table(params))
+  survey = atlas_data.Survey(cfg, table, run, config.train.left_out_maps)
+  grown = survey.grown(atlas_lib.Atlas(**params["atlas"]), [generation.path])
+  return {**params, "atlas": vars(grown)}, survey

@@ -29,6 +29,16 @@ def _fights(ram: Mapping[str, jax.Array], name: str) -> jax.Array:
   return jnp.take_along_axis(ram[name], slot, axis=-1)[..., 0]
 
 
+def _fit(ram: Mapping[str, jax.Array]) -> jax.Array:
+  """Who of the party can fight: bit `i` is creature `i`, with HP left."""
+  health, size = ram["party_hp"], ram["party_size"]
+  able = [
+    ((health[..., slot] > 0) & (size > slot)).astype(jnp.int32) << slot
+    for slot in range(health.shape[-1])
+  ]
+  return sum(able[1:], able[0])
+
+
 # Frames from a clock's next phase until it is seen, in the great vale: of some
 # 10,000 blocks of water and people none showed it one frame after it began, and
 # all did two frames after. Where nobody can walk (texts, menus) clocks stand
@@ -93,11 +103,14 @@ READERS = {
   # From here on of schema version 4.
   "shade": lambda ram: ram["shade"],
   "heal_items": lambda ram: ram["heal_items"],
+  # Of fields that every version has. 64 values; fewer would make one of many.
+  "fit": _fit,
 }
 CLOCKS = world_model_config.CLOCKS
 # Numbers without order: 0 is none, the others share the values from 1 on. Two
 # of different sizes tell a text apart that shares a value of one with others.
 HASHED = ("text", "text2")
+_PARTIES = 64  # of six creatures, each able to fight or not
 
 
 def check(sizes: Mapping[str, int]) -> None:
@@ -106,6 +119,11 @@ def check(sizes: Mapping[str, int]) -> None:
   if unknown:
     raise ValueError(
       f"world_model.tokens: unknown {unknown}, expected {sorted(READERS)}"
+    )
+  if sizes.get("fit", _PARTIES) != _PARTIES:
+    raise ValueError(
+      f"world_model.tokens: fit:{sizes['fit']}, expected fit:{_PARTIES}, a "
+      "bit for each of six creatures"
     )
   for name, (phases, wait) in CLOCKS.items():
     if sizes.get(name, phases * wait) != phases * wait:

@@ -99,6 +99,26 @@ MISTAKES = [
     ["train.steps: 4", "5", "expected at least"],
   ),
   (
+    "train_rssm",
+    (*_TRAIN, "--begin_from={clone}"),
+    ["{clone}: a run of clone, expected", "world_model"],
+  ),
+  (
+    "train_rssm",
+    (*_TRAIN, "--begin_from={foreign_model}"),
+    ["f" * 40, "{data}", "{foreign_model}"],
+  ),
+  (
+    "train_rssm",
+    (*_TRAIN, "--begin_from={model}", "--set=world_model.tokens=battle:4"),
+    ["world_model.tokens: 'battle:4'", "or these and others after them"],
+  ),
+  (
+    "train_rssm",
+    (*_TRAIN, "--begin_from={model}", "--set=world_model.deter=99"),
+    ["world_model.deter: 99", "the model has that it begins with"],
+  ),
+  (
     "clone_behaviour",
     (*_TRAIN, "--world_model={clone}"),
     ["{clone}: a run of clone, expected", "world_model"],

@@ -81,6 +81,29 @@ def whole(data, tmp_path_factory):
   return workdir
 
 
+def test_a_run_begins_with_what_another_one_learned_and_a_further_token(
+  data, whole, tmp_path
+):
+  trained = inputs.load_config(str(whole)).world_model
+  more = (
+    *(f"--begin_from={whole}", "--set=train.steps=2"),
+    f"--set=world_model.tokens={trained.tokens} fit:64",
+  )
+  done = _run(data, tmp_path, *more)
+  assert done.returncode == 0, done.stderr
+  assert f"begins with the parameters of {whole}" in done.stdout
+  # The very batch that the other one began with, after what it learned since.
+  first, now = _rows(whole)[0], _rows(tmp_path)[0]
+  assert now["loss/image"] < 0.95 * first["loss/image"]
+  recorded = run_directory.read_config(tmp_path)
+  assert recorded["begin_from"] == inputs.fingerprint(str(whole))
+  assert "fit" in inputs.load_config(str(tmp_path)).world_model.token_sizes
+  # What cannot change while a run goes on.
+  again = _run(data, tmp_path, *more[1:])
+  assert again.returncode == 2
+  assert "begin_from" in again.stderr
+
+
 def _interrupt(data, workdir, reached, number):
   """Starts a run, and sends it a signal when so many losses are there."""
   process = subprocess.Popen(

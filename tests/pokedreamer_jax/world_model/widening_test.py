@@ -1,0 +1,108 @@
+"""Further tokens for a trained model: it calculates what it did before."""
+
+import dataclasses
+import functools
+
+import jax
+import numpy as np
+import pytest
+
+from pokedreamer_jax.world_model import model as world_model
+from pokedreamer_jax.world_model import tokens
+from pokedreamer_jax.world_model import widening
+from tests.pokedreamer_jax import fakes
+
+_BARS = "active_max_hp:6 active_hp:6 enemy_max_hp:6 enemy_hp:6"
+_ATLAS = (
+  *("world_model.atlas=counted", "world_model.atlas_cells=512"),
+  *("world_model.relative_tokens=true", "world_model.hp_bars=true"),
+  f"world_model.tokens={fakes.TOKENS} facing:4 control:2 {_BARS}",
+)
+
+
+def _wider(cfg, added="fit:64 level:4"):
+  return dataclasses.replace(cfg, tokens=f"{cfg.tokens} {added}")
+
+
+def _windows():
+  batch = fakes.windows(2, 5)
+  rng = np.random.default_rng(3)
+  for name in ("party_hp", "party_level", "active_slot", "enemy_hp"):
+    shape = batch[name].shape
+    batch[name] = rng.integers(6, size=shape).astype(batch[name].dtype)
+  batch["party_size"] = np.full_like(batch["party_size"], 5)
+  return fakes.on_device(batch)
+
+
+@pytest.mark.parametrize("overrides", [(), _ATLAS], ids=["plain", "atlas"])
+@pytest.mark.parametrize("infer", [False, True], ids=["given", "inferred"])
+def test_a_wider_model_calculates_what_the_old_one_did(overrides, infer):
+  cfg = fakes.config(*overrides).world_model
+  wider = _wider(cfg)
+  params = fakes.params(cfg, noise=0.3)
+  grown = widening.widen(cfg, wider, params)
+  shapes = world_model.shapes(wider)
+  assert jax.tree.map(np.shape, grown) == jax.tree.map(np.shape, shapes)
+
+  def look(cfg, params, batch):
+    seen = world_model.observe(
+      cfg, params, jax.random.key(1), batch, infer=infer
+    )
+    feat = world_model.features(seen.state)
+    parts = [
+      world_model.apply(cfg, params, name, feat)
+      for name in ("reward", "continue")
+    ]
+    picture = world_model.decoder_outputs(cfg, params, feat)
+    return seen, parts, picture
+
+  batch = _windows()
+  if infer:  # the new tokens' guesses are uniform: the first value, always
+    batch |= {"party_hp": batch["party_hp"] * 0}
+  before = fakes.jit(functools.partial(look, cfg))(params, batch)
+  after = fakes.jit(functools.partial(look, wider))(grown, batch)
+  old, new = before[0], after[0]
+  kept = cfg.token_dim
+  assert float(np.abs(old.token_logits).max()) > 0.1  # else nothing is shown
+  for name in ("prior", "post"):
+    np.testing.assert_allclose(
+      getattr(old, name), getattr(new, name), atol=1e-5
+    )
+  for name in ("token_logits", "infer_logits"):
+    logits = getattr(new, name)
+    np.testing.assert_allclose(
+      getattr(old, name), logits[..., :kept], atol=1e-5
+    )
+    np.testing.assert_array_equal(logits[..., kept:], 0.0)
+  np.testing.assert_allclose(old.state.deter, new.state.deter, atol=1e-5)
+  jax.tree.map(
+    functools.partial(np.testing.assert_allclose, atol=1e-4, rtol=1e-4),
+    before[1:],
+    after[1:],
+  )
+
+
+def test_tokens_are_added_at_the_end_and_nothing_else_differs():
+  cfg = fakes.config().world_model
+  widening.check(cfg, _wider(cfg))
+  widening.check(cfg, dataclasses.replace(cfg, free_nats=0.5))
+  first = dataclasses.replace(cfg, tokens=f"fit:64 {cfg.tokens}")
+  with pytest.raises(ValueError, match=r"tokens: 'fit:64 .* after them"):
+    widening.check(cfg, first)
+  with pytest.raises(ValueError, match=r"deter: 99, expected \d+, as the"):
+    widening.check(cfg, dataclasses.replace(cfg, deter=99))
+  with pytest.raises(ValueError, match="not of this model"):
+    widening.widen(_wider(cfg), _wider(_wider(cfg), "hp:3"), fakes.params(cfg))
+
+
+def test_who_can_fight_is_a_bit_each():
+  sizes = {"fit": 64}
+  tokens.check(sizes)
+  ram = {
+    "party_hp": np.array([[3, 0, 1, 9, 0, 7], [0, 5, 5, 0, 0, 0]]),
+    "party_size": np.array([4, 2]),
+  }
+  numbers = tokens.read(sizes, ram)[..., 0].tolist()
+  assert numbers == [0b1101, 0b10]  # beyond the party's size nobody is
+  with pytest.raises(ValueError, match="fit:32, expected fit:64"):
+    tokens.check({"fit": 32})
