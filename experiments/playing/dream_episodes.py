@@ -11,7 +11,6 @@ import numpy as np
 from data_tools.envs import env_rows
 from experiments.playing import dream_cases
 from experiments.playing import entering
-from pokedreamer_jax import specs
 from pokedreamer_jax.behaviour import objectives
 from pokedreamer_jax.evaluation import honesty
 
@@ -84,17 +83,12 @@ def play(
 
 def _play(agent, act, dream, entries, setting, seed) -> Ends:
   """Some games side by side; leaves `[N]` and `[N, K]`."""
-  import jax
-  import jax.numpy as jnp
-
   count, limit = len(entries), setting.limit
   objective = env_rows.Rewards(agent.config.policy.objective, count)
-  earned = np.zeros((count, specs.NUM_REWARD_TERMS), np.float32)
-  held = earned.copy()  # when the game was entered
   highest = np.zeros(count, int)
   real = np.zeros(count)
   happened = np.zeros((count, len(honesty.KINDS)), bool)
-  entered: list[Any] = [None] * count
+  entered = entering.Entered(count)
   moments = entering.play(agent, act, entries, setting, seed)
   with contextlib.closing(moments):
     for moment in moments:
@@ -106,20 +100,13 @@ def _play(agent, act, dream, entries, setting, seed) -> Ends:
       real += np.where(inside, objective.weigh(row), 0.0)
       events = honesty.real_events(row["reward_terms"], np.asarray(rises))
       happened |= events & inside[:, None]
-      earned += row["reward_terms"]
-      for number in np.flatnonzero(since == 0).tolist():
-        entered[number] = jax.tree.map(
-          lambda leaf, number=number: np.asarray(leaf[number]), moment.state
-        )
-        held[number] = earned[number]
+      entered.look(moment)
       if (since >= limit).all():
         break
-  state = jax.tree.map(lambda *leaves: jnp.stack(leaves), *entered)
   dreamt, dreamt_events = dream(
     agent.world_params,
     agent.actor_params,
-    jax.random.key(seed + 1),
-    state,
-    jnp.asarray(held),
+    entering.dream_key(seed),
+    *entered.states(),
   )
   return Ends(np.asarray(dreamt), real, np.asarray(dreamt_events), happened)

@@ -16,6 +16,7 @@ import numpy as np
 from data_tools.game import emulator
 from data_tools.game import roms
 from data_tools.records import replay
+from pokedreamer_jax import specs
 
 STREAMS = 48  # emulators side by side
 
@@ -49,6 +50,43 @@ class Moment:
   # `acting.ActState` with its choice for this row. The next moment destroys
   # it: take copies.
   state: Any
+
+
+class Entered:
+  """States of `N` games when they are entered, to dream on from."""
+
+  def __init__(self, count: int):
+    self._states: list[Any] = [None] * count
+    shape = (count, specs.NUM_REWARD_TERMS)
+    self._earned = np.zeros(shape, np.float32)
+    self._held = np.zeros(shape, np.float32)
+
+  def look(self, moment: Moment) -> None:
+    """Takes a copy of the games that are entered now; call at every moment."""
+    import jax
+
+    self._earned += moment.row["reward_terms"]
+    for number in np.flatnonzero(moment.since == 0).tolist():
+      self._states[number] = jax.tree.map(
+        lambda leaf, number=number: np.asarray(leaf[number]), moment.state
+      )
+      self._held[number] = self._earned[number]
+
+  def states(self, of: slice = slice(None)) -> tuple[Any, Any]:
+    """Of these games: `acting.ActState`, and earned reward terms `[N, 8]`."""
+    import jax
+    import jax.numpy as jnp
+
+    leaves = self._states[of]
+    state = jax.tree.map(lambda *each: jnp.stack(each), *leaves)
+    return state, jnp.asarray(self._held[of])
+
+
+def dream_key(seed: int) -> Any:
+  """Of the dreams beside games that were played with a seed."""
+  import jax
+
+  return jax.random.key(seed + 1)
 
 
 def places(index: Any, jitter_frames: int) -> list[int]:

@@ -79,20 +79,26 @@ def measure(
     "players": {},
     "cases": [],
   }
-  reached = {}
+  reached, ends = {}, {}
+  groups = np.array([case.place for case in cases])
   for name, agent in agents.items():
     with progress.Progress(f"goals: {name}", len(cases), "cases") as bar:
       bar.compiling(about_s=10)
       told = lambda done, _, bar=bar: bar.update(done)
-      reached[name] = goal_episodes.play(
-        agent, cases, setting, config.seed, evaluate.greedy, told
+      ends[name] = goal_episodes.play(
+        *(agent, cases, setting, config.seed, evaluate.greedy, told),
+        evaluate.goal_dreams,
       )
+    reached[name] = ends[name].reached
     result["players"][name] = goal_tables.measure(
       [case.label for case in cases],
-      [case.place for case in cases],
+      groups,
       reached[name],
       evaluate.bootstrap,
+      ends[name].dreamt,
     )
+  if evaluate.goal_dreams:
+    result["dreams"] = held_against_games(ends, groups, evaluate.bootstrap)
   for number, case in enumerate(cases):
     result["cases"].append(
       {
@@ -105,4 +111,38 @@ def measure(
         "reached": {n: steps[number].tolist() for n, steps in reached.items()},
       }
     )
+    if evaluate.goal_dreams:
+      result["cases"][-1]["dreamt"] = {
+        name: float(end.dreamt[number])
+        for name, end in ends.items()
+        if end.dreamt is not None
+      }
   return result
+
+
+def held_against_games(
+  ends: Mapping[str, goal_episodes.Ends], groups: np.ndarray, draws: int
+) -> dict[str, Any]:
+  """How dreams and games agree, and what of a gain in dreams is real."""
+  from pokedreamer_jax.evaluation import honesty
+
+  pairs = {
+    name: (end.dreamt, (end.reached[:, 0] >= 0).astype(float))
+    for name, end in ends.items()
+    if end.dreamt is not None
+  }
+  found: dict[str, Any] = {"players": {}, "gains": {}}
+  for name, (dreamt, real) in pairs.items():
+    found["players"][name] = {
+      "dreamt": float(dreamt.mean()),
+      "real": float(real.mean()),
+      "correlation": honesty.correlation(dreamt, real, groups, draws),
+    }
+  (first, start), *others = pairs.items()
+  if len(set(groups.tolist())) < 2:  # no interval
+    return found
+  for name, end in others:
+    found["gains"][f"{name} - {first}"] = honesty.realised(
+      end[0] - start[0], end[1] - start[1], groups, draws
+    )
+  return found

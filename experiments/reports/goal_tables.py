@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from experiments.reports import honesty_tables
 from experiments.reports import text_tables
 from pokedreamer_jax.world_model import statistics
 
@@ -13,7 +14,11 @@ ALL, OFF_WAY = "all kinds", "off the way"
 
 
 def measure(
-  kinds: Sequence[str], groups: Sequence[int], reached: np.ndarray, draws: int
+  kinds: Sequence[str],
+  groups: Sequence[int] | np.ndarray,
+  reached: np.ndarray,
+  draws: int,
+  dreamt: np.ndarray | None = None,
 ) -> dict[str, dict[str, Any]]:
   """Shares of the cases that reached their goal, per kind and over all kinds.
 
@@ -22,11 +27,12 @@ def measure(
     groups: the episode of each; intervals are over episodes.
     reached: env steps `[C, 3]` of `goal_episodes.play`.
     draws: bootstrap resamples.
+    dreamt: shares `[C]` of the dreams under the right goal that reach it.
 
   Returns:
     JSON-ready, by kind: `cases`, `right`, `other` and `none`, `median_steps`
-    with the right goal, and the paired gains `over_other`, `over_none` with
-    intervals where there are two episodes.
+    with the right goal, `dreamt` where dreams are given, and the paired gains
+    `over_other`, `over_none` with intervals where there are two episodes.
   """
   names, episodes = np.asarray(kinds), np.asarray(groups)
   found = {}
@@ -48,6 +54,8 @@ def measure(
       "over_other": _gain(there, 1, episodes[mine], draws),
       "over_none": _gain(there, 2, episodes[mine], draws),
     }
+    if dreamt is not None:
+      found[kind]["dreamt"] = float(dreamt[mine].mean())
   return found
 
 
@@ -65,6 +73,9 @@ def tables(result: Mapping[str, Any]) -> list[text_tables.Table]:
   """One table a player."""
   header = ["goal", "cases", "right goal", "another", "none", "median steps"]
   header += ["over another [95 %]", "over none [95 %]"]
+  dreams = result.get("dreams")
+  if dreams:
+    header.insert(3, "right, dreamt")
   note = (
     "Share of the cases in which the goal was reached within "
     f"{result['limit']} steps of the moment that the game was entered at, when "
@@ -84,11 +95,35 @@ def tables(result: Mapping[str, Any]) -> list[text_tables.Table]:
       ]
       for kind, row in kinds.items()
     ]
+    if dreams:
+      for line, row in zip(rows, kinds.values(), strict=True):
+        line.insert(3, f"{row['dreamt']:.0%}")
     marks = ["strong" if kind.startswith("all ") else "" for kind in kinds]
     title = f"Goals: {name}"
     found.append(text_tables.Table(title, header, rows, marks, note))
     note = ""
-  return found
+  return found + _dream_tables(dreams) if dreams else found
+
+
+def _dream_tables(dreams: Mapping[str, Any]) -> list[text_tables.Table]:
+  """What dreams under goals promise, and what the game pays."""
+  rows = [
+    [
+      *(name, f"{row['dreamt']:.2f}", f"{row['real']:.2f}"),
+      honesty_tables.interval(row["correlation"]),
+    ]
+    for name, row in dreams["players"].items()
+  ]
+  header = ["player", "dreamt", "in the game", "correlation [95 %]"]
+  note = (
+    "Goals reached with the right goal, from the same moments; the correlation "
+    "is over cases, of the share of the dreams with one game."
+  )
+  table = text_tables.Table(
+    "Dreams under goals", header, rows, [""] * len(rows), note
+  )
+  title = "Goals gained from the same moments"
+  return [table, *honesty_tables.gains(dreams["gains"], title)]
 
 
 def verdicts(result: Mapping[str, Any]) -> list[text_tables.Verdict]:

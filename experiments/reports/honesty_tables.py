@@ -12,7 +12,11 @@ _JUDGED = ("badges", "species", "trainer_wins", "wild_wins")
 
 def tables(result: Mapping[str, Any]) -> list[text_tables.Table]:
   """Returns and events of each player, and what gains are worth."""
-  return [_returns(result), *_events(result), *_gains(result)]
+  return [
+    _returns(result),
+    *_events(result),
+    *gains(result["gains"], "Gains in return from the same starts"),
+  ]
 
 
 def verdicts(result: Mapping[str, Any]) -> list[text_tables.Verdict]:
@@ -25,7 +29,7 @@ def verdicts(result: Mapping[str, Any]) -> list[text_tables.Verdict]:
         text_tables.Verdict(
           known["value"] >= ENOUGH_CORRELATION,
           f"Dreams of {name} rank starts as the game does: correlation of "
-          f"returns {_interval(known)}, {ENOUGH_CORRELATION} wanted",
+          f"returns {interval(known)}, {ENOUGH_CORRELATION} wanted",
         )
       )
     poor = [
@@ -49,7 +53,7 @@ def verdicts(result: Mapping[str, Any]) -> list[text_tables.Verdict]:
       found.append(
         text_tables.Verdict(
           ratio["value"] >= ENOUGH_REALISED and ratio["low"] > 0,
-          f"Of what {name} gains in dreams the game pays {_interval(ratio)}, "
+          f"Of what {name} gains in dreams the game pays {interval(ratio)}, "
           f"{ENOUGH_REALISED} wanted",
         )
       )
@@ -67,7 +71,7 @@ def _returns(result: Mapping[str, Any]) -> text_tables.Table:
           where,
           f"{row['dreamt']:.2f}",
           f"{row['real']:.2f}",
-          _interval(known),
+          interval(known),
           _number(row["other_luck"]),
         ]
       )
@@ -110,22 +114,17 @@ def _events(result: Mapping[str, Any]) -> list[text_tables.Table]:
   return found
 
 
-def _gains(result: Mapping[str, Any]) -> list[text_tables.Table]:
-  rows = []
-  for name, gain in result["gains"].items():
-    rows.append(
-      [
-        name,
-        _interval(gain["dreamt"]),
-        _interval(gain["real"]),
-        _interval(gain["ratio"]),
-      ]
-    )
+def gains(found: Mapping[str, Any], title: str) -> list[text_tables.Table]:
+  """A table of `honesty.realised` by the players' names; none of none."""
+  rows = [
+    [name, *(interval(gain[n]) for n in ("dreamt", "real", "ratio"))]
+    for name, gain in found.items()
+  ]
   if not rows:
     return []
   return [
     text_tables.Table(
-      "Gains in return from the same starts",
+      title,
       ["players", "in dreams [95 %]", "in the game [95 %]", "realised [95 %]"],
       rows,
       [""] * len(rows),
@@ -138,7 +137,7 @@ def _number(value: float | None) -> str:
   return "-" if value is None else f"{value:.2f}"
 
 
-def _interval(found: Mapping[str, float] | None) -> str:
+def interval(found: Mapping[str, float] | None) -> str:
   """A mean or another value with its interval."""
   if found is None:
     return "-"

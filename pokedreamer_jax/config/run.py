@@ -197,6 +197,9 @@ class EvaluateConfig:
   goal_horizon: int = 32
   goal_limit: int = 96
   goal_most_row: int = 400
+  # Dreams from each case under the right goal, as long as the policy has; 0:
+  # none.
+  goal_dreams: int = 0
   # Of dreams against games: starts, half of them before events; games from
   # each; dreams from each of these; steps of both; and the last row of an
   # episode that a game is entered at.
@@ -221,7 +224,7 @@ class EvaluateConfig:
     bounds.one_of(self, "videos", VIDEOS)
     bounds.at_least(self, self.context, "carried_rows")
     bounds.at_least(self, 2, "long_episodes")
-    bounds.at_least(self, 0, "play_length", "goal_most_row")
+    bounds.at_least(self, 0, "play_length", "goal_most_row", "goal_dreams")
     bounds.at_least(self, 1, "goal_cases", "goal_horizon", "goal_limit")
     bounds.at_least(self, 2, "dream_starts", "dream_plays")
     bounds.at_least(self, 1, "dream_samples", "dream_steps", "dream_most_row")

@@ -16,6 +16,7 @@ import numpy as np
 
 from pokedreamer_jax import specs
 from pokedreamer_jax.behaviour import acting
+from pokedreamer_jax.behaviour import goals
 from pokedreamer_jax.behaviour import objectives
 from pokedreamer_jax.behaviour import policy_inputs
 from pokedreamer_jax.config import run as config_lib
@@ -59,33 +60,10 @@ def make_dream_fn(
     state: acting.ActState,
     earned: jax.Array,
   ) -> tuple[jax.Array, jax.Array]:
-    many = lambda leaf: jnp.repeat(leaf, samples, axis=0)
-    model, progress, goal, earned = jax.tree.map(
-      many, (state.model, state.progress, state.goal, earned)
+    many = jax.tree.map(
+      lambda leaf: jnp.repeat(leaf, samples, axis=0), (state, earned)
     )
-
-    def policy_fn(key: jax.Array, inputs: jax.Array) -> jax.Array:
-      logits = actor_critic.actor_logits(cfg.actor_critic, actor, inputs)
-      if greedy:
-        return jnp.argmax(logits, axis=-1).astype(jnp.int32)
-      return sampling.categorical(key, logits)
-
-    rollout = imagination.imagine(
-      cfg.world_model,
-      world,
-      key,
-      model,
-      progress,
-      policy_fn,
-      length,
-      earned=earned,
-      inputs_fn=functools.partial(policy_inputs.read, cfg, goal=goal),
-    )
-    # Whether a dream is still going on when a step is taken.
-    before = jnp.concatenate(
-      [jnp.ones_like(rollout.cont[:1]), rollout.cont[:-1]]
-    )
-    going = jnp.cumprod(before, axis=0)
+    rollout, going = _dream(cfg, length, greedy, world, actor, key, *many)
     paid = (going * objectives.rewards(cfg, rollout)).sum(axis=0)
     rises = objectives.level_rises(rollout.level)
     gains = jnp.concatenate(
@@ -93,10 +71,74 @@ def make_dream_fn(
     )
     chance = jnp.clip(gains, 0.0, 1.0) * going[..., None]
     happens = 1.0 - jnp.prod(1.0 - chance, axis=0)
-    mean = lambda leaf: leaf.reshape(-1, samples, *leaf.shape[1:]).mean(axis=1)
-    return mean(paid), mean(happens)
+    return _mean(samples, paid), _mean(samples, happens)
 
   return jax.jit(dream)
+
+
+def make_goal_dream_fn(
+  cfg: config_lib.Config, length: int, samples: int, greedy: bool = False
+) -> Callable[..., jax.Array]:
+  """As `make_dream_fn`, of policies under goals.
+
+  Returns:
+    `(world_params, actor_params, key, state, earned, asked)`, where `state`
+    holds the embeddings of the goals that are pursued and `asked` what is
+    judged, arrays `[N, SIZE]`, gives the share of the dreams that reach it
+    within `length` steps, `[N]`.
+  """
+
+  def dream(
+    world: Any,
+    actor: Any,
+    key: jax.Array,
+    state: acting.ActState,
+    earned: jax.Array,
+    asked: jax.Array,
+  ) -> jax.Array:
+    *many, asked = jax.tree.map(
+      lambda leaf: jnp.repeat(leaf, samples, axis=0), (state, earned, asked)
+    )
+    rollout, going = _dream(cfg, length, greedy, world, actor, key, *many)
+    arrived = goals.arrivals(
+      cfg.world_model,
+      rollout.feat[..., : cfg.world_model.feat_dim],
+      rollout.reward_terms,
+      rollout.progress.visited,
+    )
+    chance = going * goals.reached(arrived, asked)
+    return _mean(samples, 1.0 - jnp.prod(1.0 - chance, axis=0))
+
+  return jax.jit(dream)
+
+
+def _dream(cfg, length, greedy, world, actor, key, state, earned):
+  """A rollout of `N` dreams, and whether each goes on at a step, `[L, N]`."""
+
+  def policy_fn(key: jax.Array, inputs: jax.Array) -> jax.Array:
+    logits = actor_critic.actor_logits(cfg.actor_critic, actor, inputs)
+    if greedy:
+      return jnp.argmax(logits, axis=-1).astype(jnp.int32)
+    return sampling.categorical(key, logits)
+
+  rollout = imagination.imagine(
+    cfg.world_model,
+    world,
+    key,
+    state.model,
+    state.progress,
+    policy_fn,
+    length,
+    earned=earned,
+    inputs_fn=functools.partial(policy_inputs.read, cfg, goal=state.goal),
+  )
+  # Whether a dream is still going on when a step is taken.
+  before = jnp.concatenate([jnp.ones_like(rollout.cont[:1]), rollout.cont[:-1]])
+  return rollout, jnp.cumprod(before, axis=0)
+
+
+def _mean(samples: int, leaf: jax.Array) -> jax.Array:
+  return leaf.reshape(-1, samples, *leaf.shape[1:]).mean(axis=1)
 
 
 def real_events(terms: np.ndarray, rises: np.ndarray) -> np.ndarray:
@@ -131,9 +173,7 @@ def agreement(
   imagined, paid = dreamt.mean(axis=1), real.mean(axis=1)
   halves = real[:, :half].mean(axis=1), real[:, half : 2 * half].mean(axis=1)
   return {
-    "correlation": statistics.bootstrap(
-      lambda at: _correlation(imagined[at], paid[at]), groups, draws
-    ),
+    "correlation": correlation(imagined, paid, groups, draws),
     "other_luck": _correlation(*halves),
     "dreamt": float(imagined.mean()),
     "real": float(paid.mean()),
@@ -193,6 +233,15 @@ def realised(
     "real": statistics.bootstrap_mean(real, draws, groups=groups),
     "ratio": statistics.bootstrap(ratio, groups, draws),
   }
+
+
+def correlation(
+  dreamt: np.ndarray, real: np.ndarray, groups: np.ndarray, draws: int
+) -> dict[str, float] | None:
+  """Of what is dreamt `[C]` with what is so `[C]`, with its interval."""
+  return statistics.bootstrap(
+    lambda at: _correlation(dreamt[at], real[at]), groups, draws
+  )
 
 
 def _correlation(a: np.ndarray, b: np.ndarray) -> float | None:

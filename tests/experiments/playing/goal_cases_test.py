@@ -15,6 +15,7 @@ from data_tools.game import goals
 from experiments.playing import entering
 from experiments.playing import goal_cases
 from experiments.playing import goal_episodes
+from experiments.reports import goal_evaluation
 from experiments.reports import goal_tables
 from experiments.reports import text_tables
 from pokedreamer_jax import specs
@@ -118,7 +119,7 @@ def test_an_agent_that_repeats_the_recording_reaches_each_goal_in_time(
     config=config, world_params=None, actor_params=None
   )
   setting = entering.Setting(rom, index, _JITTER, 40)
-  found = goal_episodes.play(agent, chosen, setting)
+  found = goal_episodes.play(agent, chosen, setting).reached
   wanted = np.array([case.env_steps for case in chosen])
   np.testing.assert_array_equal(found, np.repeat(wanted[:, None], 3, axis=1))
   # The conditions differ in the goal that is read.
@@ -187,6 +188,33 @@ def test_shares_gains_and_words():
   assert text_tables.plain_table(table)
   alone = goal_tables.measure(["map"], [0], reached[:1], 200)
   assert alone["map"]["over_none"] is None
+
+
+def test_dreams_under_goals_stand_beside_games():
+  reached = np.array([[4, -1, -1], [9, -1, 3], [-1, -1, -1], [5, 5, 5]])
+  groups = np.array([0, 1, 0, 1])
+  worse = np.where(np.arange(4)[:, None] == 1, -1, reached)
+  ends = {
+    "clone": goal_episodes.Ends(worse, np.array([0.5, 0.25, 0.0, 1.0])),
+    "policy": goal_episodes.Ends(reached, np.array([0.75, 0.5, 0.0, 1.0])),
+  }
+  kinds = ["map", "map", "heal", "heal"]
+  players = {
+    name: goal_tables.measure(kinds, groups, end.reached, 200, end.dreamt)
+    for name, end in ends.items()
+  }
+  assert players["policy"]["map"]["dreamt"] == 0.625
+  found = goal_evaluation.held_against_games(ends, groups, 200)
+  assert found["players"]["policy"]["real"] == 0.75
+  gain = found["gains"]["policy - clone"]
+  assert gain["dreamt"]["mean"] == 0.125 and gain["real"]["mean"] == 0.25
+  assert gain["ratio"]["value"] == 2.0
+  result = {"players": players, "limit": 9, "horizon": 3, "dreams": found}
+  tables = goal_tables.tables(result)
+  assert tables[1].rows[0][:5] == ["map", "2", "100%", "62%", "0%"]
+  assert tables[2].rows[0][:3] == ["clone", "0.44", "0.50"]
+  assert tables[3].rows[0][0] == "policy - clone"
+  assert all(text_tables.plain_table(table) for table in tables)
 
 
 def test_none_where_nothing_was_reached(recorded):

@@ -1,10 +1,14 @@
 """Dreams against games: what dreams are worth, and the numbers made of both."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from pokedreamer_jax import goal_embeddings
+from pokedreamer_jax import goal_specs
 from pokedreamer_jax import specs
 from pokedreamer_jax.behaviour import acting
 from pokedreamer_jax.behaviour import objectives
@@ -12,6 +16,7 @@ from pokedreamer_jax.behaviour import policy_inputs
 from pokedreamer_jax.evaluation import honesty
 from pokedreamer_jax.networks import actor_critic
 from pokedreamer_jax.world_model import imagination
+from pokedreamer_jax.world_model import tokens
 from tests.pokedreamer_jax import fakes
 
 _N, _SAMPLES, _LENGTH = 2, 3, 4
@@ -72,6 +77,54 @@ def test_dreams_are_summed_as_slow_loops_sum_them():
     np.testing.assert_allclose(
       happens[n], np.mean(chances, axis=0), rtol=1e-3, atol=1e-4
     )
+
+
+def test_the_share_of_dreams_that_reach_a_goal_as_a_slow_loop_counts_it():
+  cfg = fakes.config("actor_critic.goal_dim=64", "actor_critic.reads_goal=true")
+  world = fakes.params(cfg.world_model, 0.3)
+  actor = actor_critic.init_actor(
+    cfg.actor_critic, jax.random.key(1), policy_inputs.size(cfg)
+  )
+  asked = [goal_specs.Goal("map", map_id=n) for n in (2, 5)]
+  state = acting.init_state(cfg.world_model, _N)
+  vectors = jnp.asarray(goal_embeddings.embed_goals(asked))
+  state = dataclasses.replace(state, goal=vectors)
+  earned = jnp.zeros((_N, specs.NUM_REWARD_TERMS))
+  key = jax.random.key(2)
+  dream = honesty.make_goal_dream_fn(cfg, _LENGTH, _SAMPLES, greedy=True)
+  found = dream(
+    world, actor, key, state, earned, jnp.asarray(goal_specs.stack(asked))
+  )
+
+  many = jax.tree.map(lambda leaf: jnp.repeat(leaf, _SAMPLES, 0), state)
+  rollout = imagination.imagine(
+    cfg.world_model,
+    world,
+    key,
+    many.model,
+    many.progress,
+    lambda _, inputs: jnp.argmax(
+      actor_critic.actor_logits(cfg.actor_critic, actor, inputs), -1
+    ),
+    _LENGTH,
+    earned=jnp.repeat(earned, _SAMPLES, 0),
+    inputs_fn=lambda *read: policy_inputs.read(cfg, *read, goal=many.goal),
+  )
+  cfg_model = cfg.world_model
+  hot = rollout.feat[..., cfg_model.feat_dim - cfg_model.token_dim :]
+  sizes = cfg.world_model.token_sizes
+  place = np.asarray(hot[..., tokens.slices(sizes)["map"]]).argmax(-1)
+  cont = np.asarray(rollout.cont)
+  for n, wanted in enumerate((2, 5)):
+    shares = []
+    for i in range(n * _SAMPLES, (n + 1) * _SAMPLES):
+      going, none = 1.0, 1.0
+      for step in range(_LENGTH):
+        none *= 1 - going * (place[step + 1, i] == wanted)
+        going *= cont[step, i]
+      shares.append(1 - none)
+    np.testing.assert_allclose(found[n], np.mean(shares), atol=1e-4)
+  assert found.min() < found.max() and found.max() > 0.1
 
 
 def test_dreams_that_know_the_mean_correlate_as_luck_allows():
