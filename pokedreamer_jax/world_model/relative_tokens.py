@@ -28,7 +28,6 @@ _CLOCK = (0, 24)  # frames of a step; a clock goes round
 _NAMES = (
   *("map", "facing", "text", "text2"),
   *("species", "active_species", "enemy_species"),
-  "fit",  # bits
 )
 _OTHERS = (-1, 1)
 

@@ -29,14 +29,26 @@ def _fights(ram: Mapping[str, jax.Array], name: str) -> jax.Array:
   return jnp.take_along_axis(ram[name], slot, axis=-1)[..., 0]
 
 
-def _fit(ram: Mapping[str, jax.Array]) -> jax.Array:
-  """Who of the party can fight: bit `i` is creature `i`, with HP left."""
-  health, size = ram["party_hp"], ram["party_size"]
-  able = [
-    ((health[..., slot] > 0) & (size > slot)).astype(jnp.int32) << slot
-    for slot in range(health.shape[-1])
-  ]
-  return sum(able[1:], able[0])
+def _fit(ram: Mapping[str, jax.Array], slot: jax.Array | int) -> jax.Array:
+  """Whether a creature of the party, or the one at `slot` `[...]`, has HP."""
+  if isinstance(slot, int):
+    health = ram["party_hp"][..., slot]
+  else:
+    most = ram["party_hp"].shape[-1] - 1
+    at = jnp.minimum(slot, most)[..., None].astype(jnp.int32)
+    health = jnp.take_along_axis(ram["party_hp"], at, axis=-1)[..., 0]
+  return (health > 0) & (ram["party_size"] > slot)
+
+
+def _item_fit(ram: Mapping[str, jax.Array]) -> jax.Array:
+  """Whether the one at the cursor can fight, in the menu that asks who is next.
+
+  0: nobody is asked for, 1: no, 2: yes. It is open where a menu is while the
+  creature that fights has no HP.
+  """
+  asks = (ram["menu_open"] > 0) & (ram["in_battle"] > 0)
+  asks &= ~_fit(ram, ram["active_slot"])
+  return asks * (1 + _fit(ram, ram["menu_item"]))
 
 
 # Frames from a clock's next phase until it is seen, in the great vale: of some
@@ -103,14 +115,19 @@ READERS = {
   # From here on of schema version 4.
   "shade": lambda ram: ram["shade"],
   "heal_items": lambda ram: ram["heal_items"],
-  # Of fields that every version has. 64 values; fewer would make one of many.
-  "fit": _fit,
+  # Whether each creature of the party can fight, and the one at the cursor.
+  "fit1": lambda ram: _fit(ram, 0),
+  "fit2": lambda ram: _fit(ram, 1),
+  "fit3": lambda ram: _fit(ram, 2),
+  "fit4": lambda ram: _fit(ram, 3),
+  "fit5": lambda ram: _fit(ram, 4),
+  "fit6": lambda ram: _fit(ram, 5),
+  "item_fit": _item_fit,
 }
 CLOCKS = world_model_config.CLOCKS
 # Numbers without order: 0 is none, the others share the values from 1 on. Two
 # of different sizes tell a text apart that shares a value of one with others.
 HASHED = ("text", "text2")
-_PARTIES = 64  # of six creatures, each able to fight or not
 
 
 def check(sizes: Mapping[str, int]) -> None:
@@ -119,11 +136,6 @@ def check(sizes: Mapping[str, int]) -> None:
   if unknown:
     raise ValueError(
       f"world_model.tokens: unknown {unknown}, expected {sorted(READERS)}"
-    )
-  if sizes.get("fit", _PARTIES) != _PARTIES:
-    raise ValueError(
-      f"world_model.tokens: fit:{sizes['fit']}, expected fit:{_PARTIES}, a "
-      "bit for each of six creatures"
     )
   for name, (phases, wait) in CLOCKS.items():
     if sizes.get(name, phases * wait) != phases * wait:
