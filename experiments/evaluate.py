@@ -489,8 +489,8 @@ def _enter_rows(
     config: of the measurement.
     what: its name.
     part: a module or an object with `check(directory)`, `measure(config, rom,
-      generation, agents)`, and `DREAMS`, whether agents need their whole world
-      model.
+      generation, agents)`, and `dreams(config)`, whether agents need their
+      whole world model.
     shown: a module with `tables(result)` and `verdicts(result)`.
     decides: of the configuration, what decides it beside `evaluate`.
   """
@@ -538,7 +538,7 @@ def _enter_rows(
   )
   with run:
     if not run.finished:
-      load = inputs.load_agent if part.DREAMS else inputs.load_player
+      load = inputs.load_agent if part.dreams(config) else inputs.load_player
       agents = {n: load(d, _step(d)) for n, d in players.items()}
       with play_episodes.dying_is_told():
         result = part.measure(config, rom, generation, agents)

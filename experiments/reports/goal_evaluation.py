@@ -13,7 +13,10 @@ from experiments.runs import inputs
 from experiments.runs import progress
 from pokedreamer_jax.config import run as config_lib
 
-DREAMS = False  # acting is all that agents do here
+
+def dreams(config: config_lib.Config) -> bool:
+  """Whether agents need their whole world model, not what acts alone."""
+  return config.evaluate.goal_dreams > 0
 
 
 def check(directory: str) -> None:

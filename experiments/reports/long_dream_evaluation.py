@@ -25,11 +25,14 @@ _FIELDS = (
 class Part:
   """What `evaluate` asks of a measurement, with a place for its pictures."""
 
-  DREAMS = True  # agents need their whole world model
-
   def __init__(self, folder: pathlib.Path):
     """`folder` is there once anything is measured."""
     self._folder = folder
+
+  def dreams(self, config: config_lib.Config) -> bool:
+    """Whether agents need their whole world model: whatever is asked."""
+    del config
+    return True
 
   def check(self, directory: str) -> None:
     """Raises ValueError where tokens do not tell what is judged."""

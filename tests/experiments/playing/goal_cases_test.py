@@ -18,8 +18,13 @@ from experiments.playing import goal_episodes
 from experiments.reports import goal_evaluation
 from experiments.reports import goal_tables
 from experiments.reports import text_tables
+from experiments.runs import inputs
+from pokedreamer_jax import goal_embeddings
 from pokedreamer_jax import specs
 from pokedreamer_jax.behaviour import acting
+from pokedreamer_jax.evaluation import honesty
+from pokedreamer_jax.world_model import tokens
+from tests.experiments.playing import goal_policies
 from tests.experiments.playing import recordings
 from tests.pokedreamer_jax import fakes
 
@@ -166,6 +171,47 @@ def test_the_agent_acts_from_the_entered_row_on_and_not_before(
     pressed[:row], np.repeat(made[case.place]["action"][:row, None], 3, axis=1)
   )
   assert len(pressed) > row and (pressed[row:] == specs.PASS).all()
+
+
+def test_dreams_go_on_from_where_games_are_entered(
+  recorded, cases, monkeypatch, tmp_path
+):
+  rom, made, index = recorded
+  chosen = [case for case in cases if not case.off_way][:2]
+  goal_policies.write(tmp_path)
+  agent = inputs.load_agent(str(tmp_path))
+  seen = []
+
+  def make(config, length, samples, greedy):
+    assert (length, samples, greedy) == (3, 5, False)
+
+    def dream(world, actor, key, state, earned, asked):
+      seen.append((state, earned, asked))
+      return np.arange(len(asked)) / 8
+
+    return dream
+
+  monkeypatch.setattr(honesty, "make_goal_dream_fn", make)
+  monkeypatch.setattr(entering, "STREAMS", 6)
+  setting = entering.Setting(rom, index, _JITTER, 3)
+  ends = goal_episodes.play(agent, chosen, setting, dreams=5)
+  ((state, earned, asked),) = seen
+  order = sorted(range(2), key=lambda i: chosen[i].row)
+  assert [ends.dreamt[i] for i in order] == [0.0, 0.125]
+  sizes = agent.config.world_model.token_sizes
+  numbers = np.asarray(tokens.numbers(sizes, state.model.tokens))
+  for at, case in enumerate(chosen[i] for i in order):
+    steps = made[case.place]
+    for name, field in (("map", "map_id"), ("y", "y"), ("x", "x")):
+      value = min(int(steps[field][case.row]), sizes[name] - 1)
+      assert numbers[at, list(sizes).index(name)] == value
+    np.testing.assert_array_equal(asked[at], case.goal.to_array())
+    np.testing.assert_array_equal(
+      state.goal[at], goal_embeddings.embed_goal(case.goal)
+    )
+    until = steps["reward_terms"][: case.row + 1].sum(axis=0)
+    np.testing.assert_allclose(earned[at], until, rtol=1e-4)
+  assert goal_episodes.play(agent, chosen, setting).dreamt is None
 
 
 def test_shares_gains_and_words():
