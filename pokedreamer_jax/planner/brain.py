@@ -21,7 +21,7 @@ def answer(request: Mapping[str, Any]) -> dict[str, Any]:
   """
   goal, rationale = _choose(request)
   reply = schema.Reply(goal_specs.parse(goal, free_text=False), rationale)
-  return reply.to_trace()
+  return reply.to_wire()
 
 
 def _choose(request: Mapping[str, Any]) -> tuple[str, str]:

@@ -46,6 +46,13 @@ class Moment:
     return schema.Place(state.map_id, state.map_name, state.y, state.x)
 
 
+def is_hurt(state: schema.State, share: float) -> bool:
+  """Whether the first creature has at most this share of its HP."""
+  if not state.party_max_hp or not state.party_max_hp[0]:
+    return False
+  return state.party_hp[0] <= share * state.party_max_hp[0]
+
+
 class Progress:
   """Follows one game."""
 

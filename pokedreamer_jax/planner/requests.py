@@ -37,6 +37,7 @@ _PLAIN = (
   ("talk", "talk to somebody"),
 )
 
+STATE_FIELDS = tuple(field.name for field in dataclasses.fields(schema.State))
 # Cells that a flag may be set from, apart from where it usually is.
 _NEAR = 3
 
@@ -89,9 +90,11 @@ def digest(request: schema.Request) -> str:
   return _sha256(bare)
 
 
-def state_digest(state: schema.State) -> str:
-  """SHA-256 of a state, hexadecimal."""
-  return _sha256(dataclasses.asdict(state))
+def state_digest(
+  state: schema.State, fields: Sequence[str] = STATE_FIELDS
+) -> str:
+  """SHA-256 of fields of a state, hexadecimal; of all those of `State`."""
+  return _sha256({name: getattr(state, name) for name in fields})
 
 
 def _sha256(value: object) -> str:
@@ -135,7 +138,7 @@ def _options(
     for words in request.knowledge.ahead[:2]:
       goal = goal_specs.parse(words, free_text=False)
       found.append((goal, "what demonstrations did next", None))
-  if is_hurt(state, HURT_SHARE):
+  if progress_lib.is_hurt(state, HURT_SHARE):
     found.append((Goal("heal"), "the first creature is hurt", None))
   if switches.map_graph:
     for way in knowledge.ways_out(state.map_id):
@@ -153,13 +156,6 @@ def _options(
     if goal not in options and not replies.goal_faults(goal, request):
       options[goal] = schema.Option(str(goal), reason, way_out, None)
   return list(options.values())[: schema.MOST_OPTIONS]
-
-
-def is_hurt(state: schema.State, share: float) -> bool:
-  """Whether the first creature has at most this share of its HP."""
-  if not state.party_max_hp or not state.party_max_hp[0]:
-    return False
-  return state.party_hp[0] <= share * state.party_max_hp[0]
 
 
 def _valued(

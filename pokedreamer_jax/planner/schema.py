@@ -217,14 +217,20 @@ class Reply:
 
   goal: goal_specs.Goal
   rationale: str = ""
+  at: tuple[int, int, int] | None = None  # map, y, x: where; not on the wire
 
   def to_json(self) -> dict[str, Any]:
     """JSON-ready, as in `schemas/reply.json`."""
     vector = goal_embeddings.embed_goal(self.goal)
-    return {**self.to_trace(), "goal_embedding": vector.tolist()}
+    return {**self.to_wire(), "goal_embedding": vector.tolist()}
 
   def to_trace(self) -> dict[str, Any]:
-    """The same without the vector, which follows from the goal."""
+    """What a trace keeps: as on the wire, and where, if that was said."""
+    at = {} if self.at is None else {"at": list(self.at)}
+    return {**self.to_wire(), **at}
+
+  def to_wire(self) -> dict[str, Any]:
+    """What a service says, without the vector, which follows from the goal."""
     predicate = {name: getattr(self.goal, name) for name in PREDICATE_FIELDS}
     return {
       "goal": str(self.goal),
