@@ -245,17 +245,23 @@ class Driver:
     reason = self._triggers.update(moment, done and not resumes, value)
     self._gained.update(moment.gains)
     if self._held_up is not None and (resumes or self._triggers.battle_over):
-      self._resume(self._held_up, moment)
+      self._resume(self._held_up, "resumed", moment)
     reason = self._collect(moment) or reason
     self._lead(moment)
     was_given = self._pursuit.given_at == moment.state.env_step
     waits = self._caller is not None and self._caller.waits
     if reason in pursuit_lib.FAILED and not was_given:
       reason = None if self._again(reason, moment) else reason
-    if reason and not was_given and not waits:
+    if reason == "meets" and self._has_enough(moment.state):
+      reason = None
+    if reason and not was_given and (not waits or reason == "meets"):
       self._ask(reason, moment, frame)
     if self._asked is not None and self.goal == goal_specs.NONE:
       self._bridge(self._asked, moment)
+
+  def _has_enough(self, state: schema.State) -> bool:
+    """Whether species that it meets are let go."""
+    return state.dex_owned >= self._config.offline.enough_species
 
   def _lead(self, moment: progress_lib.Moment) -> None:
     """Names the next goal of the errand, where the one before is over."""
@@ -275,6 +281,10 @@ class Driver:
     errand = self._pursuit.errand
     if errand == leading.NOTHING:
       return False
+    if self._held_up is not None:
+      # What was named for a battle did not end it either: in turn with that.
+      self._resume(self._held_up, reason, moment)
+      return True
     goal = self._guide.again(moment.state, self.goal)
     if goal is None:
       return False
@@ -282,12 +292,12 @@ class Driver:
     return True
 
   def _resume(
-    self, errand: leading.Errand, moment: progress_lib.Moment
+    self, errand: leading.Errand, reason: str, moment: progress_lib.Moment
   ) -> None:
     """Goes on with what a battle held up."""
     self._held_up = None
     goal = self._guide.begin(errand, moment.state)
-    self._name(errand, goal, "resumed", moment)
+    self._name(errand, goal, reason, moment)
 
   def _name(
     self,
@@ -321,7 +331,9 @@ class Driver:
     asked = ledger_lib.Asked(step, reason, request)
     self._triggers.asked(step)
     self._ledger.count(reason)
-    if self._caller is None:
+    # Whom one meets is a standing order: a battle is over before a service
+    # has said so.
+    if self._caller is None or reason == "meets":
       self._answer_offline(asked, _NO_ANSWER, 0.0, "applied", moment)
       return
     fault = self._refusal(self._caller, step)
@@ -370,7 +382,7 @@ class Driver:
     if void:
       self._ledger.call(asked, answer, latency_s, "passed", None, step)
       self._ledger.note(f"planner: a reply was dropped: {void}", step)
-      return None if void == passing.MET else "passed"
+      return "passed"
     self._give(asked, answer, latency_s, "applied", answer.reply, moment)
     return None
 
@@ -467,7 +479,7 @@ class Driver:
     """Keeps what is done now, if `errand` is named for a battle alone."""
     before = self._pursuit.errand
     in_battle = state.in_battle in ("wild", "trainer")
-    of_battle = in_battle and reason in ("meets", *pursuit_lib.FAILED)
+    of_battle = in_battle and reason in ("meets", *_ANEW)
     if not of_battle or errand == self._held_up:
       self._held_up = None
     elif self._held_up is None and before not in (leading.NOTHING, errand):

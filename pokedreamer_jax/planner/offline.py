@@ -50,7 +50,6 @@ class OfflinePlanner:
     self._failures: dict[knowledge_lib.Milestone, int] = {}
     self._head: knowledge_lib.Milestone | None = None  # pursued last
     self._catching = False  # whether a species that it met was named last
-    self._winning = False  # whether a battle was to be won, when it last failed
     self._turn = 0  # of other ways, since the game went on
     self._asked = False  # whether it ever was
 
@@ -110,8 +109,7 @@ class OfflinePlanner:
       yield schema.Reply(one_more, "a new species")
     elif request.trigger in _FAILED and state.in_battle in _BATTLES:
       # In turn with what comes after it: told to win some never end one.
-      self._winning = not self._winning
-      if self._winning:
+      if request.current_goal != str(Goal("win")):
         yield schema.Reply(Goal("win"), "a battle that goes on")
     elif self._turn and request.trigger != "reached":
       # What was reached instead is a new place to try the milestone from.

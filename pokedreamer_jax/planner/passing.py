@@ -5,7 +5,6 @@ come to another situation than the one that was asked about. Most are worth
 pursuing all the same, so one is dropped only where it is void:
 
   it is older than a limit,
-  it is about whom the game met, and that battle is over,
   its goal holds by now, or names a map that is not known,
   what it asks for has happened since: the new map, the flag, the win,
   a badge was earned since: what comes next is another question,
@@ -33,10 +32,6 @@ _HAPPENED = {
 }
 
 
-# Then what was done before goes on, and nobody is asked anew.
-MET = "whom it was about is gone"
-
-
 def why(
   goal: goal_specs.Goal,
   request: schema.Request,
@@ -58,8 +53,6 @@ def why(
   age = now.env_step - request.state.env_step
   if age > most_age_env_steps:
     return f"{age} env steps old"
-  if request.trigger == "meets" and now.in_battle == "none":
-    return MET
   if "badge" in gained:
     return "a badge was earned since"
   if replies.goal_faults(goal, dataclasses.replace(request, state=now)):

@@ -205,6 +205,20 @@ def test_a_new_map_drops_no_reply_and_is_asked_about_next(tmp_path):
   assert game.log == []
 
 
+def test_whom_it_meets_is_no_service_s_affair(tmp_path):
+  game = _Game(tmp_path, "talk")
+  for _ in range(3):
+    game.step()
+  wild = {"in_battle": 1, "enemy_species": 9, "capture_items": 2}
+  assert game.step(**wild) == "own 2 species"
+  for _ in range(4):
+    game.step(capture_items=2)
+  assert str(game.driver.goal) == "talk"
+  assert len(game.planner.requests) == 1
+  call = game.end().calls[-1]
+  assert (call["trigger"], call["answered_by"]) == ("meets", "offline")
+
+
 def test_a_badge_makes_a_reply_void_and_it_is_asked_anew(tmp_path):
   game = _Game(tmp_path, "talk", "heal")
   game.planner.may_answer.clear()

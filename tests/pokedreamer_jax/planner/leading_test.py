@@ -138,11 +138,13 @@ def test_a_policy_that_is_not_led_gets_cells_where_a_map_led_nowhere():
   assert game.asked == {"area": 1, "start": 1}  # the map is a new one
 
 
-def test_a_battle_that_takes_long_is_a_planners_affair():
+def test_a_battle_that_takes_long_is_to_be_won_every_second_time():
   game = _Game(_long_world())
   game.at(1, 2, 2)
-  assert game.rows(20, 1, 2, 2, in_battle=1)[-1] == "win battle"
-  assert game.asked == {"out of time": 1, "start": 1}
+  goals = [game.rows(20, 1, 2, 2, in_battle=1)[-1] for _ in range(4)]
+  assert goals == ["win battle", "reach tile 1 2 10"] * 2
+  assert game.asked == {"out of time": 2, "start": 1}
+  assert game.led == {"out of time": 2}
 
 
 def test_who_strays_to_another_map_is_led_from_there():
@@ -176,6 +178,15 @@ def test_what_a_battle_held_up_goes_on_after_it():
   assert game.led == {"resumed": 2}
   errands = game.driver.summary()["errands"]
   assert errands["own"] == {"reached": 1, "replaced": 1}
+
+
+def test_who_has_enough_species_lets_others_go_and_asks_nobody():
+  game = _Game(_long_world())
+  game.at(1, 2, 2, dex_owned=14)
+  wild = {"in_battle": 1, "enemy_species": 9, "capture_items": 2}
+  goals = game.rows(5, 1, 2, 2, dex_owned=14, **wild)
+  assert goals == ["reach tile 1 2 10"] * 5
+  assert game.asked == {"start": 1}
 
 
 def test_who_comes_out_of_a_battle_hurt_is_asked():
