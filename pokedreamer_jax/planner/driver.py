@@ -383,8 +383,17 @@ class Driver:
       self._ledger.call(asked, answer, latency_s, "passed", None, step)
       self._ledger.note(f"planner: a reply was dropped: {void}", step)
       return "passed"
-    self._give(asked, answer, latency_s, "applied", answer.reply, moment)
+    reply = self._placed(answer.reply)
+    self._give(asked, answer, latency_s, "applied", reply, moment)
     return None
+
+  def _placed(self, reply: schema.Reply) -> schema.Reply:
+    """A reply with where demonstrations did it, if planners may know of that."""
+    if not self._config.switches.walkthrough:
+      return reply
+    undone = requests.undone(self._knowledge, self._progress)
+    at = next((m.at for m in undone if m.goal == reply.goal), None)
+    return dataclasses.replace(reply, at=at)
 
   def _bridge(
     self, asked: ledger_lib.Asked, moment: progress_lib.Moment

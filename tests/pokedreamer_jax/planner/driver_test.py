@@ -135,9 +135,7 @@ def test_a_request_leads_with_what_became_of_the_last_goal(tmp_path):
   game.end()
   last = [request.last_goal for request in game.planner.requests]
   assert last[0] == schema.LastGoal(None, "none", 0, None)
-  assert last[1] == schema.LastGoal(
-    "talk", "reached", 5, schema.Place(1, "map 1", 9, 4)
-  )
+  assert last[1] == schema.LastGoal("talk", "reached", 5, schema.Place(1, 9, 4))
   assert (last[2].goal, last[2].outcome) == ("heal", "out of time")
   assert game.planner.requests[2].current_goal == "heal"
 
@@ -217,6 +215,19 @@ def test_whom_it_meets_is_no_service_s_affair(tmp_path):
   assert len(game.planner.requests) == 1
   call = game.end().calls[-1]
   assert (call["trigger"], call["answered_by"]) == ("meets", "offline")
+
+
+@pytest.mark.parametrize(
+  ("told", "first"), [(False, "earn badge 0"), (True, "reach map 2")]
+)
+def test_where_a_badge_is_only_a_walkthrough_says(tmp_path, told, first):
+  switches = schema.Switches(walkthrough=told)
+  game = _Game(tmp_path, "earn badge 0", config={"switches": switches})
+  game.step()
+  game.step()
+  assert str(game.driver.errand) == "earn badge 0"
+  assert str(game.driver.goal) == first
+  game.end()
 
 
 def test_a_badge_makes_a_reply_void_and_it_is_asked_anew(tmp_path):
