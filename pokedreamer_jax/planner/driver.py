@@ -388,7 +388,7 @@ class Driver:
     return None
 
   def _placed(self, reply: schema.Reply) -> schema.Reply:
-    """A reply with where demonstrations did it, if planners may know of that."""
+    """A reply with where demonstrations did it, if planners may know."""
     if not self._config.switches.walkthrough:
       return reply
     undone = requests.undone(self._knowledge, self._progress)

@@ -9,7 +9,9 @@ import pytest
 from pokedreamer_jax import goal_specs
 from pokedreamer_jax.planner import budget
 from pokedreamer_jax.planner import driver
+from pokedreamer_jax.planner import progress
 from pokedreamer_jax.planner import replay
+from pokedreamer_jax.planner import requests
 from pokedreamer_jax.planner import schema
 from pokedreamer_jax.planner import trace
 from pokedreamer_jax.planner import triggers
@@ -115,8 +117,6 @@ def test_the_screen_is_that_of_the_step_that_asked(tmp_path):
   _answered(game.driver)
   game.step()
   game.end()
-  from pokedreamer_jax.planner import requests
-
   expected = requests.with_screen(game.planner.requests[0], games.FRAME)
   assert game.planner.requests[0].screenshot == expected.screenshot
 
@@ -469,6 +469,52 @@ def test_a_replay_says_where_the_game_is_another_one(tmp_path):
   _play(made, other)
   assert len(log) == 1
   assert "the game differs from its trace at env step 0" in log[0]
+
+
+def _as_of_before(path, rows, fields):
+  """The trace of a game as an older version wrote it: calls alone, no more."""
+  followed = progress.Progress()
+  states = [followed.update(row).state for row in rows]
+  lines = []
+  for text in path.read_text().splitlines():
+    line = json.loads(text)
+    line.pop("state_fields", None)
+    if line["kind"] in ("lead", "errand"):
+      continue
+    if line["kind"] == "call":
+      # What was pursued was named by the planner itself.
+      line["reply"]["goal"] = line.pop("pursued")
+      line["reply"].pop("at", None)
+      state = states[line["asked_step"]]
+      line["state_sha256"] = requests.state_digest(state, fields)
+    lines.append(json.dumps(line))
+  path.write_text("\n".join([*lines, ""]))
+
+
+@pytest.mark.parametrize(
+  ("without", "remarks"),
+  [((), 0), (("enemy_species", "enemy_is_new"), 0), (("money",), 1)],
+)
+def test_an_older_trace_plays_again_and_says_nothing_false(
+  tmp_path, without, remarks
+):
+  rows = [games.row(event_flags=i // 23) for i in range(200)]
+  made = driver.Driver(games.small_world(), trace_path=tmp_path / "a")
+  goals = _play(made, rows)
+  fields = [name for name in requests.STATE_FIELDS if name not in without]
+  _as_of_before(tmp_path / "a", rows, fields)
+  path = tmp_path / "a"
+  for again in ("b", "c"):  # and so does the trace of that
+    log = []
+    made = driver.Driver(
+      games.small_world(),
+      replay=replay.Replay(trace.read(path)),
+      trace_path=tmp_path / again,
+      log=log.append,
+    )
+    assert _play(made, rows) == goals
+    assert len(log) == remarks
+    path = tmp_path / again
 
 
 def test_a_cut_trace_replays_as_far_as_it_goes_and_says_so(tmp_path):
