@@ -29,6 +29,7 @@ _WARP_ROWS = 12
 # Bumps into a cell before it counts as blocked: people stand in the way too.
 _BUMPS = 3
 _HEALED = 2  # times at least
+_SOLD = 2  # times at least: once may be a trade that is over
 _STEPS = {"down": (1, 0), "up": (-1, 0), "left": (0, -1), "right": (0, 1)}
 
 Cell = tuple[int, int, int]  # map, row, column
@@ -176,6 +177,7 @@ class Experience:
         for cell, prices in sorted(
           self._bought.items(), key=lambda item: (-len(item[1]), item[0])
         )
+        if len(prices) >= _SOLD
       ],
     }
 

@@ -82,6 +82,10 @@ class DualAgent:
     self._arrays = np.repeat(NONE.to_array()[None], count, axis=0)
     self._goals = [NONE] * count
     self._judge = goals_lib.Judge(count)
+    # The same of what planners named, to which the goals lead.
+    self._errands = [NONE] * count
+    self._errand_arrays = self._arrays.copy()
+    self._errand_judge = goals_lib.Judge(count)
     self._critic, self._value = critic, None
     self._ages = np.zeros(count, np.int64)  # rows since an episode's first
     self._t = 0
@@ -112,6 +116,7 @@ class DualAgent:
     if self._value is not None:
       driver.reach = functools.partial(self._reach, game)
     self._pursue([game])
+    self._note_errands()
 
   def decide(
     self,
@@ -134,13 +139,16 @@ class DualAgent:
     """
     began, began_cpu = time.perf_counter(), time.thread_time()
     reached = self._judge.update(row, self._arrays) & playing
+    done = self._errand_judge.update(row, self._errand_arrays) & playing
     self._ages[row["is_first"]] = 0
     values = self._values(playing)
     for i in np.flatnonzero(playing) if self._drivers else ():
       driver = self._drivers[i]
       fields = {name: row[name][i] for name in progress_lib.FIELDS}
       value = None if np.isnan(values[i]) else float(values[i])
-      driver.step(fields, bool(reached[i]), value, row["frame"][i])
+      driver.step(
+        *(fields, bool(reached[i]), value, row["frame"][i], bool(done[i]))
+      )
     changed = [
       i
       for i, driver in enumerate(self._drivers)
@@ -148,6 +156,7 @@ class DualAgent:
     ]
     if changed:
       self._pursue(changed)
+    self._note_errands()
     told, told_cpu = time.perf_counter(), time.thread_time()
     if action_tm1 is not None:
       import jax
@@ -199,6 +208,13 @@ class DualAgent:
       *(self._critic, self._state.model, self._state.progress, game, vectors)
     )
     return np.asarray(found)[: len(goals)].tolist()
+
+  def _note_errands(self) -> None:
+    """Takes over what drivers' planners named."""
+    for i, driver in enumerate(self._drivers):
+      if driver.errand != self._errands[i]:
+        self._errands[i] = driver.errand
+        self._errand_arrays[i] = driver.errand.to_array()
 
   def _pursue(self, games: Sequence[int]) -> None:
     """Takes over the goals of some games' drivers."""

@@ -19,8 +19,8 @@ from experiments.runs import inputs
 from pokedreamer_jax.planner import budget as budget_lib
 from pokedreamer_jax.planner import driver as driver_lib
 from pokedreamer_jax.planner import knowledge as knowledge_lib
+from pokedreamer_jax.planner import leading
 from pokedreamer_jax.planner import llm
-from pokedreamer_jax.planner import offline_config
 from pokedreamer_jax.planner import replay as replay_lib
 from pokedreamer_jax.planner import services
 from pokedreamer_jax.planner import trace as trace_lib
@@ -168,13 +168,12 @@ def make(
 def suited(choice: Choice, directory: str) -> Choice:
   """The choice as it suits the policy in a run directory.
 
-  A policy that reads how far off a cell is can be led: the offline planner
-  names it cells on the way, one after the other.
+  A policy that reads how far off a cell is can be led: it is named cells on
+  the way to what the planner named, one after the other.
   """
   if not inputs.load_config(directory).actor_critic.reads_offset:
     return choice
-  led = dataclasses.replace(choice.config.offline, stride=offline_config.STRIDE)
-  config = dataclasses.replace(choice.config, offline=led)
+  config = dataclasses.replace(choice.config, stride=leading.STRIDE)
   return dataclasses.replace(choice, config=config)
 
 

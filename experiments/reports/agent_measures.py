@@ -47,11 +47,14 @@ def of_planner(
     "by_game": {key: measured[key].tolist() for key in COMPARED},
     "badges": badges(played),
     "milestones": _milestones(tally),
-    "kinds": _kinds(summaries),
+    "kinds": _kinds(summaries, "outcomes"),
+    "errands": _kinds(summaries, "errands"),
     "asked": asked,
     "done": _sum(summary["done"] for summary in summaries),
     "asks_per_500": each * sum(asked.values()),
     "asks_beyond_events_per_500": each * silence,
+    "led": (led := _sum(summary["led"] for summary in summaries)),
+    "led_per_500": each * sum(led.values()),
     "calls_per_500": each * calls,
     "calls": calls,
     "tokens_in": sum(summary["tokens_in"] for summary in summaries),
@@ -153,14 +156,12 @@ def _milestones(tally: agent_tally.Tally) -> list[dict[str, Any]]:
   ]
 
 
-def _kinds(summaries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-  """Outcomes by kind of goal, of all games together."""
-  kinds = sorted(
-    {kind for summary in summaries for kind in summary["outcomes"]}
-  )
+def _kinds(summaries: Sequence[Mapping[str, Any]], name: str) -> dict[str, Any]:
+  """Outcomes of goals or errands by their kind, of all games together."""
+  kinds = sorted({kind for summary in summaries for kind in summary[name]})
   return {
-    kind: _sum(summary["outcomes"].get(kind, {}) for summary in summaries)
-    for kind in sorted(kinds)
+    kind: _sum(summary[name].get(kind, {}) for summary in summaries)
+    for kind in kinds
   }
 
 

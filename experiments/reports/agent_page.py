@@ -22,6 +22,15 @@ MOST_FRAMES = 600  # of a clip, which sees every k-th step of a longer game
 _CRF = 26
 _MOST_ROWS = 400  # of a table
 _MOST_INLINE_BYTES = 8_000_000  # a larger clip is named, not shown
+# Why the driver named a goal (`trace.LED`), in words.
+_LED = {
+  "reached": "the next on the way",
+  "out of time": "another way, out of time",
+  "stagnant": "another way, no nearer",
+  "still": "another way, on one cell",
+  "strayed": "from where it strayed",
+  "resumed": "what a battle held up",
+}
 _EVENTS = ("badges", "trainer_wins", "species", "new_maps")
 
 
@@ -67,6 +76,7 @@ def write(
   lines = trace.lines if trace else ()
   goals = [line for line in lines if line["kind"] == "goal"]
   calls = trace.calls if trace else []
+  leads = [line for line in lines if line["kind"] == "lead"]
   sections = [
     html_page.section("In short", _numbers(result)),
     html_page.section(
@@ -76,7 +86,7 @@ def write(
       agent_timeline.legend(),
     ),
     html_page.section("Where it went", *_places(played, rom)),
-    html_page.section("Goals", *_goals(goals, calls)),
+    html_page.section("Goals", *_goals(goals, calls, leads)),
     html_page.section("Events", _events(gained)),
   ]
   notes = [line for line in lines if line["kind"] == "note"]
@@ -155,7 +165,7 @@ def _places(played: play_episodes.Played, rom: roms.Rom) -> list[str]:
   ]
 
 
-def _goals(goals: Any, calls: Any) -> list[str]:
+def _goals(goals: Any, calls: Any, leads: Any) -> list[str]:
   if not goals:
     return [html_page.paragraph("No goal was pursued.")]
   why = {
@@ -163,11 +173,18 @@ def _goals(goals: Any, calls: Any) -> list[str]:
     for line in calls
     if line["applied_step"] is not None
   }
+  led = {line["env_step"]: line for line in leads}
   rows = []
   for line in goals[:_MOST_ROWS]:
     start = line["env_step"] - line["env_steps"]
-    call = why.get(start)
-    reply = call["reply"] if call else None
+    asked, by, reason = "", "", ""
+    if call := why.get(start):
+      asked, by = call["trigger"], call["answered_by"]
+      reason = call["reply"]["rationale"][:120]
+      if call.get("pursued") not in (None, call["reply"]["goal"]):
+        reason = f"{call['reply']['goal']}: {reason}"
+    elif lead := led.get(start):
+      by, reason = "driver", f"{lead['errand']}: {_LED.get(lead['reason'], '')}"
     rows.append(
       html_page.TableRow(
         [
@@ -175,9 +192,7 @@ def _goals(goals: Any, calls: Any) -> list[str]:
           f"{start:,}",
           f"{line['env_steps']:,}",
           line["outcome"],
-          call["trigger"] if call else "",
-          call["answered_by"] if call else "",
-          reply["rationale"][:120] if reply else "",
+          *(asked, by, reason),
         ],
         "strong" if line["outcome"] == "reached" else "",
       )

@@ -29,7 +29,9 @@ def tables(result: Mapping[str, Any]) -> list[text_tables.Table]:
   )
   return [
     *(_far(result), *over_none, *over_first),
-    *(*_kinds(result), _asked(result)),
+    *_kinds(result, "errands", "Errands by kind", _ERRANDS),
+    *_kinds(result, "kinds", "Goals by kind", _GOALS),
+    _asked(result),
   ]
 
 
@@ -112,8 +114,21 @@ def _gained(
   return [_table(title, [over, *gains], rows, note)]
 
 
-def _kinds(result: Mapping[str, Any]) -> list[text_tables.Table]:
-  found = {n: p["kinds"] for n, p in result["planners"].items() if p["kinds"]}
+_ERRANDS = (
+  "Errands are what planners named: share of a kind that was done. "
+  "The others ran out of time, led nowhere, or another took their place."
+)
+_GOALS = (
+  "What the policy pursued on the way to errands: share of a kind that was "
+  "reached. The others ran out of time, led nowhere, or another goal took "
+  "their place."
+)
+
+
+def _kinds(
+  result: Mapping[str, Any], key: str, title: str, note: str
+) -> list[text_tables.Table]:
+  found = {n: p[key] for n, p in result["planners"].items() if p.get(key)}
   names = sorted({kind for kinds in found.values() for kind in kinds})
   if not names:
     return []
@@ -125,15 +140,11 @@ def _kinds(result: Mapping[str, Any]) -> list[text_tables.Table]:
       ended, reached = sum(outcomes.values()), outcomes.get("reached", 0)
       row.append(f"{reached / ended:.0%} of {ended}" if ended else "-")
     rows.append(row)
-  note = (
-    "Share of the goals of a kind that were reached; the others ran out of "
-    "time, led nowhere, or another goal took their place."
-  )
-  return [_table("Goals by kind", ["goal", *found], rows, note)]
+  return [_table(title, ["kind", *found], rows, note)]
 
 
 def _asked(result: Mapping[str, Any]) -> text_tables.Table:
-  header = ["planner", "asked", "beyond events", "calls", "with a goal"]
+  header = ["planner", "asked", "beyond events", "led", "calls", "with a goal"]
   header += ["tokens in", "out", "USD", "p50 ms", "p99 ms"]
   rows = []
   for name, planner in result["planners"].items():
@@ -143,6 +154,7 @@ def _asked(result: Mapping[str, Any]) -> text_tables.Table:
         name,
         f"{planner['asks_per_500']:.2f}",
         f"{planner['asks_beyond_events_per_500']:.2f}",
+        f"{planner['led_per_500']:.1f}",
         f"{planner['calls_per_500']:.2f}",
         f"{planner['share_with_goal']:.1%}",
         f"{planner['tokens_in']:,}",
@@ -153,8 +165,9 @@ def _asked(result: Mapping[str, Any]) -> text_tables.Table:
       ]
     )
   note = (
-    f"Asked and calls: in {agent_measures.PER_ENV_STEPS} env steps; events "
-    f"are {', '.join(agent_measures.EVENTS)}. With a goal: share of the env "
+    f"Asked, led and calls: in {agent_measures.PER_ENV_STEPS} env steps; "
+    f"events are {', '.join(agent_measures.EVENTS)}. Led: goals on the way, "
+    "which the driver named and asked nobody. With a goal: share of the env "
     "steps with a goal that a predicate judges. A decision is that of all "
     "games side by side."
   )

@@ -14,14 +14,14 @@ _HURT_SHARE = 0.35
 
 
 def answer(request: Mapping[str, Any]) -> dict[str, Any]:
-  """A reply, JSON-ready, to a request as JSON gives it.
+  """A reply, JSON-ready, to a request as it is sent.
 
   Raises:
     KeyError: the request lacks a field.
   """
   goal, rationale = _choose(request)
   reply = schema.Reply(goal_specs.parse(goal, free_text=False), rationale)
-  return reply.to_trace()
+  return reply.to_wire()
 
 
 def _choose(request: Mapping[str, Any]) -> tuple[str, str]:
@@ -30,16 +30,16 @@ def _choose(request: Mapping[str, Any]) -> tuple[str, str]:
   failed = last["outcome"] in ("out of time", "stagnant")
   options = [
     option
-    for option in request["options"]
-    if not (failed and option["goal"] == last["goal"])
+    for option in request.get("options", [])
+    if not (failed and option["goal"] == last.get("goal"))
   ]
   words = {option["goal"] for option in options}
   state = request["state"]
-  hp, full = state["party_hp"][:1], state["party_max_hp"][:1]
+  hp, full = state.get("party_hp", [])[:1], state.get("party_max_hp", [])[:1]
   if hp and hp[0] <= _HURT_SHARE * full[0] and "heal" in words:
     return "heal", "the first creature is hurt"
   for option in options:
-    if option["way"] is not None and option["reason"].startswith("not visited"):
+    if option.get("way") and option["reason"].startswith("not visited"):
       return option["goal"], "a map not visited yet"
   if not options:
     return "explore new map", "nothing is offered"

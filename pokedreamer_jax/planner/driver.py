@@ -3,9 +3,14 @@
 `Driver.step` is called once for each env step. The offline planner answers in
 that step; a language model is asked in a thread, and what it says is applied on
 a later step, which the trace records, so that the trace alone plays the same
-game again. While one is awaited and nothing is pursued, the offline planner
-gives an interim goal. What fails is answered by it too; after several failures
-in a row it takes over for a while. Each failure is one log line.
+game again. While one is awaited and nothing is done, the offline planner gives
+an interim errand. What fails is answered by it too; after several failures in a
+row it takes over for a while. Each failure is one log line.
+
+Planners name errands. The goals on the way are the driver's own (`leading.py`),
+whoever named the errand, and so is going on with it where a goal of the way led
+nowhere once, the game has strayed, or a battle for which a planner named
+something else is over.
 """
 
 from collections.abc import Callable
@@ -21,6 +26,7 @@ from pokedreamer_jax import goal_specs
 from pokedreamer_jax.planner import budget as budget_lib
 from pokedreamer_jax.planner import caller as caller_lib
 from pokedreamer_jax.planner import knowledge as knowledge_lib
+from pokedreamer_jax.planner import leading
 from pokedreamer_jax.planner import ledger as ledger_lib
 from pokedreamer_jax.planner import llm
 from pokedreamer_jax.planner import offline as offline_lib
@@ -33,8 +39,11 @@ from pokedreamer_jax.planner import requests
 from pokedreamer_jax.planner import schema
 from pokedreamer_jax.planner import trace as trace_lib
 from pokedreamer_jax.planner import triggers as triggers_lib
+from pokedreamer_jax.planner import walking
 
 _NO_ANSWER = llm.Answer(None)
+# Asked for these, the same errand again is begun anew from where the game is.
+_ANEW = (*pursuit_lib.FAILED, "stuck")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,6 +56,9 @@ class DriverConfig:
   most_age_env_steps: int = 2000
   most_failures: int = 3  # in a row: then the offline planner takes over
   rest_env_steps: int = 5000  # for so long; then one more call is tried
+  # Cells between the goals on the way to an errand, for policies that read how
+  # far off a cell is (`leading.STRIDE`); 0: they are led from map to map.
+  stride: int = 0
   switches: schema.Switches = dataclasses.field(default_factory=schema.Switches)
   triggers: triggers_lib.TriggerConfig = dataclasses.field(
     default_factory=triggers_lib.TriggerConfig
@@ -65,6 +77,8 @@ class DriverConfig:
         raise ValueError(
           f"driver.{name}: {getattr(self, name)}, expected at least 1"
         )
+    if self.stride < 0:
+      raise ValueError(f"driver.stride: {self.stride}, expected at least 0")
 
 
 class Driver:
@@ -112,14 +126,22 @@ class Driver:
     self._budget, self._replay = budget, replay
     self._progress = progress_lib.Progress(map_names)
     self._triggers = triggers_lib.Triggers(self._config.triggers)
-    self._offline = offline_lib.OfflinePlanner(knowledge, self._config.offline)
+    walks, offline = walking.Walks(knowledge), self._config.offline
+    self._offline = offline_lib.OfflinePlanner(knowledge, offline, walks)
+    self._guide = leading.Guide(
+      knowledge, walks, self._config.stride, offline.enough_items
+    )
     self._caller = None
     if planner is not None:
       self._caller = caller_lib.Caller(planner, self._config.deadline_s, clock)
     writer = trace_lib.Writer(trace_path)
     self._ledger = ledger_lib.Ledger(writer, log, planner, budget)
     self._ledger.start(
-      replay is not None, knowledge.sha256, self._config, about or {}
+      replay is not None,
+      knowledge.sha256,
+      self._config,
+      about or {},
+      replay.state_fields if replay else requests.STATE_FIELDS,
     )
     self._pursuit = pursuit_lib.Pursuit(self._ledger)
     self._asked: ledger_lib.Asked | None = None
@@ -128,11 +150,18 @@ class Driver:
     self._rests_until = 0
     self._refusals: set[str] = set()  # budgets whose end the log knows
     self._goal_steps = 0
+    # What goes on when a battle is over, for which something else was named.
+    self._held_up: leading.Errand | None = None
 
   @property
   def goal(self) -> goal_specs.Goal:
     """What is pursued now; none where nothing is."""
     return self._pursuit.goal
+
+  @property
+  def errand(self) -> goal_specs.Goal:
+    """What a planner named, and `goal` leads to."""
+    return self._pursuit.errand.goal
 
   def step(
     self,
@@ -140,6 +169,7 @@ class Driver:
     reached: bool = False,
     value: float | None = None,
     frame: np.ndarray | None = None,
+    done: bool = False,
   ) -> goal_specs.Goal | None:
     """Takes the row of the next env step; returns at once.
 
@@ -148,6 +178,7 @@ class Driver:
       reached: whether arriving at the row reached `goal`.
       value: of `goal`, 0 to 1; None where it is not known.
       frame: the row's `[144, 40]` uint8, for the screenshot; None for none.
+      done: whether arriving at the row reached `errand`, which may be another.
 
     Returns:
       The goal from now on where it is another than before, else None.
@@ -161,20 +192,17 @@ class Driver:
     if not moment.state.game_running:
       return None
     reached = reached and self.goal != goal_specs.NONE
+    done = self.errand != goal_specs.NONE and (
+      done or (reached and self.goal == self.errand)
+    )
     if reached:
       self._pursuit.end("reached", moment)
+    if done and (self._replay or not self._guide.goes_on(moment.state)):
+      self._pursuit.finish("reached", moment)
     if self._replay is not None:
       self._follow(self._replay, moment)
     else:
-      reason = self._triggers.update(moment, reached, value)
-      self._gained.update(moment.gains)
-      reason = self._collect(moment) or reason
-      was_given = self._pursuit.given_at == moment.state.env_step
-      waits = self._caller is not None and self._caller.waits
-      if reason and not was_given and not waits:
-        self._ask(reason, moment, frame)
-      if self._asked is not None and self.goal == goal_specs.NONE:
-        self._bridge(self._asked, moment)
+      self._pursue(moment, value, frame)
     self._goal_steps += self.goal != goal_specs.NONE
     return None if self.goal == before else self.goal
 
@@ -205,6 +233,84 @@ class Driver:
     self._ledger.writer.write("end", **self.summary())
     self._ledger.writer.close()
 
+  def _pursue(
+    self,
+    moment: progress_lib.Moment,
+    value: float | None,
+    frame: np.ndarray | None,
+  ) -> None:
+    """Leads on, or asks; what was reached has ended by now."""
+    done = self._pursuit.last_ended_at == moment.state.env_step
+    resumes = done and self._held_up is not None
+    reason = self._triggers.update(moment, done and not resumes, value)
+    self._gained.update(moment.gains)
+    if self._held_up is not None and (resumes or self._triggers.battle_over):
+      self._resume(self._held_up, "resumed", moment)
+    reason = self._collect(moment) or reason
+    self._lead(moment)
+    was_given = self._pursuit.given_at == moment.state.env_step
+    waits = self._caller is not None and self._caller.waits
+    if reason in pursuit_lib.FAILED and not was_given:
+      reason = None if self._again(reason, moment) else reason
+    if reason == "meets" and self._has_enough(moment.state):
+      reason = None
+    if reason and not was_given and (not waits or reason == "meets"):
+      self._ask(reason, moment, frame)
+    if self._asked is not None and self.goal == goal_specs.NONE:
+      self._bridge(self._asked, moment)
+
+  def _has_enough(self, state: schema.State) -> bool:
+    """Whether species that it meets are let go."""
+    return state.dex_owned >= self._config.offline.enough_species
+
+  def _lead(self, moment: progress_lib.Moment) -> None:
+    """Names the next goal of the errand, where the one before is over."""
+    errand, state = self._pursuit.errand, moment.state
+    if errand == leading.NOTHING:
+      return
+    if self.goal == goal_specs.NONE:
+      goal = self._guide.onward(state, reached=True)
+      self._name(errand, goal, "reached", moment)
+    elif self.goal != errand.goal and self._guide.has_strayed(state):
+      goal = self._guide.onward(state)
+      if goal != self.goal:
+        self._name(errand, goal, "strayed", moment)
+
+  def _again(self, reason: str, moment: progress_lib.Moment) -> bool:
+    """Names another goal after one that led nowhere, if there is one."""
+    errand = self._pursuit.errand
+    if errand == leading.NOTHING:
+      return False
+    if self._held_up is not None:
+      # What was named for a battle did not end it either: in turn with that.
+      self._resume(self._held_up, reason, moment)
+      return True
+    goal = self._guide.again(moment.state, self.goal)
+    if goal is None:
+      return False
+    self._name(errand, goal, reason, moment)
+    return True
+
+  def _resume(
+    self, errand: leading.Errand, reason: str, moment: progress_lib.Moment
+  ) -> None:
+    """Goes on with what a battle held up."""
+    self._held_up = None
+    goal = self._guide.begin(errand, moment.state)
+    self._name(errand, goal, reason, moment)
+
+  def _name(
+    self,
+    errand: leading.Errand,
+    goal: goal_specs.Goal,
+    reason: str,
+    moment: progress_lib.Moment,
+  ) -> None:
+    """The driver's own goal, from here on."""
+    self._ledger.lead(errand, goal, reason, moment.state)
+    self._pursuit.lead(errand, goal, reason, moment)
+    self._triggers.led(moment.state.env_step)
+
   def _ask(
     self,
     reason: str,
@@ -217,7 +323,7 @@ class Driver:
       self._progress,
       self._knowledge,
       reason,
-      self.goal,
+      self.errand,
       self._pursuit.last_for(reason, moment),
       self._config.switches,
       self.reach,
@@ -225,7 +331,9 @@ class Driver:
     asked = ledger_lib.Asked(step, reason, request)
     self._triggers.asked(step)
     self._ledger.count(reason)
-    if self._caller is None:
+    # Whom one meets is a standing order: a battle is over before a service
+    # has said so.
+    if self._caller is None or reason == "meets":
       self._answer_offline(asked, _NO_ANSWER, 0.0, "applied", moment)
       return
     fault = self._refusal(self._caller, step)
@@ -275,24 +383,31 @@ class Driver:
       self._ledger.call(asked, answer, latency_s, "passed", None, step)
       self._ledger.note(f"planner: a reply was dropped: {void}", step)
       return "passed"
-    self._ledger.call(asked, answer, latency_s, "applied", answer.reply, step)
-    self._give(answer.reply.goal, asked, moment)
+    reply = self._placed(answer.reply)
+    self._give(asked, answer, latency_s, "applied", reply, moment)
     return None
+
+  def _placed(self, reply: schema.Reply) -> schema.Reply:
+    """A reply with where demonstrations did it, if planners may know."""
+    if not self._config.switches.walkthrough:
+      return reply
+    undone = requests.undone(self._knowledge, self._progress)
+    at = next((m.at for m in undone if m.goal == reply.goal), None)
+    return dataclasses.replace(reply, at=at)
 
   def _bridge(
     self, asked: ledger_lib.Asked, moment: progress_lib.Moment
   ) -> None:
-    """The offline planner's goal until the answer to `asked` is there."""
+    """The offline planner's errand until the answer to `asked` is there."""
     state = moment.state
-    # Nothing is pursued at the start alone, and where a goal was reached.
+    # Nothing is done at the start alone, and where an errand was.
     reason = "start" if self._pursuit.given_at < 0 else "reached"
     request = dataclasses.replace(asked.request, state=state, trigger=reason)
     reply = self._offline.answer(request, self._progress)
     interim = ledger_lib.Asked(state.env_step, reason, request)
-    self._ledger.call(
-      interim, _NO_ANSWER, 0.0, "interim", reply, state.env_step
+    self._give(
+      *(interim, _NO_ANSWER, 0.0, "interim", reply, moment), asked.step
     )
-    self._give(reply.goal, asked, moment)
 
   def _fail(
     self,
@@ -323,44 +438,77 @@ class Driver:
     done: str,
     moment: progress_lib.Moment,
   ) -> None:
-    """The offline planner's goal, for the moment that is now."""
+    """The offline planner's errand, for the moment that is now."""
     request = dataclasses.replace(asked.request, state=moment.state)
     reply = self._offline.answer(request, self._progress)
     step = moment.state.env_step
-    self._ledger.call(asked, answer, latency_s, done, reply, step)
-    self._give(reply.goal, asked, moment, moment.state.env_step)
+    self._give(asked, answer, latency_s, done, reply, moment, step)
 
   def _give(
     self,
-    goal: goal_specs.Goal,
     asked: ledger_lib.Asked,
+    answer: llm.Answer,
+    latency_s: float,
+    done: str,
+    reply: schema.Reply,
     moment: progress_lib.Moment,
     seen: int | None = None,
   ) -> None:
-    """Pursues a goal from here on.
+    """Does what a planner named from here on.
 
     Args:
-      goal: which.
       asked: what it answers.
+      answer: of the planner; without a reply where somebody else answers.
+      latency_s: until it was taken.
+      done: of `trace.DONE`.
+      reply: what is named.
       moment: the row.
       seen: the last env step that whoever named it knew of; None is that of
         `asked`.
     """
-    anew = goal != self.goal
-    self._pursuit.give(goal, asked.reason, asked.step, moment)
-    self._triggers.given(
-      moment.state.env_step, asked.step if seen is None else seen, anew
+    state, pursuit = moment.state, self._pursuit
+    errand = leading.Errand(reply.goal, reply.at)
+    self._hold_up(errand, asked.reason, state)
+    goal = self.goal
+    goes_on = errand == pursuit.errand and asked.reason not in _ANEW
+    if not goes_on or goal == goal_specs.NONE:
+      goal = self._guide.begin(errand, state)
+    self._ledger.call(
+      asked, answer, latency_s, done, reply, state.env_step, goal
     )
+    anew = goal != self.goal
+    pursuit.give(errand, goal, asked.reason, asked.step, moment)
+    self._triggers.given(
+      state.env_step, asked.step if seen is None else seen, anew
+    )
+
+  def _hold_up(
+    self, errand: leading.Errand, reason: str, state: schema.State
+  ) -> None:
+    """Keeps what is done now, if `errand` is named for a battle alone."""
+    before = self._pursuit.errand
+    in_battle = state.in_battle in ("wild", "trainer")
+    of_battle = in_battle and reason in ("meets", *_ANEW)
+    if not of_battle or errand == self._held_up:
+      self._held_up = None
+    elif self._held_up is None and before not in (leading.NOTHING, errand):
+      self._held_up = before
 
   def _follow(
     self, replay: replay_lib.Replay, moment: progress_lib.Moment
   ) -> None:
-    """The goals of a trace, on the steps on which they were applied."""
+    """The goals of a trace, on the steps on which they were named."""
     step = moment.state.env_step
     differs = replay.compare(moment.state)
     if differs:
       self._ledger.note(differs, step)
-    for goal, line in replay.due(step, self._ledger.writer):
+    for due in replay.due(step, self._ledger.writer):
+      line = due.line
+      if line["kind"] == "lead":
+        self._ledger.led(line["reason"])
+        self._pursuit.lead(due.errand, due.goal, line["reason"], moment)
+        continue
       reason = line["trigger"]
       self._ledger.count(reason, line["done"])
-      self._pursuit.give(goal, reason, line["asked_step"], moment)
+      asked = line["asked_step"]
+      self._pursuit.give(due.errand, due.goal, reason, asked, moment)

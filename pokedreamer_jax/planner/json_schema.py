@@ -14,7 +14,7 @@ _MOST_FAULTS = 8
 
 
 def of(cls: Any) -> dict[str, Any]:
-  """The schema of a dataclass.
+  """The schema of a dataclass; what may be null, false or empty may be absent.
 
   Args:
     cls: its fields are `Annotated[type, meaning]`, or with a mapping of JSON
@@ -27,7 +27,14 @@ def of(cls: Any) -> dict[str, Any]:
     properties[field.name] = {"description": meaning} | _of_type(
       kind, limits[0] if limits else {}
     )
-  return closed_object(properties)
+  made = closed_object(properties)
+  made["required"] = [n for n, p in properties.items() if not _is_spared(p)]
+  return made
+
+
+def _is_spared(schema: dict[str, Any]) -> bool:
+  kind = schema.get("type", "null")
+  return kind in ("null", "boolean", "array") or "null" in kind
 
 
 def _of_type(kind: Any, limits: dict[str, Any]) -> dict[str, Any]:

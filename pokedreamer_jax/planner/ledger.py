@@ -3,12 +3,14 @@
 from collections import Counter
 from collections.abc import Callable
 from collections.abc import Mapping
+from collections.abc import Sequence
 import dataclasses
 from typing import Any
 
 from pokedreamer_jax import goal_specs
 from pokedreamer_jax.planner import budget as budget_lib
 from pokedreamer_jax.planner import caller
+from pokedreamer_jax.planner import leading
 from pokedreamer_jax.planner import llm
 from pokedreamer_jax.planner import offline
 from pokedreamer_jax.planner import requests
@@ -42,6 +44,8 @@ class Ledger:
     self._done: Counter[str] = Counter()
     self._asked: Counter[str] = Counter()
     self._outcomes: dict[str, Counter[str]] = {}  # by kind of goal
+    self._errands: dict[str, Counter[str]] = {}  # by kind of errand
+    self._led: Counter[str] = Counter()  # goals that the driver named
 
   def start(
     self,
@@ -49,12 +53,14 @@ class Ledger:
     knowledge_sha256: str,
     config: Any,
     about: Mapping[str, Any],
+    state_fields: Sequence[str] | None = requests.STATE_FIELDS,
   ) -> None:
-    """The first line."""
+    """The first line; `state_fields` are None where a replay does not know."""
     name = self._planner.name if self._planner else offline.NAME
     self.writer.write(
       "start",
       format=trace_lib.FORMAT,
+      **({"state_fields": list(state_fields)} if state_fields else {}),
       planner="replay" if replayed else name,
       model=self._planner.model if self._planner else "",
       knowledge_sha256=knowledge_sha256,
@@ -69,9 +75,36 @@ class Ledger:
 
   def goal(self, ended: schema.LastGoal, step: int) -> None:
     """A goal has ended."""
-    kind = goal_specs.parse(ended.goal or "no goal", free_text=False).kind
-    self._outcomes.setdefault(kind, Counter())[ended.outcome] += 1
+    _add(self._outcomes, ended)
     self.writer.write("goal", env_step=step, **dataclasses.asdict(ended))
+
+  def errand(self, ended: schema.LastGoal, step: int) -> None:
+    """An errand has ended."""
+    _add(self._errands, ended)
+    self.writer.write("errand", env_step=step, **dataclasses.asdict(ended))
+
+  def led(self, reason: str) -> None:
+    """The driver named a goal; its line is written."""
+    self._led[reason] += 1
+
+  def lead(
+    self,
+    errand: leading.Errand,
+    goal: goal_specs.Goal,
+    reason: str,
+    state: schema.State,
+  ) -> None:
+    """The driver names a goal on the way to an errand."""
+    self.led(reason)
+    self.writer.write(
+      "lead",
+      env_step=state.env_step,
+      state_sha256=requests.state_digest(state),
+      reason=reason,
+      goal=str(goal),
+      errand=str(errand.goal),
+      at=None if errand.at is None else list(errand.at),
+    )
 
   def count(self, reason: str, done: str = "") -> None:
     """A planner was asked; or, with `done`, somebody else's line says so."""
@@ -88,6 +121,7 @@ class Ledger:
     done: str,
     reply: schema.Reply | None,
     step: int,
+    pursued: goal_specs.Goal | None = None,
   ) -> None:
     """What came of a request.
 
@@ -98,6 +132,7 @@ class Ledger:
       done: of `trace.DONE`.
       reply: what is applied on this step; None for nothing.
       step: this env step.
+      pursued: the goal from here on, where something is applied.
     """
     self._done[done] += 1
     planner, said = self._planner, reply or answer.reply
@@ -124,6 +159,7 @@ class Ledger:
       done=done,
       done_step=step,
       applied_step=None if reply is None else step,
+      pursued=None if pursued is None else str(pursued),
     )
 
   def summary(self) -> dict[str, Any]:
@@ -132,9 +168,16 @@ class Ledger:
     return {
       "asked": dict(sorted(self._asked.items())),
       "done": dict(sorted(self._done.items())),
+      "led": dict(sorted(self._led.items())),
       "outcomes": {k: dict(v) for k, v in sorted(self._outcomes.items())},
+      "errands": {k: dict(v) for k, v in sorted(self._errands.items())},
       "calls": budget.calls if budget else 0,
       "tokens_in": budget.tokens_in if budget else 0,
       "tokens_out": budget.tokens_out if budget else 0,
       "cost_usd": budget.cost_usd if budget else 0.0,
     }
+
+
+def _add(counts: dict[str, Counter[str]], ended: schema.LastGoal) -> None:
+  kind = goal_specs.parse(ended.goal or "no goal", free_text=False).kind
+  counts.setdefault(kind, Counter())[ended.outcome] += 1

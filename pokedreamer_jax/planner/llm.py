@@ -226,18 +226,14 @@ def _prompt(name: str) -> str:
 
 def system_prompt() -> str:
   """What every conversation begins with; the same for all games."""
-  words = [goal_specs.WORDS[kind] for kind in goal_specs.PREDICATES]
-  kinds = (
-    f"{kind}: {form}"
-    for kind, form in zip(goal_specs.PREDICATES, words, strict=True)
-  )
+  kinds = [goal_specs.WORDS[kind] for kind in goal_specs.PREDICATES]
   return _prompt("system").replace("{kinds}", "; ".join(kinds))
 
 
 def request_text(request: schema.Request) -> str:
   """A request as text; its screenshot travels as a picture."""
-  value = request.to_json()
-  del value["screenshot"]
+  value = request.to_wire()
+  value.pop("screenshot", None)
   return json.dumps(value, separators=(",", ":"))
 
 

@@ -2,11 +2,12 @@
 
 It follows what demonstrations reached, in their order, over the graph of maps
 that records know; where milestones end it goes where this game has not been.
-Hurt, it heals first; stuck, it names cells on the way as records walked it, the
-next ones first, then tries something else each time. Of the same game and
-knowledge it says the same, at once.
+Hurt, it heals first; where an errand led nowhere it names another one each
+time. The way to each is the driver's affair (`leading.py`). Of the same game
+and knowledge it says the same, at once.
 """
 
+from collections.abc import Iterator
 import dataclasses
 
 from pokedreamer_jax import goal_specs
@@ -24,10 +25,6 @@ NAME = "offline"
 
 # Asked again after these, the last goal has led nowhere.
 _FAILED = ("out of time", "stagnant", "still", "stuck")
-_STRIDES = (
-  offline_config.STRIDE,
-  4,
-)  # cells ahead on the way, named where a goal led nowhere
 _BATTLES = ("wild", "trainer")
 # The game went on; a higher level alone is no sign of that.
 _AHEAD = ("progress", "area")
@@ -42,21 +39,19 @@ class OfflinePlanner:
     self,
     knowledge: knowledge_lib.Knowledge,
     config: offline_config.OfflineConfig | None = None,
+    walks: walking.Walks | None = None,
   ):
+    """Nothing is named yet; `walks` are over that knowledge, if made before."""
     self._knowledge = knowledge
-    self._walks = walking.Walks(knowledge)
+    self._walks = walks or walking.Walks(knowledge)
     self._config = config or offline_config.OfflineConfig()
-    self._leader = walking.Leader(self._walks, self._config.stride)
-    self._supplies = supplies.Supplies(knowledge, self._leader, self._config)
+    self._supplies = supplies.Supplies(knowledge, self._walks, self._config)
     # How often each milestone led nowhere; with others to try it rests then.
     self._failures: dict[knowledge_lib.Milestone, int] = {}
     self._head: knowledge_lib.Milestone | None = None  # pursued last
     self._catching = False  # whether a species that it met was named last
-    self._winning = False  # whether a battle was to be won, when it last failed
     self._turn = 0  # of other ways, since the game went on
     self._asked = False  # whether it ever was
-    self._on_the_way: set[Goal] = set()  # cells that could be named now
-    self._walking = False  # whether one of them was
 
   def answer(
     self, request: schema.Request, progress: progress_lib.Progress
@@ -74,11 +69,9 @@ class OfflinePlanner:
       if self._head is not None:
         self._failures[self._head] = self._failures.get(self._head, 0) + 1
     self._asked = True
-    for goal, rationale in self._choices(request, progress):
-      if not replies.goal_faults(goal, self._all_maps(request)):
-        self._walking = goal in self._on_the_way
-        return schema.Reply(goal, rationale)
-    self._walking = False
+    for reply in self._choices(request, progress):
+      if not replies.goal_faults(reply.goal, self._all_maps(request)):
+        return reply
     return schema.Reply(Goal("explore"), "nothing else is known")
 
   def _all_maps(self, request: schema.Request) -> schema.Request:
@@ -91,11 +84,12 @@ class OfflinePlanner:
     )
     return dataclasses.replace(request, maps=request.maps + more)
 
-  def _choices(self, request, progress):
-    """Goals with reasons, the best first."""
+  def _choices(
+    self, request: schema.Request, progress: progress_lib.Progress
+  ) -> Iterator[schema.Reply]:
+    """What could be said, the best first."""
     state = request.state
     self._head, self._catching = None, False
-    self._on_the_way.clear()
     ahead = [
       milestone
       for milestone in requests.undone(self._knowledge, progress)
@@ -107,22 +101,18 @@ class OfflinePlanner:
     ]
     hurt = self._supplies.is_hurt(state)
     meant = None if hurt else self._least_tried(ahead)
-    if request.trigger == "reached":
-      # A cell on the way leads to the next; what was reached instead is a new
-      # place to try the milestone from.
-      if self._walking:
-        yield from self._along(state, _STRIDES[:1], meant)
-    elif request.trigger == "meets" and (
+    if request.trigger == "meets" and (
       state.dex_owned < self._config.enough_species
     ):
       self._catching = True
-      yield Goal("own", number=state.dex_owned + 1), "a new species"
+      one_more = Goal("own", number=state.dex_owned + 1)
+      yield schema.Reply(one_more, "a new species")
     elif request.trigger in _FAILED and state.in_battle in _BATTLES:
       # In turn with what comes after it: told to win some never end one.
-      self._winning = not self._winning
-      if self._winning:
-        yield Goal("win"), "a battle that goes on"
-    elif self._turn:
+      if request.current_goal != str(Goal("win")):
+        yield schema.Reply(Goal("win"), "a battle that goes on")
+    elif self._turn and request.trigger != "reached":
+      # What was reached instead is a new place to try the milestone from.
       others = self._other_ways(state, progress, meant, bool(hurt or ahead))
       # After some failures another way, and after that the milestone again.
       turn = self._turn % (self._config.tries + len(others))
@@ -131,14 +121,12 @@ class OfflinePlanner:
     yield from self._supplies.heal(state) if hurt else self._supplies.buy(state)
     self._head = self._least_tried(ahead)
     if self._head is not None:
-      goal, at = self._head.goal, self._head.at
-      why = f"on the way to map {at[0]} for {goal}"
-      yield from self._leader.to(state.cell, {at}, why)
-      yield goal, f"a milestone of {len(ahead)}"
+      why = f"a milestone of {len(ahead)}"
+      yield schema.Reply(self._head.goal, why, self._head.at)
     yield from self._frontier(state, progress)
     for i in range(len(_PLAIN)):
       kind = _PLAIN[(self._turn + i) % len(_PLAIN)]
-      yield Goal(kind), "nothing else is known"
+      yield schema.Reply(Goal(kind), "nothing else is known")
 
   def _least_tried(
     self, ahead: list[knowledge_lib.Milestone]
@@ -155,17 +143,6 @@ class OfflinePlanner:
   def _rounds(self, milestone: knowledge_lib.Milestone) -> int:
     return self._failures.get(milestone, 0) // self._config.tries
 
-  def _along(
-    self,
-    state: schema.State,
-    strides: tuple[int, ...],
-    meant: knowledge_lib.Milestone | None,
-  ) -> list[tuple[Goal, str]]:
-    """Cells so many steps on, on the way to what is meant, else to healing."""
-    found = self._walks.along(state.cell, self._places(meant), strides)
-    self._on_the_way.update(found)
-    return [(goal, "stuck: a cell on the way") for goal in found]
-
   def _places(
     self, meant: knowledge_lib.Milestone | None
   ) -> set[knowledge_lib.Cell]:
@@ -178,17 +155,22 @@ class OfflinePlanner:
     progress: progress_lib.Progress,
     meant: knowledge_lib.Milestone | None,
     knows: bool,
-  ) -> list[tuple[Goal, str]]:
+  ) -> list[schema.Reply]:
     """What to try in turn where the milestone that is meant led nowhere.
 
     Whoever knows what to do goes back to a map that this game has seen: others
     lie beyond what it can do yet. Whoever does not explores.
     """
-    found = self._along(state, _STRIDES, meant)
+    found = []
+    if self._walks.along(state.cell, self._places(meant), (1,)):
+      goal, at = (
+        (Goal("heal"), None) if meant is None else (meant.goal, meant.at)
+      )
+      found.append(schema.Reply(goal, "stuck: what failed least", at))
     cell = self._unvisited(state, progress)
     if cell is not None:
       why = "stuck: a cell not visited yet"
-      found.append((Goal("tile", state.map_id, *cell), why))
+      found.append(schema.Reply(Goal("tile", state.map_id, *cell), why))
     ways = self._knowledge.ways_out(state.map_id)
     if ways:
       tried = self._walks.onward(state.cell, self._places(meant))
@@ -199,21 +181,23 @@ class OfflinePlanner:
           (way.end[0] in progress.maps) != knows,
         ),
       )
-      found.append((Goal("map", way.end[0]), "stuck: leave this map"))
+      there = Goal("map", way.end[0])
+      found.append(schema.Reply(there, "stuck: leave this map"))
     return found
 
-  def _frontier(self, state: schema.State, progress):
+  def _frontier(
+    self, state: schema.State, progress: progress_lib.Progress
+  ) -> Iterator[schema.Reply]:
     """The nearest map that this game has not seen, else an unseen cell."""
     unseen = set(self._knowledge.map_ids) - progress.maps.keys()
     route = self._knowledge.route(state.map_id, unseen)
     if route:
-      yield (
-        Goal("map", route[0].end[0]),
-        f"frontier: towards map {route[-1].end[0]}",
-      )
+      map_id = route[-1].end[0]
+      yield schema.Reply(Goal("map", map_id), f"frontier: map {map_id}")
     cell = self._unvisited(state, progress)
     if cell is not None:
-      yield Goal("tile", state.map_id, *cell), "frontier: a cell not visited"
+      there = Goal("tile", state.map_id, *cell)
+      yield schema.Reply(there, "frontier: a cell not visited")
 
   def _unvisited(
     self, state: schema.State, progress: progress_lib.Progress

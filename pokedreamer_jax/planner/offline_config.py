@@ -4,8 +4,6 @@ import dataclasses
 
 from pokedreamer_jax import goal_specs
 
-STRIDE = 8  # cells; what policies that can be led are led by
-
 
 @dataclasses.dataclass(frozen=True)
 class OfflineConfig:
@@ -31,9 +29,6 @@ class OfflineConfig:
   # Milestones ahead among which the one that failed least is pursued: what one
   # cannot reach must not end a game that could go on without.
   window: int = 4
-  # Cells on the way that are named one after the other, so far apart, up to
-  # where what is wanted was reached; 0: what is wanted, or the next map.
-  stride: int = 0
 
   def __post_init__(self):
     for name in ("kinds", "in_passing"):
@@ -58,7 +53,7 @@ class OfflineConfig:
         f"offline.fewest_items {self.fewest_items}, enough_items "
         f"{self.enough_items}: expected 0 <= fewest <= enough"
       )
-    for name in ("shop_cells", "stride", "enough_species"):
+    for name in ("shop_cells", "enough_species"):
       if getattr(self, name) < 0:
         raise ValueError(
           f"offline.{name}: {getattr(self, name)}, expected at least 0"

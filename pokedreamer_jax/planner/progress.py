@@ -43,7 +43,14 @@ class Moment:
   def place(self) -> schema.Place:
     """Where the player stands."""
     state = self.state
-    return schema.Place(state.map_id, state.map_name, state.y, state.x)
+    return schema.Place(state.map_id, state.y, state.x)
+
+
+def is_hurt(state: schema.State, share: float) -> bool:
+  """Whether the first creature has at most this share of its HP."""
+  if not state.party_max_hp or not state.party_max_hp[0]:
+    return False
+  return state.party_hp[0] <= share * state.party_max_hp[0]
 
 
 class Progress:
@@ -72,11 +79,6 @@ class Progress:
   def name(self, map_id: int) -> str:
     """The name of a map."""
     return self._names.get(map_id, f"map {map_id}")
-
-  def place(self, cell: tuple[int, int, int]) -> schema.Place:
-    """A cell `(map, y, x)` with its map's name."""
-    map_id, y, x = cell
-    return schema.Place(map_id, self.name(map_id), y, x)
 
   def update(self, row: Mapping[str, np.ndarray]) -> Moment:
     """Takes the next row.

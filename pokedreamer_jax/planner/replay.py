@@ -6,23 +6,43 @@ named the goals. Each request's state is compared with the one it was made of.
 
 from collections.abc import Iterator
 from collections.abc import Mapping
+from collections.abc import Sequence
+import dataclasses
 from typing import Any
 
 from pokedreamer_jax import goal_specs
+from pokedreamer_jax.planner import leading
 from pokedreamer_jax.planner import requests
 from pokedreamer_jax.planner import schema
 from pokedreamer_jax.planner import trace as trace_lib
+
+# Fields of states that traces which do not say so may lack: they came later.
+_LATER = ("enemy_species", "enemy_is_new")
+
+
+@dataclasses.dataclass(frozen=True)
+class Due:
+  """A goal that is pursued from a step on."""
+
+  errand: leading.Errand
+  goal: goal_specs.Goal
+  line: Mapping[str, Any]  # of kind call or lead
 
 
 class Replay:
   """Goes through a trace once, with one game."""
 
   def __init__(self, trace: trace_lib.Trace):
-    self._calls = list(trace.calls)
+    self._lines = [
+      line for line in trace.lines if line["kind"] in ("call", "lead")
+    ]
     self._next = 0
     self._digests: dict[int, str] = {
-      line["asked_step"]: line["state_sha256"] for line in trace.calls
+      line.get("asked_step", line.get("env_step")): line["state_sha256"]
+      for line in self._lines
     }
+    self.state_fields = trace.start.get("state_fields")  # None: not told
+    self._fields = _may_be_of(self.state_fields)
     self._whole = trace.whole
     self._last_step = max(
       [line.get("env_step", 0) for line in trace.lines]
@@ -36,7 +56,13 @@ class Replay:
     step = state.env_step
     expected = self._digests.get(step)
     if expected is not None and not self._told["differs"]:
-      if requests.state_digest(state) != expected:
+      # An older trace is of one of these; which, its first digest tells.
+      self._fields = [
+        fields
+        for fields in self._fields
+        if requests.state_digest(state, fields) == expected
+      ]
+      if not self._fields:
         self._told["differs"] = True
         return f"replay: the game differs from its trace at env step {step}"
     over = step > self._last_step and not self._whole
@@ -45,31 +71,48 @@ class Replay:
       return f"replay: the trace was cut after env step {self._last_step}"
     return ""
 
-  def due(
-    self, step: int, writer: trace_lib.Writer
-  ) -> Iterator[tuple[goal_specs.Goal, Mapping[str, Any]]]:
-    """Goals that were applied on a step, each with the line of its call.
+  def due(self, step: int, writer: trace_lib.Writer) -> Iterator[Due]:
+    """Goals that were named or applied on a step.
 
     Args:
       step: env step.
-      writer: gets the lines of calls that were done by then, as they are.
+      writer: gets the lines that were due by then, as they are.
     """
-    while (
-      self._next < len(self._calls)
-      and self._calls[self._next]["done_step"] <= step
-    ):
-      line = self._calls[self._next]
+    while self._next < len(self._lines):
+      line = self._lines[self._next]
+      if line.get("done_step", line.get("env_step")) > step:
+        return
       self._next += 1
       _copy(line, writer)
-      if line["applied_step"] is not None:
-        goal = goal_specs.parse(line["reply"]["goal"], free_text=False)
-        yield goal, line
+      if line["kind"] == "lead":
+        yield _due(line, line["errand"], line["at"], line["goal"])
+      elif line["applied_step"] is not None:
+        reply = line["reply"]
+        pursued = line.get("pursued") or reply["goal"]
+        yield _due(line, reply["goal"], reply.get("at"), pursued)
 
   def copy_rest(self, writer: trace_lib.Writer) -> None:
-    """Writes the lines of calls that this game did not come to."""
-    for line in self._calls[self._next :]:
+    """Writes the lines that this game did not come to."""
+    for line in self._lines[self._next :]:
       _copy(line, writer)
-    self._next = len(self._calls)
+    self._next = len(self._lines)
+
+
+def _may_be_of(told: Sequence[str] | None) -> list[Sequence[str]]:
+  """Which fields digests may be of."""
+  if told is None:
+    old = [name for name in requests.STATE_FIELDS if name not in _LATER]
+    return [requests.STATE_FIELDS, old]
+  return [[name for name in told if name in requests.STATE_FIELDS]]
+
+
+def _due(
+  line: Mapping[str, Any], errand: str, at: Sequence[int] | None, goal: str
+) -> Due:
+  named = goal_specs.parse(errand, free_text=False)
+  cell = None if at is None else (at[0], at[1], at[2])
+  pursued = goal_specs.parse(goal, free_text=False)
+  return Due(leading.Errand(named, cell), pursued, line)
 
 
 def _copy(line: Mapping[str, Any], writer: trace_lib.Writer) -> None:

@@ -113,10 +113,11 @@ def _text_faults(value: dict[str, Any]) -> list[str]:
 def _goal(
   value: dict[str, Any], request: schema.Request, faults: list[str]
 ) -> goal_specs.Goal | None:
-  """The goal that predicate and words agree on; adds to `faults` otherwise."""
-  names = {known.map_id: known.map_name for known in request.maps}
+  """The goal of the words, on which a predicate agrees; else adds faults."""
+  names = {known.map_id: known.name for known in request.maps}
+  predicate, goal = value.get("predicate"), None
   try:
-    goal = goal_specs.Goal(**value["predicate"])
+    goal = None if predicate is None else goal_specs.Goal(**predicate)
   except ValueError as error:
     faults.append(_ascii(f"reply.predicate: {error}"))
     return None
@@ -125,12 +126,15 @@ def _goal(
   except ValueError as error:
     faults.append(_ascii(f"reply.goal: {error}"))
     return None
-  if said != goal:
+  if said.kind not in goal_specs.PREDICATES:
+    faults.append(f"reply.goal: {str(said)!r} is none, expected a goal")
+    return None
+  if goal is not None and said != goal:
     faults.append(
       f"reply.goal: {str(said)!r} is not its predicate {str(goal)!r}"
     )
     return None
-  return goal
+  return said
 
 
 def _vector_faults(

@@ -26,9 +26,8 @@ Goal = goal_specs.Goal
 Reach = Callable[[Sequence[Goal]], Sequence[float | None]]
 
 HURT_SHARE = 0.5  # of full HP: from here on healing is offered
-_CROP = 9  # cells to each side of the player
-_MOST_WAYS = 40
-_MOST_MILESTONES = 12  # the latest ones reached
+_CROP = 6  # cells to each side of the player; the screen shows 4 and 5
+_MOST_MILESTONES = 6  # the latest ones reached
 _MOST_AHEAD = 8
 _PLAIN = (
   ("story", "a new story flag"),
@@ -37,6 +36,7 @@ _PLAIN = (
   ("talk", "talk to somebody"),
 )
 
+STATE_FIELDS = tuple(field.name for field in dataclasses.fields(schema.State))
 # Cells that a flag may be set from, apart from where it usually is.
 _NEAR = 3
 
@@ -76,7 +76,7 @@ def make(
     state=moment.state,
     options=(),
     knowledge=_known(progress, moment, knowledge, switches),
-    maps=tuple(schema.NamedMap(i, progress.name(i)) for i in ids),
+    maps=tuple(_map(i, progress, knowledge, switches) for i in ids),
     screenshot=None,
   )
   options = _options(progress, request, knowledge, switches)
@@ -89,9 +89,11 @@ def digest(request: schema.Request) -> str:
   return _sha256(bare)
 
 
-def state_digest(state: schema.State) -> str:
-  """SHA-256 of a state, hexadecimal."""
-  return _sha256(dataclasses.asdict(state))
+def state_digest(
+  state: schema.State, fields: Sequence[str] = STATE_FIELDS
+) -> str:
+  """SHA-256 of fields of a state, hexadecimal; of all those of `State`."""
+  return _sha256({name: getattr(state, name) for name in fields})
 
 
 def _sha256(value: object) -> str:
@@ -135,16 +137,18 @@ def _options(
     for words in request.knowledge.ahead[:2]:
       goal = goal_specs.parse(words, free_text=False)
       found.append((goal, "what demonstrations did next", None))
-  if is_hurt(state, HURT_SHARE):
+  if progress_lib.is_hurt(state, HURT_SHARE):
     found.append((Goal("heal"), "the first creature is hurt", None))
   if switches.map_graph:
     for way in knowledge.ways_out(state.map_id):
       seen = "visited" if way.end[0] in progress.maps else "not visited yet"
-      found.append((Goal("map", way.end[0]), seen, _way(progress, way)))
+      found.append((Goal("map", way.end[0]), seen, _way(way)))
   found.append((Goal("explore"), "a map not visited in this game", None))
   found += [(Goal(kind), reason, None) for kind, reason in _PLAIN]
   if state.capture_items:
     found.append((Goal("catch"), "items that catch are carried", None))
+  elif any(price <= state.money for price in knowledge.shops.values()):
+    found.append((Goal("item"), "there is money for what catches", None))
   if state.party_level:
     level = min(state.party_level[0] + 1, 255)
     found.append((Goal("level", number=level), "grow stronger", None))
@@ -153,13 +157,6 @@ def _options(
     if goal not in options and not replies.goal_faults(goal, request):
       options[goal] = schema.Option(str(goal), reason, way_out, None)
   return list(options.values())[: schema.MOST_OPTIONS]
-
-
-def is_hurt(state: schema.State, share: float) -> bool:
-  """Whether the first creature has at most this share of its HP."""
-  if not state.party_max_hp or not state.party_max_hp[0]:
-    return False
-  return state.party_hp[0] <= share * state.party_max_hp[0]
 
 
 def _valued(
@@ -183,25 +180,10 @@ def _known(
   knowledge: knowledge_lib.Knowledge,
   switches: schema.Switches,
 ) -> schema.Known:
-  # Those out of this map first, then out of the maps visited last.
-  latest = sorted(
-    progress.maps,
-    key=lambda i: (i != moment.state.map_id, -progress.maps[i]),
-  )
-  ways = [
-    _way(progress, way) for here in latest for way in knowledge.ways_out(here)
-  ]
-  cells = [
-    schema.MapCells(map_id, len(found))
-    for map_id, found in sorted(progress.cells.items())
-  ]
   return schema.Known(
-    switches=switches,
-    ways=tuple(ways[:_MOST_WAYS]) if switches.map_graph else None,
     surroundings=_crop(progress, moment, knowledge, switches)
     if switches.walkability
     else None,
-    visited_cells=tuple(cells) if switches.visited_cells else None,
     milestones=tuple(progress.reached[-_MOST_MILESTONES:])
     if switches.milestones
     else None,
@@ -278,8 +260,23 @@ def _is_near(one: knowledge_lib.Cell, other: knowledge_lib.Cell) -> bool:
   return one[0] == other[0] and apart <= _NEAR
 
 
-def _way(progress: progress_lib.Progress, way: knowledge_lib.Way) -> schema.Way:
-  return schema.Way(progress.place(way.start), progress.place(way.end))
+def _map(
+  map_id: int,
+  progress: progress_lib.Progress,
+  knowledge: knowledge_lib.Knowledge,
+  switches: schema.Switches,
+) -> schema.NamedMap:
+  """A map as a planner is told of it: where it leads from where one was."""
+  cells, to = None, None
+  if switches.visited_cells:
+    cells = len(progress.cells.get(map_id, ()))
+  if switches.map_graph and map_id in progress.maps:
+    to = tuple(sorted(way.end[0] for way in knowledge.ways_out(map_id)))
+  return schema.NamedMap(map_id, progress.name(map_id), cells, to)
+
+
+def _way(way: knowledge_lib.Way) -> schema.Way:
+  return schema.Way(schema.Place(*way.start), schema.Place(*way.end))
 
 
 def _crop(

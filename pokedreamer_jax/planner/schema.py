@@ -16,7 +16,7 @@ from pokedreamer_jax import goal_specs
 from pokedreamer_jax import specs
 from pokedreamer_jax.planner import json_schema
 
-VERSION = 1
+VERSION = 2
 FOLDER = pathlib.Path(__file__).parent / "schemas"
 FIGHTS = ("none", "wild", "trainer", "blackout")  # values of `in_battle`
 OUTCOMES = ("none", "reached", "out of time", "stagnant", "replaced")
@@ -40,7 +40,6 @@ class Place:
   """A cell of a map."""
 
   map_id: Annotated[int, "the map's number", _BYTE]
-  map_name: Annotated[str, "its name, or `map` and its number", _WORDS]
   y: Annotated[int, "row in 16-pixel tiles, from above", _BYTE]
   x: Annotated[int, "column in 16-pixel tiles, from the left", _BYTE]
 
@@ -155,21 +154,10 @@ class Crop:
 
 
 @dataclasses.dataclass(frozen=True)
-class MapCells:
-  """How many cells of a map this game stood on."""
-
-  map_id: Annotated[int, "the map's number", _BYTE]
-  cells: Annotated[int, "cells", _COUNT]
-
-
-@dataclasses.dataclass(frozen=True)
 class Known:
   """Knowledge from experience; what a switch leaves out is null."""
 
-  switches: Annotated[Switches, "which parts are given"]
-  ways: Annotated[tuple[Way, ...] | None, "ways out of maps visited"]
   surroundings: Annotated[Crop | None, "cells around the player"]
-  visited_cells: Annotated[tuple[MapCells, ...] | None, "cells by map"]
   milestones: Annotated[tuple[Milestone, ...] | None, "reached in this game"]
   ahead: Annotated[
     tuple[str, ...] | None,
@@ -180,10 +168,14 @@ class Known:
 
 @dataclasses.dataclass(frozen=True)
 class NamedMap:
-  """A map that a goal may name."""
+  """A map that a goal may name, and what is known of it."""
 
   map_id: Annotated[int, "the map's number", _BYTE]
-  map_name: Annotated[str, "its name, or `map` and its number", _WORDS]
+  name: Annotated[str, "its name, or `map` and its number", _WORDS]
+  cells: Annotated[int | None, "how many this game stood on", _COUNT] = None
+  to: Annotated[
+    tuple[int, ...] | None, "maps that ways lead to from here", _BYTE
+  ] = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -210,6 +202,24 @@ class Request:
     """JSON-ready."""
     return dataclasses.asdict(self)
 
+  def to_wire(self) -> dict[str, Any]:
+    """The same without what is null, false or an empty list: tokens cost."""
+    return _lean(self.to_json())
+
+
+def _lean(value: Any) -> Any:
+  if isinstance(value, dict):
+    parts = ((key, _lean(part)) for key, part in value.items())
+    # 0 equals False, and says something.
+    return {
+      key: part
+      for key, part in parts
+      if not (part is None or part is False or part == [])
+    }
+  if isinstance(value, (list, tuple)):
+    return [_lean(part) for part in value]
+  return value
+
 
 @dataclasses.dataclass(frozen=True)
 class Reply:
@@ -217,20 +227,28 @@ class Reply:
 
   goal: goal_specs.Goal
   rationale: str = ""
+  at: tuple[int, int, int] | None = None  # map, y, x: where; not on the wire
 
   def to_json(self) -> dict[str, Any]:
     """JSON-ready, as in `schemas/reply.json`."""
     vector = goal_embeddings.embed_goal(self.goal)
-    return {**self.to_trace(), "goal_embedding": vector.tolist()}
+    return {
+      **self.to_wire(),
+      "predicate": self._predicate(),
+      "goal_embedding": vector.tolist(),
+    }
 
   def to_trace(self) -> dict[str, Any]:
-    """The same without the vector, which follows from the goal."""
-    predicate = {name: getattr(self.goal, name) for name in PREDICATE_FIELDS}
-    return {
-      "goal": str(self.goal),
-      "rationale": self.rationale,
-      "predicate": predicate,
-    }
+    """What a trace keeps: no vector, and where, if that was said."""
+    at = {} if self.at is None else {"at": list(self.at)}
+    return {**self.to_wire(), "predicate": self._predicate(), **at}
+
+  def to_wire(self) -> dict[str, Any]:
+    """What a service is asked for: the rest follows from the words."""
+    return {"goal": str(self.goal), "rationale": self.rationale}
+
+  def _predicate(self) -> dict[str, Any]:
+    return {name: getattr(self.goal, name) for name in PREDICATE_FIELDS}
 
 
 PREDICATE_FIELDS = ("kind", "map_id", "y", "x", "number")
@@ -248,13 +266,26 @@ def request_schema() -> dict[str, Any]:
 
 
 def reply_schema() -> dict[str, Any]:
-  """JSON Schema of a reply; the vector may be left out, it follows."""
+  """JSON Schema of a reply; predicate and vector may be left out."""
   wire = wire_schema()
   properties = wire["properties"]
   properties["goal"]["maxLength"] = MOST_GOAL_CHARACTERS
   properties["rationale"]["maxLength"] = MOST_RATIONALE_CHARACTERS
-  for name in PREDICATE_FIELDS[1:]:
-    properties["predicate"]["properties"][name] |= _BYTE
+  kinds = {"type": "string", "enum": list(goal_specs.PREDICATES)}
+  numbers = {
+    name: {"type": ["integer", "null"], "description": meaning, **_BYTE}
+    for name, meaning in (
+      ("map_id", "of kinds map and tile"),
+      ("y", "row, of kind tile"),
+      ("x", "column, of kind tile"),
+      ("number", "of kinds badge, own and level"),
+    )
+  }
+  predicate = json_schema.closed_object({"kind": kinds, **numbers})
+  properties["predicate"] = {
+    "description": "the same goal; null is the same as none",
+    "anyOf": [predicate, {"type": "null"}],
+  }
   properties["goal_embedding"] = {
     "description": "the goal's fixed vector; null is the same as none",
     "type": ["array", "null"],
@@ -270,28 +301,15 @@ def reply_schema() -> dict[str, Any]:
 
 
 def wire_schema() -> dict[str, Any]:
-  """What language models are asked for: no vector, and no limits.
+  """What language models are asked for: what they alone know, and no limits.
 
-  Some services refuse limits of numbers and lengths in a schema.
+  Predicate and vector follow from the words, and every token is paid for. Some
+  services refuse limits of numbers and lengths in a schema.
   """
-  predicate: dict[str, Any] = {
-    name: {"type": ["integer", "null"], "description": meaning}
-    for name, meaning in (
-      ("map_id", "of kinds map and tile"),
-      ("y", "row, of kind tile"),
-      ("x", "column, of kind tile"),
-      ("number", "of kinds badge, own and level"),
-    )
-  }
-  kinds = {"type": "string", "enum": list(goal_specs.PREDICATES)}
   return json_schema.closed_object(
     {
       "goal": {"type": "string", "description": "words of an option"},
-      "rationale": {"type": "string", "description": "why, in one sentence"},
-      "predicate": {
-        "description": "the same goal; null where its kind has no argument",
-        **json_schema.closed_object({"kind": kinds, **predicate}),
-      },
+      "rationale": {"type": "string", "description": "why, in a few words"},
     }
   )
 

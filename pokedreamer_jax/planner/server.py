@@ -30,7 +30,7 @@ FAULTS = {
   "cut": "a connection that is cut amid the body",
   "body": "a body that is half a JSON object",
   "malformed": "a reply that is half a JSON object",
-  "schema": "a reply without a predicate, with a key too many",
+  "schema": "a reply without a reason, with a key too many",
   "unknown_map": "a goal on a map that nobody knows",
   "huge": "a reply of 1 MB",
   "huge_body": "a body of 4 MB",
@@ -179,16 +179,14 @@ def _texts(
 ) -> list[str]:
   """The texts of the replies under a fault."""
   text = json.dumps(sound)
-  reply = {**sound, "predicate": dict(sound["predicate"])}
+  reply = dict(sound)
   if fault == "malformed":
     return [text[: len(text) // 2]]
   if fault == "schema":
-    del reply["predicate"]
+    del reply["rationale"]
     reply["buttons"] = ["a", "b"]
   if fault == "unknown_map":
     reply["goal"] = "reach map 250"
-    numbers = dict.fromkeys(("y", "x", "number"))
-    reply["predicate"] = {"kind": "map", "map_id": 250, **numbers}
   if fault == "huge":
     reply["rationale"] = "x" * (1 << 20)
   if fault == "two":

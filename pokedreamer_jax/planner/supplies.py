@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pokedreamer_jax import goal_specs
 from pokedreamer_jax.planner import knowledge as knowledge_lib
 from pokedreamer_jax.planner import offline_config
-from pokedreamer_jax.planner import requests
+from pokedreamer_jax.planner import progress
 from pokedreamer_jax.planner import schema
 from pokedreamer_jax.planner import walking
 
@@ -19,12 +19,12 @@ class Supplies:
   def __init__(
     self,
     knowledge: knowledge_lib.Knowledge,
-    leader: walking.Leader,
+    walks: walking.Walks,
     config: offline_config.OfflineConfig,
   ):
     """Nothing is needed yet; `knowledge` says where there is what."""
     self._knowledge = knowledge
-    self._leader = leader
+    self._walks = walks
     self._config = config
     self._healing = False
     self._shopping = False
@@ -44,22 +44,22 @@ class Supplies:
     share = (
       self._config.healed_share if self._healing else self._config.hurt_share
     )
-    self._healing = requests.is_hurt(state, share)
+    self._healing = progress.is_hurt(state, share)
     return self._healing
 
-  def heal(self, state: schema.State) -> Iterator[tuple[Goal, str]]:
-    """Goals with reasons: the way to where one heals, and healing there."""
+  def heal(self, state: schema.State) -> Iterator[schema.Reply]:
+    """To heal, where a place for that is here or a way leads to one."""
     places = set(self._knowledge.healing)
-    ways = list(self._leader.to(state.cell, places, "hurt: on the way to heal"))
-    yield from ways
-    if not ways and state.map_id in {cell[0] for cell in places}:
-      yield Goal("heal"), "hurt: healing is done on this map"
+    if state.map_id in {cell[0] for cell in places}:
+      yield schema.Reply(Goal("heal"), "hurt: healing is done on this map")
+    elif self._walks.onward(state.cell, places) is not None:
+      yield schema.Reply(Goal("heal"), "hurt: there is a way to heal")
 
-  def buy(self, state: schema.State) -> Iterator[tuple[Goal, str]]:
-    """Goals with reasons: the way to a shop that is near, and buying there.
+  def buy(self, state: schema.State) -> Iterator[schema.Reply]:
+    """To buy what catches in a shop that is near.
 
-    None where there is enough, no money or no shop near, or where it was tried
-    in vain.
+    Nothing where there is enough, no money or no shop near, or where it was
+    tried in vain.
     """
     config, prices = self._config, self._knowledge.shops
     wanted = config.enough_items if self._shopping else config.fewest_items
@@ -68,9 +68,8 @@ class Supplies:
       state.capture_items < wanted
       and state.dex_owned < config.enough_species
       and self._in_vain < _TRIES
-      and self._leader.is_near(state.cell, places, config.shop_cells)
+      and self._walks.is_near(state.cell, places, config.shop_cells)
     )
     if self._shopping:
       self._named = True
-      yield from self._leader.to(state.cell, places, "on the way to a shop")
-      yield Goal("item"), "what catches is sold here"
+      yield schema.Reply(Goal("item"), "what catches is sold near here")

@@ -1,11 +1,13 @@
 """When a planner is asked anew, each reason with a hysteresis.
 
   start        no goal has been named yet
-  reached      System 1 reached its goal; several within a gap ask once
+  reached      an errand is done; several within a gap ask once
   progress     a badge or a story flag; several within a gap ask once, and what
                goes to and fro counts against the most so far
   area         a map that this game had not seen: once each
-  out of time  a goal was pursued for so long: once, then after as long again
+  out of time  a goal was pursued for so long: once, then after as long again;
+               this and the next two begin anew where the driver names the next
+               goal of an errand (`leading.py`)
   stagnant     the value of the goal has not risen for so long, battles not
                counted: once a goal, until it rises again
   still        the player could walk and stood on one cell for so long, and
@@ -13,8 +15,8 @@
   stuck        no progress for N env steps: at N, 2 N, ...
   meets        a wild creature of a species that this game has not owned, and
                something to catch it with: once a battle
-  battle       a battle is over for some rows, and the last call is not recent
-               or was for whom it met
+  battle       a battle is over for some rows, and the first creature came out
+               of it hurt and was not before, or the last call is not recent
 
 Steps are env steps.
 """
@@ -45,20 +47,22 @@ class TriggerConfig:
   stagnant_rise: float = 0.02  # of a value in 0 to 1; a smaller rise is none
   gap_env_steps: int = 10  # between calls after events that come in rows
   reached_gap_env_steps: int = 2  # short, since no goal is pursued meanwhile
-  battle_gap_env_steps: int = 60  # since the last call, whatever it was for
+  battle_gap_env_steps: int = 200  # since the last call, whatever it was for
   battle_quiet_env_steps: int = 3  # rows without a battle end one
+  hurt_share: float = 0.45  # of full HP, or less, is hurt
 
   def __post_init__(self):
     for field in dataclasses.fields(self):
-      if field.name != "stagnant_rise" and getattr(self, field.name) < 1:
+      if field.name.endswith("_env_steps") and getattr(self, field.name) < 1:
         raise ValueError(
           f"triggers.{field.name}: {getattr(self, field.name)}, expected at "
           "least 1"
         )
-    if not 0 <= self.stagnant_rise <= 1:
-      raise ValueError(
-        f"triggers.stagnant_rise: {self.stagnant_rise}, expected 0 to 1"
-      )
+    for name in ("stagnant_rise", "hurt_share"):
+      if not 0 <= getattr(self, name) <= 1:
+        raise ValueError(
+          f"triggers.{name}: {getattr(self, name)}, expected 0 to 1"
+        )
 
 
 class Triggers:
@@ -79,6 +83,8 @@ class Triggers:
     self._in_battle = False
     self._quiet = 0
     self._met = False  # in this battle somebody new
+    self._was_hurt = False  # after the battle before, or since
+    self.battle_over = False  # on this row
 
   def update(
     self, moment: progress.Moment, reached: bool, value: float | None
@@ -87,7 +93,7 @@ class Triggers:
 
     Args:
       moment: the row.
-      reached: whether arriving there reached the goal.
+      reached: whether arriving there did the errand.
       value: of the goal, 0 to 1; None where it is not known.
 
     Returns:
@@ -133,6 +139,16 @@ class Triggers:
       self._best, self._best_at, self._is_stagnant = None, step, False
     kept = set(progress.REPLAN.values()) if self._progress_at > seen else set()
     self._waiting &= kept
+
+  def led(self, step: int) -> None:
+    """The next goal of the same errand is named on this step, by nobody."""
+    self._goal_at, self._still = step, 0
+    self._best, self._best_at, self._is_stagnant = None, step, False
+    self._waiting -= {"out of time", "stagnant", "still"}
+
+  def tell(self, reason: str) -> None:
+    """A reason of `ORDER` that somebody else saw."""
+    self._waiting.add(reason)
 
   def _is_due(self, reason: str, step: int) -> bool:
     if reason not in self._waiting:
@@ -185,6 +201,8 @@ class Triggers:
       self._stuck_at = without_progress
 
   def _watch_battle(self, step: int, state: schema.State) -> None:
+    self.battle_over = False
+    is_hurt = progress.is_hurt(state, self._config.hurt_share)
     if state.in_battle != "none":
       self._in_battle, self._quiet = True, 0
       if state.enemy_is_new and state.capture_items and not self._met:
@@ -193,14 +211,15 @@ class Triggers:
       return
     self._waiting.discard("meets")
     if not self._in_battle:
+      self._was_hurt &= is_hurt
       return
     self._quiet += 1
     if self._quiet >= self._config.battle_quiet_env_steps:
-      self._in_battle = False
+      self._in_battle, self._met, self.battle_over = False, False, True
       recent = (
         self._asked_at is not None
         and step - self._asked_at < self._config.battle_gap_env_steps
       )
-      if self._met or not recent:
+      if not recent or (is_hurt and not self._was_hurt):
         self._waiting.add("battle")
-      self._met = False
+      self._was_hurt = is_hurt

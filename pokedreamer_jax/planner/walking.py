@@ -8,7 +8,6 @@ import collections
 from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Sequence
-from collections.abc import Set
 import itertools
 
 from pokedreamer_jax import goal_specs
@@ -42,7 +41,8 @@ class Walks:
   ) -> list[Cell] | None:
     """The cells of a shortest way after `start`; None where there is none.
 
-    Only over steps that somebody took, if there is such a way.
+    With as few steps as can be that nobody took, and shortest where there are
+    none of these.
 
     Args:
       start: where one stands, known or not.
@@ -51,31 +51,34 @@ class Walks:
     Returns:
       The empty list where `start` itself is wanted.
     """
-    return self._path(start, is_wanted, self._knowledge.barred) or self._path(
-      start, is_wanted, frozenset()
-    )
-
-  def _path(
-    self,
-    start: Cell,
-    is_wanted: Callable[[Cell], bool],
-    barred: Set[tuple[Cell, Cell]],
-  ) -> list[Cell] | None:
-    """`path` that takes no barred step."""
     before: dict[Cell, Cell | None] = {start: None}
+    barred: list[tuple[Cell, Cell]] = []  # steps that lead on, but barred
     queue = collections.deque([start])
-    while queue:
-      here: Cell = queue.popleft()
-      if is_wanted(here):
-        found = [here]
-        while (cell := before[found[-1]]) is not None:
-          found.append(cell)
-        return found[-2::-1]
-      for there in self._from(here):
-        if there not in before and (here, there) not in barred:
+    while True:
+      while queue:
+        here: Cell = queue.popleft()
+        if is_wanted(here):
+          found = [here]
+          while (cell := before[found[-1]]) is not None:
+            found.append(cell)
+          return found[-2::-1]
+        for there in self._from(here):
+          if there in before:
+            continue
+          if (here, there) in self._knowledge.barred:
+            barred.append((here, there))
+          else:
+            before[there] = here
+            queue.append(there)
+      # Nothing more without a barred step: one more, wherever it is taken.
+      crossed = [step for step in barred if step[1] not in before]
+      barred = []
+      for here, there in crossed:
+        if there not in before:
           before[there] = here
           queue.append(there)
-    return None
+      if not queue:
+        return None
 
   def _from(self, here: Cell) -> Iterator[Cell]:
     map_id, y, x = here
@@ -138,6 +141,13 @@ class Walks:
     on_map = _on_map(here, self._way(here, places) or [])
     return [Goal("tile", *on_map[:n][-1]) for n in strides if on_map]
 
+  def is_near(self, here: Cell, places: set[Cell], cells: int) -> bool:
+    """Whether one of some cells is so many steps away, or fewer."""
+    if not places:
+      return False
+    path = self.path(here, places.__contains__)
+    return path is not None and len(path) <= cells
+
   def _way(self, here: Cell, places: set[Cell]) -> list[Cell] | None:
     """Cells on foot to the nearest of some, else to a map of theirs."""
     path = self.path(here, places.__contains__)
@@ -145,34 +155,6 @@ class Walks:
       return path
     maps = {cell[0] for cell in places}
     return self.path(here, lambda cell: cell[0] in maps)
-
-
-class Leader:
-  """Goals that lead a game to places: cell by cell, or from map to map."""
-
-  def __init__(self, walks: Walks, stride: int):
-    """`stride` is in cells; 0 where nobody is led cell by cell."""
-    self._walks, self._stride = walks, stride
-
-  def to(
-    self, here: Cell, places: set[Cell], why: str
-  ) -> Iterator[tuple[Goal, str]]:
-    """The next goal of the way to the nearest of some cells, best first.
-
-    None, where the way is over or nobody knows one.
-    """
-    if self._stride:
-      cell = self._walks.ahead(here, places, self._stride)
-      if cell is not None:
-        yield cell, why
-    onward = self._walks.onward(here, places)
-    if onward is not None:
-      yield onward, why
-
-  def is_near(self, here: Cell, places: set[Cell], cells: int) -> bool:
-    """Whether one of some cells is so many steps away, or fewer."""
-    path = self._walks.path(here, places.__contains__)
-    return path is not None and len(path) <= cells
 
 
 def _on_map(here: Cell, path: list[Cell]) -> list[Cell]:

@@ -164,6 +164,11 @@ def test_a_shop_is_where_money_was_paid_for_what_catches():
   known = _learned(rows)
   # Given on map 1, found on map 6; two at once are half the price each.
   assert known.shops == {(5, 3, 3): 150}
+  # What was bought once may never be sold there again.
+  rows["y"][5] = 4
+  assert _learned(rows).shops == {}
+  assert _learned(rows, rows).shops == {(5, 3, 3): 200, (5, 4, 3): 100}
+  rows["y"][5] = 3
   rows["money"][4:] = 499  # less than one for each
   rows["money"][5:] = 498
   rows["capture_items"][5:] = 20

@@ -5,7 +5,7 @@ import pytest
 from experiments.playing import planners
 from pokedreamer_jax.planner import budget
 from pokedreamer_jax.planner import driver
-from pokedreamer_jax.planner import offline_config
+from pokedreamer_jax.planner import leading
 from pokedreamer_jax.planner import trace
 from tests.experiments.playing import goal_policies
 from tests.pokedreamer_jax.planner import games
@@ -89,6 +89,6 @@ def test_who_reads_offsets_is_led_cell_by_cell(tmp_path):
   assert planners.suited(choice, str(tmp_path / "plain")) == choice
   goal_policies.write(tmp_path / "led", "actor_critic.reads_offset=true")
   led = planners.suited(choice, str(tmp_path / "led"))
-  assert led.config.offline.stride == offline_config.STRIDE > 0
-  assert choice.config.offline.stride == 0
+  assert led.config.stride == leading.STRIDE > 0
+  assert choice.config.stride == 0
   assert led.service == choice.service and led.limits == limits

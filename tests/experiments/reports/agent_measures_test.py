@@ -122,6 +122,8 @@ def _result():
       "asked": {"start": 1, "stuck": 2},
       "done": {"applied": 3},
       "outcomes": {"map": {"reached": 3, "replaced": 1}},
+      "errands": {"badge": {"reached": 1, "stagnant": 1}},
+      "led": {"reached": 3, "strayed": 1},
       **{"calls": 0, "cost_usd": 0.0, "tokens_in": 0, "tokens_out": 0},
     }
     summaries = [] if name == "none" else [summary, summary]
@@ -141,6 +143,9 @@ def test_what_was_asked_is_told_in_500_env_steps():
   assert found["asks_beyond_events_per_500"] == pytest.approx(2.0)
   assert found["share_with_goal"] == pytest.approx(0.9)
   assert found["kinds"] == {"map": {"reached": 6, "replaced": 2}}
+  assert found["errands"] == {"badge": {"reached": 2, "stagnant": 2}}
+  assert found["led"] == {"reached": 6, "strayed": 2}
+  assert found["led_per_500"] == pytest.approx(4.0)
 
 
 def test_tables_and_verdicts_say_it():
@@ -154,6 +159,7 @@ def test_tables_and_verdicts_say_it():
     "100% at 3",  # the first badge under the planner
     "-12 [-16, -8]",  # steps to it: 2 for 10, 4 for 20
     "75% of 8",  # goals of kind map
+    "50% of 4",  # errands of kind badge
     "reach map 2",
   ):
     assert words in lines, lines
@@ -175,7 +181,12 @@ def test_a_page_shows_the_game_and_runs_nothing_of_a_reply(tmp_path):
     "env_steps": 5,
   }
   note = {"kind": "note", "env_step": 2, "text": script}
-  trace = trace_lib.Trace({}, (call, ended, note), "", True)
+  lead = {"kind": "lead", "env_step": 9, "reason": "reached"}
+  lead |= {"goal": "reach map 2", "errand": "heal"}
+  led = {"env_step": 11, "env_steps": 2, "goal": "reach map 2"}
+  led |= {"kind": "goal", "outcome": "replaced"}
+  lines = (call, ended, lead, led, note)
+  trace = trace_lib.Trace({}, lines, "", True)
   result = {
     "planner": {
       **{"name": "url", "cost_usd": None, "tokens_in": 1, "tokens_out": 1},
@@ -194,6 +205,7 @@ def test_a_page_shows_the_game_and_runs_nothing_of_a_reply(tmp_path):
   text = path.read_text()
   assert "<script" not in text and "&lt;script&gt;" in text
   assert "4-9 talk: reached" in text  # the bar's title
+  assert "heal: the next on the way" in text
   assert "badge" in text
 
 

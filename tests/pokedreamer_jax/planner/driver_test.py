@@ -9,7 +9,9 @@ import pytest
 from pokedreamer_jax import goal_specs
 from pokedreamer_jax.planner import budget
 from pokedreamer_jax.planner import driver
+from pokedreamer_jax.planner import progress
 from pokedreamer_jax.planner import replay
+from pokedreamer_jax.planner import requests
 from pokedreamer_jax.planner import schema
 from pokedreamer_jax.planner import trace
 from pokedreamer_jax.planner import triggers
@@ -115,8 +117,6 @@ def test_the_screen_is_that_of_the_step_that_asked(tmp_path):
   _answered(game.driver)
   game.step()
   game.end()
-  from pokedreamer_jax.planner import requests
-
   expected = requests.with_screen(game.planner.requests[0], games.FRAME)
   assert game.planner.requests[0].screenshot == expected.screenshot
 
@@ -135,9 +135,7 @@ def test_a_request_leads_with_what_became_of_the_last_goal(tmp_path):
   game.end()
   last = [request.last_goal for request in game.planner.requests]
   assert last[0] == schema.LastGoal(None, "none", 0, None)
-  assert last[1] == schema.LastGoal(
-    "talk", "reached", 5, schema.Place(1, "map 1", 9, 4)
-  )
+  assert last[1] == schema.LastGoal("talk", "reached", 5, schema.Place(1, 9, 4))
   assert (last[2].goal, last[2].outcome) == ("heal", "out of time")
   assert game.planner.requests[2].current_goal == "heal"
 
@@ -157,7 +155,11 @@ def test_there_is_an_interim_goal_while_an_answer_is_awaited(tmp_path):
   assert [c["done"] for c in calls] == ["interim", "interim", "applied"]
   assert [c["trigger"] for c in calls] == ["start", "reached", "start"]
   assert [c["answered_by"] for c in calls] == ["offline", "offline", "told"]
-  ended = [(c["goal"], c["outcome"]) for c in found.lines if "outcome" in c]
+  ended = [
+    (line["goal"], line["outcome"])
+    for line in found.lines
+    if line["kind"] == "goal"
+  ]
   assert ended[:2] == [
     ("reach map 2", "reached"),
     ("win trainer battle", "replaced"),
@@ -193,11 +195,39 @@ def test_a_new_map_drops_no_reply_and_is_asked_about_next(tmp_path):
   _answered(game.driver)
   assert game.step(map_id=2) == "talk"
   assert game.step(map_id=2) is None  # asked anew
-  assert game.step(map_id=2) == "heal"
+  assert game.step(map_id=2) == "reach map 1"  # where one heals
+  assert str(game.driver.errand) == "heal"
   calls = [c for c in game.end().calls if c["done"] != "interim"]
   assert [c["done"] for c in calls] == ["applied", "applied"]
   assert calls[1]["trigger"] == "area"
   assert game.log == []
+
+
+def test_whom_it_meets_is_no_service_s_affair(tmp_path):
+  game = _Game(tmp_path, "talk")
+  for _ in range(3):
+    game.step()
+  wild = {"in_battle": 1, "enemy_species": 9, "capture_items": 2}
+  assert game.step(**wild) == "own 2 species"
+  for _ in range(4):
+    game.step(capture_items=2)
+  assert str(game.driver.goal) == "talk"
+  assert len(game.planner.requests) == 1
+  call = game.end().calls[-1]
+  assert (call["trigger"], call["answered_by"]) == ("meets", "offline")
+
+
+@pytest.mark.parametrize(
+  ("told", "first"), [(False, "earn badge 0"), (True, "reach map 2")]
+)
+def test_where_a_badge_is_only_a_walkthrough_says(tmp_path, told, first):
+  switches = schema.Switches(walkthrough=told)
+  game = _Game(tmp_path, "earn badge 0", config={"switches": switches})
+  game.step()
+  game.step()
+  assert str(game.driver.errand) == "earn badge 0"
+  assert str(game.driver.goal) == first
+  game.end()
 
 
 def test_a_badge_makes_a_reply_void_and_it_is_asked_anew(tmp_path):
@@ -374,7 +404,8 @@ def _some_game():
 
 def _goal_lines(path):
   lines = [json.loads(line) for line in path.read_text().splitlines()]
-  return [line for line in lines if line["kind"] in ("call", "goal")]
+  kinds = ("call", "lead", "goal", "errand")
+  return [line for line in lines if line["kind"] in kinds]
 
 
 def test_a_trace_plays_the_same_goals_on_the_same_steps(tmp_path):
@@ -438,6 +469,52 @@ def test_a_replay_says_where_the_game_is_another_one(tmp_path):
   _play(made, other)
   assert len(log) == 1
   assert "the game differs from its trace at env step 0" in log[0]
+
+
+def _as_of_before(path, rows, fields):
+  """The trace of a game as an older version wrote it: calls alone, no more."""
+  followed = progress.Progress()
+  states = [followed.update(row).state for row in rows]
+  lines = []
+  for text in path.read_text().splitlines():
+    line = json.loads(text)
+    line.pop("state_fields", None)
+    if line["kind"] in ("lead", "errand"):
+      continue
+    if line["kind"] == "call":
+      # What was pursued was named by the planner itself.
+      line["reply"]["goal"] = line.pop("pursued")
+      line["reply"].pop("at", None)
+      state = states[line["asked_step"]]
+      line["state_sha256"] = requests.state_digest(state, fields)
+    lines.append(json.dumps(line))
+  path.write_text("\n".join([*lines, ""]))
+
+
+@pytest.mark.parametrize(
+  ("without", "remarks"),
+  [((), 0), (("enemy_species", "enemy_is_new"), 0), (("money",), 1)],
+)
+def test_an_older_trace_plays_again_and_says_nothing_false(
+  tmp_path, without, remarks
+):
+  rows = [games.row(event_flags=i // 23) for i in range(200)]
+  made = driver.Driver(games.small_world(), trace_path=tmp_path / "a")
+  goals = _play(made, rows)
+  fields = [name for name in requests.STATE_FIELDS if name not in without]
+  _as_of_before(tmp_path / "a", rows, fields)
+  path = tmp_path / "a"
+  for again in ("b", "c"):  # and so does the trace of that
+    log = []
+    made = driver.Driver(
+      games.small_world(),
+      replay=replay.Replay(trace.read(path)),
+      trace_path=tmp_path / again,
+      log=log.append,
+    )
+    assert _play(made, rows) == goals
+    assert len(log) == remarks
+    path = tmp_path / again
 
 
 def test_a_cut_trace_replays_as_far_as_it_goes_and_says_so(tmp_path):

@@ -10,10 +10,12 @@ import numpy as np
 from pokedreamer_jax import goal_specs
 from pokedreamer_jax import specs
 from pokedreamer_jax.planner import knowledge
+from pokedreamer_jax.planner import leading
 from pokedreamer_jax.planner import llm
 from pokedreamer_jax.planner import progress
 from pokedreamer_jax.planner import requests
 from pokedreamer_jax.planner import schema
+from pokedreamer_jax.planner import walking
 
 FRAME = np.zeros((specs.FRAME_HEIGHT, specs.PACKED_WIDTH), np.uint8)
 _TRAINER = specs.REWARD_TERMS.index("trainer_wins")
@@ -97,6 +99,12 @@ def small_world(**changes):
     **changes,
   }
   return knowledge.from_json(values)
+
+
+def first(known, reply, state, stride=0):
+  """Words of the first goal on the way to what a reply names."""
+  guide = leading.Guide(known, walking.Walks(known), stride, 6)
+  return str(guide.begin(leading.Errand(reply.goal, reply.at), state))
 
 
 def text(goal, rationale="since", /, **changes):

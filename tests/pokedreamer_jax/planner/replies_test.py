@@ -29,7 +29,11 @@ def test_a_sound_reply_gives_its_goal_and_vector(goal):
   assert reply.rationale == "so it is"
   vector = goal_embeddings.embed_goal(reply.goal)
   assert reply.to_json()["goal_embedding"] == vector.tolist()
-  # With its vector it may be given as well.
+  # The words suffice; predicate and vector may be given as well.
+  words = {"goal": goal, "rationale": "so it is"}
+  assert replies.read(json.dumps(words), _REQUEST) == reply
+  words |= {"predicate": None, "goal_embedding": None}
+  assert replies.read(json.dumps(words), _REQUEST) == reply
   assert replies.read(json.dumps(reply.to_json()), _REQUEST) == reply
 
 
@@ -53,7 +57,9 @@ def _with(**changes):
     ('{"goal": ' + "9" * 500 + "}", "a number of 500 digits"),
     ("", "damaged JSON"),
     (games.text("reach map 3", buttons=["a"]), "unknown ['buttons']"),
-    ({"goal": "heal", "rationale": ""}, "lacks 'predicate'"),
+    ({"goal": "heal"}, "lacks 'rationale'"),
+    ({"goal": "no goal", "rationale": ""}, "is none, expected a goal"),
+    ({"goal": "fly away", "rationale": ""}, "names no predicate"),
     (games.text("reach map 3", goal=5), "reply.goal: 5, expected string"),
     (games.text("reach map 3", "x" * 501), "501 characters, at most 500"),
     (games.text("reach map 250"), "map 250 is unknown, expected one of [1, 2"),
@@ -81,7 +87,8 @@ def _with(**changes):
       "goal.number: 3, expec",
     ),
     (_with(), "is not its predicate"),
-    (games.text("heal", goal="no goal"), "is not its predicate"),
+    (games.text("heal", goal="no goal"), "is none, expected a goal"),
+    (games.text("heal", goal="talk"), "is not its predicate"),
     (games.text("heal", goal="find the key"), "names no predicate"),
     (games.text("heal", goal="he\u0430l"), "expected printable ASCII"),
     (games.text("reach map 3", goal="reach map \uff13"), "printable ASCII"),

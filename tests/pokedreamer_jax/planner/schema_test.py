@@ -40,8 +40,30 @@ def test_requests_conform_to_the_published_schema(switches):
   request = requests.with_screen(request, games.FRAME)
   value = json.loads(json.dumps(request.to_json()))
   assert json_schema.check(value, _read("request.json"), "request") == []
+  # As it is sent nothing is lost but what says nothing, and it conforms too.
+  sent = json.loads(json.dumps(request.to_wire()))
+  assert json_schema.check(sent, _read("request.json"), "request") == []
+  assert list(sent)[:3] == list(value)[:3]
+  _assert_lost(value, sent)
   # What is asked for comes first.
   assert list(value)[:3] == ["version", "last_goal", "trigger"]
+
+
+def _assert_lost(value, sent):
+  """`sent` is `value` without null, false and empty lists."""
+  if isinstance(value, dict):
+    for name, part in value.items():
+      if part is None or part is False or part == []:
+        assert name not in sent
+      else:
+        _assert_lost(part, sent[name])
+    assert not sent.keys() - value.keys()
+  elif isinstance(value, list):
+    assert len(value) == len(sent)
+    for part, other in zip(value, sent, strict=True):
+      _assert_lost(part, other)
+  else:
+    assert (value, type(value)) == (sent, type(sent))
 
 
 def test_a_reply_of_ours_conforms_with_its_vector():

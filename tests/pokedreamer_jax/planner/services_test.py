@@ -160,7 +160,15 @@ def test_a_request_names_no_more_than_its_switches():
   )
   known = games.request(games.row(), **off).knowledge
   parts = dataclasses.asdict(known)
-  assert {n for n, v in parts.items() if v is not None} == {"switches"}
+  assert all(part is None for part in parts.values())
+  maps = games.request(games.row(), **off).maps
+  assert [(m.map_id, m.cells, m.to) for m in maps] == [(1, None, None)]
+  maps = games.request(games.row()).maps
+  # Where map 2 leads to is not told before one was there.
+  assert [(m.map_id, m.cells, m.to) for m in maps] == [
+    (1, 1, (2,)),
+    (2, 0, None),
+  ]
   # By default nothing of what demonstrations did next is in it.
   text = llm.request_text(games.request(games.row()))
   assert games.request(games.row()).knowledge.ahead is None

@@ -16,18 +16,19 @@ _CONFIG = offline_config.OfflineConfig(
 def _supplies(prices=None, **config):
   known = games.small_world()
   known = dataclasses.replace(known, shops=prices or {_SHOP: 200})
-  leader = walking.Leader(walking.Walks(known), 2)
-  return supplies.Supplies(
-    known, leader, dataclasses.replace(_CONFIG, **config)
-  )
+  config = dataclasses.replace(_CONFIG, **config)
+  return supplies.Supplies(known, walking.Walks(known), config)
 
 
 def _goals(errands, failed=False, went_on=False, **row):
-  """What is named first, of a row on which one stands, as words."""
+  """The first goal on the way, of a row on which one stands, as words."""
   errands.asked(went_on, failed)
   values = {"y": 0, "x": 0, "money": 500, "capture_items": 0, **row}
   state = games.followed(games.row(**values)).moment.state
-  return next((str(goal) for goal, _ in errands.buy(state)), None)
+  reply = next(errands.buy(state), None)
+  if reply is None:
+    return None
+  return games.first(errands._knowledge, reply, state, stride=2)
 
 
 def test_whoever_has_too_little_is_led_to_a_shop_and_buys_until_it_is_enough():

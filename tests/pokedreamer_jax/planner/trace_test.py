@@ -73,6 +73,34 @@ def test_a_bad_line_is_named(tmp_path, change, fault):
     trace.read(path)
 
 
+@pytest.mark.parametrize(
+  ("change", "fault"),
+  [
+    ({"goal": "fly away"}, "line 2: no goal"),
+    ({"errand": ""}, "line 2: no goal"),
+    ({"goal": None}, "line 2: goal is None"),
+    ({"env_step": True}, "line 2: env_step is True"),
+    ({"at": [1, 2]}, r"line 2: at is \[1, 2\], expected map, row, column"),
+    ({"at": [1, 2, 256]}, r"line 2: at is \[1, 2, 256\]"),
+    ({"at": [1, 2, "3"]}, r"line 2: at is \[1, 2, '3'\]"),
+  ],
+)
+def test_a_bad_goal_of_the_driver_is_named(tmp_path, change, fault):
+  line = {"env_step": 3, "state_sha256": "0", "reason": "reached"}
+  line |= {"goal": "heal", "errand": "heal", "at": None}
+  for values, is_bad in ((line, False), (line | change, True)):
+    path = tmp_path / str(is_bad)
+    writer = trace.Writer(path)
+    writer.write("start", format=trace.FORMAT)
+    writer.write("lead", **values)
+    writer.close()
+    if not is_bad:
+      assert len(trace.read(path).lines) == 1
+      continue
+    with pytest.raises(ValueError, match=fault):
+      trace.read(path)
+
+
 def test_what_is_no_trace_is_refused(tmp_path):
   path = tmp_path / "t"
   for text, fault in (
@@ -80,6 +108,10 @@ def test_what_is_no_trace_is_refused(tmp_path):
     ("{}\n", "line 1: kind None"),
     ('{"kind": "end"}\n', "no trace"),
     ('{"kind": "start", "format": 9}\n', "format 9, expected 1"),
+    (
+      '{"kind": "start", "format": 1, "state_fields": [1]}\n',
+      "state_fields is",
+    ),
     ("nonsense\n", "line 1: damaged JSON"),
   ):
     path.write_text(text)

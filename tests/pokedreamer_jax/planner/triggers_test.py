@@ -191,9 +191,22 @@ def _battle(species, count=2, **changes):
   return _quiet(count, **fight | changes) + _quiet(2)
 
 
-def test_who_meets_a_new_species_is_asked_once_a_battle_and_when_it_is_over():
+def test_who_comes_out_of_a_battle_hurt_asks_once():
+  fight = lambda hp: (
+    _quiet(2, in_battle=1, party_hp=hp) + _quiet(2, party_hp=hp)
+  )
   start = _quiet(3)
-  assert _play(start + _battle(9, 4)) == [(3, "meets"), (8, "battle")]
+  assert _play(start + fight(10)) == []
+  assert _play(start + fight(9)) == [(6, "battle")]  # 45 %
+  assert _play(start + fight(9) + fight(8)) == [(6, "battle")]
+  well = _quiet(1, party_hp=20)
+  again = start + fight(9) + well + fight(8)
+  assert _play(again) == [(6, "battle"), (11, "battle")]
+
+
+def test_whoever_meets_a_new_species_is_asked_once_a_battle():
+  start = _quiet(3)
+  assert _play(start + _battle(9, 4)) == [(3, "meets")]
   # Its own species is none to catch, nor a trainer's, nor with empty hands.
   for known in (
     _battle(7),
@@ -202,9 +215,7 @@ def test_who_meets_a_new_species_is_asked_once_a_battle_and_when_it_is_over():
   ):
     assert _play(start + known) == []
   # What got away is new the next time, what was caught is not.
-  assert _kinds(_play(start + _battle(9) + _battle(9))) == [
-    *("meets", "battle", "meets", "battle")
-  ]
+  assert _kinds(_play(start + _battle(9) + _battle(9))) == ["meets", "meets"]
   fight = _battle(9)[:2] + _battle(9, dex_owned=2)[:2]
   later = _quiet(3, dex_owned=2) + _battle(9, dex_owned=2)
   assert _kinds(_play(start + fight + later)) == ["meets", "battle"]
@@ -240,3 +251,21 @@ def test_settings_are_checked():
     triggers.TriggerConfig(stuck_env_steps=0)
   with pytest.raises(ValueError, match=r"triggers.stagnant_rise: 2"):
     triggers.TriggerConfig(stagnant_rise=2)
+  with pytest.raises(ValueError, match=r"triggers.hurt_share: -0.1"):
+    triggers.TriggerConfig(hurt_share=-0.1)
+
+
+def test_who_is_led_on_has_as_long_again_and_what_else_waits_stays():
+  watch = triggers.Triggers(_CONFIG)
+  reasons = {}
+  for moment in games.moments(*_quiet(3), *_quiet(40, map_id=2)):
+    step = moment.state.env_step
+    if reason := watch.update(moment, False, 0.5):
+      reasons.setdefault(reason, step)
+    if step == 0:
+      watch.asked(step)
+      watch.given(step, step)
+    if 0 < step < 30:
+      watch.led(step)
+  assert reasons.pop("start") == 0 and reasons.pop("area") < 30
+  assert min(reasons.values(), default=99) > 30

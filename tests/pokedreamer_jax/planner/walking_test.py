@@ -8,7 +8,6 @@ import numpy as np
 from pokedreamer_jax import goal_specs
 from pokedreamer_jax.planner import knowledge
 from pokedreamer_jax.planner import offline
-from pokedreamer_jax.planner import offline_config
 from pokedreamer_jax.planner import requests
 from pokedreamer_jax.planner import schema
 from pokedreamer_jax.planner import walking
@@ -105,13 +104,23 @@ def test_steps_that_nobody_took_are_taken_only_where_there_is_no_other_way():
   assert path(((1, 0, 0), (1, 0, 1))) == around
   shut = [((1, 0, 0), (1, 0, 1)), ((1, 0, 0), (1, 1, 0))]
   assert path(*shut) == straight
+  # One such step opens no other: here it is the lower one.
+  shut.append(((1, 0, 1), (1, 0, 2)))
+  lower = [(1, 1, 0), (1, 1, 1), (1, 1, 2), (1, 0, 2)]
+  assert path(*shut) == lower
 
 
-def _planner(known, **config):
-  """The planner of a game, as `ask(reason, row) -> words`."""
-  planner = offline.OfflinePlanner(
-    known, offline_config.OfflineConfig(**config)
-  )
+def test_what_is_near_is_no_further_than_that():
+  walks = walking.Walks(_known(["....."]))
+  for cells, near in ((3, False), (4, True)):
+    assert walks.is_near((1, 0, 0), {(1, 0, 4)}, cells) == near
+  assert walks.is_near((1, 0, 4), {(1, 0, 4)}, 0)
+  assert not walks.is_near((1, 0, 0), {(2, 0, 0)}, 99)
+
+
+def _planner(known, stride=0):
+  """The planner of a game, as `ask(reason, row) -> words` of the first goal."""
+  planner = offline.OfflinePlanner(known)
   progress = games.followed()
 
   def ask(reason, **row):
@@ -120,7 +129,8 @@ def _planner(known, **config):
     request = requests.make(
       progress, known, reason, goal_specs.NONE, last, schema.Switches()
     )
-    return str(planner.answer(request, progress).goal)
+    reply = planner.answer(request, progress)
+    return games.first(known, reply, request.state, stride)
 
   return ask
 
@@ -161,30 +171,6 @@ def test_the_next_map_is_the_one_that_can_be_walked_to():
   assert ask("area", map_id=1, y=2, x=2) == "reach map 2"
   # Nothing is known of the cell it stands on: over the maps.
   assert ask("area", map_id=1, y=9, x=9) == "reach map 3"
-
-
-def test_where_a_goal_leads_nowhere_cells_on_the_way_are_named():
-  lines = ["." * 20, "." + "?" * 19, "." * 20]
-  known = _known(
-    *(lines, ["....."]),
-    ways=[([1, 2, 19], [2, 0, 0])],
-    milestones=[("earn badge 0", [2, 0, 3])],
-  )
-  ask = _planner(known)
-  here = {"map_id": 1, "y": 0, "x": 3}
-  assert ask("start", **here) == "reach map 2"
-  # Three cells back, two down, three to the right again.
-  assert ask("stagnant", **here) == "reach tile 1 2 3"
-  # From there on, cell by cell.
-  assert ask("reached", map_id=1, y=2, x=3) == "reach tile 1 2 11"
-  assert ask("reached", map_id=1, y=2, x=11) == "reach tile 1 2 19"
-  # Where that leads nowhere a nearer cell, and then another.
-  assert ask("stagnant", map_id=1, y=2, x=12) == "reach tile 1 2 16"
-  assert ask("out of time", map_id=1, y=2, x=12) == "reach tile 1 2 13"
-  # What was not named on the way does not lead on.
-  assert ask("reached", map_id=1, y=2, x=13) == "reach map 2"
-  # At the door no cell of this map is left to name.
-  assert ask("progress", map_id=1, y=2, x=19) == "reach map 2"
 
 
 def test_through_the_right_one_of_two_doors():
