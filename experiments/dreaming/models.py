@@ -78,9 +78,9 @@ def load(world_model: str | None, policy: str | None) -> Model:
   return Model(agent.config, params, name)
 
 
-# What compiles sooner on a CPU, and what runs sooner there. Loops are emitted in
-# the same way for both. They round apart in the last bits of a float32, which no
-# draw and no pixel has been seen to tell (`models_test.py` looks).
+# What compiles sooner on a CPU, and what runs sooner there. Loops are emitted
+# in the same way for both. They round apart in the last bits of a float32, and
+# no draw and no pixel was seen to tell (`models_test.py` looks).
 _HURRIED = {
   "xla_backend_optimization_level": 0,
   "xla_llvm_disable_expensive_passes": True,
