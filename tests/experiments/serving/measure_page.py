@@ -33,7 +33,7 @@ from tests.experiments.web import chrome as chrome_lib
 _COLD = 3
 _PRESSES = 150
 _BESIDE = 3  # players without a browser
-_KEYS = ("ArrowUp", "ArrowDown", "ArrowLeft", "ArrowRight", "KeyX")
+KEYS = ("ArrowUp", "ArrowDown", "ArrowLeft", "ArrowRight", "KeyX")
 _READY = (
   "document.querySelector('#veil')?.hidden && !!document.querySelector('.knot')"
 )
@@ -118,10 +118,10 @@ def press(chrome, served, count):
   """Presses keys, one after another; what the page says of it."""
   rng, before_s = random.Random(0), served.cpu_s()
   for number in range(1, count + 1):
-    chrome.key(rng.choice(_KEYS))
-    chrome.wait(f"{_PACE}.includes('({number} pr')")
+    chrome.key(rng.choice(KEYS))
+    chrome.wait(f"{PACE}.includes('({number} pr')")
     time.sleep(rng.uniform(0.05, 0.2))
-  told = chrome.run(_PACE)
+  told = chrome.run(PACE)
   found = [float(n) for n in re.findall(r" (\d+\.\d)", told)]
   assert len(found) == 4, told
   names = ("p50_ms", "p99_ms", "server_p50_ms", "server_p99_ms")
@@ -132,7 +132,7 @@ def press(chrome, served, count):
   }
 
 
-_PACE = "document.getElementById('pace').textContent"
+PACE = "document.getElementById('pace').textContent"
 
 
 class Players:
