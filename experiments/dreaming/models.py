@@ -107,7 +107,7 @@ class Stepper:
   """
 
   def __init__(self, model: Model, players: int = 4):
-    """`players` is how many a step takes at most."""
+    """`players` is how many a step takes at most; `warm_up` comes first."""
     import functools
 
     import jax

@@ -74,15 +74,13 @@ class Served:
     return (int(fields[11]) + int(fields[12])) / _TICK
 
   def settle(self, limit_s=60.0):
-    """Waits until it does nothing more; whether it came to that."""
-    deadline_s, before = time.monotonic() + limit_s, self.cpu_s()
-    while time.monotonic() < deadline_s:
+    """Waits until it is idle for three seconds; whether it came to that."""
+    deadline_s, quiet, before = time.monotonic() + limit_s, 0, self.cpu_s()
+    while time.monotonic() < deadline_s and quiet < 3:
       time.sleep(1.0)
       now = self.cpu_s()
-      if now - before < 0.05:
-        return True
-      before = now
-    return False
+      quiet, before = (quiet + 1 if now - before < 0.05 else 0), now
+    return quiet == 3
 
   def end(self):
     """Ctrl-C; the exit code."""
