@@ -24,9 +24,12 @@ import asyncio
 from collections.abc import Callable
 import dataclasses
 import functools
+import os
 import pathlib
 import signal
 import socket
+import sys
+import threading
 import time
 from typing import Any
 
@@ -59,6 +62,7 @@ _SAVE_STATE = cli.string("save_state", None, "Start; default: power-on.")
 _SEED = cli.integer("seed", 0, "Of the start and of the dream's luck.")
 _MOST_PLAYERS = 16
 _MOST_PAIRS = 200
+_IMPROVING = "improve"  # thread
 
 
 def main() -> int:
@@ -106,9 +110,14 @@ def main() -> int:
     if note:
       print(f"Note: {note}", flush=True)
     load = functools.partial(_load, rom, save_state, spare, records)
-    return asyncio.run(_serve(load, began_s))
+    code = asyncio.run(_serve(load, began_s))
   finally:
     spare.close()
+  if any(thread.name == _IMPROVING for thread in threading.enumerate()):
+    # Compiling cannot be stopped, and ending beside it is an abort.
+    sys.stdout.flush()
+    os._exit(code)
+  return code
 
 
 def _which() -> tuple[str | None, str | None]:
@@ -138,7 +147,14 @@ async def _serve(load: Callable[[], Any], began_s: float) -> int:
 
   names = guards.allowed_names(_HOST.value, _NAMES.value or ())
   server = server_lib.Server(names, _PLAYERS.value)
-  return await _until_stopped(server, load, server.open, began_s)
+
+  def opens(ready: Any) -> None:
+    server.open(ready)
+    # Nobody waits for it, neither who plays nor who leaves.
+    improve = ready.setting.stepper.improve
+    threading.Thread(target=improve, name=_IMPROVING, daemon=True).start()
+
+  return await _until_stopped(server, load, opens, began_s)
 
 
 def _ask(directory: str) -> int:

@@ -1,7 +1,9 @@
 """What dreams, read from run directories, and the program of one step."""
 
+from collections.abc import Mapping
 from collections.abc import Sequence
 import dataclasses
+from typing import Any
 
 import numpy as np
 
@@ -76,19 +78,36 @@ def load(world_model: str | None, policy: str | None) -> Model:
   return Model(agent.config, params, name)
 
 
+# What compiles sooner on a CPU, and what runs sooner there. Loops are emitted
+# in the same way for both. They round apart in the last bits of a float32, and
+# no draw and no pixel was seen to tell (`models_test.py` looks).
+_HURRIED = {
+  "xla_backend_optimization_level": 0,
+  "xla_llvm_disable_expensive_passes": True,
+  "xla_cpu_use_fusion_emitters": False,
+}
+_QUICK = {
+  "xla_backend_optimization_level": 1,
+  "xla_cpu_use_fusion_emitters": False,
+}
+
 Work = tuple[dream_play.Player, dream_play.Asked]
 Outcome = tuple[dream_play.Player, dream_play.Shown]
 
 
 class Stepper:
-  """One step of up to `players` players: one program, compiled once.
+  """One step of up to `players` players: one program for all that is asked.
 
   What is remembered lies in the memory of the host, so that any player may be
   in any place of any step, and be taken back to where it was.
+
+  On a CPU the program is made twice: `warm_up` compiles it in a hurry, in half
+  the time, and `improve` puts one that is twice as quick in its place, while
+  somebody plays already.
   """
 
   def __init__(self, model: Model, players: int = 4):
-    """`players` is how many a step takes at most."""
+    """`players` is how many a step takes at most; `warm_up` comes first."""
     import functools
 
     import jax
@@ -96,18 +115,14 @@ class Stepper:
     self.model = model
     self.players = players
     self._jax = jax
-    # Compiled in two thirds of the time, and as quick (on a CPU).
-    options = {"xla_backend_optimization_level": 1}
-    self._step = jax.jit(
-      functools.partial(dream_play.advance, model.config),
-      compiler_options=options if jax.default_backend() == "cpu" else None,
-    )
+    self._on_cpu = jax.default_backend() == "cpu"
+    self._program = functools.partial(dream_play.advance, model.config)
     # Bound to the device once: as host arrays they would travel every step.
     self._params = jax.device_put(model.params, jax.devices()[0])
     cfg = model.config.world_model
-    one = jax.device_get(
-      (dream_play.nobody(cfg, 1), dream_play.asks_nothing(cfg, 1))
-    )
+    # As one program: one by one these zeros compile for a second.
+    make = lambda: (dream_play.nobody(cfg, 1), dream_play.asks_nothing(cfg, 1))
+    one = jax.device_get(jax.jit(make)())
     self.nobody, self.nothing = jax.tree.map(lambda leaf: leaf[0], one)
 
   def run(self, works: Sequence[Work]) -> list[Outcome]:
@@ -121,11 +136,7 @@ class Stepper:
     """
     if not 0 < len(works) <= self.players:
       raise ValueError(f"players: {len(works)}, expected 1 to {self.players}")
-    idle = [(self.nobody, self.nothing)] * (self.players - len(works))
-    stacked = self._jax.tree.map(
-      lambda *leaves: np.stack(leaves), *works, *idle
-    )
-    made = self._jax.device_get(self._step(self._params, *stacked))
+    made = self._jax.device_get(self._step(self._params, *self._stack(works)))
     return [
       self._jax.tree.map(lambda leaf, i=i: leaf[i], made)
       for i in range(len(works))
@@ -133,4 +144,22 @@ class Stepper:
 
   def warm_up(self) -> None:
     """Compiles, so that the first step is as quick as the others."""
+    nobody = self._stack([(self.nobody, self.nothing)])
+    self._lowered = self._jax.jit(self._program).lower(self._params, *nobody)
+    self._step = self._compile(_HURRIED)
     self.run([(self.nobody, self.nothing)])
+
+  def improve(self) -> None:
+    """Compiles again, and better; from any thread, while steps are made."""
+    if self._on_cpu:
+      self._step = self._compile(_QUICK)
+
+  def _compile(self, options: Mapping[str, Any]) -> Any:
+    return self._lowered.compile(
+      compiler_options=dict(options) if self._on_cpu else None
+    )
+
+  def _stack(self, works: Sequence[Work]) -> Any:
+    """Players and what they ask, leaves `[players, ...]`."""
+    idle = [(self.nobody, self.nothing)] * (self.players - len(works))
+    return self._jax.tree.map(lambda *leaves: np.stack(leaves), *works, *idle)

@@ -68,7 +68,12 @@ class Session:
   def begin(self, row: game_lib.Row) -> models.Work:
     """Work that sees the first row, from where the dream begins."""
     return self._player, self._ask(
-      *(0, specs.PASS), sees=True, follows=True, row=row, is_first=True
+      *(0, specs.PASS),
+      row=row,
+      sees=True,
+      follows=True,
+      shows=True,
+      is_first=True,
     )
 
   def began(self, outcome: models.Outcome, row: game_lib.Row) -> moments.Moment:
@@ -92,7 +97,9 @@ class Session:
       raise ValueError(
         f"session: {moments.MOST} moments, no more are kept: begin a new one"
       )
-    return self._player, self._ask(self.here.steps + 1, action, dreams=True)
+    return self._player, self._ask(
+      *(self.here.steps + 1, action), dreams=True, shows=True
+    )
 
   def pressed(
     self, outcome: models.Outcome, action: int, by: str
@@ -184,7 +191,9 @@ class Session:
     """
     if self.here.real is None:
       raise ValueError("resync: the real game is not at this moment")
-    return self._player, self._ask(self.here.steps, specs.PASS, follows=True)
+    return self._player, self._ask(
+      *(self.here.steps, specs.PASS), follows=True, shows=True
+    )
 
   def followed(self, outcome: models.Outcome) -> moments.Moment:
     """A moment of its own, at the same step."""
@@ -205,7 +214,7 @@ class Session:
 
   def look(self) -> models.Work:
     """Work that changes nothing: what the policy would do under a new goal."""
-    return self._player, self._ask(self.here.steps, specs.PASS)
+    return self._player, self._ask(self.here.steps, specs.PASS, shows=True)
 
   def looked(self, outcome: models.Outcome) -> None:
     """What the policy would press here."""

@@ -19,6 +19,23 @@ _COPIED = (
   *("index.html", "style.css"),
   *("numbers.js", "atlas.js", "dream.js", "map.js", "page.js"),
 )
+# As a static Space the folder is served as it is; the head says that it is one.
+_CARD = """---
+title: A dream to play
+sdk: static
+app_file: index.html
+pinned: false
+---
+
+# A dream to play
+
+A world model learned a small Game Boy game, made for this purpose, from its
+pixels. What is played here is what the model dreams, in plain JavaScript: no
+game runs. Open `index.html`, from disk or from any server of files; nothing is
+asked of another place.
+
+Model: {model}
+"""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,6 +77,7 @@ def write(
   packed = packing.pack(packing.arrays(cfg, params))
   packed["config"] = packing.configuration(cfg)
   texts = {name: (_HERE / name).read_text("utf-8") for name in _COPIED}
+  texts["README.md"] = _CARD.format(model=names.model)
   texts["held.js"] = as_script(_HELD.read_text("utf-8"))
   texts["model.js"] = packing.script("pokeDreamerModel", packed)
   texts["starts.js"] = packing.script(

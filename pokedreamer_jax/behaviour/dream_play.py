@@ -14,7 +14,6 @@ beside.
 
 from collections.abc import Mapping
 import dataclasses
-import functools
 from typing import Any
 
 from flax import struct
@@ -68,6 +67,7 @@ class Asked:
   dreams: Array  # bool, the dream takes a step
   sees: Array  # bool, a real row is seen
   follows: Array  # bool, the dream goes on from what was seen, this row too
+  shows: Array  # bool, the dream is read, after all this
   likely: Array  # bool, dreams take what is most likely
   # int32: what the dream's step takes, and what led to the row that is seen.
   action: Array
@@ -136,6 +136,7 @@ def asks_nothing(cfg: world_model_config.WorldModelConfig, count: int) -> Asked:
     dreams=no,
     sees=no,
     follows=no,
+    shows=no,
     likely=no,
     action=jnp.full(count, specs.PASS, jnp.int32),
     luck=zero,
@@ -153,10 +154,12 @@ def asks_nothing(cfg: world_model_config.WorldModelConfig, count: int) -> Asked:
 def advance(
   cfg: config_lib.Config, params: Params, player: Player, asked: Asked
 ) -> tuple[Player, Shown]:
-  """Does what `N` players ask for.
+  """Does what `N` players ask for, and nothing else.
 
   A step that is dreamt and a row that is seen do not know of each other; only
-  then may the dream follow.
+  then may the dream follow. Players are gone through one after another in one
+  loop: so each takes what it asks for and no more, and the same whoever plays
+  beside.
 
   Args:
     cfg: the configuration; `policy.reward` names the objective.
@@ -164,11 +167,13 @@ def advance(
     player: what is remembered.
     asked: what is to be done.
   """
-  # One by one, each with its own key and as a batch of one.
-  one = functools.partial(_advance_one, cfg, params)
-  return jax.vmap(lambda p, a: jax.tree.map(_alone, one(_lift(p), a)))(
-    player, asked
-  )
+
+  def one(work):
+    player, asked = work
+    made = _advance_one(cfg, params, _lift(player), asked)
+    return jax.tree.map(_alone, made)
+
+  return jax.lax.map(one, (player, asked))
 
 
 def _lift(tree: Any) -> Any:
@@ -181,15 +186,54 @@ def _alone(leaf: jax.Array) -> jax.Array:
 
 def _advance_one(cfg, params, player, asked) -> tuple[Player, Shown]:
   """One player, leaves `[1, ...]`; of what is asked `[...]`."""
-  sizes = cfg.world_model.token_sizes
   key = jax.random.fold_in(jax.random.key(asked.luck), asked.step)
   prior_key, see_key, choice_key = jax.random.split(key, 3)
-  action = asked.action[None]
+  nats = jnp.zeros(1)
+  seen, surprise, token_surprise = jax.lax.cond(
+    asked.sees,
+    lambda: _see(cfg, params, see_key, player, asked),
+    lambda: ((player.seen, player.real), nats, nats),
+  )
+  dream, terms, reward = jax.lax.cond(
+    asked.dreams,
+    lambda: _dream(cfg, params, prior_key, player, asked),
+    lambda: (
+      (player.dream, player.progress),
+      jnp.zeros_like(player.earned),
+      nats,
+    ),
+  )
+  dream = _where(asked.follows, seen, dream)
+  player = Player(
+    *(dream[0], seen[0], dream[1], seen[1]),
+    earned=player.earned + terms,
+  )
 
-  seen, surprise, token_surprise = _see(cfg, params, see_key, player, asked)
-  seen = _where(asked.sees, seen, (player.seen, player.real))
+  def show():
+    return _shown(cfg, params, choice_key, player, asked.goal[None])
+
+  shown = jax.lax.cond(asked.shows, show, lambda: _blank(show))
+  return player, dataclasses.replace(
+    shown,
+    terms=terms,
+    reward=reward,
+    surprise=surprise,
+    token_surprise=token_surprise,
+  )
+
+
+def _blank(show: Any) -> Any:
+  """Zeros like what a function without arguments returns."""
+  return jax.tree.map(
+    lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(show)
+  )
+
+
+def _dream(cfg, params, key, player, asked):
+  """State and progress after a dreamt step, its terms and its reward."""
+  sizes = cfg.world_model.token_sizes
   ahead = imagination.prior_step(
-    *(cfg.world_model, params.world, prior_key, player.dream, action),
+    *(cfg.world_model, params.world, key, player.dream, asked.action[None]),
     most_likely=asked.likely,
   )
   reached = progress_lib.advance(sizes, ahead.tokens, player.progress)
@@ -197,23 +241,7 @@ def _advance_one(cfg, params, player, asked) -> tuple[Player, Shown]:
     *(cfg, params.world, player.dream, player.progress, player.earned),
     *(ahead, reached),
   )
-  dream = _where(
-    asked.dreams, (ahead, reached), (player.dream, player.progress)
-  )
-  dream = _where(asked.follows, seen, dream)
-  took = asked.dreams.astype(jnp.float32)
-  player = Player(
-    *(dream[0], seen[0], dream[1], seen[1]),
-    earned=player.earned + took * terms,
-  )
-  shown = _shown(cfg, params, choice_key, player, asked.goal[None])
-  return player, dataclasses.replace(
-    shown,
-    terms=took * terms,
-    reward=took * reward,
-    surprise=surprise,
-    token_surprise=token_surprise,
-  )
+  return (ahead, reached), terms, reward
 
 
 def _see(cfg, params, key, player, asked):

@@ -10,6 +10,7 @@ before it, so what decides others (battle, dialog) stands first.
 
 from collections.abc import Callable
 from collections.abc import Mapping
+import functools
 from typing import Any
 
 import jax
@@ -145,6 +146,7 @@ def check(sizes: Mapping[str, int]) -> None:
       )
 
 
+@functools.cache
 def fields(name: str) -> tuple[str, ...]:
   """The RAM fields that a token is read from."""
   return fields_of(READERS[name])
@@ -153,7 +155,7 @@ def fields(name: str) -> tuple[str, ...]:
 def fields_of(reader: Callable[[Any], Any]) -> tuple[str, ...]:
   """The RAM fields that a reader asks for."""
   asked = _Asked()
-  reader(asked)
+  jax.eval_shape(lambda: reader(asked))  # computes, and compiles, nothing
   return tuple(asked)
 
 

@@ -42,9 +42,6 @@ def model(policy=True) -> models.Model:
 def stepper(policy=True) -> models.Stepper:
   """Compiled in a hurry, once for all tests of a process."""
   made = models.Stepper(model(policy), players=3)
-  made._step = fakes.jit(
-    functools.partial(dream_play.advance, made.model.config)
-  )
   made.warm_up()
   return made
 

@@ -252,6 +252,16 @@ def test_the_folder_names_no_other_place(tmp_path):
       assert "\nexport " not in text and "\nimport " not in text, path.name
 
 
+def test_the_folder_is_a_static_space(tmp_path):
+  exported.write(tmp_path / "page")
+  card = (tmp_path / "page" / "README.md").read_text(encoding="utf-8")
+  _, head, body = card.split("---\n", 2)
+  fields = dict(line.split(": ", 1) for line in head.splitlines())
+  assert fields["sdk"] == "static"
+  assert (tmp_path / "page" / fields["app_file"]).is_file()
+  assert exported.NAMES.model in body
+
+
 def _row(**fields):
   rows = specs.empty_steps(1)
   rows["game_running"][:] = rows["has_control"][:] = True

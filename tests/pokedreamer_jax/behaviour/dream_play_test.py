@@ -45,7 +45,7 @@ def _asked(cfg, **values):
       for name, value in dream_play.ram_of(cfg.world_model, rows).items()
     },
   )
-  flags = {k: jnp.full(N, v) for k, v in values.items()}
+  flags = {k: jnp.full(N, v) for k, v in ({"shows": True} | values).items()}
   return dataclasses.replace(asked, **flags)
 
 
@@ -200,3 +200,17 @@ def test_what_cannot_be_played_is_refused():
   with pytest.raises(ValueError, match="action_alignment"):
     dream_play.check(fakes.config("world_model.action_alignment=published"))
   dream_play.check(fakes.config())
+
+
+def test_a_dream_that_nobody_reads_is_not_read(parts, begun):
+  cfg, params, step = parts
+  told, read = step(params, begun, _asked(cfg, dreams=True, sees=True))
+  kept, shown = step(
+    params, begun, _asked(cfg, dreams=True, sees=True, shows=False)
+  )
+  chex.assert_trees_all_equal(kept, told)
+  for name in ("frame", "tokens", "odds", "cont"):
+    assert not np.any(np.asarray(getattr(shown, name))), name
+    assert np.any(np.asarray(getattr(read, name))), name
+  for name in ("terms", "reward", "surprise", "token_surprise"):
+    np.testing.assert_array_equal(getattr(shown, name), getattr(read, name))
