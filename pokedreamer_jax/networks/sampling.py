@@ -1,6 +1,8 @@
 """Sampling of categorical variables, one uniform number each."""
 
+from collections.abc import Callable
 from collections.abc import Mapping
+import dataclasses
 import functools
 
 import jax
@@ -54,13 +56,36 @@ def _sums(weights: jax.Array) -> jax.Array:
   return sums[..., :classes]
 
 
-def straight_through(key: jax.Array, log_probs: jax.Array) -> jax.Array:
-  """One-hot samples `[..., K]` with the gradient of the probabilities."""
-  classes = log_probs.shape[-1]
-  hot = jax.nn.one_hot(categorical(key, log_probs), classes)
+@dataclasses.dataclass(frozen=True)
+class Draw:
+  """A way to draw one-hots whose chance can be had apart from its choice.
+
+  So the chance of all steps is drawn before a loop over them: on a CPU random
+  numbers are a loop of their own, with a hundred small operations.
+  """
+
+  # `(key, shape of the log-probabilities) -> random numbers`; consumes the key.
+  chance: Callable[[jax.Array, tuple[int, ...]], jax.Array]
+  # `(random numbers, log-probabilities [..., K]) -> one-hots [..., K]`
+  choose: Callable[[jax.Array, jax.Array], jax.Array]
+
+  def __call__(self, key: jax.Array, log_probs: jax.Array) -> jax.Array:
+    return self.choose(self.chance(key, log_probs.shape), log_probs)
+
+
+def _straight_through(uniform: jax.Array, log_probs: jax.Array) -> jax.Array:
   probs = jnp.exp(log_probs)
+  hot = jax.nn.one_hot(_inverse(uniform, probs), log_probs.shape[-1])
   # The difference first: it is exactly zero, so the sample stays one-hot.
   return hot + (probs - jax.lax.stop_gradient(probs))
+
+
+# `(key, log-probabilities [..., K])` to one-hot samples `[..., K]` with the
+# gradient of the probabilities, by inverse CDF.
+straight_through = Draw(
+  chance=lambda key, shape: jax.random.uniform(key, shape[:-1]),
+  choose=_straight_through,
+)
 
 
 def gumbel_straight_through(

@@ -578,17 +578,23 @@ def _observe_given(cfg, params, draw, hide, keys, start, rows):
   cell = functools.partial(apply, cfg, params, "rssm")
   seen = cell(rows["embed"], rows["tokens"], method="project_seen")
 
+  chance, choose = row_keys, draw
+  if isinstance(draw, sampling.Draw):
+    shape = (cfg.stoch, cfg.classes)
+    of_row = jax.vmap(lambda key: draw.chance(key, shape))
+    chance, choose = jax.vmap(of_row)(row_keys), draw.choose
+
   def step(weights, carry, row):
-    known_t, seen_t, tokens, is_first, row_key = row
+    known_t, seen_t, tokens, is_first, chance_t = row
     carry = restart(cfg, carry, is_first)
     cell = functools.partial(apply, cfg, {"rssm": weights}, "rssm")
     deter = cell(carry.deter, carry.stoch, known_t, method="step")
     post = cell(deter, seen_t, method="posterior")
-    stoch = draw(row_key, post)
+    stoch = choose(chance_t, post)
     state = State(deter=deter, stoch=stoch.reshape(-1), tokens=tokens)
     return state, (state, post)
 
-  scanned = (known, seen, rows["tokens"], rows["is_first"], row_keys)
+  scanned = (known, seen, rows["tokens"], rows["is_first"], chance)
   state, post = late_gradients.scan_streams(
     step, params["rssm"], start, scanned
   )
