@@ -564,17 +564,15 @@ def _observe_given(cfg, params, draw, hide, keys, start, rows):
   """
   length = rows["is_first"].shape[1]
 
-  def shares(key, rows):
-    hide_cells: HideFn = _all_seen
-    if cfg.has_atlas and hide:
-      key, hide_key = jax.random.split(key)
-      hide_cells = functools.partial(atlas_lib.hidden, hide_key, hide)
-    known = project_known(
-      cfg, params, rows["tokens_tm1"], rows["action_tm1"], hide_cells
-    )
-    return known, jax.random.split(key, length)
-
-  known, row_keys = jax.vmap(shares)(keys, rows)
+  hide_cells: HideFn = _all_seen
+  if cfg.has_atlas and hide:
+    keys, hide_keys = jnp.unstack(jax.vmap(jax.random.split)(keys), axis=1)
+    some = functools.partial(atlas_lib.hidden, share=hide)
+    hide_cells = lambda cells: jax.vmap(some)(hide_keys, cells=cells)
+  known = project_known(
+    cfg, params, rows["tokens_tm1"], rows["action_tm1"], hide_cells
+  )
+  row_keys = jax.vmap(lambda key: jax.random.split(key, length))(keys)
   cell = functools.partial(apply, cfg, params, "rssm")
   seen = cell(rows["embed"], rows["tokens"], method="project_seen")
 
