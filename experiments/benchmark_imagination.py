@@ -12,6 +12,8 @@ compiled with the published v2's networks of the same sizes
 whose speed is the peak. Medians over rounds, bootstrap intervals in brackets.
 `--compare` says what became slower than a run that `--json` wrote on the same
 machine. The published sizes are `--preset=v2 --set=actor_critic.family=v2`.
+With `--update` it is whole updates of actor and critic: a batch of dreams, and
+what is learned from it as `train_policy` does; PyTorch's has one epoch.
 """
 
 import contextlib
@@ -40,6 +42,9 @@ _BATCH_SIZES = cli.string(
   "batch_sizes", "16,64,256,1024", "Dreams side by side, comma-separated."
 )
 _ROUNDS = cli.integer("rounds", 7, "In each everything has its turn.")
+_UPDATE = cli.boolean(
+  "update", False, "Times whole updates of actor and critic in their place."
+)
 _AGAINST = cli.string(
   "against", ",".join(_RIVALS), "Of these, comma-separated; empty: none."
 )
@@ -71,8 +76,14 @@ def main() -> None:
     if value < least:
       raise ValueError(f"--{name}={value}: expected at least {least}")
   recorded = turns.read(_COMPARE.value) if _COMPARE.value else None
+  update = bool(_UPDATE.value)
+  if update and "dense" in against:
+    print("dense: of dreams alone, so updates have no such form")
+    against.remove("dense")
   checkpoint = _CHECKPOINT.value or ""
   config = inputs.load_config(checkpoint) if checkpoint else cli.make_config()
+  if update:
+    _check_update(config)
   turns.pin(cores)
   threads = processors.available()
   load_before = os.getloadavg()
@@ -81,10 +92,12 @@ def main() -> None:
     def start(make: Any, *arguments: Any) -> Any:
       return stack.enter_context(asked_process.AskedProcess(make, *arguments))
 
-    ours = start(dream_jobs.Dreams, config, checkpoint)
+    ours = start(dream_jobs.Dreams, config, checkpoint, update)
     facts = {"rows": ours.ask("describe")}
     machine = turns.machine(facts["rows"]["device"], cores or threads)
     sizes = _sizes(config, facts["rows"]["dtype"])
+    if update:
+      sizes |= _update_sizes(config)
     if recorded is not None:
       turns.check(
         _COMPARE.value or "", recorded, {"machine": machine, "sizes": sizes}
@@ -92,7 +105,7 @@ def main() -> None:
     processes = {"rows": ours, "dense": ours}
     if {"eager", "compiled"} & set(against):
       if torch_rival.installed():
-        rival = start(torch_dreams.Dreams, _rival(config), threads)
+        rival = start(torch_dreams.Dreams, _rival(config, update), threads)
         facts["eager"] = rival.ask("describe")
         processes |= {"eager": rival, "compiled": rival}
       else:
@@ -255,7 +268,30 @@ def _sizes(config: Any, dtype: str) -> dict[str, Any]:
   }
 
 
-def _rival(config: Any) -> Any:
+def _update_sizes(config: Any) -> dict[str, Any]:
+  policy = config.policy
+  return {
+    "update": policy.algorithm,
+    "epochs": policy.epochs,
+    "minibatches": policy.minibatches,
+  }
+
+
+def _check_update(config: Any) -> None:
+  """Raises ValueError where nothing learns in dreams as they are made here."""
+  if config.world_model.family == "v2":
+    raise ValueError(
+      "world_model.family: 'v2' predicts no reward terms to learn from, "
+      "--update expects 'v3'"
+    )
+  if config.actor_critic.reads_goal or config.policy.replay_scale:
+    raise ValueError(
+      "--update: dreams have neither goals nor recorded sequences here, "
+      "expected actor_critic.reads_goal=false and policy.replay_scale=0"
+    )
+
+
+def _rival(config: Any, update: bool) -> Any:
   from experiments.speed import torch_dreams
 
   model = config.world_model
@@ -267,6 +303,7 @@ def _rival(config: Any) -> Any:
     head_units=model.head_units if model.family == "v2" else model.hidden,
     units=config.actor_critic.units,
     length=config.policy.horizon,
+    update=update,
   )
 
 

@@ -3,7 +3,7 @@
 A batch of dreams is what training makes: actor in the scan; reward, continue
 and value of all its states after it. Forms: "rows", drawn states as numbers
 and sums of table rows, as everything else dreams in float32; "dense", one-hots
-and products.
+and products. An update is the one of `train_policy` (`policy_update.py`).
 """
 
 import functools
@@ -22,13 +22,19 @@ FORMS = ("rows", "dense")
 class Dreams:
   """What a process of its own is asked."""
 
-  def __init__(self, config: config_lib.Config, checkpoint: str = ""):
+  def __init__(
+    self,
+    config: config_lib.Config,
+    checkpoint: str = "",
+    update: bool = False,
+  ):
     """Makes the parameters.
 
     Args:
       config: sizes; of a checkpoint its own.
       checkpoint: run directory of a world model or agent; fresh weights
         without, which changes no shape.
+      update: whether a run is a whole update of actor and critic.
     """
     allocator.keep_freed_memory()
     import jax
@@ -37,7 +43,9 @@ class Dreams:
     jax.config.update("jax_enable_compilation_cache", False)
     self._jax, self._config = jax, config
     self._params = _dreaming(_params(config, checkpoint))
-    self._policy = _policies(config)
+    self._policy = () if update else _policies(config)
+    self._updates = update
+    self._states: dict[int, Any] = {}
     self._compiled: dict[tuple[str, int], Any] = {}
     self._product: Any = None
 
@@ -54,9 +62,15 @@ class Dreams:
   def prepare(self, form: str, dreams: int) -> dict[str, float]:
     """Compiles and runs once; what that took, and what the program holds."""
     jax = self._jax
-    dream = jax.jit(make(self._config, dreams, form == "dense"))
     began = time.perf_counter()
-    compiled = dream.lower(*self._arguments()).compile()
+    if self._updates:
+      state = _fresh_state(self._config)
+      update = jax.jit(make_update(self._config, dreams), donate_argnums=1)
+      compiled = update.lower(self._params, state, self._key()).compile()
+      self._states[dreams] = state
+    else:
+      dream = jax.jit(make(self._config, dreams, form == "dense"))
+      compiled = dream.lower(*self._arguments()).compile()
     compile_s = time.perf_counter() - began
     self._compiled[form, dreams] = compiled
     self.run(form, dreams)
@@ -67,8 +81,15 @@ class Dreams:
     }
 
   def run(self, form: str, dreams: int) -> turns.Taken:
-    """One batch of dreams."""
-    compiled, arguments = self._compiled[form, dreams], self._arguments()
+    """One batch of dreams, or an update by it."""
+    compiled = self._compiled[form, dreams]
+    if self._updates:
+      with turns.taking() as taken:
+        made = compiled(self._params, self._states[dreams], self._key())
+        self._jax.block_until_ready(made)
+      self._states[dreams], _ = made
+      return taken
+    arguments = self._arguments()
     with turns.taking() as taken:
       self._jax.block_until_ready(compiled(*arguments))
     return taken
@@ -88,7 +109,10 @@ class Dreams:
     return taken
 
   def _arguments(self) -> tuple[Any, ...]:
-    return self._params, *self._policy, self._jax.random.key(0)
+    return self._params, *self._policy, self._key()
+
+  def _key(self) -> Any:
+    return self._jax.random.key(0)
 
 
 def make(config: config_lib.Config, dreams: int, dense: bool = False) -> Any:
@@ -114,6 +138,40 @@ def make(config: config_lib.Config, dreams: int, dense: bool = False) -> Any:
     return path.action, *_judged(config, params, critic, path, inputs_fn)
 
   return dream
+
+
+def make_update(config: config_lib.Config, dreams: int) -> Any:
+  """`(params, state, key) -> (state, metrics)`, an update by so many dreams."""
+  from pokedreamer_jax.behaviour import policy_inputs
+  from pokedreamer_jax.behaviour import policy_update
+  from pokedreamer_jax.world_model import imagination
+  from pokedreamer_jax.world_model import model as world_model
+  from pokedreamer_jax.world_model import progress as progress_lib
+
+  cfg = config.world_model
+
+  def dream_fn(params, key, starts, policy_fn):
+    del starts
+    return imagination.imagine(
+      *(cfg, params, key, world_model.initial_state(cfg, (dreams,))),
+      *(progress_lib.nothing((dreams,)), policy_fn, config.policy.horizon),
+      inputs_fn=functools.partial(policy_inputs.read, config),
+    )
+
+  learn = policy_update.make_update(config, dream_fn)
+  return lambda params, state, key: learn(state, key, params, None, None)
+
+
+def _fresh_state(config: config_lib.Config) -> Any:
+  """Of actor and critic, past the updates of the critic alone."""
+  import jax
+
+  from pokedreamer_jax.behaviour import policy_inputs
+  from pokedreamer_jax.behaviour import policy_state
+
+  size = policy_inputs.size(config)
+  state = policy_state.init_state(config, jax.random.key(1), size)
+  return state.replace(update=state.update + config.policy.critic_warmup)
 
 
 def _judged(config, params, critic, path, inputs_fn) -> tuple[Any, ...]:

@@ -3,8 +3,9 @@
 The rival of `benchmark_imagination`, written from the published shapes alone:
 a GRU over one-hots and action, a prior, Gumbel-softmax latents and an actor in
 the loop; reward, continue and value of all states in one batch after it, which
-is kinder than one by one. No gradients are kept. Random weights. PyTorch is an
-optional extra and is imported when asked.
+is kinder than one by one. No gradients are kept. An update is such a batch of
+dreams, its returns, and one step of actor and critic on all its rows at once.
+Random weights. PyTorch is an optional extra and is imported when asked.
 """
 
 import dataclasses
@@ -26,6 +27,7 @@ class Sizes:
   head_units: int
   units: int  # of actor and critic
   length: int  # imagined steps
+  update: bool = False  # whether a run is a whole update
 
   @property
   def latent(self) -> int:
@@ -44,6 +46,10 @@ class Dreams:
     self._model = _networks(torch, sizes)
     self._step: dict[str, Any] = {"eager": self._one_step}
     self._product: Any = None
+    self._optimisers = [
+      torch.optim.Adam(self._model[name].parameters(), lr=3e-4)
+      for name in ("actor", "critic")
+    ]
 
   def describe(self) -> dict[str, Any]:
     """Version and number of parameters."""
@@ -59,20 +65,58 @@ class Dreams:
     return {"compile_s": first.wall_s}
 
   def run(self, form: str, dreams: int) -> turns.Taken:
-    """One batch of dreams."""
-    torch, sizes = self._torch, self._sizes
-    step = self._step[form]
-    with turns.taking() as taken, torch.no_grad():
+    """One batch of dreams, or an update by it."""
+    with turns.taking() as taken:
+      feats, actions, *judged = self._dream(self._step[form], dreams)
+      if self._sizes.update:
+        self._learn(feats[:-1], actions[1:], *judged)
+    return taken
+
+  def _dream(self, step: Any, dreams: int) -> list[Any]:
+    """Features `[L, N, F]`, actions that led there, and what heads say."""
+    torch, sizes, model = self._torch, self._sizes, self._model
+    with torch.no_grad():
       deter = torch.zeros(dreams, sizes.deter)
       stoch = torch.full((dreams, sizes.latent), 1 / sizes.classes)
-      feats = []
+      feats, actions = [], []
       for _ in range(sizes.length):
-        deter, stoch, feat = step(deter, stoch)
+        deter, stoch, feat, action = step(deter, stoch)
         feats.append(feat)
+        actions.append(action)
       seen = torch.stack(feats)
-      for name in ("reward", "continue", "critic"):
-        self._model[name](seen)
-    return taken
+      judged = [model[name](seen) for name in ("reward", "continue", "critic")]
+    return [seen, torch.stack(actions), *judged]
+
+  def _learn(
+    self, feats: Any, actions: Any, reward: Any, cont: Any, value: Any
+  ) -> None:
+    """One step of actor and critic, by lambda returns."""
+    torch, model = self._torch, self._model
+    reward, value = reward[1:, :, 0], value[..., 0]
+    discount = 0.99 * torch.sigmoid(cont[1:, :, 0])
+    last, returns = value[-1], []
+    for t in reversed(range(len(reward))):
+      ahead = 0.05 * value[t + 1] + 0.95 * last
+      last = reward[t] + discount[t] * ahead
+      returns.append(last)
+    target = torch.stack(returns[::-1])
+    advantage = target - value[:-1]
+    policy = torch.distributions.Categorical(
+      logits=model["actor"](feats), validate_args=False
+    )
+    gain = (policy.log_prob(actions) * advantage).mean()
+    mse = torch.nn.functional.mse_loss
+    losses = (
+      -gain - 3e-3 * policy.entropy().mean(),
+      mse(model["critic"](feats)[..., 0], target),
+    )
+    for name, loss, optimiser in zip(
+      ("actor", "critic"), losses, self._optimisers, strict=True
+    ):
+      optimiser.zero_grad()
+      loss.backward()
+      torch.nn.utils.clip_grad_norm_(model[name].parameters(), 0.5)
+      optimiser.step()
 
   def product(self, size: int) -> turns.Taken:
     """One product of two float32 matrices `[size, size]`."""
@@ -95,7 +139,7 @@ class Dreams:
     prior = model["prior"](deter).view(-1, sizes.stoch, sizes.classes)
     drawn = torch.nn.functional.gumbel_softmax(prior, 1.0, hard=True)
     stoch = drawn.flatten(1)
-    return deter, stoch, torch.cat([deter, stoch], -1)
+    return deter, stoch, torch.cat([deter, stoch], -1), action
 
 
 def _networks(torch: Any, sizes: Sizes) -> Any:

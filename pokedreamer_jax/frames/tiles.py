@@ -7,6 +7,7 @@ any other tile is the escape, number `vocab`. Building is numpy on the host;
 """
 
 from collections.abc import Iterable
+import functools
 
 import chex
 import flax.struct
@@ -83,7 +84,13 @@ def lookup(table: TileTable, words: jax.Array) -> jax.Array:
   """Numbers `[...]` int32 of tiles `[..., 4]`; `V` where not in the table."""
   chex.assert_axis_dimension(words, -1, packing.WORDS)
   hashes = _hash(words, jnp)
-  index = jnp.searchsorted(table.hashes, hashes, method="scan_unrolled")
+  # On a CPU a loop: unrolled, each look is a pass that begins at the words
+  # again, which takes three times as long.
+  index = jax.lax.platform_dependent(
+    *(table.hashes, hashes),
+    cpu=functools.partial(jnp.searchsorted, method="scan"),
+    default=functools.partial(jnp.searchsorted, method="scan_unrolled"),
+  )
   index = jnp.minimum(index, table.vocab - 1).astype(jnp.int32)
   found = jnp.all(table.words[index] == words, axis=-1)
   return jnp.where(found, index, table.vocab)

@@ -88,7 +88,8 @@ class Surroundings(nn.Module):
     )(cells, tiles)
     seen = seen.reshape(*cells.shape[:-1], cells.shape[-1] * self.tile_units)
     x = jnp.concatenate([known, nn.silu(seen)], axis=-1)
-    x = nn.silu(nn.RMSNorm()(nn.Dense(self.outputs, use_bias=False)(x)))
+    layer = blocks.half_known_dense(self.outputs, known.shape[-1], first=True)
+    x = nn.silu(nn.RMSNorm()(layer(x)))
     return nn.Dense(self.outputs, use_bias=False)(x)
 
 
@@ -138,7 +139,8 @@ class AtlasDecoder(nn.Module):
     self.embedding = CellEmbedding(
       self.vocab, self.cells, self.cell_units, self.block_units
     )
-    self.state_in = nn.Dense(self.hidden, use_bias=False)
+    others = sum(phases or high - low for low, high, phases in self.shown)
+    self.state_in = blocks.half_known_dense(self.hidden, others)
     self.state_norm = nn.RMSNorm()
     self.state_out = nn.Dense(outputs, use_bias=False)
     self.token_out = nn.Dense(
@@ -241,7 +243,8 @@ class AtlasDecoder(nn.Module):
       if phases:
         token = token.reshape(len(feat), phases, -1).sum(-1)
       tokens.append(token)
-    others = jnp.concatenate(tokens, axis=-1)
+    # Tokens are data, and so the product for their gradient is left out.
+    others = jax.lax.stop_gradient(jnp.concatenate(tokens, axis=-1))
     return jnp.concatenate([feat[:, :start], others], axis=-1), others
 
   def _seen(self, feat, cells, tiles):

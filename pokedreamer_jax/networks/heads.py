@@ -14,14 +14,16 @@ class RewardPredictor(nn.Module):
   Attributes:
     hidden: units of the hidden layer.
     outputs: raw outputs.
+    known: last features that are data: see `blocks.half_known_dense`.
   """
 
   hidden: int
   outputs: int
+  known: int = 0
 
   @nn.compact
   def __call__(self, feat: jax.Array) -> jax.Array:
-    return blocks.MLP((self.hidden,), self.outputs, 0.0)(feat)
+    return blocks.MLP((self.hidden,), self.outputs, 0.0, self.known)(feat)
 
 
 class ContinuePredictor(nn.Module):
@@ -29,13 +31,15 @@ class ContinuePredictor(nn.Module):
 
   Attributes:
     hidden: units of the hidden layer.
+    known: last features that are data: see `blocks.half_known_dense`.
   """
 
   hidden: int
+  known: int = 0
 
   @nn.compact
   def __call__(self, feat: jax.Array) -> jax.Array:
-    return blocks.MLP((self.hidden,), 1, 0.0)(feat)[..., 0]
+    return blocks.MLP((self.hidden,), 1, 0.0, self.known)(feat)[..., 0]
 
 
 class RamPredictor(nn.Module):
@@ -46,11 +50,13 @@ class RamPredictor(nn.Module):
   Attributes:
     hidden: units of the hidden layer.
     outputs: raw outputs.
+    known: last features that are data: see `blocks.half_known_dense`.
   """
 
   hidden: int
   outputs: int
+  known: int = 0
 
   @nn.compact
   def __call__(self, feat: jax.Array) -> jax.Array:
-    return blocks.MLP((self.hidden,), self.outputs, 0.0)(feat)
+    return blocks.MLP((self.hidden,), self.outputs, 0.0, self.known)(feat)

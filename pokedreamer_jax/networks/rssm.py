@@ -45,9 +45,10 @@ class RSSMCell(nn.Module):
     self.gates = nn.Dense(3 * self.deter, use_bias=False)
     self.norm_gates = nn.RMSNorm()
     logits = self.stoch * self.classes
-    self.prior_net = blocks.MLP((self.hidden,), logits)
+    known = self.token_dim  # tokens are data
+    self.prior_net = blocks.MLP((self.hidden,), logits, known=known)
     self.post_deter = nn.Dense(self.hidden, use_bias=False)
-    self.post_seen = nn.Dense(self.hidden, use_bias=False)
+    self.post_seen = blocks.half_known_dense(self.hidden, known)
     self.post_norm = nn.RMSNorm()
     self.post_out = nn.Dense(logits)
     if self.token_dim:

@@ -62,11 +62,19 @@ def image_loss(
   """
   rows = batch["is_first"].size
   chosen = jax.random.permutation(key, rows)[:decode_rows]
-  frame = batch["frame"].reshape(rows, *batch["frame"].shape[2:])
-  # A window's first row follows another one's last here: all of it changes.
-  before = jnp.concatenate([frame[:1], frame[:-1]])
-  kept = frame[chosen], before[chosen], feat.reshape(rows, -1)[chosen]
-  frame, before, chosen_feat = spread(kept)
+  table = world_model.tile_table(params)
+  chosen_feat = feat.reshape(rows, -1)[chosen]
+  if not decode_blocks:
+    frame = batch["frame"].reshape(rows, *batch["frame"].shape[2:])[chosen]
+    frame, chosen_feat = spread((frame, chosen_feat))
+  else:
+    assert table is not None  # the configuration has an atlas
+    # All frames, and as they come: the encoder has asked for the same.
+    tile = tiles.encode(table, batch["frame"]).reshape(rows, -1)
+    # A window's first row follows another one's last here: all of it changes.
+    before = jnp.concatenate([tile[:1], tile[:-1]])
+    changed = tile[chosen] != before[chosen]
+    tile, changed, chosen_feat = spread((tile[chosen], changed, chosen_feat))
   outputs_of = functools.partial(
     world_model.decoder_outputs, cfg, params, chosen_feat
   )
@@ -74,15 +82,11 @@ def image_loss(
     hide_key = jax.random.fold_in(key, 1)
     hide_cells = functools.partial(atlas_lib.hidden, hide_key, hide)
     outputs_of = functools.partial(outputs_of, hide=hide_cells)
-  table = world_model.tile_table(params)
   if not decode_blocks:
     outputs = outputs_of()
     nats, exact = codecs.score(cfg, table, outputs, frame)
     return jnp.mean(nats), jnp.mean(exact.astype(jnp.float32))
-  assert table is not None  # the configuration has an atlas, so a dictionary
   x, found = outputs_of(method="read")
-  tile = tiles.encode(table, frame)
-  changed = tile != tiles.encode(table, before)
   return _some_blocks(
     functools.partial(world_model.apply, cfg, params, "decoder", method="draw"),
     jax.random.fold_in(key, 2),

@@ -22,6 +22,7 @@ from pokedreamer_jax.frames import tiles
 from pokedreamer_jax.networks import atlas_reader
 from pokedreamer_jax.networks import codecs
 from pokedreamer_jax.networks import heads
+from pokedreamer_jax.networks import late_gradients
 from pokedreamer_jax.networks import rssm
 from pokedreamer_jax.networks import sampling
 from pokedreamer_jax.world_model import alignment
@@ -86,14 +87,16 @@ def modules(cfg: world_model_config.WorldModelConfig) -> dict[str, Any]:
       else 0,
     ),
     "decoder": codecs.make_decoder(cfg),
-    "reward": heads.RewardPredictor(cfg.hidden, reward_heads.NUM_OUTPUTS),
-    "continue": heads.ContinuePredictor(cfg.hidden),
+    "reward": heads.RewardPredictor(
+      cfg.hidden, reward_heads.NUM_OUTPUTS, cfg.token_dim
+    ),
+    "continue": heads.ContinuePredictor(cfg.hidden, cfg.token_dim),
   }
   if cfg.token_sizes:
     parts["chain"] = rssm.TokenChain(tuple(cfg.token_sizes.values()))
   if cfg.ram_head_sizes:
     outputs = sum(cfg.ram_head_sizes.values())
-    parts["ram"] = heads.RamPredictor(cfg.hidden, outputs)
+    parts["ram"] = heads.RamPredictor(cfg.hidden, outputs, cfg.token_dim)
   return parts
 
 
@@ -324,8 +327,13 @@ def observe(
       tokens_tm1 = last_tokens(start.tokens, hot, batch["is_first"])
     rows["tokens_tm1"] = tokens_tm1
   keys = jax.random.split(key, lead[0])
-  stream = functools.partial(_observe_stream, cfg, params, infer, draw, hide)
-  state, post, infer_logits = jax.vmap(stream)(keys, start, rows)
+  if infer:
+    stream = functools.partial(_observe_guessing, cfg, params, draw)
+    state, post, infer_logits = jax.vmap(stream)(keys, start, rows)
+  else:
+    state, post, infer_logits = _observe_given(
+      cfg, params, draw, hide, keys, start, rows
+    )
   prior = apply(cfg, params, "rssm", state.deter, state.tokens, method="prior")
   if tokens_tm1 is None:
     tokens_tm1 = last_tokens(start.tokens, state.tokens, batch["is_first"])
@@ -549,43 +557,71 @@ def _blank_frames(lead: tuple[int, ...]) -> jax.Array:
   return jnp.zeros((*lead, *size), jnp.uint8)
 
 
-def _observe_stream(cfg, params, infer, draw, hide, key, start, rows):
-  """One stream `[T, ...]`: states, posteriors and guessed tokens."""
+def _observe_given(cfg, params, draw, hide, keys, start, rows):
+  """Streams `[B, T, ...]` with given tokens: states, posteriors and guesses.
+
+  Everything but the recurrence is batched over time.
+  """
+  length = rows["is_first"].shape[1]
+
   hide_cells: HideFn = _all_seen
   if cfg.has_atlas and hide:
-    key, hide_key = jax.random.split(key)
-    hide_cells = functools.partial(atlas_lib.hidden, hide_key, hide)
+    keys, hide_keys = jnp.unstack(jax.vmap(jax.random.split)(keys), axis=1)
+    some = functools.partial(atlas_lib.hidden, share=hide)
+    hide_cells = lambda cells: jax.vmap(some)(hide_keys, cells=cells)
+  known = project_known(
+    cfg, params, rows["tokens_tm1"], rows["action_tm1"], hide_cells
+  )
+  row_keys = jax.vmap(lambda key: jax.random.split(key, length))(keys)
+  cell = functools.partial(apply, cfg, params, "rssm")
+  seen = cell(rows["embed"], rows["tokens"], method="project_seen")
+
+  chance, choose = row_keys, draw
+  if isinstance(draw, sampling.Draw):
+    shape = (cfg.stoch, cfg.classes)
+    of_row = jax.vmap(lambda key: draw.chance(key, shape))
+    chance, choose = jax.vmap(of_row)(row_keys), draw.choose
+
+  def step(weights, carry, row):
+    known_t, seen_t, tokens, is_first, chance_t = row
+    carry = restart(cfg, carry, is_first)
+    cell = functools.partial(apply, cfg, {"rssm": weights}, "rssm")
+    deter = cell(carry.deter, carry.stoch, known_t, method="step")
+    post = cell(deter, seen_t, method="posterior")
+    stoch = choose(chance_t, post)
+    state = State(deter=deter, stoch=stoch.reshape(-1), tokens=tokens)
+    return state, (state, post)
+
+  scanned = (known, seen, rows["tokens"], rows["is_first"], chance)
+  state, post = late_gradients.scan_streams(
+    step, params["rssm"], start, scanned
+  )
+  guess = jnp.zeros_like(rows["tokens"])
+  if cfg.token_sizes:
+    guess = cell(state.deter, rows["embed"], method="infer_tokens")
+  return state, post, guess
+
+
+def _observe_guessing(cfg, params, draw, key, start, rows):
+  """One stream `[T, ...]` whose tokens are guessed: the same."""
   cell = functools.partial(apply, cfg, params, "rssm")
   sizes = cfg.token_sizes
-  length = len(rows["is_first"])
-  if not infer:  # everything but the recurrence is batched over time
-    known = project_known(
-      cfg, params, rows["tokens_tm1"], rows["action_tm1"], hide_cells
-    )
-    seen = cell(rows["embed"], rows["tokens"], method="project_seen")
-  else:
-    known = seen = jnp.zeros((length, 0))
 
   def step(carry, row):
-    known_t, seen_t, now, row_key = row
+    now, row_key = row
     carry = restart(cfg, carry, now["is_first"])
+    known = project_known(cfg, params, carry.tokens, now["action_tm1"])
+    deter = cell(carry.deter, carry.stoch, known, method="step")
     hot = now["tokens"]
     guess = jnp.zeros_like(hot)
-    if infer:
-      known_t = project_known(cfg, params, carry.tokens, now["action_tm1"])
-    deter = cell(carry.deter, carry.stoch, known_t, method="step")
-    if infer and sizes:
+    if sizes:
       guess = cell(deter, now["embed"], method="infer_tokens")
       hot = tokens_lib.one_hot(sizes, tokens_lib.numbers(sizes, guess))
-    if infer:
-      seen_t = cell(now["embed"], hot, method="project_seen")
-    post = cell(deter, seen_t, method="posterior")
+    seen = cell(now["embed"], hot, method="project_seen")
+    post = cell(deter, seen, method="posterior")
     stoch = draw(row_key, post)
     state = State(deter=deter, stoch=stoch.reshape(-1), tokens=hot)
     return state, (state, post, guess)
 
-  keys = jax.random.split(key, length)
-  _, (state, post, guess) = jax.lax.scan(step, start, (known, seen, rows, keys))
-  if not infer and sizes:
-    guess = cell(state.deter, rows["embed"], method="infer_tokens")
-  return state, post, guess
+  keys = jax.random.split(key, len(rows["is_first"]))
+  return jax.lax.scan(step, start, (rows, keys))[1]

@@ -151,7 +151,7 @@ def most_likely(function):
 
   def wrapped(*args):
     with mock.patch.object(
-      sampling, "categorical", lambda _, log_probs: jnp.argmax(log_probs, -1)
+      sampling, "inverse_cdf", lambda _, weights: jnp.argmax(weights, -1)
     ):
       return function(*args)
 

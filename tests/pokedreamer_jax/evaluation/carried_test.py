@@ -49,8 +49,8 @@ def test_a_carried_state_is_that_of_one_look_at_the_whole_episode():
   device._observe_fn.cache_clear()
   with mock.patch.object(
     sampling,
-    "categorical",
-    lambda _, log_probs: jax.numpy.argmax(log_probs, -1),
+    "inverse_cdf",
+    lambda _, weights: jax.numpy.argmax(weights, -1),
   ):
     seen = carried._carry(
       *(_CFG, params, jax.random.key(0), episodes, looks, False)
