@@ -30,6 +30,7 @@ from pokedreamer_jax.world_model import atlas_clocks
 from pokedreamer_jax.world_model import atlas_view
 from pokedreamer_jax.world_model import hp_bars
 from pokedreamer_jax.world_model import model_v2 as world_model_v2
+from pokedreamer_jax.world_model import place_belief
 from pokedreamer_jax.world_model import ram_heads
 from pokedreamer_jax.world_model import relative_tokens
 from pokedreamer_jax.world_model import reward_heads
@@ -193,6 +194,10 @@ def tile_table(params: Params) -> tiles.TileTable | None:
   return tiles.TileTable(**params["tiles"]) if "tiles" in params else None
 
 
+def _needed_table(params: Params) -> tiles.TileTable:
+  return tiles.TileTable(**params["tiles"])
+
+
 def map_memory(params: Params) -> atlas_lib.Atlas | None:
   """The atlas that the parameters carry, if they need one."""
   return atlas_lib.Atlas(**params["atlas"]) if "atlas" in params else None
@@ -291,7 +296,8 @@ def observe(
     key: typed PRNG key; consumed.
     batch: fields `[B, T, ...]` as in `specs`, and `first_action_tm1` `[B]`.
     start: state before the first row, leaves `[B, ...]`; initial if None.
-    infer: guess the tokens from the frames instead of reading the RAM.
+    infer: guess the tokens from the frames instead of reading the RAM; under
+      `ram=place` the place by a belief.
     draw: how latents are drawn from the posterior; carries the gradient.
     embed: embeddings `[B, T, E]` of the frames, where they are known.
     hide: share of the atlas' cells that steps do not see; for training, where
@@ -323,6 +329,8 @@ def observe(
     if tokens_tm1 is None:
       tokens_tm1 = last_tokens(start.tokens, hot, batch["is_first"])
     rows["tokens_tm1"] = tokens_tm1
+  elif cfg.ram == "place" and cfg.has_atlas:
+    rows["ids"] = tiles.encode(_needed_table(params), batch["frame"])
   keys = jax.random.split(key, lead[0])
   stream = functools.partial(_observe_stream, cfg, params, infer, draw, hide)
   state, post, infer_logits = jax.vmap(stream)(keys, start, rows)
@@ -577,6 +585,13 @@ def _observe_stream(cfg, params, infer, draw, hide, key, start, rows):
     if infer and sizes:
       guess = cell(deter, now["embed"], method="infer_tokens")
       hot = tokens_lib.one_hot(sizes, tokens_lib.numbers(sizes, guess))
+    if infer and cfg.ram == "place":
+      belief = place_belief.believe(
+        *(cfg, map_memory(params)),
+        token_logits(cfg, params, deter, carry.tokens),
+        *(params["chain"]["kernel"], guess, carry.tokens, now.get("ids")),
+      )
+      hot = place_belief.with_place(sizes, hot, belief.best)
     if infer:
       seen_t = cell(now["embed"], hot, method="project_seen")
     post = cell(deter, seen_t, method="posterior")
