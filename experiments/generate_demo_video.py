@@ -170,7 +170,7 @@ def dream(
     known = {name: value[None] for name, value in batch.items()}
     known["first_action_tm1"] = jnp.full(1, specs.PASS, jnp.uint8)
     seen = world_model.observe(
-      cfg, params, seen_key, known, infer=cfg.ram == "inferred"
+      cfg, params, seen_key, known, infer=cfg.infers_tokens
     ).state
     seen = jax.tree.map(lambda leaf: leaf[0], seen)  # [T, ...]
     start = jax.tree.map(lambda leaf: leaf[starts], seen)

@@ -97,7 +97,7 @@ def make(
       *(config.world_model, params, jax.random.key(config.seed)),
       *(windows, context),
       action=action,
-      infer=config.world_model.ram == "inferred",
+      infer=config.world_model.infers_tokens,
     ).frame
 
   told("dreaming from the starts")

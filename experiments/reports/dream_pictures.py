@@ -47,7 +47,7 @@ def sheet(
   windows = {name: value[chosen] for name, value in windows.items()}
   context = config.evaluate.context
   cfg, key = config.world_model, jax.random.key(1)
-  infer = cfg.ram == "inferred"
+  infer = cfg.infers_tokens
   steps = min(_SHEET_STEPS, config.evaluate.horizon)
   shown = range(1, steps + 1)
   seen = dreams.posterior(cfg, params, key, windows, context, infer, shown)
@@ -90,7 +90,7 @@ def telling_sheet(
   most = min(_SHEET_STEPS, config.evaluate.horizon)
   dream = dreams.open_loop(
     *(cfg, params, jax.random.key(1), windows, context),
-    infer=cfg.ram == "inferred",
+    infer=cfg.infers_tokens,
     steps=range(1, most + 1),
   )
   steps = [step for step in _TELLING_STEPS if step <= most]

@@ -287,14 +287,19 @@ def _carried(carried: Mapping[str, Any]) -> text_tables.Table:
       *(_interval(row[name], 3) for name in ("carried", "anew", "loss")),
     ]
     for metric, row in carried.items()
-    if isinstance(row, Mapping)
+    if isinstance(row, Mapping) and "carried" in row
+  ]
+  rows += [
+    [f"place after {first} rows", _interval(share, 3), "", ""]
+    for first, share in carried.get("place_after", {}).items()
   ]
   note = (
     f"At {carried['looks']} rows of {carried['episodes']} episodes "
     f"({carried['source']}), after {carried['carried_rows']} rows and more "
     "with the state carried from the episode's start, and with a state that "
     "starts anew at the context's first row. Guess: share of tokens guessed "
-    "right from the frame. Loss above 0: carrying harms."
+    "right from the frame. Place: share of 16 rows of each episode whose map "
+    "and position are guessed right. Loss above 0: carrying harms."
   )
   header = ["metric", "carried", "anew", "loss of carrying"]
   return text_tables.Table(title, header, rows, [""] * len(rows), note)

@@ -167,7 +167,7 @@ def _dream(cfg, length, random, world, actor, key, batch):
   sizes = model.token_sizes
   see_key, dream_key = jax.random.split(key)
   seen = world_model.observe(
-    model, world, see_key, batch, infer=model.ram == "inferred"
+    model, world, see_key, batch, infer=model.infers_tokens
   )
   state = jax.tree.map(lambda leaf: leaf[:, -1], seen.state)
   count = len(batch["is_first"])

@@ -73,7 +73,7 @@ class Evaluator:
     if not self.held_out:  # one recorded episode, or copies of it
       self._index = loader.EpisodeIndex(generation, "train")
     self._windows: dict[int, dict[str, np.ndarray]] = {}
-    self._infer = config.world_model.ram == "inferred"
+    self._infer = config.world_model.infers_tokens
     # Of `report`: in all rows, and in those that are not wrong as a whole.
     self._cell_errors: tuple[cell_errors.CellErrors, ...] = ()
 

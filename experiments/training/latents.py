@@ -127,7 +127,7 @@ def encode(
 @functools.partial(jax.jit, static_argnums=0)
 def _encode_chunk(cfg, params, key, start, batch):
   seen = world_model.observe(
-    cfg, params, key, batch, start, infer=cfg.ram == "inferred"
+    cfg, params, key, batch, start, infer=cfg.infers_tokens
   )
   last = jax.tree.map(lambda leaf: leaf[:, -1], seen.state)
   return latents.pack(seen.state, batch), last

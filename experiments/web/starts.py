@@ -132,7 +132,7 @@ def see(
     functools.partial(
       world_model.observe,
       cfg,
-      infer=cfg.ram == "inferred",
+      infer=cfg.infers_tokens,
       draw=lambda key, post: sampling.most_likely_straight_through(post),
     )
   )

@@ -149,7 +149,7 @@ def make_act(
       ram,
       taken,
       is_first,
-      infer=cfg.world_model.ram == "inferred",
+      infer=cfg.world_model.infers_tokens,
     )
     running = ram["game_running"] if cfg.world_model.ram == "given" else None
     progress = progress_lib.advance(

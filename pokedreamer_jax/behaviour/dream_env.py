@@ -91,7 +91,7 @@ def begin(
     ram,
     jnp.full(count, specs.PASS, jnp.int32),
     jnp.ones(count, bool),
-    infer=model.ram == "inferred",
+    infer=model.infers_tokens,
   )
   running = ram["game_running"] if model.ram == "given" else None
   return EnvState(

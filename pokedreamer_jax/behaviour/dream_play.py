@@ -255,7 +255,7 @@ def _see(cfg, params, key, player, asked):
     "first_action_tm1": asked.action[None],
     "is_first": first[None],
   }
-  infer = model.ram == "inferred"
+  infer = model.infers_tokens
   after = world_model.observe(
     model, params.world, key, batch, player.seen, infer
   )

@@ -80,7 +80,7 @@ def follow(
     ram,
     jnp.asarray(action, jnp.int32),
     first,
-    infer=model.ram == "inferred",
+    infer=model.infers_tokens,
   )
   before = acting.restart_progress(state.progress, first)
   running = ram["game_running"] if model.ram == "given" else None

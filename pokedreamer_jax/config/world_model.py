@@ -59,7 +59,7 @@ POKEMON_RED_RAM_HEADS = (
 # To be added where RAM tokens are off and nothing else says where one is.
 PRACTICE_PLACE_HEADS = "map:32 y:64 x:64 facing:4 battle:4 dialog:2"
 POKEMON_RED_PLACE_HEADS = "map:256 y:160 x:96 facing:4 battle:4 dialog:2"
-RAM_MODES = ("given", "inferred", "off")
+RAM_MODES = ("given", "inferred", "place", "off")
 # HP bars that a decoder may be told the length of: HP and its maximum.
 BARS = (("active_hp", "active_max_hp"), ("enemy_hp", "enemy_max_hp"))
 BAR_PIXELS = 48
@@ -87,7 +87,9 @@ class WorldModelConfig:
   # Whether the decoder is told how long the HP bars are (see `hp_bars.py`),
   # where the state has the tokens that say it.
   hp_bars: bool = False
-  ram: str = "given"  # tokens of observed frames: given, inferred or off
+  # Tokens of observed frames: given, inferred from the frame, the same with the
+  # place believed (see `place_belief.py`), or none.
+  ram: str = "given"
   # Memory variables read off the features, `name:size` (see `ram_heads.py`).
   ram_heads: str = ""
   ram_heads_gradient: bool = True  # whether their loss shapes the features
@@ -165,6 +167,12 @@ class WorldModelConfig:
       )
     _sizes("world_model.tokens", self.tokens)  # raises where unreadable
     self._check_atlas()
+    lacks = sorted({"map", "y", "x"} - set(self.token_sizes))
+    if self.ram == "place" and lacks:
+      raise ValueError(
+        f"world_model.ram: 'place', the state has no tokens {lacks}, expected "
+        "'given', 'inferred' or 'off'"
+      )
     _ = self.ram_head_sizes
 
   def _check_family(self) -> None:
@@ -238,6 +246,11 @@ class WorldModelConfig:
     if self.ram == "off":
       return {}
     return _sizes("world_model.tokens", self.tokens)
+
+  @property
+  def infers_tokens(self) -> bool:
+    """Whether tokens of observed frames are inferred, not read from memory."""
+    return self.ram in ("inferred", "place")
 
   @property
   def ram_head_sizes(self) -> dict[str, int]:

@@ -13,6 +13,7 @@ import jax
 import numpy as np
 
 from pokedreamer_jax.config import world_model as world_model_config
+from pokedreamer_jax.evaluation import device
 from pokedreamer_jax.evaluation import dreams
 from pokedreamer_jax.evaluation import scores
 from pokedreamer_jax.evaluation import tables
@@ -24,6 +25,9 @@ AHEAD = 15  # open-loop steps
 _APART = 16  # rows between two looks at an episode
 _LOOKS = 8  # in an episode
 _CHUNK = 64  # rows that the state is carried over at a time
+# After so many rows it is asked whether the state knows its place, and in some
+# rows from there on: one row of few episodes says little.
+PLACE_ROWS, _PLACE_SPAN = (1, 16, 200, 1000), 16
 
 
 def rows_needed(carried_rows: int) -> int:
@@ -66,9 +70,12 @@ def compare(
   Returns:
     JSON-ready: `episodes`, `carried_rows`, `looks`, and for each metric
     `carried`, `anew` and the paired `loss` of carrying; the metrics are
-    `guess` (share of tokens that the posterior's head guesses right),
-    `pixels` and `exact` of the reconstruction, and those of the open loop
-    with its step, as in `exact_15`.
+    `guess` (share of tokens that the posterior's head guesses right, or that
+    the state holds where tokens are inferred), `pixels` and `exact` of the
+    reconstruction, and those of the open loop with its step, as in `exact_15`.
+    With tokens of a place also `place_after[rows]`, the share of the 16 rows
+    from there on, without those in which no game runs, whose place is guessed
+    right with the state carried.
 
   Raises:
     ValueError: the episodes are too short.
@@ -81,7 +88,7 @@ def compare(
     )
   looks = carried_rows + _APART * np.arange(_LOOKS)
   carry_key, anew_key, dream_key = jax.random.split(key, 3)
-  carried = _carry(cfg, params, carry_key, episodes, looks, infer)
+  carried, guess = _carry(cfg, params, carry_key, episodes, looks, infer)
   anew = _anew(cfg, params, anew_key, episodes, looks, context, infer)
   found = [
     _measure(cfg, params, dream_key, episodes, looks, seen)
@@ -101,14 +108,39 @@ def compare(
       "anew": tables.interval(found[1][metric], groups, resamples),
       "loss": tables.interval(cost, groups, resamples),
     }
+  if device.has_places(cfg):
+    result["place_after"] = _place_after(cfg, episodes, guess, resamples)
   return result
 
 
-def _carry(cfg, params, key, episodes, looks, infer) -> dreams.Observed:
-  """What is known at `looks`, `[E * looks, 1]`, with all rows seen."""
+def _place_after(cfg, episodes, guess, resamples) -> dict[str, Any]:
+  """Share of rows whose place is right in guessed numbers `[E, T, M]`."""
+  names = list(cfg.token_sizes)
+  guessed = guess[..., [names.index(name) for name in ("map", "y", "x")]]
+  rows = guess.shape[1]
+  truth = scores.recorded_places(_cut(episodes, slice(0, rows)))
+  right = (guessed == truth).all(axis=-1).astype(float)
+  running = episodes["game_running"][:, :rows].astype(bool)
+  row = np.arange(rows)
+  found = {}
+  for first in PLACE_ROWS:
+    mask = running & (row >= first) & (row < first + _PLACE_SPAN)
+    if mask.any():
+      groups = np.arange(len(right))
+      found[str(first)] = tables.interval(right, groups, resamples, mask)
+  return found
+
+
+def _carry(
+  cfg, params, key, episodes, looks, infer
+) -> tuple[dreams.Observed, np.ndarray]:
+  """What is known at `looks`, `[E * looks, 1]`, with all rows seen.
+
+  And the guessed numbers of all rows, `[E, T, M]`.
+  """
   count = len(episodes["action"])
   state = world_model.initial_state(cfg, (count,))
-  parts = []
+  parts, guess = [], []
   for number in range(math.ceil((int(looks[-1]) + 1) / _CHUNK)):
     rows = slice(number * _CHUNK, (number + 1) * _CHUNK)
     chunk = _cut(episodes, rows)
@@ -125,6 +157,7 @@ def _carry(cfg, params, key, episodes, looks, infer) -> dreams.Observed:
     state = jax.tree.map(lambda leaf: leaf[:, -1], seen.state)
     kept = looks[(looks >= rows.start) & (looks < rows.stop)] - rows.start
     parts.append(_take(seen, kept))
+    guess.append(seen.guess)
   every = [part for part in parts if part.kl.shape[1]]
   joined = jax.tree.map(
     lambda *leaves: np.concatenate(leaves, axis=1),
@@ -133,7 +166,7 @@ def _carry(cfg, params, key, episodes, looks, infer) -> dreams.Observed:
   flat = jax.tree.map(
     lambda leaf: leaf.reshape(count * len(looks), 1, *leaf.shape[2:]), joined
   )
-  return dreams.Observed(*flat)
+  return dreams.Observed(*flat), np.concatenate(guess, axis=1)
 
 
 def _anew(cfg, params, key, episodes, looks, context, infer):

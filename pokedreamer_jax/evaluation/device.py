@@ -174,7 +174,8 @@ def _observe_fn(cfg, infer):
   def run(params, key, batch, start):
     seen = world_model.observe(cfg, params, key, batch, start, infer)
     kl = world_model.divergence(seen.post, seen.prior)
-    guess = tokens.numbers(cfg.token_sizes, seen.infer_logits)
+    guessed = seen.state.tokens if infer else seen.infer_logits
+    guess = tokens.numbers(cfg.token_sizes, guessed)
     return seen.state, guess, kl
 
   return jax.jit(run)

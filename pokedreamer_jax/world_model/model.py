@@ -31,6 +31,7 @@ from pokedreamer_jax.world_model import atlas_clocks
 from pokedreamer_jax.world_model import atlas_view
 from pokedreamer_jax.world_model import hp_bars
 from pokedreamer_jax.world_model import model_v2 as world_model_v2
+from pokedreamer_jax.world_model import place_belief
 from pokedreamer_jax.world_model import ram_heads
 from pokedreamer_jax.world_model import relative_tokens
 from pokedreamer_jax.world_model import reward_heads
@@ -196,6 +197,10 @@ def tile_table(params: Params) -> tiles.TileTable | None:
   return tiles.TileTable(**params["tiles"]) if "tiles" in params else None
 
 
+def _needed_table(params: Params) -> tiles.TileTable:
+  return tiles.TileTable(**params["tiles"])
+
+
 def map_memory(params: Params) -> atlas_lib.Atlas | None:
   """The atlas that the parameters carry, if they need one."""
   return atlas_lib.Atlas(**params["atlas"]) if "atlas" in params else None
@@ -294,7 +299,8 @@ def observe(
     key: typed PRNG key; consumed.
     batch: fields `[B, T, ...]` as in `specs`, and `first_action_tm1` `[B]`.
     start: state before the first row, leaves `[B, ...]`; initial if None.
-    infer: guess the tokens from the frames instead of reading the RAM.
+    infer: guess the tokens from the frames instead of reading the RAM; under
+      `ram=place` the place by a belief.
     draw: how latents are drawn from the posterior; carries the gradient.
     embed: embeddings `[B, T, E]` of the frames, where they are known.
     hide: share of the atlas' cells that steps do not see; for training, where
@@ -326,6 +332,8 @@ def observe(
     if tokens_tm1 is None:
       tokens_tm1 = last_tokens(start.tokens, hot, batch["is_first"])
     rows["tokens_tm1"] = tokens_tm1
+  elif cfg.ram == "place" and cfg.has_atlas:
+    rows["ids"] = tiles.encode(_needed_table(params), batch["frame"])
   keys = jax.random.split(key, lead[0])
   if infer:
     stream = functools.partial(_observe_guessing, cfg, params, draw)
@@ -617,6 +625,13 @@ def _observe_guessing(cfg, params, draw, key, start, rows):
     if sizes:
       guess = cell(deter, now["embed"], method="infer_tokens")
       hot = tokens_lib.one_hot(sizes, tokens_lib.numbers(sizes, guess))
+    if cfg.ram == "place":
+      belief = place_belief.believe(
+        *(cfg, map_memory(params)),
+        token_logits(cfg, params, deter, carry.tokens),
+        *(params["chain"]["kernel"], guess, carry.tokens, now.get("ids")),
+      )
+      hot = place_belief.with_place(sizes, hot, belief.best)
     seen = cell(now["embed"], hot, method="project_seen")
     post = cell(deter, seen, method="posterior")
     stoch = draw(row_key, post)

@@ -11,6 +11,7 @@ from pokedreamer_jax.evaluation import carried
 from pokedreamer_jax.evaluation import device
 from pokedreamer_jax.evaluation import dreams
 from pokedreamer_jax.networks import sampling
+from pokedreamer_jax.world_model import tokens
 from tests.pokedreamer_jax import fakes
 
 _CFG = fakes.config().world_model
@@ -52,7 +53,7 @@ def test_a_carried_state_is_that_of_one_look_at_the_whole_episode():
     "inverse_cdf",
     lambda _, weights: jax.numpy.argmax(weights, -1),
   ):
-    seen = carried._carry(
+    seen, guess = carried._carry(
       *(_CFG, params, jax.random.key(0), episodes, looks, False)
     )
     whole = dreams.observed(
@@ -64,6 +65,8 @@ def test_a_carried_state_is_that_of_one_look_at_the_whole_episode():
       *(_CFG, params, jax.random.key(2), episodes, looks, _CONTEXT, False)
     )
   device._observe_fn.cache_clear()
+  assert guess.shape == (2, 192, len(_CFG.token_sizes))  # of every row
+  np.testing.assert_array_equal(guess[:, looks].reshape(16, 1, -1), seen.guess)
   flat = whole.state.deter.reshape(16, 1, -1)
   np.testing.assert_allclose(seen.state.deter, flat, rtol=1e-4, atol=1e-5)
   np.testing.assert_array_equal(
@@ -118,6 +121,22 @@ def test_a_model_that_forgets_nothing_loses_nothing_by_carrying():
     assert found[metric]["loss"]["mean"] == 0.0
   assert found["tiles_15"]["carried"]["mean"] == 0.0
   assert 0.0 <= found["guess"]["carried"]["mean"] < 1.0  # nobody taught it
+
+
+def test_places_after_so_many_rows_are_shares_of_rows_in_which_a_game_runs():
+  episodes = _episodes()
+  episodes["game_running"][:] = True
+  names = list(_CFG.token_sizes)
+  truth = np.asarray(tokens.read(_CFG.token_sizes, episodes))
+  guess = np.array(truth[:, :192])
+  guess[0, 20:24, names.index("x")] += 1  # 4 of its 16 rows from 16 on
+  guess[1, 3, names.index("battle")] += 1  # no place
+  episodes["game_running"][1, 16:28] = False
+  found = carried._place_after(_CFG, episodes, guess, 50)
+  assert list(found) == ["1", "16"]  # 192 rows are none after 200
+  assert found["1"]["mean"] == 1.0
+  assert found["16"]["count"] == 16 + 4
+  assert found["16"]["mean"] == pytest.approx(16 / 20)
 
 
 def test_short_episodes_are_refused():
