@@ -30,28 +30,6 @@ def _fights(ram: Mapping[str, jax.Array], name: str) -> jax.Array:
   return jnp.take_along_axis(ram[name], slot, axis=-1)[..., 0]
 
 
-def _fit(ram: Mapping[str, jax.Array], slot: jax.Array | int) -> jax.Array:
-  """Whether a creature of the party, or the one at `slot` `[...]`, has HP."""
-  if isinstance(slot, int):
-    health = ram["party_hp"][..., slot]
-  else:
-    most = ram["party_hp"].shape[-1] - 1
-    at = jnp.minimum(slot, most)[..., None].astype(jnp.int32)
-    health = jnp.take_along_axis(ram["party_hp"], at, axis=-1)[..., 0]
-  return (health > 0) & (ram["party_size"] > slot)
-
-
-def _item_fit(ram: Mapping[str, jax.Array]) -> jax.Array:
-  """Whether the one at the cursor can fight, in the menu that asks who is next.
-
-  0: nobody is asked for, 1: no, 2: yes. It is open where a menu is while the
-  creature that fights has no HP.
-  """
-  asks = (ram["menu_open"] > 0) & (ram["in_battle"] > 0)
-  asks &= ~_fit(ram, ram["active_slot"])
-  return asks * (1 + _fit(ram, ram["menu_item"]))
-
-
 # Frames from a clock's next phase until it is seen, in the great vale: of some
 # 10,000 blocks of water and people none showed it one frame after it began, and
 # all did two frames after. Where nobody can walk (texts, menus) clocks stand
@@ -116,14 +94,6 @@ READERS = {
   # From here on of schema version 4.
   "shade": lambda ram: ram["shade"],
   "heal_items": lambda ram: ram["heal_items"],
-  # Whether each creature of the party can fight, and the one at the cursor.
-  "fit1": lambda ram: _fit(ram, 0),
-  "fit2": lambda ram: _fit(ram, 1),
-  "fit3": lambda ram: _fit(ram, 2),
-  "fit4": lambda ram: _fit(ram, 3),
-  "fit5": lambda ram: _fit(ram, 4),
-  "fit6": lambda ram: _fit(ram, 5),
-  "item_fit": _item_fit,
 }
 CLOCKS = world_model_config.CLOCKS
 # Numbers without order: 0 is none, the others share the values from 1 on. Two

@@ -87,7 +87,7 @@ def test_a_run_begins_with_what_another_one_learned_and_a_further_token(
   trained = inputs.load_config(str(whole)).world_model
   more = (
     *(f"--begin_from={whole}", "--set=train.steps=2"),
-    f"--set=world_model.tokens={trained.tokens} fit2:2",
+    f"--set=world_model.tokens={trained.tokens} hp2:6",
   )
   done = _run(data, tmp_path, *more)
   assert done.returncode == 0, done.stderr
@@ -97,7 +97,7 @@ def test_a_run_begins_with_what_another_one_learned_and_a_further_token(
   assert now["loss/image"] < 0.95 * first["loss/image"]
   recorded = run_directory.read_config(tmp_path)
   assert recorded["begin_from"] == inputs.fingerprint(str(whole))
-  assert "fit2" in inputs.load_config(str(tmp_path)).world_model.token_sizes
+  assert "hp2" in inputs.load_config(str(tmp_path)).world_model.token_sizes
   # What cannot change while a run goes on.
   again = _run(data, tmp_path, *more[1:])
   assert again.returncode == 2

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from pokedreamer_jax.world_model import model as world_model
-from pokedreamer_jax.world_model import tokens
 from pokedreamer_jax.world_model import widening
 from tests.pokedreamer_jax import fakes
 
@@ -20,7 +19,7 @@ _ATLAS = (
 )
 
 
-def _wider(cfg, added="fit2:2 level:4"):
+def _wider(cfg, added="hp2:6 level:4"):
   return dataclasses.replace(cfg, tokens=f"{cfg.tokens} {added}")
 
 
@@ -86,27 +85,10 @@ def test_tokens_are_added_at_the_end_and_nothing_else_differs():
   cfg = fakes.config().world_model
   widening.check(cfg, _wider(cfg))
   widening.check(cfg, dataclasses.replace(cfg, free_nats=0.5))
-  first = dataclasses.replace(cfg, tokens=f"fit2:2 {cfg.tokens}")
-  with pytest.raises(ValueError, match=r"tokens: 'fit2:2 .* after them"):
+  first = dataclasses.replace(cfg, tokens=f"hp2:6 {cfg.tokens}")
+  with pytest.raises(ValueError, match=r"tokens: 'hp2:6 .* after them"):
     widening.check(cfg, first)
   with pytest.raises(ValueError, match=r"deter: 99, expected \d+, as the"):
     widening.check(cfg, dataclasses.replace(cfg, deter=99))
   with pytest.raises(ValueError, match="not of this model"):
     widening.widen(_wider(cfg), _wider(_wider(cfg), "hp:3"), fakes.params(cfg))
-
-
-def test_who_can_fight_and_who_is_asked_for():
-  sizes = {**{f"fit{slot}": 2 for slot in range(1, 7)}, "item_fit": 3}
-  tokens.check(sizes)
-  ram = {
-    "party_hp": np.array([[0, 0, 1, 9, 0, 7]] * 5),
-    "party_size": np.array([4] * 5),  # beyond it nobody is
-    "active_slot": np.array([0, 0, 0, 2, 0]),
-    "in_battle": np.array([1, 2, 2, 1, 0]),
-    "menu_open": np.array([1, 1, 1, 1, 1]),
-    "menu_item": np.array([1, 2, 5, 1, 2]),
-  }
-  numbers = tokens.read(sizes, ram)
-  assert numbers[:, :6].tolist() == [[0, 0, 1, 1, 0, 0]] * 5
-  # Down, can, nobody there; who fights is well; there is no battle.
-  assert numbers[:, 6].tolist() == [1, 2, 1, 0, 0]
