@@ -112,6 +112,38 @@ def test_dense_and_rows_dream_and_judge_the_same():
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize(
+  ("preset", "override", "named"),
+  [
+    ("v2", "seed=0", "world_model.family: 'v2'"),
+    ("debug", "policy.replay_scale=1", "policy.replay_scale=0"),
+  ],
+)
+def test_updates_that_are_not_made_here_are_refused(preset, override, named):
+  with pytest.raises(ValueError, match=named):
+    benchmark_imagination._check_update(presets.make(preset, [override]))
+
+
+def test_an_update_is_one_of_actor_and_critic():
+  import jax
+
+  config = presets.make(
+    "debug", ["policy.horizon=3", "policy.epochs=1", "policy.minibatches=1"]
+  )
+  state = dream_jobs._fresh_state(config)
+  update = jax.jit(dream_jobs.make_update(config, 4))
+  params = dream_jobs._params(config, "")
+  after, metrics = update(params, state, jax.random.key(3))
+  assert int(after.update) == config.policy.critic_warmup + 1
+  moved = lambda a, b: any(
+    (one != other).any()
+    for one, other in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True)
+  )
+  # The actor's entropy alone moves it: all else is zero in a fresh model.
+  assert moved(after.actor, state.actor) and moved(after.critic, state.critic)
+  assert np.isfinite(metrics["loss/actor"])
+
+
 @pytest.mark.slow  # it compiles without a cache, to tell how long that takes
 def test_a_run_is_compared_with_itself(tmp_path, capsys):
   flags.FLAGS.mark_as_parsed()
