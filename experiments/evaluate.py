@@ -62,8 +62,8 @@ _RAM = cli.choice(
   "ram",
   None,
   world_model_config.RAM_MODES,
-  "Tokens of observed frames: given, or inferred from the frames "
-  "(world_model; default: as trained).",
+  "Tokens of observed frames: given, inferred from the frames, or inferred "
+  "with the place believed (world_model; default: as trained).",
 )
 _ALL_DATA = cli.boolean(
   "all_data",

@@ -398,7 +398,7 @@ def with_world_model(
 
 
 def with_ram(config: config_lib.Config, ram: str | None) -> config_lib.Config:
-  """`config` with the tokens of observed frames given or inferred.
+  """`config` with the tokens of observed frames given, inferred or believed.
 
   Args:
     config: with the sizes of a trained world model.
@@ -411,7 +411,7 @@ def with_ram(config: config_lib.Config, ram: str | None) -> config_lib.Config:
   if ram is None:
     return config
   if (ram == "off") != (trained == "off"):
-    allowed = "off" if trained == "off" else "given or inferred"
+    allowed = "off" if trained == "off" else "given, inferred or place"
     raise ValueError(
       f"--ram={ram}: the world model was trained with {trained}, expected "
       f"{allowed}"

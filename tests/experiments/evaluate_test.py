@@ -145,7 +145,7 @@ def test_a_way_of_reading_that_the_model_does_not_know_is_refused(
   done = _evaluate(trained, tmp_path, "--ram=off")
   assert done.returncode == 2
   assert "--ram=off" in done.stderr
-  assert "given or inferred" in done.stderr
+  assert "given, inferred or place" in done.stderr
   assert len(done.stderr.strip().splitlines()) == 1
 
 
@@ -153,6 +153,7 @@ def test_a_way_of_reading_that_the_model_does_not_know_is_refused(
   "trained_with,ram,expected",
   [
     ("given", "inferred", "inferred"),
+    ("given", "place", "place"),
     ("inferred", "given", "given"),
     ("given", None, "given"),
     ("off", "off", "off"),
