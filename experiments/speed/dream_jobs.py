@@ -6,6 +6,7 @@ and sums of table rows, as everything else dreams in float32; "dense", one-hots
 and products. An update is the one of `train_policy` (`policy_update.py`).
 """
 
+import dataclasses
 import functools
 import time
 from typing import Any
@@ -171,7 +172,8 @@ def _fresh_state(config: config_lib.Config) -> Any:
 
   size = policy_inputs.size(config)
   state = policy_state.init_state(config, jax.random.key(1), size)
-  return state.replace(update=state.update + config.policy.critic_warmup)
+  update = state.update + config.policy.critic_warmup
+  return dataclasses.replace(state, update=update)
 
 
 def _judged(config, params, critic, path, inputs_fn) -> tuple[Any, ...]:

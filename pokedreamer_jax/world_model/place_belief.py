@@ -15,6 +15,7 @@ All is of one row and unbatched. `K` candidates, `R` one-hot tokens.
 """
 
 from collections.abc import Mapping
+import dataclasses
 
 import flax.struct
 import jax
@@ -167,7 +168,7 @@ def _candidates(sizes, before, guess, tokens_tm1) -> atlas_lib.Place:
   """Places `[K]`, some of them equal."""
   parts = tokens.slices(sizes)
   last = atlas_lib.place(sizes, tokens_tm1)
-  last = last.replace(map=jnp.maximum(last.map, 0))
+  last = dataclasses.replace(last, map=jnp.maximum(last.map, 0))
   near = (
     jnp.full(len(_NEAR), last.map),
     *(

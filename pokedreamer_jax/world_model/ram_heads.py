@@ -13,6 +13,7 @@ token can be a head as well, but for those without order (`tokens.HASHED`);
 """
 
 from collections.abc import Mapping
+import functools
 
 import flax.struct
 import jax
@@ -51,6 +52,7 @@ def check(sizes: Mapping[str, int]) -> None:
     )
 
 
+@functools.cache
 def fields(name: str) -> tuple[str, ...]:
   """The RAM fields that a head's variable is read from."""
   return tokens.fields_of(READERS[name])
