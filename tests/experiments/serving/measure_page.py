@@ -87,6 +87,7 @@ class Served:
     self._process.send_signal(signal.SIGINT)
     code = self._process.wait(60)
     self._reader.join()
+    self._process.stdout.close()
     return code
 
   def _line(self):
