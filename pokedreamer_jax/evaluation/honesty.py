@@ -60,10 +60,9 @@ def make_dream_fn(
     state: acting.ActState,
     earned: jax.Array,
   ) -> tuple[jax.Array, jax.Array]:
-    many = jax.tree.map(
-      lambda leaf: jnp.repeat(leaf, samples, axis=0), (state, earned)
+    rollout, going = _dream(
+      cfg, length, greedy, world, actor, key, state, earned
     )
-    rollout, going = _dream(cfg, length, greedy, world, actor, key, *many)
     paid = (going * objectives.rewards(cfg, rollout)).sum(axis=0)
     rises = objectives.level_rises(rollout.level)
     gains = jnp.concatenate(
@@ -73,7 +72,7 @@ def make_dream_fn(
     happens = 1.0 - jnp.prod(1.0 - chance, axis=0)
     return _mean(samples, paid), _mean(samples, happens)
 
-  return jax.jit(dream)
+  return _of_each(jax.jit(dream), samples)
 
 
 def make_goal_dream_fn(
@@ -96,10 +95,9 @@ def make_goal_dream_fn(
     earned: jax.Array,
     asked: jax.Array,
   ) -> jax.Array:
-    *many, asked = jax.tree.map(
-      lambda leaf: jnp.repeat(leaf, samples, axis=0), (state, earned, asked)
+    rollout, going = _dream(
+      cfg, length, greedy, world, actor, key, state, earned
     )
-    rollout, going = _dream(cfg, length, greedy, world, actor, key, *many)
     arrived = goals.arrivals(
       cfg.world_model,
       rollout.feat[..., : cfg.world_model.feat_dim],
@@ -109,7 +107,7 @@ def make_goal_dream_fn(
     chance = going * goals.reached(arrived, asked)
     return _mean(samples, 1.0 - jnp.prod(1.0 - chance, axis=0))
 
-  return jax.jit(dream)
+  return _of_each(jax.jit(dream), samples)
 
 
 def _dream(cfg, length, greedy, world, actor, key, state, earned):
@@ -135,6 +133,20 @@ def _dream(cfg, length, greedy, world, actor, key, state, earned):
   # Whether a dream is still going on when a step is taken.
   before = jnp.concatenate([jnp.ones_like(rollout.cont[:1]), rollout.cont[:-1]])
   return rollout, jnp.cumprod(before, axis=0)
+
+
+def _of_each(dream: Callable[..., Any], samples: int) -> Callable[..., Any]:
+  """`dream` from every state so many times.
+
+  States are repeated before the program: within it, XLA takes more than ten
+  minutes to compile what it else compiles in five seconds (great vale, CPU).
+  """
+
+  def repeated(world: Any, actor: Any, key: jax.Array, *states: Any) -> Any:
+    many = jax.tree.map(lambda leaf: jnp.repeat(leaf, samples, axis=0), states)
+    return dream(world, actor, key, *many)
+
+  return repeated
 
 
 def _mean(samples: int, leaf: jax.Array) -> jax.Array:

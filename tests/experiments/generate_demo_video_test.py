@@ -25,7 +25,7 @@ def test_each_dream_begins_where_the_game_is_seen_again():
   episode = fakes.steps(rows, 1)
   model = generate_demo_video.Model(_CONFIG, params, None)
   likeliest = mock.patch.object(
-    sampling, "_inverse", lambda _, weights: jnp.argmax(weights, -1)
+    sampling, "inverse_cdf", lambda _, weights: jnp.argmax(weights, -1)
   )
   key = jax.random.key(0)
   with likeliest:
