@@ -21,11 +21,13 @@ Several processes train together where each is told so (`distributed.py`), with
 
 from collections.abc import Mapping
 import pathlib
+from typing import Any
 
 from experiments.machine import memory
 from experiments.runs import cli
 from experiments.runs import distributed
 from experiments.runs import inputs
+from experiments.runs import run_directory
 from experiments.runs import shared_run
 from experiments.training import stage_loop
 from pokedreamer_jax.config import run as config_lib
@@ -117,15 +119,26 @@ def _open(group: distributed.Group):
     memory.check_training(config)
   described = {**config_lib.to_dict(config), **inputs.describe(generation)}
   if _BEGIN_FROM.value:
-    described["begin_from"] = _checked_beginning(config, generation)
+    described["begin_from"] = _beginning(config, generation, workdir)
   run = shared_run.open_run(group, workdir, "world_model", described, FREE)
   return config, generation, run
 
 
-def _checked_beginning(config: config_lib.Config, generation):
-  """The mark of the model that a run begins with, once it is seen to fit."""
+def _beginning(
+  config: config_lib.Config, generation: Any, workdir: pathlib.Path
+) -> dict[str, Any]:
+  """The mark of the model that a run begins with, once it is seen to fit.
+
+  A run that has a checkpoint of its own goes on from that and from what it
+  recorded: its beginning may be trained further or gone by then.
+  """
   from pokedreamer_jax.world_model import widening
 
+  if (workdir / "config.json").exists() and inputs.has_checkpoint(workdir):
+    recorded = run_directory.read_config(str(workdir)).get("begin_from")
+    if recorded:
+      print("--begin_from: not read, the run goes on from its own checkpoint")
+      return recorded
   directory = _BEGIN_FROM.value
   inputs.check_kind(directory, agent=False)
   inputs.check_data(directory, generation)

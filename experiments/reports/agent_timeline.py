@@ -23,6 +23,7 @@ DONE = {
   "interim": "#8fb0d8",
   "fallback": "#d98a3a",
   "passed": "#b3412e",
+  "held": "#6b8f4e",
   "unanswered": "#66707b",
 }
 EVENTS = {

@@ -308,6 +308,11 @@ def _steps(directory: str) -> list[int]:
   return whole_files.steps(pathlib.Path(directory) / "checkpoints")[0]
 
 
+def has_checkpoint(workdir: pathlib.Path) -> bool:
+  """Whether a run directory has a checkpoint to go on from."""
+  return bool(_steps(str(workdir)))
+
+
 def _exported(directory: str) -> dict[str, Any]:
   """What config.json says of an exported model; nothing of a run."""
   if not (shipped.find(directory) / "config.json").exists():

@@ -44,6 +44,8 @@ from pokedreamer_jax.planner import walking
 _NO_ANSWER = llm.Answer(None)
 # Asked for these, the same errand again is begun anew from where the game is.
 _ANEW = (*pursuit_lib.FAILED, "stuck")
+# Asked for these in a battle, an errand may be for that battle alone.
+_FOR_BATTLES = ("meets", *_ANEW)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -152,6 +154,7 @@ class Driver:
     self._goal_steps = 0
     # What goes on when a battle is over, for which something else was named.
     self._held_up: leading.Errand | None = None
+    self._of_battle = False  # whether what was named last is for a battle
 
   @property
   def goal(self) -> goal_specs.Goal:
@@ -197,7 +200,7 @@ class Driver:
     )
     if reached:
       self._pursuit.end("reached", moment)
-    if done and (self._replay or not self._guide.goes_on(moment.state)):
+    if done and self._ends_errand(moment.state):
       self._pursuit.finish("reached", moment)
     if self._replay is not None:
       self._follow(self._replay, moment)
@@ -205,6 +208,12 @@ class Driver:
       self._pursue(moment, value, frame)
     self._goal_steps += self.goal != goal_specs.NONE
     return None if self.goal == before else self.goal
+
+  def _ends_errand(self, state: schema.State) -> bool:
+    """Whether an errand that is done has ended, and does not go on."""
+    if self._replay is not None:
+      return self._replay.finishes(state.env_step)
+    return not self._guide.goes_on(state)
 
   def summary(self) -> dict[str, Any]:
     """JSON-ready numbers of the game so far."""
@@ -252,6 +261,8 @@ class Driver:
     waits = self._caller is not None and self._caller.waits
     if reason in pursuit_lib.FAILED and not was_given:
       reason = None if self._again(reason, moment) else reason
+    if waits and self._triggers.tells("meets"):  # whatever waits as well
+      reason = "meets"
     if reason == "meets" and self._has_enough(moment.state):
       reason = None
     if reason and not was_given and (not waits or reason == "meets"):
@@ -295,7 +306,7 @@ class Driver:
     self, errand: leading.Errand, reason: str, moment: progress_lib.Moment
   ) -> None:
     """Goes on with what a battle held up."""
-    self._held_up = None
+    self._held_up, self._of_battle = None, False
     goal = self._guide.begin(errand, moment.state)
     self._name(errand, goal, reason, moment)
 
@@ -329,7 +340,8 @@ class Driver:
       self.reach,
     )
     asked = ledger_lib.Asked(step, reason, request)
-    self._triggers.asked(step)
+    waits = self._asked is not None  # for an answer to something else
+    self._triggers.asked(step, reason if waits else None)
     self._ledger.count(reason)
     # Whom one meets is a standing order: a battle is over before a service
     # has said so.
@@ -384,6 +396,12 @@ class Driver:
       self._ledger.note(f"planner: a reply was dropped: {void}", step)
       return "passed"
     reply = self._placed(answer.reply)
+    older = asked.step < self._pursuit.given_at
+    apart = older or asked.reason not in _FOR_BATTLES
+    if apart and self._of_battle and _fights(moment.state):
+      self._held_up = leading.Errand(reply.goal, reply.at)
+      self._ledger.call(asked, answer, latency_s, "held", None, step)
+      return None
     self._give(asked, answer, latency_s, "applied", reply, moment)
     return None
 
@@ -441,8 +459,9 @@ class Driver:
     """The offline planner's errand, for the moment that is now."""
     request = dataclasses.replace(asked.request, state=moment.state)
     reply = self._offline.answer(request, self._progress)
-    step = moment.state.env_step
-    self._give(asked, answer, latency_s, done, reply, moment, step)
+    # Whoever is awaited knows nothing of what came up since it was asked.
+    seen = self._asked.step if self._asked else moment.state.env_step
+    self._give(asked, answer, latency_s, done, reply, moment, seen)
 
   def _give(
     self,
@@ -468,7 +487,9 @@ class Driver:
     """
     state, pursuit = moment.state, self._pursuit
     errand = leading.Errand(reply.goal, reply.at)
-    self._hold_up(errand, asked.reason, state)
+    now = answer.reply is None  # by the offline planner, of this very row
+    known = state if now else asked.request.state
+    self._hold_up(errand, asked.reason, _fights(state) and _fights(known))
     goal = self.goal
     goes_on = errand == pursuit.errand and asked.reason not in _ANEW
     if not goes_on or goal == goal_specs.NONE:
@@ -483,12 +504,17 @@ class Driver:
     )
 
   def _hold_up(
-    self, errand: leading.Errand, reason: str, state: schema.State
+    self, errand: leading.Errand, reason: str, in_battle: bool
   ) -> None:
-    """Keeps what is done now, if `errand` is named for a battle alone."""
+    """Keeps what is done now, if `errand` is named for a battle alone.
+
+    Args:
+      errand: what is named.
+      reason: why somebody was asked.
+      in_battle: whether the game is in one, and was when that was said.
+    """
     before = self._pursuit.errand
-    in_battle = state.in_battle in ("wild", "trainer")
-    of_battle = in_battle and reason in ("meets", *_ANEW)
+    self._of_battle = of_battle = in_battle and reason in _FOR_BATTLES
     if not of_battle or errand == self._held_up:
       self._held_up = None
     elif self._held_up is None and before not in (leading.NOTHING, errand):
@@ -512,3 +538,7 @@ class Driver:
       self._ledger.count(reason, line["done"])
       asked = line["asked_step"]
       self._pursuit.give(due.errand, due.goal, reason, asked, moment)
+
+
+def _fights(state: schema.State) -> bool:
+  return state.in_battle in ("wild", "trainer")

@@ -37,6 +37,14 @@ class Replay:
       line for line in trace.lines if line["kind"] in ("call", "lead")
     ]
     self._next = 0
+    # Where an errand was done for good; None where traces tell of goals alone.
+    self._finished: set[int] | None = None
+    if "state_fields" in trace.start:
+      self._finished = {
+        line["env_step"]
+        for line in trace.lines
+        if line["kind"] == "errand" and line["outcome"] == "reached"
+      }
     self._digests: dict[int, str] = {
       line.get("asked_step", line.get("env_step")): line["state_sha256"]
       for line in self._lines
@@ -70,6 +78,10 @@ class Replay:
       self._told["ends"] = True
       return f"replay: the trace was cut after env step {self._last_step}"
     return ""
+
+  def finishes(self, step: int) -> bool:
+    """Whether an errand that is done on a step ended there, not went on."""
+    return self._finished is None or step in self._finished
 
   def due(self, step: int, writer: trace_lib.Writer) -> Iterator[Due]:
     """Goals that were named or applied on a step.

@@ -39,8 +39,9 @@ FORMAT = 1
 KINDS = ("start", "call", "lead", "goal", "errand", "note", "end")
 # What was done with a reply: its goal was applied; it was void when it came;
 # the offline planner answered in its place; the game ended first. An interim
-# goal is that planner's while an answer is awaited and nothing is pursued.
-DONE = ("applied", "passed", "fallback", "unanswered", "interim")
+# goal is that planner's while an answer is awaited and nothing is pursued. What
+# comes while something is done for a battle alone is held until that is over.
+DONE = ("applied", "passed", "fallback", "unanswered", "interim", "held")
 # Why the driver named a goal: the one before was reached, or led nowhere; the
 # game is on another map than the way, or goes on with what a battle held up.
 LED = ("reached", "out of time", "stagnant", "still", "strayed", "resumed")

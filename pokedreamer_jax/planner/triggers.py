@@ -118,9 +118,15 @@ class Triggers:
       (reason for reason in ORDER if self._is_due(reason, step)), None
     )
 
-  def asked(self, step: int) -> None:
-    """Somebody is asked on this step: what waited is told."""
-    self._waiting.clear()
+  def asked(self, step: int, alone: str | None = None) -> None:
+    """Somebody is asked on this step: what waited is told.
+
+    Args:
+      step: env step.
+      alone: the only reason that is told, while others wait for an answer; None
+        tells all of them.
+    """
+    self._waiting &= self._waiting - {alone} if alone else set()
     self._asked_at = step
 
   def given(self, step: int, seen: int, anew: bool = True) -> None:
@@ -145,6 +151,10 @@ class Triggers:
     self._goal_at, self._still = step, 0
     self._best, self._best_at, self._is_stagnant = None, step, False
     self._waiting -= {"out of time", "stagnant", "still"}
+
+  def tells(self, reason: str) -> bool:
+    """Whether a reason of `ORDER` waits to be told."""
+    return reason in self._waiting
 
   def tell(self, reason: str) -> None:
     """A reason of `ORDER` that somebody else saw."""

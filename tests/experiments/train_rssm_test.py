@@ -98,6 +98,14 @@ def test_a_run_begins_with_what_another_one_learned_and_a_further_token(
   recorded = run_directory.read_config(tmp_path)
   assert recorded["begin_from"] == inputs.fingerprint(str(whole))
   assert "hp2" in inputs.load_config(str(tmp_path)).world_model.token_sizes
+  # It goes on from its own checkpoint, wherever the other one is by then.
+  gone = (f"--begin_from={tmp_path / 'gone'}", *more[1:], "--set=train.steps=3")
+  further = _run(data, tmp_path, *gone)
+  assert further.returncode == 0, further.stderr
+  assert "--begin_from: not read" in further.stdout
+  assert run_directory.read_config(tmp_path)["begin_from"] == (
+    inputs.fingerprint(str(whole))
+  )
   # What cannot change while a run goes on.
   again = _run(data, tmp_path, *more[1:])
   assert again.returncode == 2

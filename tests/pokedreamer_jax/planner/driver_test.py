@@ -230,6 +230,69 @@ def test_where_a_badge_is_only_a_walkthrough_says(tmp_path, told, first):
   game.end()
 
 
+_WILD = {"in_battle": 1, "enemy_species": 9, "capture_items": 2}
+
+
+def _replayed(game, rows):
+  """The goals of a game's trace with the same rows."""
+  made = driver.Driver(
+    games.small_world(), replay=replay.Replay(trace.read(game.path))
+  )
+  return _play(made, rows)
+
+
+def test_an_answer_is_no_battles_that_was_asked_for_while_walking(tmp_path):
+  game = _Game(tmp_path, "talk", "earn badge 0")
+  game.step()
+  game.step()
+  game.planner.may_answer.clear()
+  while not game.driver._caller.waits:  # out of time, in two ways
+    game.step(answer=False)
+  game.step(answer=False, in_battle=1)
+  game.planner.may_answer.set()
+  _answered(game.driver)
+  game.step(in_battle=1)
+  assert str(game.driver.errand) == "earn badge 0"
+  for _ in range(6):
+    game.step()
+  assert str(game.driver.errand) == "earn badge 0"  # not the one it failed at
+  assert "resumed" not in game.driver.summary()["led"]
+  game.end()
+
+
+def test_what_else_is_answered_amid_a_catch_waits_for_the_battles_end(tmp_path):
+  game = _Game(tmp_path, "talk", "heal", "earn badge 0")
+  rows, goals = [], []
+
+  def step(answer=True, **row):
+    rows.append(games.row(**row))
+    game.step(answer, **row)
+    goals.append(str(game.driver.goal))
+
+  step()
+  step()
+  game.planner.may_answer.clear()
+  step(answer=False, map_id=2)  # the new map is asked about
+  step(answer=False, map_id=2, event_flags=1)
+  step(answer=False, map_id=2, event_flags=1, **_WILD)
+  assert str(game.driver.errand) == "own 2 species"
+  game.planner.may_answer.set()
+  _answered(game.driver)
+  after = {"map_id": 2, "event_flags": 1, "capture_items": 2}
+  for _ in range(3):
+    step(**{**after, **_WILD})
+  assert str(game.driver.errand) == "own 2 species"
+  for _ in range(6):
+    step(**after)
+  # The flag that came up meanwhile is asked about, and that answer counts.
+  assert str(game.driver.errand) == "earn badge 0"
+  summary = game.driver.summary()
+  assert summary["asked"] == {"area": 1, "meets": 1, "progress": 1, "start": 1}
+  assert summary["done"]["held"] == 2 and summary["led"]["resumed"] == 1
+  game.end()
+  assert _replayed(game, rows) == goals
+
+
 def test_a_badge_makes_a_reply_void_and_it_is_asked_anew(tmp_path):
   game = _Game(tmp_path, "talk", "heal")
   game.planner.may_answer.clear()

@@ -7,6 +7,7 @@ import pytest
 from pokedreamer_jax import goal_specs
 from pokedreamer_jax.planner import driver
 from pokedreamer_jax.planner import leading
+from pokedreamer_jax.planner import replay
 from pokedreamer_jax.planner import schema
 from pokedreamer_jax.planner import trace
 from pokedreamer_jax.planner import triggers
@@ -214,6 +215,37 @@ def test_who_buys_does_so_until_there_is_enough():
   assert game.at(1, 2, 5, capture_items=6, money=900, **buys) != goal
   assert game.asked == {"reached": 1, "start": 1}
   assert game.driver.summary()["errands"] == {"item": {"reached": 1}}
+
+
+def test_a_replay_goes_on_with_an_errand_as_the_game_did(tmp_path):
+  known = _long_world(shops=[{"at": [1, 2, 5], "count": 3, "price": 200}])
+  game = _Game(known, path=tmp_path / "t")
+  here, shop = (1, 2, 3), (1, 2, 5)
+  some = {"capture_items": 1, "money": 900}
+  played = [
+    ((1, 2, 2), {"money": 500}),
+    (here, {"done": True, **some}),  # found on the way: there is not enough
+    (here, some),
+    (shop, {"reached": True, **some}),
+    (shop, {"reached": True, "done": True, **some, "capture_items": 6}),
+    (shop, {**some, "capture_items": 6}),
+  ]
+  goals = [game.at(*cell, **row) for cell, row in played]
+  assert goals[:4] == ["reach tile 1 2 5"] * 3 + ["get capture item"]
+  assert goals[4] != goals[3]
+  game.driver.close()
+  for name, source in (("a", "t"), ("b", "a")):  # a replay's own trace, too
+    log = []
+    again = _Game(known)
+    again.driver = driver.Driver(
+      known,
+      replay=replay.Replay(trace.read(tmp_path / source)),
+      trace_path=tmp_path / name,
+      log=log.append,
+    )
+    assert [again.at(*cell, **row) for cell, row in played] == goals
+    again.driver.close()
+    assert not log
 
 
 @pytest.mark.parametrize(
