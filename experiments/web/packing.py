@@ -140,10 +140,8 @@ def arrays(
     name, array = _name(path), np.asarray(leaf)
     if not name.startswith(_LEFT_OUT):
       made[name] = _small(array)
-  token = np.repeat(
-    np.arange(len(cfg.token_sizes)), [*cfg.token_sizes.values()]
-  )
-  made["chain.kernel"] *= token[:, None] < token[None]
+  chain = world_model.chain_matrix(cfg, rounded(params))
+  made["chain.kernel"] = _small(np.asarray(chain))
   used = (int(made["atlas.pages"].max()) + 1) * atlas_lib.PAGE_CELLS
   for name in ("atlas.tiles", *(n for n in made if n.endswith(".cells"))):
     made[name] = made[name][:used]

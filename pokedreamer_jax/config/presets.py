@@ -147,6 +147,7 @@ _VALE_WORLD = world_model_config.WorldModelConfig(
   classes=16,
   tokens=world_model_config.VALE_TOKENS,
   relative_tokens=True,
+  packed_chain=True,
   hp_bars=True,
   hidden=256,
   tile_vocab=2400,

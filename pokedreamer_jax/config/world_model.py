@@ -84,6 +84,9 @@ class WorldModelConfig:
   tokens: str = PRACTICE_TOKENS  # RAM variables in the state, `name:size`
   # Whether tokens are predicted by their change beside their value.
   relative_tokens: bool = False
+  # Whether what tokens owe to those before them is stored without the half of
+  # its matrix that is never read.
+  packed_chain: bool = False
   # Whether the decoder is told how long the HP bars are (see `hp_bars.py`),
   # where the state has the tokens that say it.
   hp_bars: bool = False

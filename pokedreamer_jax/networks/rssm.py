@@ -7,9 +7,12 @@ embedding (Hafner et al. 2023, DreamerV3, section "World model learning", with
 the tokens as an observed part of the latent).
 """
 
+from collections.abc import Sequence
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from pokedreamer_jax.networks import atlas_reader
 from pokedreamer_jax.networks import blocks
@@ -149,22 +152,47 @@ class TokenChain(nn.Module):
 
   Attributes:
     sizes: number of values of each token, in order.
+    packed: store the part that is read alone, in the layout of `causal`, and
+      not a whole matrix, half of which is never read.
   """
 
   sizes: tuple[int, ...]
+  packed: bool = False
 
   def setup(self):
     total = sum(self.sizes)
-    self.kernel = self.param(
-      "kernel", nn.initializers.zeros_init(), (total, total)
-    )
+    shape = (total, total)
+    if self.packed:
+      shape = (sum(start * size for start, size in _blocks(self.sizes)),)
+    self.kernel = self.param("kernel", nn.initializers.zeros_init(), shape)
 
   def __call__(self, hot: jax.Array) -> jax.Array:
     """Chain terms `[..., R]` of complete one-hots `[..., R]`."""
-    group = jnp.repeat(
-      jnp.arange(len(self.sizes)),
-      jnp.array(self.sizes),
-      total_repeat_length=sum(self.sizes),
-    )
-    causal = group[:, None] < group[None, :]
-    return hot @ jnp.where(causal, self.kernel, 0.0)
+    return hot @ causal(self.kernel, self.sizes)
+
+
+def causal(kernel: jax.Array, sizes: Sequence[int]) -> jax.Array:
+  """The chain's matrix `[R, R]`, zero where no token comes before another.
+
+  Args:
+    kernel: of a `TokenChain`: `[R, R]`, or packed. Packed are, one token after
+      the other, the rows of all values of the tokens before it times its own
+      columns; so those of a further token, which is the last, come last.
+    sizes: number of values of each token, in order.
+  """
+  total = sum(sizes)
+  if kernel.ndim == 2:
+    group = np.repeat(np.arange(len(sizes)), sizes)
+    return jnp.where(group[:, None] < group[None, :], kernel, 0.0)
+  columns, at = [], 0
+  for start, size in _blocks(sizes):
+    block = kernel[at : at + start * size].reshape(start, size)
+    columns.append(jnp.pad(block, ((0, total - start), (0, 0))))
+    at += start * size
+  return jnp.concatenate(columns, axis=1)
+
+
+def _blocks(sizes: Sequence[int]) -> list[tuple[int, int]]:
+  """Of every token: how many values come before its own, and how many it has."""
+  starts = np.cumsum([0, *sizes[:-1]]).tolist()
+  return list(zip(starts, sizes, strict=True))

@@ -94,7 +94,8 @@ def modules(cfg: world_model_config.WorldModelConfig) -> dict[str, Any]:
     "continue": heads.ContinuePredictor(cfg.hidden, cfg.token_dim),
   }
   if cfg.token_sizes:
-    parts["chain"] = rssm.TokenChain(tuple(cfg.token_sizes.values()))
+    sizes = tuple(cfg.token_sizes.values())
+    parts["chain"] = rssm.TokenChain(sizes, packed=cfg.packed_chain)
   if cfg.ram_head_sizes:
     outputs = sum(cfg.ram_head_sizes.values())
     parts["ram"] = heads.RamPredictor(cfg.hidden, outputs, cfg.token_dim)
@@ -204,6 +205,14 @@ def _needed_table(params: Params) -> tiles.TileTable:
 def map_memory(params: Params) -> atlas_lib.Atlas | None:
   """The atlas that the parameters carry, if they need one."""
   return atlas_lib.Atlas(**params["atlas"]) if "atlas" in params else None
+
+
+def chain_matrix(
+  cfg: world_model_config.WorldModelConfig, params: Params
+) -> jax.Array:
+  """What each token owes to those before it, `[R, R]` (see `rssm.causal`)."""
+  sizes = tuple(cfg.token_sizes.values())
+  return rssm.causal(params["chain"]["kernel"], sizes)
 
 
 def apply(
@@ -614,6 +623,7 @@ def _observe_guessing(cfg, params, draw, key, start, rows):
   """One stream `[T, ...]` whose tokens are guessed: the same."""
   cell = functools.partial(apply, cfg, params, "rssm")
   sizes = cfg.token_sizes
+  chain = chain_matrix(cfg, params) if cfg.ram == "place" else None
 
   def step(carry, row):
     now, row_key = row
@@ -629,7 +639,7 @@ def _observe_guessing(cfg, params, draw, key, start, rows):
       belief = place_belief.believe(
         *(cfg, map_memory(params)),
         token_logits(cfg, params, deter, carry.tokens),
-        *(params["chain"]["kernel"], guess, carry.tokens, now.get("ids")),
+        *(chain, guess, carry.tokens, now.get("ids")),
       )
       hot = place_belief.with_place(sizes, hot, belief.best)
     seen = cell(now["embed"], hot, method="project_seen")

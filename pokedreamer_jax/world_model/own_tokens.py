@@ -71,7 +71,7 @@ def tokens_tm1(
     token_key,
     sizes,
     logits.reshape(count * rows, -1),
-    params["chain"]["kernel"],
+    world_model.chain_matrix(cfg, params),
     most_likely=False,
   ).reshape(hot[:count].shape)
   taken = jax.random.uniform(chosen_key, (count, 1)) < share * windows / count

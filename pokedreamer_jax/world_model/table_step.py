@@ -60,6 +60,7 @@ class Tables:
   action: jax.Array  # [A, I]
   policy: jax.Array  # [D, U], of the recurrent part
   prior: jax.Array | None  # [D, H], where the prior reads tokens
+  chain: jax.Array | None  # [R, R], what tokens owe to those before them
   # H of the prior, C of the reader of cells, I of the step, U of the policy.
   sizes: tuple[int, int, int, int] = flax.struct.field(pytree_node=False)
 
@@ -135,6 +136,7 @@ def tables(
     action=action,
     policy=recurrent,
     prior=prior,
+    chain=world_model.chain_matrix(cfg, params) if cfg.token_sizes else None,
     sizes=sizes,
   )
 
@@ -187,7 +189,8 @@ def step(
     cfg, params, "rssm", deter, inputs, method="advance"
   )
   token = _drawn_tokens(
-    cfg, params, token_key, deter, hot, given.token, most_likely
+    *(cfg, params, token_key, deter, hot, given.token),
+    *(rows.chain, most_likely),
   )
   hot = tokens_lib.one_hot(cfg.token_sizes, token)
   known = None
@@ -325,18 +328,20 @@ def draw_tokens(
     tokens_tm1: of the last state, one-hot `[N, R]`.
     most_likely: as in `imagination.prior_step`.
   """
-  number = _drawn_tokens(cfg, params, key, deter, tokens_tm1, None, most_likely)
+  chain = world_model.chain_matrix(cfg, params) if cfg.token_sizes else None
+  number = _drawn_tokens(
+    *(cfg, params, key, deter, tokens_tm1, None, chain, most_likely)
+  )
   return tokens_lib.one_hot(cfg.token_sizes, number)
 
 
 def _drawn_tokens(
-  cfg, params, key, deter, hot, number, most_likely
+  cfg, params, key, deter, hot, number, chain, most_likely
 ) -> jax.Array:
   """`draw_tokens` as numbers `[N, M]`."""
   if not cfg.token_sizes:
     return jnp.zeros((*deter.shape[:-1], 0), jnp.int32)
   logits = world_model.token_logits(cfg, params, deter, hot, number)
-  chain = params["chain"]["kernel"]
   return sampling.token_numbers(
     key, cfg.token_sizes, logits, chain, most_likely
   )

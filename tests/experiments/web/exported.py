@@ -31,6 +31,7 @@ WHOLE = (
   *_ATLAS,
   f"world_model.tokens={TOKENS}",
   "world_model.relative_tokens=true",
+  "world_model.packed_chain=true",
   "world_model.hp_bars=true",
   "world_model.block_mix=true",
 )

@@ -15,6 +15,7 @@ _BARS = "active_max_hp:6 active_hp:6 enemy_max_hp:6 enemy_hp:6"
 _ATLAS = (
   *("world_model.atlas=counted", "world_model.atlas_cells=512"),
   *("world_model.relative_tokens=true", "world_model.hp_bars=true"),
+  "world_model.packed_chain=true",
   f"world_model.tokens={fakes.TOKENS} facing:4 control:2 {_BARS}",
 )
 
