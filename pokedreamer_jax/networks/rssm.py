@@ -193,6 +193,6 @@ def causal(kernel: jax.Array, sizes: Sequence[int]) -> jax.Array:
 
 
 def _blocks(sizes: Sequence[int]) -> list[tuple[int, int]]:
-  """Of every token: how many values come before its own, and how many it has."""
+  """Of every token: how many values stand before its own, how many it has."""
   starts = np.cumsum([0, *sizes[:-1]]).tolist()
   return list(zip(starts, sizes, strict=True))
