@@ -18,6 +18,7 @@ from experiments.playing import goal_cases
 from pokedreamer_jax import goal_embeddings
 from pokedreamer_jax import goal_specs
 
+_OTHER_LUCK = 2**20  # between the seeds of games that differ in it alone
 CONDITIONS = ("right", "other", "none")  # the goal that an agent is given
 
 Told = Callable[[int, int], None]
@@ -32,6 +33,9 @@ class Ends:
   # [C] share of the dreams under the right goal that reach it from where the
   # game was entered; None where none was dreamt.
   dreamt: np.ndarray | None
+  # [C, G] whether games under the right goal reached it; the first is that of
+  # `reached`, the others differ from it in luck alone.
+  games: np.ndarray
 
 
 def play(
@@ -42,6 +46,7 @@ def play(
   greedy: bool = False,
   told: Told = lambda done, total: None,
   dreams: int = 0,
+  games: int = 1,
 ) -> Ends:
   """Plays every case under each of `CONDITIONS`, always judged by its own goal.
 
@@ -53,6 +58,7 @@ def play(
     greedy: take the most likely action.
     told: called with the cases done and their total.
     dreams: from each moment, under the right goal, `setting.limit` steps long.
+    games: from each moment, under the right goal.
 
   Raises:
     ValueError: the policy reads no goals, or an episode cannot be entered.
@@ -72,22 +78,38 @@ def play(
   share = entering.STREAMS // len(CONDITIONS)
   reached = np.full((len(cases), len(CONDITIONS)), -1, np.int64)
   dreamt = np.zeros(len(cases))
+  again = -(-(games - 1) // len(CONDITIONS))  # times that all play on as right
+  further = np.zeros((len(cases), again, len(CONDITIONS)), bool)
   for start in range(0, len(order), share):
     some = order[start : start + share]
     # Always so many: one shape compiles once.
     padded = [cases[i] for i in some + some[-1:] * (share - len(some))]
-    ends = _play(agent, act, dream, padded, setting, seed + start)
-    reached[some] = ends.reached[: len(some)]
-    if ends.dreamt is not None:
-      dreamt[some] = ends.dreamt[: len(some)]
+    given = [(case.goal, case.other, goal_specs.NONE) for case in padded]
+    ends = _play(agent, act, dream, padded, given, setting, seed + start)
+    reached[some] = ends[0][: len(some)]
+    if ends[1] is not None:
+      dreamt[some] = ends[1][: len(some)]
+    given = [(case.goal,) * len(CONDITIONS) for case in padded]
+    for i in range(again):
+      luck = seed + start + (1 + i) * _OTHER_LUCK
+      steps, _ = _play(agent, act, None, padded, given, setting, luck)
+      further[some, i] = steps[: len(some)] >= 0
     told(start + len(some), len(order))
-  return Ends(reached, dreamt if dreams else None)
+  first = reached[:, :1] >= 0
+  alike = further.reshape(len(cases), -1)[:, : games - 1]
+  return Ends(
+    reached, dreamt if dreams else None, np.concatenate([first, alike], axis=1)
+  )
 
 
-def _play(agent, act, dream, cases, setting, seed) -> Ends:
-  """Some cases side by side, the conditions of one case next to each other."""
+def _play(
+  agent, act, dream, cases, given, setting, seed
+) -> tuple[np.ndarray, np.ndarray | None]:
+  """Some cases side by side, games of one case next to each other.
+
+  Under the goals `given`, three a case; `Ends.reached` and `Ends.dreamt`.
+  """
   each = len(CONDITIONS)
-  given = [(case.goal, case.other, goal_specs.NONE) for case in cases]
   vectors = goal_embeddings.embed_goals(goal for row in given for goal in row)
   asked = np.repeat(goal_specs.stack(c.goal for c in cases), each, axis=0)
   entries = [entering.Entry(c.place, c.row) for c in cases for _ in CONDITIONS]
@@ -112,4 +134,4 @@ def _play(agent, act, dream, cases, setting, seed) -> Ends:
     key = entering.dream_key(seed)
     worlds = agent.world_params, agent.actor_params
     dreamt = np.asarray(dream(*worlds, key, state, earned, asked[right]))
-  return Ends(reached.reshape(len(cases), each), dreamt)
+  return reached.reshape(len(cases), each), dreamt

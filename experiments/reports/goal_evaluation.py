@@ -91,6 +91,7 @@ def measure(
       ends[name] = goal_episodes.play(
         *(agent, cases, setting, config.seed, evaluate.greedy, told),
         evaluate.goal_dreams,
+        evaluate.goal_games,
       )
     reached[name] = ends[name].reached
     result["players"][name] = goal_tables.measure(
@@ -130,22 +131,20 @@ def held_against_games(
   from pokedreamer_jax.evaluation import honesty
 
   pairs = {
-    name: (end.dreamt, (end.reached[:, 0] >= 0).astype(float))
+    name: (end.dreamt, end.games.astype(float))
     for name, end in ends.items()
     if end.dreamt is not None
   }
   found: dict[str, Any] = {"players": {}, "gains": {}}
   for name, (dreamt, real) in pairs.items():
-    found["players"][name] = {
-      "dreamt": float(dreamt.mean()),
-      "real": float(real.mean()),
-      "correlation": honesty.correlation(dreamt, real, groups, draws),
-    }
+    found["players"][name] = honesty.agreement(
+      dreamt[:, None], real, groups, draws
+    )
   (first, start), *others = pairs.items()
   if len(set(groups.tolist())) < 2:  # no interval
     return found
   for name, end in others:
     found["gains"][f"{name} - {first}"] = honesty.realised(
-      end[0] - start[0], end[1] - start[1], groups, draws
+      end[0] - start[0], (end[1] - start[1]).mean(axis=1), groups, draws
     )
   return found

@@ -111,13 +111,16 @@ def _dream_tables(dreams: Mapping[str, Any]) -> list[text_tables.Table]:
     [
       *(name, f"{row['dreamt']:.2f}", f"{row['real']:.2f}"),
       honesty_tables.interval(row["correlation"]),
+      honesty_tables.number(row["other_luck"]),
     ]
     for name, row in dreams["players"].items()
   ]
   header = ["player", "dreamt", "in the game", "correlation [95 %]"]
+  header += ["other luck"]
   note = (
     "Goals reached with the right goal, from the same moments; the correlation "
-    "is over cases, of the share of the dreams with one game."
+    "is over cases, of the share of the dreams with that of the games; with "
+    "other luck: of half of the games with the other half."
   )
   table = text_tables.Table(
     "Dreams under goals", header, rows, [""] * len(rows), note

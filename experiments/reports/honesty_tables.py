@@ -33,7 +33,7 @@ def verdicts(result: Mapping[str, Any]) -> list[text_tables.Verdict]:
         )
       )
     poor = [
-      f"{kind} {_number(row['precision'])} / {_number(row['recall'])}"
+      f"{kind} {number(row['precision'])} / {number(row['recall'])}"
       for kind, row in player["events"].items()
       if kind in _JUDGED
       and row["real"]
@@ -72,7 +72,7 @@ def _returns(result: Mapping[str, Any]) -> text_tables.Table:
           f"{row['dreamt']:.2f}",
           f"{row['real']:.2f}",
           interval(known),
-          _number(row["other_luck"]),
+          number(row["other_luck"]),
         ]
       )
   return text_tables.Table(
@@ -95,9 +95,9 @@ def _events(result: Mapping[str, Any]) -> list[text_tables.Table]:
         kind,
         f"{row['dreamt']:.1%}",
         f"{row['real']:.1%}",
-        _number(row["precision"]),
-        _number(row["recall"]),
-        _number(row["other_luck"]),
+        number(row["precision"]),
+        number(row["recall"]),
+        number(row["other_luck"]),
       ]
       for kind, row in player["events"].items()
     ]
@@ -133,7 +133,8 @@ def gains(found: Mapping[str, Any], title: str) -> list[text_tables.Table]:
   ]
 
 
-def _number(value: float | None) -> str:
+def number(value: float | None) -> str:
+  """Two digits, or a dash where nothing can be said."""
   return "-" if value is None else f"{value:.2f}"
 
 

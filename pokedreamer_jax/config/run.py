@@ -200,6 +200,8 @@ class EvaluateConfig:
   # Dreams from each case under the right goal, as long as the policy has; 0:
   # none.
   goal_dreams: int = 0
+  # Games from each case under the right goal, that dreams are held against.
+  goal_games: int = 1
   # Of dreams against games: starts, half of them before events; games from
   # each; dreams from each of these; steps of both; and the last row of an
   # episode that a game is entered at.
@@ -226,6 +228,7 @@ class EvaluateConfig:
     bounds.at_least(self, 2, "long_episodes")
     bounds.at_least(self, 0, "play_length", "goal_most_row", "goal_dreams")
     bounds.at_least(self, 1, "goal_cases", "goal_horizon", "goal_limit")
+    bounds.at_least(self, 1, "goal_games")
     bounds.at_least(self, 2, "dream_starts", "dream_plays")
     bounds.at_least(self, 1, "dream_samples", "dream_steps", "dream_most_row")
     bounds.at_least(self, 2, "long_steps", "long_starts", "blind_pairs")

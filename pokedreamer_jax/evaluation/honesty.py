@@ -170,23 +170,23 @@ def agreement(
   """Correlation of returns over starts, and their means.
 
   Args:
-    dreamt: `[C, R]`, of `C` starts; each is a mean over dreams.
-    real: `[C, R]`, each played once, `R` of at least 2.
+    dreamt: `[C, D]`, of `C` starts; each is a mean over dreams.
+    real: `[C, R]`, each played once.
     groups: `[C]`, the episode of each; intervals are over episodes.
     draws: bootstrap resamples.
 
   Returns:
-    `correlation` of the means over `R` with its interval, None where returns
-    do not differ; `other_luck`, that of one half of the real ones with the
-    other, which no dream can be expected to pass by far; `dreamt` and `real`,
-    means over the starts.
+    `correlation` of the means over `D` and `R` with its interval, None where
+    returns do not differ; `other_luck`, that of one half of the real ones with
+    the other, which no dream can be expected to pass by far, None of one;
+    `dreamt` and `real`, means over the starts.
   """
   half = real.shape[1] // 2
   imagined, paid = dreamt.mean(axis=1), real.mean(axis=1)
-  halves = real[:, :half].mean(axis=1), real[:, half : 2 * half].mean(axis=1)
+  halves = real[:, :half].sum(axis=1), real[:, half : 2 * half].sum(axis=1)
   return {
     "correlation": correlation(imagined, paid, groups, draws),
-    "other_luck": _correlation(*halves),
+    "other_luck": _correlation(*halves) if half else None,
     "dreamt": float(imagined.mean()),
     "real": float(paid.mean()),
   }

@@ -240,9 +240,14 @@ def test_dreams_under_goals_stand_beside_games():
   reached = np.array([[4, -1, -1], [9, -1, 3], [-1, -1, -1], [5, 5, 5]])
   groups = np.array([0, 1, 0, 1])
   worse = np.where(np.arange(4)[:, None] == 1, -1, reached)
+  once = [steps[:, :1] >= 0 for steps in (worse, reached)]
   ends = {
-    "clone": goal_episodes.Ends(worse, np.array([0.5, 0.25, 0.0, 1.0])),
-    "policy": goal_episodes.Ends(reached, np.array([0.75, 0.5, 0.0, 1.0])),
+    "clone": goal_episodes.Ends(
+      worse, np.array([0.5, 0.25, 0.0, 1.0]), once[0]
+    ),
+    "policy": goal_episodes.Ends(
+      reached, np.array([0.75, 0.5, 0.0, 1.0]), once[1]
+    ),
   }
   kinds = ["map", "map", "heal", "heal"]
   players = {
@@ -252,6 +257,7 @@ def test_dreams_under_goals_stand_beside_games():
   assert players["policy"]["map"]["dreamt"] == 0.625
   found = goal_evaluation.held_against_games(ends, groups, 200)
   assert found["players"]["policy"]["real"] == 0.75
+  assert found["players"]["policy"]["other_luck"] is None
   gain = found["gains"]["policy - clone"]
   assert gain["dreamt"]["mean"] == 0.125 and gain["real"]["mean"] == 0.25
   assert gain["ratio"]["value"] == 2.0
@@ -259,8 +265,59 @@ def test_dreams_under_goals_stand_beside_games():
   tables = goal_tables.tables(result)
   assert tables[1].rows[0][:5] == ["map", "2", "100%", "62%", "0%"]
   assert tables[2].rows[0][:3] == ["clone", "0.44", "0.50"]
+  assert tables[2].rows[0][-1] == "-"
   assert tables[3].rows[0][0] == "policy - clone"
   assert all(text_tables.plain_table(table) for table in tables)
+
+
+def test_games_are_played_again_with_other_luck(
+  recorded, cases, monkeypatch, tmp_path
+):
+  rom, _, index = recorded
+  chosen = [case for case in cases if not case.off_way][:2]
+  goal_policies.write(tmp_path)
+  agent = inputs.load_agent(str(tmp_path))
+  monkeypatch.setattr(entering, "STREAMS", 6)
+  given = []
+  play = entering.play
+
+  def watched(agent, act, entries, setting, seed, vectors):
+    given.append((seed, vectors))
+    return play(agent, act, entries, setting, seed, vectors)
+
+  monkeypatch.setattr(entering, "play", watched)
+  setting = entering.Setting(rom, index, _JITTER, 3)
+  ends = goal_episodes.play(agent, chosen, setting, games=5)
+  once = goal_episodes.play(agent, chosen, setting)
+  assert ends.games.shape == (2, 5) and once.games.shape == (2, 1)
+  np.testing.assert_array_equal(ends.reached, once.reached)
+  np.testing.assert_array_equal(ends.games[:, 0], once.games[:, 0])
+  # Two further passes of three games, each of a luck of its own.
+  first, *further, again = given
+  assert len(further) == 2 and again[0] == first[0]
+  assert len({seed for seed, _ in given}) == 3
+  order = sorted(chosen, key=lambda case: case.row)
+  right = [goal_embeddings.embed_goal(c.goal) for c in order for _ in range(3)]
+  for _, vectors in further:
+    np.testing.assert_array_equal(vectors, right)
+
+
+def test_more_games_are_held_against_dreams():
+  groups = np.array([0, 1, 0, 1])
+  games = np.array([[1, 1, 1, 1], [1, 0, 1, 0], [0, 0, 0, 0], [1, 0, 0, 0]])
+  steps = np.where(games[:, :1] > 0, 4, -1) * np.ones((1, 3), int)
+  dreamt = games.mean(axis=1)
+  ends = {
+    "clone": goal_episodes.Ends(steps, dreamt / 2, games * 0),
+    "policy": goal_episodes.Ends(steps, dreamt, games),
+  }
+  found = goal_evaluation.held_against_games(ends, groups, 200)
+  policy = found["players"]["policy"]
+  assert policy["correlation"]["value"] == pytest.approx(1.0)
+  halves = np.corrcoef(games[:, :2].mean(axis=1), games[:, 2:].mean(axis=1))
+  assert policy["other_luck"] == pytest.approx(halves[0, 1])
+  assert found["players"]["clone"]["correlation"] is None
+  assert found["gains"]["policy - clone"]["real"]["mean"] == 7 / 16
 
 
 def test_none_where_nothing_was_reached(recorded):
