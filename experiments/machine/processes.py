@@ -15,8 +15,31 @@ _MAXRSS_BYTES = 1 if sys.platform == "darwin" else 1024
 
 def peak_mib() -> float:
   """Most memory that this process has had, in MiB."""
-  peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-  return peak * _MAXRSS_BYTES / 2**20
+  return maxrss_mib(resource.getrusage(resource.RUSAGE_SELF))
+
+
+def maxrss_mib(used: resource.struct_rusage) -> float:
+  """Most memory by what the system says of a process, in MiB."""
+  return used.ru_maxrss * _MAXRSS_BYTES / 2**20
+
+
+def anonymous_bytes(pid: int) -> int | None:
+  """Memory of one process that no file backs, now, in bytes.
+
+  What a program allocates is of this kind; libraries, which other processes
+  map too, are not.
+
+  Returns:
+    None where the process has ended, or the kernel does not tell.
+  """
+  try:
+    text = (pathlib.Path("/proc") / str(pid) / "status").read_text()
+  except OSError:
+    return None
+  for line in text.splitlines():
+    if line.startswith("RssAnon:"):
+      return int(line.split()[1]) * 1024
+  return None
 
 
 def tree_memory_bytes(pid: int) -> int | None:
