@@ -31,6 +31,7 @@ from experiments.machine import provenance
 from experiments.runs import cli
 from experiments.runs import json_store
 from experiments.speed import growth_laws
+from experiments.speed import growth_runs
 from pokedreamer_jax.config import run as config_lib
 
 cli.define_config_flags()
@@ -73,7 +74,8 @@ def main() -> None:
   result: dict[str, Any] = {"curves": {}}
   for name, part in measured.items():
     cli.say(f"Measuring: {name}")
-    curves, rest, shown = part(config)
+    with growth_runs.ending_in_order():
+      curves, rest, shown = part(config)
     result["curves"] |= curves
     result |= rest
     for line in [*growth_laws.lines(curves), *shown]:

@@ -15,12 +15,20 @@ _MAXRSS_BYTES = 1 if sys.platform == "darwin" else 1024
 
 def peak_mib() -> float:
   """Most memory that this process has had, in MiB."""
-  return maxrss_mib(resource.getrusage(resource.RUSAGE_SELF))
+  peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+  return peak * _MAXRSS_BYTES / 2**20
 
 
-def maxrss_mib(used: resource.struct_rusage) -> float:
-  """Most memory by what the system says of a process, in MiB."""
-  return used.ru_maxrss * _MAXRSS_BYTES / 2**20
+def most_bytes(pid: int) -> int | None:
+  """Most memory that another process has had since it began its program.
+
+  What the system says of a child that has ended counts its parent as well,
+  from before the child began its program.
+
+  Returns:
+    None where the process has ended, or the kernel does not tell.
+  """
+  return _status_bytes(pid, "VmHWM")
 
 
 def anonymous_bytes(pid: int) -> int | None:
@@ -32,12 +40,16 @@ def anonymous_bytes(pid: int) -> int | None:
   Returns:
     None where the process has ended, or the kernel does not tell.
   """
+  return _status_bytes(pid, "RssAnon")
+
+
+def _status_bytes(pid: int, name: str) -> int | None:
   try:
     text = (pathlib.Path("/proc") / str(pid) / "status").read_text()
   except OSError:
     return None
   for line in text.splitlines():
-    if line.startswith("RssAnon:"):
+    if line.startswith(f"{name}:"):
       return int(line.split()[1]) * 1024
   return None
 

@@ -1,8 +1,10 @@
 """Each part of the growth benchmark at tiny sizes, and what it runs."""
 
 import dataclasses
+import mmap
 import os
 import pathlib
+import signal
 
 import numpy as np
 import pytest
@@ -32,7 +34,9 @@ def test_synthetic_records_are_whole_and_all_different(tmp_path):
   assert (one != two).any()
   found = records.read()
   assert found["steps"] == steps
-  assert all(found[f"{name}_s"] > 0 for name in ("freeze", "batch"))
+  assert all(
+    found[f"{name}_s"] > 0 for name in ("freeze", "early_batch", "batch")
+  )
 
 
 def test_widths_are_scaled_and_all_else_stays():
@@ -93,11 +97,33 @@ def test_a_run_tells_what_its_children_took_too_and_what_it_held(
     "time.sleep(.3)\n",
   )
   monkeypatch.chdir(tmp_path)
+  larger = bytearray(os.urandom(1 << 20)) * 500  # than what is run
   seen = []
   ran = growth_runs.run("busy", [], tmp_path / "log.txt", seen.append)
   assert 0.5 < ran.cpu_s < 5 and ran.wall_s > 0.8
   assert 200 < ran.peak_mib < 400
   assert len(seen) > 5 and len(set(seen)) == 1
+  del larger
+
+
+def test_who_is_asked_to_end_ends_what_it_runs_and_tidies_up(
+  tmp_path, monkeypatch
+):
+  _verb(tmp_path, "long", "import time\ntime.sleep(60)")
+  monkeypatch.chdir(tmp_path)
+  kept = signal.getsignal(signal.SIGTERM)
+  seen = []
+
+  def watch(pid):
+    seen.append(pid)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+  with pytest.raises(SystemExit) as left, growth_runs.ending_in_order():
+    growth_runs.run("long", [], tmp_path / "log.txt", watch)
+  assert left.value.code == 143 and len(seen) == 1
+  with pytest.raises(ProcessLookupError):
+    os.kill(seen[0], 0)
+  assert signal.getsignal(signal.SIGTERM) == kept
 
 
 def test_a_run_that_fails_says_its_last_line(tmp_path, monkeypatch):
@@ -186,9 +212,10 @@ def test_memory_needs_samples(tmp_path):
 )
 def test_memory_that_is_allocated_is_seen_and_of_the_dead_there_is_none():
   before = processes.anonymous_bytes(os.getpid())
-  block = bytearray(os.urandom(1 << 20)) * 64
+  block = mmap.mmap(-1, 64 << 20, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+  block.write(b"x" * (64 << 20))
   after = processes.anonymous_bytes(os.getpid())
   assert before is not None and after is not None
   assert 60 < (after - before) / 2**20 < 80
-  del block
+  block.close()
   assert processes.anonymous_bytes(2**30) is None
