@@ -219,3 +219,23 @@ def test_memory_that_is_allocated_is_seen_and_of_the_dead_there_is_none():
   assert 60 < (after - before) / 2**20 < 80
   block.close()
   assert processes.anonymous_bytes(2**30) is None
+
+
+@pytest.mark.slow
+def test_an_evaluation_is_measured_by_the_verbs_themselves():
+  steps, windows = growth_evaluation.measure(["--preset=debug"], [3], [4])
+  (recorded,) = steps
+  assert 100 < recorded <= 3 * 96 and list(windows) == [4]
+  for row in (*steps.values(), *windows.values()):
+    assert all(value > 0 for value in row.values())
+
+
+@pytest.mark.slow
+def test_trainings_are_watched_to_their_ends():
+  found = growth_memory.measure(["--preset=debug"], 200, 200)
+  assert list(found) == ["train_rssm", "train_policy"]
+  for row in found.values():
+    low, high = row["interval"]
+    assert row["updates"][-1] > 150 and len(row["updates"]) >= 50
+    assert low <= row["bytes_an_update"] <= high
+    assert 100 < row["mib"][-1] < 4096
