@@ -14,10 +14,7 @@ processor time of all threads, which other jobs on the machine change least.
 
 import os
 import pathlib
-import time
 from typing import Any
-
-import numpy as np
 
 from data_tools.system import processors
 from experiments.machine import provenance
@@ -27,7 +24,6 @@ from experiments.runs import json_store
 from experiments.speed import acting_parts
 
 WANTED = {"decisions_per_s": 60.0, "p99_ms": 16.7}  # of one player
-_WARM_UP = 20  # decisions before those that are timed
 _HEADER = (
   f"{'model':<12} {'players':>7} {'p50 ms':>8} {'p99 ms':>8} {'most ms':>8} "
   f"{'decisions/s':>11} {'CPU ms':>7} {'compile':>8}"
@@ -71,7 +67,7 @@ def main() -> None:
   for name in names:
     agent = _agent(name)
     for size in sizes:
-      row = measure(agent, size, decisions, _GREEDY.value)
+      row = acting_parts.measure(agent, size, decisions, _GREEDY.value)
       rows.append({"model": agent.config.preset, **row})
       print(line(rows[-1]), flush=True)
   for text in verdicts(rows):
@@ -92,68 +88,6 @@ def main() -> None:
     }
     json_store.write_json(path, result)
     print(f"wrote {path}")
-
-
-def measure(
-  agent: inputs.Agent, players: int, decisions: int, greedy: bool = False
-) -> dict[str, Any]:
-  """Times decisions of one agent.
-
-  Args:
-    agent: whose.
-    players: side by side in one decision.
-    decisions: that are timed, after some that are not.
-    greedy: take the most likely action.
-
-  Returns:
-    JSON-ready: `p50_ms`, `p99_ms` and `most_ms` of a decision by the clock,
-    `decisions_per_s` (the actions of all players together are one),
-    `actions_per_s`, `cpu_ms` of processor time on average, `compile_s`.
-  """
-  import jax
-
-  from pokedreamer_jax.behaviour import acting
-
-  act = acting.make_act(
-    agent.config, agent.world_params, agent.actor_params, greedy
-  )
-  rows = acting_parts.rows(players)
-  state = acting.init_state(agent.config.world_model, players)
-  key = jax.random.key(0)
-
-  def decide(state: Any, t: int) -> Any:
-    row = rows[t % len(rows)]
-    is_first = np.full(players, t == 0)
-    state, action = act(
-      *(state, row["frame"], acting.ram_of(row), is_first),
-      jax.random.fold_in(key, t),
-    )
-    return state, np.asarray(action)  # waits for the device
-
-  began = time.perf_counter()
-  state, _ = decide(state, 0)
-  compile_s = time.perf_counter() - began
-  for t in range(1, _WARM_UP):
-    state, _ = decide(state, t)
-  seconds = np.zeros(decisions)
-  cpu_began = time.process_time()
-  for i in range(decisions):
-    began = time.perf_counter()
-    state, _ = decide(state, _WARM_UP + i)
-    seconds[i] = time.perf_counter() - began
-  cpu_s = time.process_time() - cpu_began
-  p50, p99 = np.percentile(seconds, [50, 99])
-  return {
-    "players": players,
-    "decisions": decisions,
-    "p50_ms": 1e3 * float(p50),
-    "p99_ms": 1e3 * float(p99),
-    "most_ms": 1e3 * float(seconds.max()),
-    "decisions_per_s": decisions / float(seconds.sum()),
-    "actions_per_s": players * decisions / float(seconds.sum()),
-    "cpu_ms": 1e3 * cpu_s / decisions,
-    "compile_s": compile_s,
-  }
 
 
 def line(row: dict[str, Any]) -> str:

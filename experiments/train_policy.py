@@ -14,6 +14,7 @@ import dataclasses
 import functools
 from typing import Any
 
+from experiments.machine import memory
 from experiments.runs import cli
 from experiments.runs import inputs
 from experiments.runs import metrics as metrics_lib
@@ -78,6 +79,8 @@ def main() -> None:
     inputs.check_clone(clone_dir, world_model_dir, step)
   inputs.check_data(world_model_dir, generation)
   inputs.check_fields(config.world_model, generation)
+  if not (cli.workdir() / "result.json").exists():
+    memory.check_dreams(config)
   goal_values = None
   if _GOAL_VALUES.value:
     from experiments.training import dream_starts

@@ -1,4 +1,4 @@
-"""Memory of this machine, and the least that a training run takes of it."""
+"""Memory of this machine, and the least that trainings take of it."""
 
 import math
 import pathlib
@@ -54,9 +54,7 @@ def check_training(config: config_lib.Config) -> None:
   )
   needed = batch_bytes + _COPIES * parameters
   # Of all processes and devices, though parameters may lie on each.
-  stats = [device.memory_stats() for device in jax.local_devices()]
-  there = sum((each or {}).get("bytes_limit", 0) for each in stats)
-  there = (there or available() or 0) * jax.process_count()
+  there = _there() * jax.process_count()
   if not there or needed <= there:
     return
   raise ValueError(
@@ -66,6 +64,39 @@ def check_training(config: config_lib.Config) -> None:
     f"{_COPIES * parameters / _GIB:,.1f} parameters and optimiser), expected "
     f"at most the {there / _GIB:,.1f} GiB that are there"
   )
+
+
+def check_dreams(config: config_lib.Config) -> None:
+  """Refuses batches of dreams that cannot fit, instead of filling the machine.
+
+  A batch is dreamt and judged whole. What is counted is what a policy reads of
+  every state of it, which is less than what is taken. Wakes jax.
+
+  Raises:
+    ValueError: it is more than there is.
+  """
+  from pokedreamer_jax.behaviour import policy_inputs
+
+  policy = config.policy
+  states = policy.starts * (policy.horizon + 1)
+  needed = states * policy_inputs.size(config) * _FLOAT_BYTES
+  there = _there()
+  if not there or needed <= there:
+    return
+  raise ValueError(
+    f"policy.starts: {policy.starts} dreams of policy.horizon "
+    f"{policy.horizon}: at least {needed / _GIB:,.1f} GiB a batch, expected at "
+    f"most the {there / _GIB:,.1f} GiB that are there"
+  )
+
+
+def _there() -> int:
+  """Bytes of this process's devices, or of the machine; 0 where none tells."""
+  import jax
+
+  stats = [device.memory_stats() for device in jax.local_devices()]
+  there = sum((each or {}).get("bytes_limit", 0) for each in stats)
+  return there or available() or 0
 
 
 def _read(path: str) -> str:

@@ -19,6 +19,41 @@ def peak_mib() -> float:
   return peak * _MAXRSS_BYTES / 2**20
 
 
+def most_bytes(pid: int) -> int | None:
+  """Most memory that another process has had since it began its program.
+
+  What the system says of a child that has ended counts its parent as well,
+  from before the child began its program.
+
+  Returns:
+    None where the process has ended, or the kernel does not tell.
+  """
+  return _status_bytes(pid, "VmHWM")
+
+
+def anonymous_bytes(pid: int) -> int | None:
+  """Memory of one process that no file backs, now, in bytes.
+
+  What a program allocates is of this kind; libraries, which other processes
+  map too, are not.
+
+  Returns:
+    None where the process has ended, or the kernel does not tell.
+  """
+  return _status_bytes(pid, "RssAnon")
+
+
+def _status_bytes(pid: int, name: str) -> int | None:
+  try:
+    text = (pathlib.Path("/proc") / str(pid) / "status").read_text()
+  except OSError:
+    return None
+  for line in text.splitlines():
+    if line.startswith(f"{name}:"):
+      return int(line.split()[1]) * 1024
+  return None
+
+
 def tree_memory_bytes(pid: int) -> int | None:
   """Memory of a process and its descendants now, in bytes.
 

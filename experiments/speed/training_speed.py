@@ -38,16 +38,21 @@ class Asked:
 
 
 class Update:
-  """The jitted training update of one preset, on one fixed batch."""
+  """The jitted training update of one model, on one fixed batch."""
 
-  def __init__(self, asked: Asked):
+  def __init__(self, asked: Asked | config_lib.Config):
+    """Makes the batch.
+
+    Args:
+      asked: a preset, or a whole configuration.
+    """
     allocator.keep_freed_memory()  # as every entry point does
     import jax
 
     # A cached program would hide the compile time.
     jax.config.update("jax_enable_compilation_cache", False)
     self._jax = jax
-    self._config = _config(asked)
+    self._config = _config(asked) if isinstance(asked, Asked) else asked
     train = self._config.train
     self._batch = random_batch(train.batch_size, train.seq_len)
     self._base_mib = processes.peak_mib()

@@ -8,6 +8,7 @@ import pytest
 
 from experiments import benchmark_acting
 from experiments.runs import inputs
+from experiments.speed import acting_parts
 from pokedreamer_jax.config import presets
 
 _S = 0.1  # of the two decisions that take so long
@@ -22,7 +23,7 @@ def test_a_slow_decision_shows_in_the_p99_and_not_in_the_p50():
     def act(state, frame, ram, is_first, key):
       assert ram["map_id"].shape == is_first.shape == (3,)
       seen.append((frame[0, 0, 0], is_first.any()))
-      if len(seen) in (benchmark_acting._WARM_UP + k for k in (7, 90)):
+      if len(seen) in (acting_parts.WARM_UP + k for k in (7, 90)):
         time.sleep(_S)
       return state, np.zeros(3, np.int32)
 
@@ -30,8 +31,8 @@ def test_a_slow_decision_shows_in_the_p99_and_not_in_the_p50():
 
   agent = inputs.Agent(presets.make("debug"), "world", "actor")
   with mock.patch("pokedreamer_jax.behaviour.acting.make_act", make_act):
-    row = benchmark_acting.measure(agent, 3, 100, greedy=True)
-  assert len(seen) == benchmark_acting._WARM_UP + 100
+    row = acting_parts.measure(agent, 3, 100, greedy=True)
+  assert len(seen) == acting_parts.WARM_UP + 100
   assert [first for _, first in seen] == [True] + [False] * (len(seen) - 1)
   assert len({frame for frame, _ in seen}) > 8
   assert row["p50_ms"] < 1e3 * _S / 2 < row["p99_ms"] <= row["most_ms"]

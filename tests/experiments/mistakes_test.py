@@ -153,6 +153,11 @@ MISTAKES = [
   ("train_policy", _POLICY, ["--clone is required"]),
   (
     "train_policy",
+    (*_POLICY, "--clone=", "--set=policy.starts=100000000"),
+    ["policy.starts: 100000000 dreams", "GiB"],
+  ),
+  (
+    "train_policy",
     (*_POLICY, "--clone=", "--algorithm=trpo"),
     ["--algorithm=trpo", "ppo|grpo|reinforce|pmpo"],
   ),

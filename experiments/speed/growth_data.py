@@ -1,4 +1,4 @@
-"""How cost grows with the records: what a process of `benchmark_growth` does.
+"""How cost grows with the records.
 
 Records are synthetic: pictures of tiles that come and go; a step takes 2.5
 times the bytes of a played one, and every episode differs. Times are of
@@ -6,7 +6,10 @@ the processor, of all threads.
 """
 
 from collections.abc import Sequence
+import contextlib
+import os
 import pathlib
+import tempfile
 import time
 from typing import Any
 
@@ -17,6 +20,7 @@ from data_tools.records import generations
 from data_tools.records import loader
 from data_tools.records import shards
 from experiments.machine import allocator
+from experiments.machine import asked_process
 from experiments.machine import processes
 from pokedreamer_jax import specs
 
@@ -25,6 +29,31 @@ BATCH, LENGTH = 8, 16  # windows and rows, as preset tiny takes them
 _PICTURES = 64
 _MOVES = 0.05  # chance of another picture in a step
 _BATCHES = 100
+
+
+def measure(steps: Sequence[int]) -> dict[int, dict[str, float]]:
+  """What writing and reading so many steps costs, by their number.
+
+  Records lie in the directory for temporary files until they are read.
+  """
+  rows = {}
+  for size in steps:
+    with (
+      tempfile.TemporaryDirectory(prefix="benchmark_growth") as folder,
+      contextlib.ExitStack() as stack,
+    ):
+      start = lambda folder=folder, stack=stack: stack.enter_context(
+        asked_process.AskedProcess(Records, folder)
+      )
+      written = start().ask("write", size)
+      # Its memory is measured apart from the writer's.
+      read = start().ask("read")
+      if read.pop("steps") != size:
+        raise RuntimeError(f"{size} steps written, fewer read")
+      read.pop("cache_default_mib")
+      rows[size] = written | read
+      print(f"{size:,} steps: {rows[size]}", flush=True)
+  return rows
 
 
 class Records:
@@ -63,7 +92,10 @@ class Records:
       return made
 
     base_mib = processes.peak_mib()
+    system = os.times().system
     first = timed("freeze", lambda: generations.freeze(self._directory))
+    # Of it, what the kernel took: records that its cache lost are read anew.
+    found["freeze_kernel_s"] = os.times().system - system
     generation = timed(
       "freeze_known", lambda: generations.freeze(self._directory, first)
     )
@@ -75,30 +107,17 @@ class Records:
       "source", lambda: loader.BatchSource(index, BATCH, LENGTH, seed=0)
     )
     timed("first_batch", lambda: source[0])
-    began = time.process_time()
-    for number in range(1, 1 + _BATCHES):
-      source[number]
-    found["batch_s"] = (time.process_time() - began) / _BATCHES
+    # A shard is compared with its list when it is first used: that is no
+    # batch's time, and by the end of the first ones almost all have been.
+    for name, first_one in (("early_batch", 1), ("batch", 1 + _BATCHES)):
+      began = time.process_time()
+      for number in range(first_one, first_one + _BATCHES):
+        source[number]
+      found[f"{name}_s"] = (time.process_time() - began) / _BATCHES
     found["growth_mib"] = processes.peak_mib() - base_mib
     found["steps"] = generation.num_steps
     found["cache_default_mib"] = chunk_reader.CACHE_BYTES / 2**20
     return found
-
-
-def law(sizes: Sequence[float], values: Sequence[float]) -> float:
-  """The exponent `a` of `value = c * size ** a` that fits best, in logarithms.
-
-  Of less than two sizes, or where a value is not above 0, NaN.
-  """
-  x, y = np.asarray(sizes, float), np.asarray(values, float)
-  if len(x) < 2 or (y <= 0).any():
-    return float("nan")
-  return float(np.polyfit(np.log(x), np.log(y), 1)[0])
-
-
-def last_step(sizes: Sequence[float], values: Sequence[float]) -> float:
-  """The exponent between the two largest sizes: fixed costs hide at small."""
-  return law(sizes[-2:], values[-2:])
 
 
 def _pictures(rng: np.random.Generator) -> np.ndarray:
