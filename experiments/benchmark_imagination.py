@@ -13,7 +13,8 @@ whose speed is the peak. Medians over rounds, bootstrap intervals in brackets.
 `--compare` says what became slower than a run that `--json` wrote on the same
 machine. The published sizes are `--preset=v2 --set=actor_critic.family=v2`.
 With `--update` it is whole updates of actor and critic: a batch of dreams, and
-what is learned from it as `train_policy` does; PyTorch's has one epoch.
+what is learned from it as `train_policy` does; PyTorch's has one epoch in one
+batch, or with `--rival_passes` as many epochs and minibatches as ours.
 """
 
 import contextlib
@@ -44,6 +45,11 @@ _BATCH_SIZES = cli.string(
 _ROUNDS = cli.integer("rounds", 7, "In each everything has its turn.")
 _UPDATE = cli.boolean(
   "update", False, "Times whole updates of actor and critic in their place."
+)
+_RIVAL_PASSES = cli.boolean(
+  "rival_passes",
+  False,
+  "With --update: PyTorch's make policy.epochs and policy.minibatches of PPO.",
 )
 _AGAINST = cli.string(
   "against", ",".join(_RIVALS), "Of these, comma-separated; empty: none."
@@ -82,8 +88,11 @@ def main() -> None:
     against.remove("dense")
   checkpoint = _CHECKPOINT.value or ""
   config = inputs.load_config(checkpoint) if checkpoint else cli.make_config()
+  passes = bool(_RIVAL_PASSES.value)
   if update:
     _check_update(config)
+  if passes:
+    _check_passes(config, update)
   turns.pin(cores)
   threads = processors.available()
   load_before = os.getloadavg()
@@ -97,7 +106,7 @@ def main() -> None:
     machine = turns.machine(facts["rows"]["device"], cores or threads)
     sizes = _sizes(config, facts["rows"]["dtype"])
     if update:
-      sizes |= _update_sizes(config)
+      sizes |= _update_sizes(config, passes)
     if recorded is not None:
       turns.check(
         _COMPARE.value or "", recorded, {"machine": machine, "sizes": sizes}
@@ -105,7 +114,9 @@ def main() -> None:
     processes = {"rows": ours, "dense": ours}
     if {"eager", "compiled"} & set(against):
       if torch_rival.installed():
-        rival = start(torch_dreams.Dreams, _rival(config, update), threads)
+        rival = start(
+          torch_dreams.Dreams, _rival(config, update, passes), threads
+        )
         facts["eager"] = rival.ask("describe")
         processes |= {"eager": rival, "compiled": rival}
       else:
@@ -268,13 +279,25 @@ def _sizes(config: Any, dtype: str) -> dict[str, Any]:
   }
 
 
-def _update_sizes(config: Any) -> dict[str, Any]:
+def _update_sizes(config: Any, passes: bool = False) -> dict[str, Any]:
   policy = config.policy
-  return {
+  sizes = {
     "update": policy.algorithm,
     "epochs": policy.epochs,
     "minibatches": policy.minibatches,
   }
+  return sizes | ({"rival_passes": True} if passes else {})
+
+
+def _check_passes(config: Any, update: bool) -> None:
+  """Raises ValueError where a rival of several passes is not to be had."""
+  if not update:
+    raise ValueError("--rival_passes: of updates alone, expected --update too")
+  if config.policy.algorithm != "ppo":
+    raise ValueError(
+      f"policy.algorithm: {config.policy.algorithm!r}, --rival_passes expects "
+      "'ppo'"
+    )
 
 
 def _check_update(config: Any) -> None:
@@ -291,10 +314,10 @@ def _check_update(config: Any) -> None:
     )
 
 
-def _rival(config: Any, update: bool) -> Any:
+def _rival(config: Any, update: bool, passes: bool = False) -> Any:
   from experiments.speed import torch_dreams
 
-  model = config.world_model
+  model, policy = config.world_model, config.policy
   return torch_dreams.Sizes(
     deter=model.deter,
     stoch=model.stoch,
@@ -304,6 +327,9 @@ def _rival(config: Any, update: bool) -> Any:
     units=config.actor_critic.units,
     length=config.policy.horizon,
     update=update,
+    epochs=policy.epochs if passes else 1,
+    minibatches=policy.minibatches if passes else 1,
+    clip=policy.clip,
   )
 
 

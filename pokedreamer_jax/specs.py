@@ -316,7 +316,7 @@ def cap_terms(reward_terms: Any, earned: Any, reward: Objective) -> Any:
 
 
 def weighted_reward(
-  reward_terms: np.ndarray, weights: tuple[float, ...]
+  reward_terms: np.ndarray, weights: tuple[float, ...] | np.ndarray
 ) -> np.ndarray:
   """Scalar reward `[...]` of unweighted terms `[..., NUM_REWARD_TERMS]`."""
   return np.asarray(reward_terms, np.float32) @ np.asarray(weights, np.float32)

@@ -6,6 +6,8 @@ step contract: what is seen on arriving, with the reward for arriving there.
 
 from collections.abc import Sequence
 import contextlib
+import pickle
+import select
 import threading
 import time
 from typing import Any
@@ -15,6 +17,7 @@ import numpy as np
 
 from data_tools.envs import vector_worker
 from data_tools.game import roms
+from data_tools.records import episodes
 from data_tools.system import children
 from pokedreamer_jax import specs
 
@@ -70,7 +73,11 @@ class VectorEmulator:
       )
     self.num_envs = num_envs
     memory = vector_worker.make_memory(num_envs)
-    self._arrays = vector_worker.views(memory, num_envs)
+    self._shared = vector_worker.views(memory, num_envs)
+    self._reader = episodes.StreamReader(rom, num_envs)
+    self._length = episode_length
+    self._left = np.zeros(num_envs, int)  # rows until the time is over
+    self._ended = np.zeros(num_envs, bool)
     self._shares: list[list[int]] = [
       share.tolist()
       for share in np.array_split(
@@ -79,16 +86,19 @@ class VectorEmulator:
     ]
     self._senders: dict[int, threading.Thread] = {}  # of the last command
     self._processes: list[children.Child] = []
+    self._answers: list[select.poll] = []  # whether there is one
     self._closing = weakref.finalize(self, _end, self._processes)
     for share in self._shares:
       self._processes.append(
         children.Child(
           vector_worker.work,
-          *(rom, memory, num_envs, share, episode_length, jitter_frames),
+          *(rom, memory, num_envs, share, jitter_frames),
           name="emulator process",
           memory=[memory],
         )
       )
+      self._answers.append(select.poll())
+      self._answers[-1].register(self._processes[-1].connection, select.POLLIN)
 
   def reset(
     self, seeds: Sequence[int | None], save_state: States = None
@@ -106,7 +116,9 @@ class VectorEmulator:
     Raises:
       ValueError: not one seed and state for each, or a state does not fit.
     """
-    return self._command("reset", self._resets(seeds, save_state))
+    resets = self._resets(seeds, save_state)
+    self._shared[vector_worker.ACTIONS][:] = vector_worker.STAY
+    return self._command("reset", resets)
 
   def step(
     self,
@@ -144,7 +156,9 @@ class VectorEmulator:
       )
     seeds = [None] * self.num_envs if reset_seeds is None else reset_seeds
     resets = self._resets(seeds, save_state)
-    self._arrays[vector_worker.ACTIONS][:] = chosen
+    acting = self._shared[vector_worker.ACTIONS]
+    acting[:] = chosen
+    acting[self._ended] = vector_worker.STAY
     return self._command("step", resets)
 
   def close(self) -> None:
@@ -187,9 +201,10 @@ class VectorEmulator:
   ) -> dict[str, np.ndarray]:
     deadline_s = time.monotonic() + HANG_S
     self._senders = {}
+    self._shared[vector_worker.MOVED][:] = False
     for i, share in enumerate(self._shares):
       mine = {env: resets[env] for env in share if env in resets}
-      message = (command, mine)
+      message = (command, mine) if mine or command != "step" else None
       if not mine:
         # Every command was answered, so the socket has room for this one.
         self._send(i, message)
@@ -206,29 +221,82 @@ class VectorEmulator:
     died = [text for kind, text in answers if kind == "Died"]
     if died:
       raise Died(died[0], len(died))
+    moved = np.flatnonzero(self._shared[vector_worker.MOVED])
+    rows = self._read(moved, resets)  # whatever became of the others
     for kind, text in answers:
       if kind != "ok":
         raise (ValueError if kind == "ValueError" else RuntimeError)(text)
-    return {name: self._arrays[name].copy() for name in specs.STEP_FIELD_NAMES}
+    if rows is not None and len(moved) == self.num_envs:
+      return rows
+    still = np.flatnonzero(~self._shared[vector_worker.MOVED])
+    stays = self._reader.again(still, *self._shows(still))
+    stays["is_last"] = self._ended[still]
+    return stays if rows is None else _merged(moved, rows, still, stays)
 
-  def _send(self, i: int, message: tuple[Any, ...]) -> None:
+  def _read(
+    self, moved: np.ndarray, resets: vector_worker.Resets
+  ) -> dict[str, np.ndarray] | None:
+    """The rows `[K, ...]` of games that have gone on, if any have."""
+    for i in moved.tolist() if resets else ():
+      if i in resets:
+        self._reader.restart(i)
+        self._left[i] = self._length
+    if not len(moved):
+      return None
+    rows = self._reader.read(moved, *self._shows(moved))
+    self._left[moved] -= 1
+    rows["is_last"] |= self._left[moved] == 0
+    self._ended[moved] = rows["is_last"]
+    return rows
+
+  def _shows(self, which: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Frames and copied memory `[K, ...]` of some games, copies."""
+    names = (vector_worker.FRAME, vector_worker.RAM)
+    frames, ram = (self._shared[name] for name in names)
+    if len(which) == self.num_envs:
+      return frames.copy(), ram.copy()
+    return frames[which], ram[which]
+
+  def _send(self, i: int, message: tuple[Any, ...] | None) -> None:
+    connection = self._processes[i].connection
     try:
-      self._processes[i].connection.send(message)
+      if message is None:
+        connection.send_bytes(vector_worker.NOTHING)
+      else:
+        connection.send(message)
     except OSError:
       pass  # receiving says why
 
   def _answer(self, i: int, deadline_s: float) -> tuple[str, str]:
     process = self._processes[i]
-    connection = process.connection
     try:
-      if connection.poll(max(0.0, deadline_s - time.monotonic())):
-        return connection.recv()
+      left_ms = 1000 * max(0.0, deadline_s - time.monotonic())
+      if self._answers[i].poll(left_ms):
+        data = process.connection.recv_bytes()
+        return pickle.loads(data) if data else ("ok", "")
       what = f"was silent for {HANG_S:.0f} s and was ended"
       process.kill()
       process.join()
     except (EOFError, OSError):
       what = process.how_it_ended()
     return "Died", f"emulator process {i} {what}"
+
+
+def _merged(
+  moved: np.ndarray,
+  rows: dict[str, np.ndarray],
+  still: np.ndarray,
+  stays: dict[str, np.ndarray],
+) -> dict[str, np.ndarray]:
+  """Rows `[N, ...]` of some environments, and those of the others."""
+  merged = {}
+  for name, array in rows.items():
+    together = np.empty(
+      (len(moved) + len(still), *array.shape[1:]), array.dtype
+    )
+    together[moved], together[still] = array, stays[name]
+    merged[name] = together
+  return merged
 
 
 def _end(processes: list[children.Child]) -> None:

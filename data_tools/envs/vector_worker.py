@@ -1,34 +1,44 @@
 """A process of `vector.VectorEmulator`: its emulators, and the memory shared.
 
-The parent sends commands through a pipe; rows and actions lie in memory that
-all processes share, so that nothing of a step is pickled.
+The parent writes actions into memory that all processes share, and finds there
+what the games show: frames and copied ranges. It reads those itself, of all
+games at once, since a call into numpy costs as much for one row as for many.
+A command without start states is an empty message, and so is its answer.
 """
 
 import math
 from multiprocessing import connection as connections
+import pickle
 
 import numpy as np
 
 from data_tools.game import emulator as emulator_lib
+from data_tools.game import ram_addresses
 from data_tools.game import roms
-from data_tools.records import episodes
 from data_tools.system import children
 from pokedreamer_jax import specs
 
 _ALIGNED = 64  # bytes, a cache line
-ACTIONS = "_actions"  # what the parent has chosen, beside the step fields
+# What is shared, `[N, ...]`.
+FRAME, RAM = "frame", "ram"  # of where each game stands
+ACTIONS = "actions"  # what the parent has chosen
+MOVED = "moved"  # whether a game has gone on in this command, and was copied
+STAY = 255  # among actions: the game stands still
+
+# A message of no bytes: step, without resets; and that all went well.
+NOTHING = b""
 
 # By environment: seed and start state.
 Resets = dict[int, tuple[int, bytes | None]]
 
 
 def make_memory(num_envs: int) -> children.Memory:
-  """Memory for the rows and actions of `N` environments."""
+  """Memory for what `N` environments show and are told."""
   return children.Memory(sum(_places(num_envs).values()))
 
 
 def views(memory: children.Memory, num_envs: int) -> dict[str, np.ndarray]:
-  """The step fields `[N, ...]` and `ACTIONS` `[N]` in memory, not copied."""
+  """`FRAME`, `RAM`, `ACTIONS` and `MOVED` `[N, ...]` in memory, not copied."""
   arrays, start = {}, 0
   for name, size in _places(num_envs).items():
     shape, dtype = _layout(num_envs)[name]
@@ -48,11 +58,12 @@ def _places(num_envs: int) -> dict[str, int]:
 
 
 def _layout(num_envs: int) -> dict[str, tuple[tuple[int, ...], str]]:
-  fields = {
-    field.name: ((num_envs, *field.shape), field.dtype)
-    for field in specs.STEP_FIELDS
+  return {
+    FRAME: ((num_envs, specs.FRAME_HEIGHT, specs.PACKED_WIDTH), "uint8"),
+    RAM: ((num_envs, ram_addresses.RAM_BYTES), "uint8"),
+    ACTIONS: ((num_envs,), "uint8"),
+    MOVED: ((num_envs,), "bool"),
   }
-  return fields | {ACTIONS: ((num_envs,), "uint8")}
 
 
 def work(
@@ -61,88 +72,41 @@ def work(
   memory: children.Memory,
   num_envs: int,
   share: list[int],
-  episode_length: int,
   jitter_frames: int,
 ) -> None:
   """Answers commands for the environments `share`, in its own process."""
   arrays = views(memory, num_envs)
-  actions = arrays.pop(ACTIONS)
-  games = _Games(rom, share, episode_length)
+  games: dict[int, emulator_lib.Emulator] = {}
 
   def answer(command: str, resets: Resets) -> None:
-    stepped: list[int] = []
-    try:
-      for number, i in enumerate(share):
-        if i in resets:
-          seed, start = resets[i]
-          games.reset(number, seed, start, jitter_frames)
-        elif not games.was_reset(number):
-          raise ValueError(f"{command}: environment {i} was never reset")
-        elif command == "reset" or games.ended[number]:
-          arrays["reward_terms"][i] = 0
-          continue
-        else:
-          games.step(number, int(actions[i]))
-        stepped.append(number)
-    finally:  # a game that has gone on is read, whatever became of the others
-      if stepped:
-        rows = games.read(stepped)
-        places = [share[number] for number in stepped]
-        for name, array in arrays.items():
-          array[places] = rows[name]
+    for i in share:
+      if i in resets:
+        if i not in games:
+          games[i] = emulator_lib.Emulator(rom)
+        games[i].reset(*resets[i], jitter_frames)
+      elif i not in games:
+        raise ValueError(f"{command}: environment {i} was never reset")
+      elif (action := int(arrays[ACTIONS][i])) != STAY:
+        games[i].step(action)
+      else:
+        continue
+      # At once: it has gone on, whatever becomes of the others.
+      arrays[FRAME][i] = games[i].frame()
+      arrays[RAM][i] = games[i].ram()
+      arrays[MOVED][i] = True
 
   try:
-    while (message := connection.recv())[0] != "close":
+    while True:
+      data = connection.recv_bytes()
+      command, *resets = pickle.loads(data) if data else ("step", {})
+      if command == "close":
+        break
       try:
-        answer(*message)
-        connection.send(("ok", ""))
+        answer(command, *resets)
+        connection.send_bytes(NOTHING)
       except Exception as error:
         connection.send(children.explain(error))
   except (EOFError, OSError):
     pass  # the parent is gone
-  games.close()
-
-
-class _Games:
-  """The emulators of a process, and the episodes that they are in.
-
-  What they show is read together: that costs little more than reading one.
-  """
-
-  def __init__(self, rom: roms.Rom, share: list[int], length: int):
-    self._rom, self._length = rom, length
-    self._emulators: dict[int, emulator_lib.Emulator] = {}
-    self._reader = episodes.StreamReader(rom, len(share))
-    self._left = np.zeros(len(share), int)
-    self.ended = np.ones(len(share), bool)
-
-  def was_reset(self, number: int) -> bool:
-    return number in self._emulators
-
-  def reset(self, number: int, seed, save_state, jitter_frames: int) -> None:
-    if number not in self._emulators:
-      self._emulators[number] = emulator_lib.Emulator(self._rom)
-    self._emulators[number].reset(seed, save_state, jitter_frames)
-    self._reader.restart(number)
-    self._left[number] = self._length
-
-  def step(self, number: int, action: int) -> None:
-    self._emulators[number].step(action)
-
-  def read(self, numbers: list[int]) -> dict[str, np.ndarray]:
-    """The rows `[K, ...]` that some of the games show now."""
-    shown = [self._emulators[number] for number in numbers]
-    which = np.array(numbers)
-    rows = self._reader.read(
-      which,
-      np.stack([emulator.frame() for emulator in shown]),
-      np.stack([emulator.ram() for emulator in shown]),
-    )
-    self._left[which] -= 1
-    rows["is_last"] |= self._left[which] == 0
-    self.ended[which] = rows["is_last"]
-    return rows
-
-  def close(self) -> None:
-    for emulator in self._emulators.values():
-      emulator.close()
+  for game in games.values():
+    game.close()

@@ -113,29 +113,36 @@ class BattleStreams:
       array[number] = 0
 
   def update(
-    self, which: np.ndarray, rows: np.ndarray, state: Mapping[str, np.ndarray]
+    self,
+    which: np.ndarray | slice,
+    rows: np.ndarray,
+    state: Mapping[str, np.ndarray],
   ) -> tuple[np.ndarray, np.ndarray]:
     """Judges the next row of some streams; as `BattleTracker.update`, `[K]`.
 
     Args:
-      which: streams `[K]`, each once.
+      which: streams `[K]`, each once; or a slice of them.
       rows: their copied memory `[K, RAM_BYTES]` uint8.
       state: the same rows decoded.
     """
-    before, hp, alive, spoiled, captured = (
-      array[which] for array in self._arrays()
+    before, kind = self._kind[which], _kinds(state)
+    # What else is kept is of a battle, and begins with it.
+    if not before.any() and not kind.any():
+      return np.full(len(rows), Outcome.NONE, np.uint8), kind
+    hp, alive, spoiled, captured = (
+      array[which] for array in self._arrays()[1:]
     )
-    kind = _kinds(state)
     over, outcome = _outcomes(
       before, kind, alive, hp, spoiled, captured, rows, state
     )
+    ended = (before * over).astype(np.uint8)
     enemy_hp, goes_on = game_state.enemy_hp(rows), kind == before
     self._kind[which], self._enemy_hp[which] = kind, enemy_hp
     self._alive[which] = alive & goes_on | (enemy_hp > 0)
     self._spoiled[which] = spoiled & goes_on | _staged(rows)
     catching = _byte(rows, ram.CAPTURED_SPECIES) != 0
     self._captured[which] = captured & goes_on | catching
-    return outcome, (before * over).astype(np.uint8)
+    return outcome, ended
 
   def _arrays(self) -> tuple[np.ndarray, ...]:
     return (

@@ -5,6 +5,8 @@ A packed frame is `[144, 40]` uint8: byte `c` of a row holds the pixels `4c` to
 Every function takes any leading axes.
 """
 
+import functools
+
 import numpy as np
 
 from pokedreamer_jax import specs
@@ -20,9 +22,6 @@ _GREYS = GREY_LEVELS[_SHADES]
 _RGBA = np.repeat(_GREYS[..., None], 4, axis=-1)
 _RGBA[..., 3] = 255
 _RGBA16 = np.ascontiguousarray(_RGBA).reshape(256, 16).view(np.complex128)[:, 0]
-# Four RGB pixels, 12 bytes that are nothing but bytes.
-_RGB12 = np.repeat(_GREYS[..., None], 3, axis=-1).reshape(256, 12)
-_RGB12 = np.ascontiguousarray(_RGB12).view("V12")[:, 0]
 _GREYS4 = np.ascontiguousarray(_GREYS).view(np.uint32)[:, 0]
 _SHADES4 = np.ascontiguousarray(_SHADES).view(np.uint32)[:, 0]
 
@@ -39,7 +38,7 @@ def pack_rgba(rgba: np.ndarray) -> np.ndarray:
   red = np.ascontiguousarray(rgba[..., 0])
   packed = _pack_levels(red)
   # [..., 144, 40] of 16 bytes -> [..., 144, 80] of 8 bytes
-  expected = _RGBA16[packed].view(np.uint64)
+  expected = np.take(_RGBA16, packed).view(np.uint64)
   found = rgba.reshape(*packed.shape, 16).view(np.uint64)
   if not np.array_equal(expected, found.reshape(expected.shape)):
     colours = np.unique(rgba.reshape(-1, 4), axis=0)
@@ -78,20 +77,34 @@ def pack_shades(shades: np.ndarray) -> np.ndarray:
 def unpack(packed: np.ndarray) -> np.ndarray:
   """Shades `[..., 144, 160]` uint8 of packed frames `[..., 144, 40]`."""
   _check_shape(packed, (specs.FRAME_HEIGHT, specs.PACKED_WIDTH))
-  return _SHADES4[packed].view(np.uint8)
+  return np.take(_SHADES4, packed).view(np.uint8)
 
 
 def unpack_grey(packed: np.ndarray) -> np.ndarray:
   """Grey levels `[..., 144, 160]` uint8 of packed frames `[..., 144, 40]`."""
   _check_shape(packed, (specs.FRAME_HEIGHT, specs.PACKED_WIDTH))
-  return _GREYS4[packed].view(np.uint8)
+  return np.take(_GREYS4, packed).view(np.uint8)
 
 
 def unpack_rgb(packed: np.ndarray) -> np.ndarray:
   """RGB `[..., 144, 160, 3]` uint8 of packed frames `[..., 144, 40]`."""
   _check_shape(packed, (specs.FRAME_HEIGHT, specs.PACKED_WIDTH))
-  rgb = _RGB12[packed].view(np.uint8)
+  pairs = np.ascontiguousarray(packed).view(np.uint16)
+  rgb = np.take(_rgb24(), pairs, axis=0).view(np.uint8)
   return rgb.reshape(*packed.shape[:-1], specs.FRAME_WIDTH, 3)
+
+
+@functools.cache
+def _rgb24() -> np.ndarray:
+  """Eight RGB pixels, 24 bytes, of two packed bytes: `[65536, 3]` uint64.
+
+  1.5 MiB, of which frames use little. `take` of whole rows is three times as
+  fast as indexing by single bytes.
+  """
+  rgb = np.repeat(_GREYS[..., None], 3, axis=-1).reshape(256, 12)
+  pairs = np.arange(1 << 16)
+  both = np.concatenate([rgb[pairs & 0xFF], rgb[pairs >> 8]], axis=1)
+  return both.view(np.uint64)
 
 
 def _pack_levels(levels: np.ndarray) -> np.ndarray:

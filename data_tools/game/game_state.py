@@ -9,7 +9,7 @@ game runs (title screen, unknown game) every field is zero.
 from collections.abc import Mapping
 from collections.abc import Sequence
 import dataclasses
-import functools
+import itertools
 from typing import Any
 import zlib
 
@@ -30,9 +30,103 @@ _PARTY = slice(
 )
 
 
+_DEX = slice(
+  ram.column(ram.DEX_OWNED), ram.column(ram.DEX_OWNED) + 2 * ram.DEX_BYTES
+)
+_FLAGS = slice(
+  ram.column(ram.EVENT_FLAGS),
+  ram.column(ram.EVENT_FLAGS) + ram.EVENT_FLAG_BYTES,
+)
+# All story flags but those that go on and off.
+_PROGRESS_FLAGS = np.full(ram.EVENT_FLAG_BYTES, 0xFF, np.uint8)
+for _flag in ram.TOGGLING_EVENT_FLAGS:
+  _PROGRESS_FLAGS[_flag // 8] &= 0xFF ^ (1 << _flag % 8)
+
 # Where the corners of the message box stand, and what they are.
 _CORNERS = np.array([ram.column(address) for address, _ in ram.MESSAGE_BOX])
 _CORNER_TILES = np.array([tile for _, tile in ram.MESSAGE_BOX], np.uint8)
+
+# Single bytes that are looked up: where each is, and the bits that are meant.
+_SINGLES = {
+  # The player has control where these are 0.
+  "in_battle": (ram.IN_BATTLE, 0xFF),
+  "walk_counter": (ram.WALK_COUNTER, 0xFF),
+  "font_loaded": (ram.FONT_LOADED, 1),
+  "joy_ignore": (ram.JOY_IGNORE, 0xFF),
+  "scripted": (ram.STATUS_FLAGS_5, ram.SCRIPTED_BITS),
+  "map_id": (ram.MAP_ID, 0xFF),
+  "x": (ram.PLAYER_X, 0xFF),
+  "y": (ram.PLAYER_Y, 0xFF),
+  "facing": (ram.PLAYER_FACING, 12),
+  "menu_item": (ram.MENU_ITEM, 0xFF),
+  "badges": (ram.BADGE_FLAGS, 0xFF),
+  "party_size": (ram.PARTY_SIZE, 0xFF),
+  "hall_of_fame": (ram.HALL_OF_FAME, 0xFF),
+  "enemy_species": (ram.ENEMY_SPECIES, 0xFF),
+  "enemy_level": (ram.ENEMY_LEVEL, 0xFF),
+  "active_slot": (ram.ACTIVE_SLOT, 0xFF),
+  # A cell is 16 pixels: at rest both are 0.
+  "scroll_y": (ram.SCROLL_Y, 15),
+  "scroll_x": (ram.SCROLL_X, 15),
+  "palette": (ram.PALETTE, 0xFF),
+}
+_CONTROL = slice(0, 5)
+_BITS = np.array([[bits] for _, bits in _SINGLES.values()], np.uint8)
+_MEMBERS = np.tri(ram.PARTY_SLOTS + 1, ram.PARTY_SLOTS, -1, bool)  # by size
+_U24 = np.uint32(0xFFFFFF)
+
+
+def _slots(offset: int) -> list[int]:
+  """Addresses of a byte of each of the party."""
+  first = ram.PARTY + offset
+  return [first + ram.PARTY_STRIDE * slot for slot in range(ram.PARTY_SLOTS)]
+
+
+def _little(addresses: Sequence[int], length: int) -> list[int]:
+  """Addresses of numbers of so many bytes, each with its lowest byte first."""
+  return [at + k for at in addresses for k in reversed(range(length))]
+
+
+# Numbers that are looked up after the single bytes.
+_NUMBERS = {
+  "species": list(
+    range(ram.PARTY_SPECIES, ram.PARTY_SPECIES + ram.PARTY_SLOTS)
+  ),
+  "level": _slots(ram.LEVEL_OFFSET),
+  "hp": _little(_slots(ram.HP_OFFSET), 2),
+  "max_hp": _little(_slots(ram.MAX_HP_OFFSET), 2),
+  "xp": _little(_slots(ram.XP_OFFSET - 1), 4),  # the fourth byte is cut off
+  "enemy": _little([ram.ENEMY_HP, ram.ENEMY_MAX_HP], 2),
+}
+_ENDS = np.cumsum([len(_SINGLES), *map(len, _NUMBERS.values())]).tolist()
+_AT = {
+  name: slice(start, end)
+  for name, (start, end) in zip(
+    _NUMBERS, itertools.pairwise(_ENDS), strict=True
+  )
+}
+_TAKEN = np.array(
+  [
+    ram.column(address)
+    for address in (
+      *(address for address, _ in _SINGLES.values()),
+      *itertools.chain(*_NUMBERS.values()),
+    )
+  ]
+)
+_ENEMY_FIELDS = {
+  "enemy_species": "uint8",
+  "enemy_hp": "uint16",
+  "enemy_level": "uint8",
+  "enemy_max_hp": "uint16",
+  "active_slot": "uint8",
+  "move_item": "uint8",
+}
+_NAMES = tuple(
+  field.name
+  for field in specs.RAM_FIELDS
+  if field.name not in specs.CLOCK_FIELDS
+)
 
 
 def copy_ranges(memory: Any, row: np.ndarray) -> None:
@@ -50,69 +144,82 @@ _SPANS = tuple((start, start + length) for start, length in ram.RANGES)
 
 
 def decode(rows: np.ndarray) -> dict[str, np.ndarray]:
-  """RAM fields `[T, ...]` of copied rows `[T, RAM_BYTES]` uint8."""
-  byte = functools.partial(_byte, rows)
-  running = (byte(ram.STATUS_FLAGS_6) & 1).astype(bool)
-  in_battle = byte(ram.IN_BATTLE)
-  fighting = (in_battle == WILD) | (in_battle == TRAINER)
-  font_loaded = (byte(ram.FONT_LOADED) & 1).astype(bool)
+  """RAM fields `[T, ...]` of copied rows `[T, RAM_BYTES]` uint8.
+
+  numpy's calls cost as much for one row as for many, so they are few: most
+  bytes come by one look-up, and what a battle or a text box alone shows is
+  read where there is one.
+  """
+  running = (_byte(rows, ram.STATUS_FLAGS_6) & 1).astype(bool)
+  if not running.all():
+    rows = np.where(running[:, None], rows, np.uint8(0))
+  taken = np.take(rows, _TAKEN, axis=1)
+  singles = np.ascontiguousarray(taken[:, : len(_SINGLES)].T)  # [n, T]
+  singles &= _BITS
+  byte = dict(zip(_SINGLES, singles, strict=True))
+  in_battle, font_loaded = byte["in_battle"], byte["font_loaded"].view(bool)
   message_box = (rows[:, _CORNERS] == _CORNER_TILES).all(axis=1)
   menu_open = (rows[:, _SCREEN] == ram.CURSOR_TILE).any(axis=1)
-  size = np.minimum(byte(ram.PARTY_SIZE), ram.PARTY_SLOTS)
-  member = np.arange(ram.PARTY_SLOTS) < size[:, None]  # [T, 6]
-  first = ram.column(ram.PARTY_SPECIES)
-  party = party_structures(rows)
+  size = np.minimum(byte["party_size"], ram.PARTY_SLOTS)
+  party = _party(taken, _MEMBERS[size])
+  dex = np.bitwise_count(rows[:, _DEX]).reshape(-1, 2, ram.DEX_BYTES)
+  dex_owned, dex_seen = dex.sum(axis=2, dtype=np.uint8).T.copy()
+  flags = np.bitwise_count(rows[:, _FLAGS] & _PROGRESS_FLAGS)
+  capture_items, heal_items = _items(rows)
   fields = {
-    "map_id": byte(ram.MAP_ID),
-    "x": byte(ram.PLAYER_X),
-    "y": byte(ram.PLAYER_Y),
+    **byte,
+    **party,
+    **_enemy(rows, byte, taken),
     # 0 down, 4 up, 8 left, 12 right -> index into FACINGS
-    "facing": (byte(ram.PLAYER_FACING) >> 2) & 3,
-    "in_battle": in_battle,
+    "facing": byte["facing"] >> 2,
     "dialog_open": (in_battle == 0) & (font_loaded | message_box),
     "menu_open": menu_open,
-    "menu_item": np.where(menu_open, byte(ram.MENU_ITEM), 0),
-    "badges": byte(ram.BADGE_FLAGS),
+    "menu_item": byte["menu_item"] * menu_open,
     "party_size": size,
-    "party_species": rows[:, first : first + ram.PARTY_SLOTS] * member,
-    "party_hp": _u16(party, ram.HP_OFFSET) * member,
-    "party_max_hp": _u16(party, ram.MAX_HP_OFFSET) * member,
-    "party_level": party[:, :, ram.LEVEL_OFFSET] * member,
-    "party_xp": _u24(party, ram.XP_OFFSET) * member,
-    "dex_owned": _bits(rows, ram.DEX_OWNED, ram.DEX_BYTES),
-    "dex_seen": _bits(rows, ram.DEX_SEEN, ram.DEX_BYTES),
+    "dex_owned": dex_owned,
+    "dex_seen": dex_seen,
     "money": _money(rows),
-    "capture_items": _items(rows, ram.CAPTURE_ITEMS),
-    "enemy_species": byte(ram.ENEMY_SPECIES) * fighting,
-    "enemy_hp": enemy_hp(rows) * fighting,
-    "enemy_level": byte(ram.ENEMY_LEVEL) * fighting,
-    "event_flags": _event_flags(rows),
-    "hall_of_fame": byte(ram.HALL_OF_FAME),
-    "has_control": (
-      (in_battle == 0)
-      & ~font_loaded
-      & (byte(ram.JOY_IGNORE) == 0)
-      & ((byte(ram.STATUS_FLAGS_5) & ram.SCRIPTED_BITS) == 0)
-      & (byte(ram.WALK_COUNTER) == 0)
-    ),
+    "capture_items": capture_items,
+    "event_flags": flags.sum(axis=1, dtype=np.uint16),
+    "has_control": running & ~singles[_CONTROL].any(axis=0),
     "game_running": running,
-    "enemy_max_hp": _number(rows, ram.ENEMY_MAX_HP) * fighting,
-    "active_slot": np.minimum(byte(ram.ACTIVE_SLOT), ram.PARTY_SLOTS - 1)
-    * fighting,
-    "move_item": _move_item(rows, fighting),
     "text": _text(rows, message_box),
-    "walk_counter": byte(ram.WALK_COUNTER),
-    # A cell is 16 pixels: at rest both are 0.
-    "scroll_y": byte(ram.SCROLL_Y) & 15,
-    "scroll_x": byte(ram.SCROLL_X) & 15,
-    "shade": _SHADES[byte(ram.PALETTE)],
-    "heal_items": _items(rows, ram.HEAL_ITEMS),
+    "shade": _SHADES[byte["palette"]] * running,
+    "heal_items": heal_items,
   }
-  always = bool(running.all())
+  return {name: fields[name] for name in _NAMES}
+
+
+def _party(taken: np.ndarray, member: np.ndarray) -> dict[str, np.ndarray]:
+  """What is told of the party, of looked-up bytes and its slots `[T, 6]`."""
   return {
-    field.name: _where_running(fields[field.name], running, always, field.dtype)
-    for field in specs.RAM_FIELDS
-    if field.name in fields
+    "party_species": taken[:, _AT["species"]] * member,
+    "party_hp": taken[:, _AT["hp"]].view("<u2") * member,
+    "party_max_hp": taken[:, _AT["max_hp"]].view("<u2") * member,
+    "party_level": taken[:, _AT["level"]] * member,
+    "party_xp": (taken[:, _AT["xp"]].view("<u4") & _U24) * member,
+  }
+
+
+def _enemy(
+  rows: np.ndarray, byte: Mapping[str, np.ndarray], taken: np.ndarray
+) -> dict[str, np.ndarray]:
+  """What is told of a battle; zero where there is none."""
+  in_battle = byte["in_battle"]
+  fighting = (in_battle == WILD) | (in_battle == TRAINER)
+  if not fighting.any():
+    return {
+      name: np.zeros(len(rows), dtype) for name, dtype in _ENEMY_FIELDS.items()
+    }
+  hp = (taken[:, _AT["enemy"]].view("<u2") * fighting[:, None]).T.copy()
+  slot = np.minimum(byte["active_slot"], ram.PARTY_SLOTS - 1)
+  return {
+    "enemy_species": byte["enemy_species"] * fighting,
+    "enemy_hp": hp[0],
+    "enemy_level": byte["enemy_level"] * fighting,
+    "enemy_max_hp": hp[1],
+    "active_slot": slot * fighting,
+    "move_item": _move_item(rows, fighting),
   }
 
 
@@ -247,13 +354,12 @@ def _move_item(rows: np.ndarray, fighting: np.ndarray) -> np.ndarray:
   Read off the screen: in memory the menus of a battle share one cursor. Holds
   in battle alone.
   """
-  if not fighting.any():
-    return np.zeros(len(rows), np.int64)
   box = _box(rows)
   at = (box[:, :, ram.MOVE_MENU_COLUMNS] == ram.CURSOR_TILE).any(axis=2)
   at &= box[:, :, ram.ITEM_COUNT_COLUMN] != ram.TIMES_TILE  # the bag
   at &= (_byte(rows, ram.BATTLE_TYPE) != ram.SAFARI_BATTLE)[:, None]
-  return np.where(at.any(axis=1), at.argmax(axis=1) + 1, 0) * fighting
+  chosen = (at.argmax(axis=1) + 1).astype(np.uint8)
+  return chosen * (at.any(axis=1) & fighting)
 
 
 def _text(rows: np.ndarray, message_box: np.ndarray) -> np.ndarray:
@@ -274,51 +380,43 @@ def _text(rows: np.ndarray, message_box: np.ndarray) -> np.ndarray:
   return found
 
 
-def _u16(party: np.ndarray, offset: int) -> np.ndarray:
-  return party[:, :, offset].astype(np.uint16) << 8 | party[:, :, offset + 1]
-
-
-def _u24(party: np.ndarray, offset: int) -> np.ndarray:
-  parts = party[:, :, offset : offset + 3].astype(np.uint32)
-  return parts[..., 0] << 16 | parts[..., 1] << 8 | parts[..., 2]
-
-
-def _bits(rows: np.ndarray, address: int, length: int) -> np.ndarray:
-  """Set bits `[T]` in `length` bytes."""
-  first = ram.column(address)
-  return np.bitwise_count(rows[:, first : first + length]).sum(axis=1)
-
-
-def _event_flags(rows: np.ndarray) -> np.ndarray:
-  """Story flags set, without those that go on and off."""
-  first = ram.column(ram.EVENT_FLAGS)
-  count = _bits(rows, ram.EVENT_FLAGS, ram.EVENT_FLAG_BYTES)
-  for flag in ram.TOGGLING_EVENT_FLAGS:
-    count = count - ((rows[:, first + flag // 8] >> (flag % 8)) & 1)
-  return count
-
-
 def _money(rows: np.ndarray) -> np.ndarray:
   """Money `[T]` from three bytes of two decimal digits each."""
   first = ram.column(ram.MONEY)
-  digits = rows[:, first : first + 3].astype(np.uint32)
-  pairs = 10 * (digits >> 4) + (digits & 15)
-  return 10_000 * pairs[:, 0] + 100 * pairs[:, 1] + pairs[:, 2]
+  pairs = _PAIRS[_PLACES, rows[:, first : first + 3]]
+  return pairs.sum(axis=1, dtype=np.uint32)
 
 
-def _items(rows: np.ndarray, ids: Sequence[int]) -> np.ndarray:
-  """Items `[T]` in the bag that have one of the ids, at most 255."""
+_PLACES = np.arange(3)
+# What each byte says at each place: [3, 256].
+_PAIRS = np.array([[10_000], [100], [1]], np.uint32) * np.array(
+  [10 * (byte >> 4) + (byte & 15) for byte in range(256)], np.uint32
+)
+
+
+def _items(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+  """Items `[T]` in the bag that catch, and that heal, at most 255 each."""
   first = ram.column(ram.BAG_ITEMS)
-  bag = rows[:, first : first + 2 * ram.BAG_SLOTS].reshape(-1, ram.BAG_SLOTS, 2)
-  carried = np.arange(ram.BAG_SLOTS) < _byte(rows, ram.BAG_COUNT)[:, None]
-  counted = carried & _is_one_of(tuple(ids))[bag[..., 0]]
-  return np.minimum((bag[..., 1] * counted).sum(axis=1, dtype=np.int64), 255)
+  bag = rows[:, first : first + 2 * ram.BAG_SLOTS]
+  carried = _CARRIED[_byte(rows, ram.BAG_COUNT)]  # [T, 20]
+  # Both sums at once: the slots hold 5,100 at most, which 16 bits do.
+  both = np.einsum(
+    "ts,ts->t", np.take(_KINDS, bag[:, ::2]), bag[:, 1::2] * carried
+  )
+  catch, heal = both & np.uint32(0xFFFF), both >> np.uint32(16)
+  return (
+    np.minimum(catch, 255).astype(np.uint8),
+    np.minimum(heal, 255).astype(np.uint8),
+  )
 
 
-@functools.cache
-def _is_one_of(ids: tuple[int, ...]) -> np.ndarray:
-  """Whether a byte is one of the ids, `[256]` bool."""
-  return np.isin(np.arange(256), ids)
+# Slots in use, of the number of kinds carried: [256, 20].
+_CARRIED = np.tri(256, ram.BAG_SLOTS, -1, bool)
+# One in the low 16 bits for an item that catches, in the high ones for one that
+# heals: [256].
+_KINDS = np.zeros(256, np.uint32)
+_KINDS[list(ram.CAPTURE_ITEMS)] = 1
+_KINDS[list(ram.HEAL_ITEMS)] = 1 << 16
 
 
 def _shades() -> np.ndarray:
@@ -334,13 +432,3 @@ def _shades() -> np.ndarray:
 
 
 _SHADES = _shades()
-
-
-def _where_running(
-  array: np.ndarray, running: np.ndarray, always: bool, dtype: str
-) -> np.ndarray:
-  """Casts to the contract's dtype; zero in rows without a running game."""
-  if always:  # most calls, and a fifth of what decoding few rows costs
-    return array.astype(dtype)
-  mask = running.reshape(running.shape + (1,) * (array.ndim - 1))
-  return np.where(mask, array, 0).astype(dtype)

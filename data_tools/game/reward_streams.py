@@ -54,38 +54,52 @@ class RewardStreams:
         name: np.zeros((count, *state[name].shape[1:]), state[name].dtype)
         for name in _REMEMBERED
       }
+    # Views where all go on, copies else: what is kept is written at the end.
+    at = slice(None) if _all(which, len(self._started)) else which
     running = state["game_running"]
-    before = {name: array[which] for name, array in self._state.items()}
-    before["rows"] = self._rows[which]
+    before = {name: array[at] for name, array in self._state.items()}
+    before["rows"] = self._rows[at]
     paid = before["game_running"] & running
-    self._start(which, state)
+    self._start(which, at, state)
     terms = np.zeros((len(rows), specs.NUM_REWARD_TERMS), np.float32)
     for name, counted in _RISING.items():
-      most = self._most[name][which]
-      now = np.maximum(most, np.where(running, counted(state), 0))
-      terms[:, rewards.TERM[name]] = now - most
-      self._most[name][which] = now
+      most = self._most[name]
+      now = np.maximum(most[at], counted(state) * running)
+      terms[:, rewards.TERM[name]] = now - most[at]
+      most[at] = now
     terms[:, rewards.TERM["new_maps"]] = self._new_maps(which, state)
     xp, hp_lost = rewards.party_changes(before, state, rows)
     terms[:, rewards.TERM["xp"]] = xp
     terms[:, rewards.TERM["hp_lost"]] = hp_lost
-    outcome, kind = self._battles.update(which, rows, state)
+    outcome, kind = self._battles.update(at, rows, state)
     rewards.pay(terms, paid, outcome, kind)
-    self._rows[which] = rows
+    self._rows[at] = rows
     for name, array in self._state.items():
-      array[which] = state[name]
-    visited = np.packbits(self._visited[which], axis=1, bitorder="little")
+      array[at] = state[name]
+    return {"reward_terms": terms, **self._reached(at, state)}
+
+  def again(
+    self, which: np.ndarray, state: Mapping[str, np.ndarray]
+  ) -> dict[str, np.ndarray]:
+    """As `update` of rows that were judged: once more they pay nothing."""
+    terms = np.zeros((len(which), specs.NUM_REWARD_TERMS), np.float32)
+    return {"reward_terms": terms, **self._reached(which, state)}
+
+  def _reached(self, at, state) -> dict[str, np.ndarray]:
+    """Maps that were seen, and whether the game is beaten."""
+    visited = np.packbits(self._visited[at], axis=1, bitorder="little")
+    beaten = state["hall_of_fame"] > self._hall_of_fame[at]
     return {
-      "reward_terms": terms,
       "visited_maps": visited,
-      "is_terminal": running
-      & (state["hall_of_fame"] > self._hall_of_fame[which]),
+      "is_terminal": state["game_running"] & beaten,
     }
 
-  def _start(self, which, state) -> None:
+  def _start(self, which, at, state) -> None:
     """Takes what games hold when they are first seen running."""
-    new = state["game_running"] & ~self._started[which]
-    self._started[which] |= new
+    new = state["game_running"] & ~self._started[at]
+    if not new.any():
+      return
+    self._started[at] |= new
     for name, counted in _RISING.items():
       self._most[name][which[new]] = counted(state)[new]
     self._hall_of_fame[which[new]] = state["hall_of_fame"][new]
@@ -104,6 +118,11 @@ class RewardStreams:
       *self._most.values(),
       *self._state.values(),
     ]
+
+
+def _all(which: np.ndarray, count: int) -> bool:
+  """Whether these are all episodes, in order."""
+  return len(which) == count and bool((which == np.arange(count)).all())
 
 
 # Fields of the row before that something is paid by.

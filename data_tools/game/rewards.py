@@ -152,32 +152,47 @@ def _rises(
 
 
 def party_changes(before, state, rows) -> tuple[np.ndarray, np.ndarray]:
-  """Experience gained and HP lost `[T]` by an unchanged party."""
-  same = (_identity(before, before["rows"]) == _identity(state, rows)).all(
-    axis=1
-  )
+  """Experience gained and HP lost `[T]` by an unchanged party.
+
+  Args:
+    before: fields of the preceding rows, and their `rows`.
+    state: fields of these rows.
+    rows: copied memory `[T, RAM_BYTES]` uint8.
+  """
   xp = state["party_xp"].astype(np.int64) - before["party_xp"]
-  # Twins can change places unseen; then one of them seems to lose experience.
-  same &= (xp >= 0).all(axis=1)
   lost = before["party_hp"].astype(np.int64) - state["party_hp"]
-  return xp.sum(axis=1) * same, np.maximum(lost, 0).sum(axis=1) * same
+  if not xp.any() and not lost.any():  # most rows, whoever they belong to
+    return np.zeros(len(rows), np.int64), np.zeros(len(rows), np.int64)
+  size = state["party_size"]
+  marks, marks_before = rows[:, _MARKS], before["rows"][:, _MARKS]
+  same = (marks == marks_before) | ~_MEANT[size]
+  # Twins can change places unseen; then one of them seems to lose experience.
+  kept = same.all(axis=1) & (before["party_size"] == size)
+  kept &= (xp >= 0).all(axis=1)
+  return xp.sum(axis=1) * kept, np.maximum(lost, 0).sum(axis=1) * kept
 
 
-def _identity(state, rows: np.ndarray) -> np.ndarray:
-  """What tells one party from another `[T, 31]`: size, species, birth marks."""
-  party = game_state.party_structures(rows)
-  member = np.arange(ram.PARTY_SLOTS) < state["party_size"][:, None]
-  marks = [ram.OT_ID_OFFSET, ram.OT_ID_OFFSET + 1]
-  marks += [ram.DVS_OFFSET, ram.DVS_OFFSET + 1]
-  birth = party[:, :, marks] * member[..., None]
-  return np.concatenate(
-    [
-      state["party_size"][:, None],
-      state["party_species"],
-      birth.reshape(len(rows), -1),
-    ],
-    axis=1,
-  )
+# What tells one party from another: species and birth marks of each slot,
+# `[6 * 5]` columns; and which of them mean something, by size: `[7, 6 * 5]`.
+_MARKS = np.array(
+  [
+    ram.column(address)
+    for slot in range(ram.PARTY_SLOTS)
+    for address in (
+      ram.PARTY_SPECIES + slot,
+      *(
+        ram.PARTY + ram.PARTY_STRIDE * slot + offset + k
+        for offset in (ram.OT_ID_OFFSET, ram.DVS_OFFSET)
+        for k in (0, 1)
+      ),
+    )
+  ]
+)
+_MEANT = np.repeat(
+  np.tri(ram.PARTY_SLOTS + 1, ram.PARTY_SLOTS, -1, bool),
+  len(_MARKS) // ram.PARTY_SLOTS,
+  axis=1,
+)
 
 
 class EndOfGame:

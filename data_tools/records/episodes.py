@@ -227,7 +227,8 @@ class StreamReader:
     """Begins all episodes."""
     self._rom = rom
     self._rewards = reward_streams.RewardStreams(count)
-    self._is_first = np.ones(count, bool)
+    self._is_first = np.ones(count, bool)  # of the next row
+    self._shows_first = np.ones(count, bool)  # of the last one
 
   def restart(self, number: int) -> None:
     """Episode `number` is over, and another begins."""
@@ -254,7 +255,25 @@ class StreamReader:
       terms = rewards.no_rewards(len(frames))
     is_first = self._is_first[which]
     self._is_first[which] = False
+    self._shows_first[which] = is_first
     return _steps(frames, state, terms, is_first)
+
+  def again(
+    self, which: np.ndarray, frames: np.ndarray, rows: np.ndarray
+  ) -> dict[str, np.ndarray]:
+    """The step that some episodes stand at, once more; it pays nothing.
+
+    Args:
+      which: as of `read`, which was asked for the same.
+      frames: see there.
+      rows: see there.
+    """
+    state = _decoded(self._rom, rows)
+    if self._rom.has_ram_fields:
+      terms = self._rewards.again(which, state)
+    else:
+      terms = rewards.no_rewards(len(frames))
+    return _steps(frames, state, terms, self._shows_first[which])
 
 
 def _decoded(rom: roms.Rom, rows: np.ndarray) -> dict[str, np.ndarray]:

@@ -4,8 +4,9 @@ The rival of `benchmark_imagination`, written from the published shapes alone:
 a GRU over one-hots and action, a prior, Gumbel-softmax latents and an actor in
 the loop; reward, continue and value of all states in one batch after it, which
 is kinder than one by one. No gradients are kept. An update is such a batch of
-dreams, its returns, and one step of actor and critic on all its rows at once.
-Random weights. PyTorch is an optional extra and is imported when asked.
+dreams, its returns, and steps of actor and critic: one on all its rows at once,
+or PPO's over several epochs of minibatches. Random weights.
+PyTorch is an optional extra and is imported when asked.
 """
 
 import dataclasses
@@ -28,6 +29,9 @@ class Sizes:
   units: int  # of actor and critic
   length: int  # imagined steps
   update: bool = False  # whether a run is a whole update
+  epochs: int = 1  # of an update, and in each
+  minibatches: int = 1  # the policy gradient is plain where both are 1
+  clip: float = 0.2  # else PPO's: how far a ratio of policies counts
 
   @property
   def latent(self) -> int:
@@ -90,8 +94,8 @@ class Dreams:
   def _learn(
     self, feats: Any, actions: Any, reward: Any, cont: Any, value: Any
   ) -> None:
-    """One step of actor and critic, by lambda returns."""
-    torch, model = self._torch, self._model
+    """Lambda returns, and what actor and critic learn by them."""
+    torch = self._torch
     reward, value = reward[1:, :, 0], value[..., 0]
     discount = 0.99 * torch.sigmoid(cont[1:, :, 0])
     last, returns = value[-1], []
@@ -99,12 +103,42 @@ class Dreams:
       ahead = 0.05 * value[t + 1] + 0.95 * last
       last = reward[t] + discount[t] * ahead
       returns.append(last)
-    target = torch.stack(returns[::-1])
-    advantage = target - value[:-1]
-    policy = torch.distributions.Categorical(
-      logits=model["actor"](feats), validate_args=False
+    # [L, N, ...] -> [L * N, ...], each row as good as any other
+    target = torch.stack(returns[::-1]).flatten()
+    feats, actions = feats.flatten(0, 1), actions.flatten()
+    advantage = target - value[:-1].flatten()
+    if self._sizes.epochs == self._sizes.minibatches == 1:
+      self._fit(feats, actions, target, advantage, None)
+      return
+    with torch.no_grad():
+      before = self._policy(feats).log_prob(actions)
+    for _ in range(self._sizes.epochs):
+      order = torch.randperm(len(feats))
+      for part in order.chunk(self._sizes.minibatches):
+        rows = (feats, actions, target, advantage, before)
+        self._fit(*(array[part] for array in rows))
+
+  def _policy(self, feats: Any) -> Any:
+    return self._torch.distributions.Categorical(
+      logits=self._model["actor"](feats), validate_args=False
     )
-    gain = (policy.log_prob(actions) * advantage).mean()
+
+  def _fit(
+    self, feats: Any, actions: Any, target: Any, advantage: Any, before: Any
+  ) -> None:
+    """One step of actor and critic on rows `[M, ...]`.
+
+    `before`: log probabilities of the policy that dreamt; None for its own.
+    """
+    torch, model = self._torch, self._model
+    policy = self._policy(feats)
+    gained = policy.log_prob(actions)
+    if before is None:
+      gain = (gained * advantage).mean()
+    else:
+      ratio, clip = (gained - before).exp(), self._sizes.clip
+      near = ratio.clamp(1 - clip, 1 + clip)
+      gain = torch.minimum(ratio * advantage, near * advantage).mean()
     mse = torch.nn.functional.mse_loss
     losses = (
       -gain - 3e-3 * policy.entropy().mean(),

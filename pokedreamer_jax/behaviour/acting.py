@@ -171,6 +171,8 @@ def make_act(
 
   jitted = jax.jit(act_apart if own_keys else act, donate_argnums=2)
   device = jax.devices()[0]
+  if cfg.world_model.family == "v2" and device.platform == "cpu":
+    world_params = world_model_v2.turned(world_params)
 
   def act_fn(state, frame, ram, is_first, key):
     # Bound to the device from the first call on, as restored parameters are;

@@ -6,6 +6,7 @@ here. Biases are added with their axes written out: ranks never promote.
 """
 
 from collections.abc import Callable
+from collections.abc import Mapping
 from typing import Any
 
 import flax.linen as nn
@@ -15,6 +16,7 @@ import jax.numpy as jnp
 BATCH_STATS = "batch_stats"  # the collection of running averages
 KERNEL = (4, 4)  # of every convolution that halves or doubles a picture
 _DIMENSIONS = ("NHWC", "HWIO", "NHWC")
+_TURNED = "kernel_turned"  # `[outputs, I]`, in the place of a `kernel`
 
 
 def fan_in_uniform(fan_in: int) -> nn.initializers.Initializer:
@@ -47,11 +49,25 @@ class Linear(nn.Module):
   ) -> jax.Array:
     # Nothing of `x` is read where its product is known: it may be empty.
     init = fan_in_uniform(max(x.shape[-1], 1))
-    if product is None:
+    if product is None and self.has_variable("params", _TURNED):
+      kernel = self.param(_TURNED, init, (self.outputs, x.shape[-1]))
+      dimensions = (((x.ndim - 1,), (1,)), ((), ()))
+      product = jax.lax.dot_general(x, kernel, dimensions)
+    elif product is None:
       kernel = self.param("kernel", init, (x.shape[-1], self.outputs))
       product = x @ kernel
     bias = self.param("bias", init, (self.outputs,))
     return add_bias(product, bias)
+
+
+def turned(params: Mapping[str, Any]) -> dict[str, Any]:
+  """Parameters of a `Linear` whose kernel lies by outputs, `[outputs, I]`.
+
+  On a CPU XLA multiplies a single row by a large kernel so in less than half
+  the time: it reads memory in order. Outputs are the same up to rounding.
+  """
+  kept = {name: leaf for name, leaf in params.items() if name != "kernel"}
+  return kept | {_TURNED: params["kernel"].T}
 
 
 class Conv(nn.Module):

@@ -130,6 +130,13 @@ def embed(
   )
 
 
+def turned(params: Params) -> Params:
+  """`params` for embedding single frames on a CPU: see `v2_layers.turned`."""
+  encoder = params["encoder"]
+  fc = v2_layers.turned(encoder["fc"])
+  return {**params, "encoder": {**encoder, "fc": fc}}
+
+
 def decode(
   cfg: world_model_config.WorldModelConfig, params: Params, feat: jax.Array
 ) -> jax.Array:

@@ -9,6 +9,7 @@ import pytest
 
 from experiments import benchmark_imagination
 from experiments.speed import dream_jobs
+from experiments.speed import torch_dreams
 from experiments.speed import turns
 from pokedreamer_jax.config import presets
 
@@ -142,6 +143,40 @@ def test_an_update_is_one_of_actor_and_critic():
   # The actor's entropy alone moves it: all else is zero in a fresh model.
   assert moved(after.actor, state.actor) and moved(after.critic, state.critic)
   assert np.isfinite(metrics["loss/actor"])
+
+
+@pytest.mark.parametrize(
+  ("update", "override", "named"),
+  [
+    (False, "seed=0", "expected --update"),
+    (True, "policy.algorithm=reinforce", "'reinforce', --rival_passes expects"),
+  ],
+)
+def test_passes_of_a_rival_that_has_none_are_refused(update, override, named):
+  config = presets.make("debug", [override])
+  with pytest.raises(ValueError, match=named):
+    benchmark_imagination._check_passes(config, update)
+
+
+@pytest.mark.parametrize("passes", [False, True])
+def test_the_rival_takes_as_many_steps_as_it_is_told(passes, monkeypatch):
+  pytest.importorskip("torch", reason="PyTorch is an optional extra")
+  config = presets.make(
+    "debug",
+    ["policy.horizon=4", "policy.epochs=3", "policy.minibatches=2"],
+  )
+  sizes = benchmark_imagination._rival(config, True, passes)
+  rival = torch_dreams.Dreams(sizes, 1)
+  steps, fit = [], rival._fit
+  monkeypatch.setattr(
+    rival, "_fit", lambda *rows: steps.append(len(rows[0])) or fit(*rows)
+  )
+  before = [p.clone() for p in rival._model["actor"].parameters()]
+  assert rival.run("eager", 6).wall_s > 0
+  rows = 3 * 6  # from the second imagined state on
+  assert steps == ([rows // 2] * 6 if passes else [rows])
+  after = rival._model["actor"].parameters()
+  assert all((a != b).any() for a, b in zip(after, before, strict=True))
 
 
 @pytest.mark.slow  # it compiles without a cache, to tell how long that takes

@@ -89,6 +89,21 @@ def test_an_ended_environment_stays_until_the_reset(emulators):
   assert emulators.reset([0, 1, 2])["is_first"].all()
 
 
+def test_those_that_stand_still_show_their_row_and_earn_nothing(emulators):
+  emulators.reset([0, 1, 2])
+  for _ in range(5):
+    before = emulators.step([6, 4, 7])
+  assert before["reward_terms"][0].any()  # stuck, at least
+  after = emulators.reset([None, 8, None])
+  assert after["is_first"].tolist() == [False, True, False]
+  assert after.keys() == before.keys()
+  for name, array in before.items():
+    still = after[name][[0, 2]]
+    assert still.dtype == array.dtype
+    expected = array[[0, 2]] * (name != "reward_terms")
+    np.testing.assert_array_equal(still, expected, err_msg=name)
+
+
 def test_goals_are_judged_row_by_row_as_in_the_record(emulators):
   words = ("reach map 1", "reach tile 1 2 3", "explore new map")
   wanted = [goal_specs.parse(text) for text in words]

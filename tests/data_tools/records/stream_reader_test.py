@@ -86,6 +86,14 @@ def test_side_by_side_they_are_what_they_are_alone(known):
       row = slice(at[number], at[number] + 1)
       expected = alone[number].read(frames[number, row], memory[number][row])
       _assert_same(found, expected, k)
+    again = reader.again(
+      which,
+      frames[which, at[which]],
+      np.stack([memory[number][at[number]] for number in which]),
+    )
+    assert not again["reward_terms"].any()
+    for name in set(specs.STEP_FIELD_NAMES) - {"reward_terms", "is_last"}:
+      np.testing.assert_array_equal(again[name], found[name], err_msg=name)
     at[which] += 1
     paid += np.abs(found["reward_terms"]).sum(axis=0)
   assert (paid > 0).all() == known  # every term was there

@@ -204,3 +204,17 @@ def test_the_layers_are_those_of_pytorch(train):
   with torch.no_grad():
     expected = gru(tensor(joined), tensor(deter)).numpy()
   _close(following, expected)
+
+
+def test_a_turned_kernel_gives_the_same_outputs():
+  layer = v2_layers.Linear(5)
+  for shape in ((7,), (1, 7), (2, 3, 7)):
+    x = _normal(*shape)
+    params = layer.init(_KEY, x)["params"]
+    turned = v2_layers.turned(params)
+    assert sorted(turned) == ["bias", "kernel_turned"]
+    assert turned["kernel_turned"].shape == (5, 7)
+    found = layer.apply({"params": turned}, x)
+    _close(found, layer.apply({"params": params}, x))
+    kernel, bias = (np.asarray(params[name]) for name in ("kernel", "bias"))
+    _close(found, x @ kernel + bias)

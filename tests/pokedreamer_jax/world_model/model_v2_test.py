@@ -320,3 +320,17 @@ def test_a_single_step_is_of_family_v2():
     world_model_v2.cell_step(
       fakes.config().world_model, {}, None, **_step_arguments((2,))
     )
+
+
+def test_acting_embeds_alike_by_a_kernel_that_lies_by_outputs():
+  params = _params()
+  turned = world_model_v2.turned(params)
+  assert turned["encoder"]["fc"].keys() == {"bias", "kernel_turned"}
+  assert "kernel" in params["encoder"]["fc"]  # these are left as they were
+  frames = np.random.default_rng(0).integers(0, 256, (2, 1, 144, 40), np.uint8)
+  embeds = [
+    np.asarray(world_model_v2.embed(_CFG, each, frames))
+    for each in (params, turned)
+  ]
+  assert np.ptp(embeds[0]) > 0.01
+  np.testing.assert_allclose(*embeds, rtol=1e-5, atol=1e-5)
