@@ -65,11 +65,6 @@ _RAM = cli.choice(
   "Tokens of observed frames: given, inferred from the frames, or inferred "
   "with the place believed (world_model; default: as trained).",
 )
-_DRAW_FLOOR = cli.number(
-  "draw_floor",
-  None,
-  "world_model.draw_floor of the dreams (world_model; default: as trained).",
-)
 _ALL_DATA = cli.boolean(
   "all_data",
   False,
@@ -115,8 +110,6 @@ def _evaluate_world_model(config: config_lib.Config) -> None:
   config = inputs.with_ram(
     inputs.with_world_model(config, directory), _RAM.value
   )
-  if _DRAW_FLOOR.value is not None:
-    config = inputs.with_draw_floor(config, _DRAW_FLOOR.value)
   config = inputs.with_left_out(config, directory)
   step = _step(directory)
   # The generation that it was trained on: its held-out episodes are unseen.

@@ -81,13 +81,6 @@ def integer(name: str, default: int | None, help_text: str) -> flags.FlagHolder:
   return _define(definer, name, default, help_text)
 
 
-def number(
-  name: str, default: float | None, help_text: str
-) -> flags.FlagHolder:
-  """Defines `--name=NUMBER`."""
-  return _define(flags.DEFINE_float, name, default, help_text)
-
-
 def boolean(name: str, default: bool, help_text: str) -> flags.FlagHolder:
   """Defines `--name` and `--noname`."""
   return _define(flags.DEFINE_boolean, name, default, help_text)

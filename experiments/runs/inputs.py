@@ -426,18 +426,6 @@ def with_ram(config: config_lib.Config, ram: str | None) -> config_lib.Config:
   )
 
 
-def with_draw_floor(config: config_lib.Config, floor: float):
-  """`config` with another floor of what dreams draw.
-
-  Raises:
-    ValueError: it is none.
-  """
-  return dataclasses.replace(
-    config,
-    world_model=dataclasses.replace(config.world_model, draw_floor=floor),
-  )
-
-
 def load_world_model(directory: str, step: int | None = None) -> Any:
   """Parameters of a run directory's world model; None is the latest."""
   return load_item(directory, "params", step)

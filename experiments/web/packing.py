@@ -107,7 +107,6 @@ def configuration(
       for name, size in sizes.items()
     ],
     "relative": cfg.relative_tokens,
-    "draw_floor": cfg.draw_floor,
     "around": cfg.reads_around,
     "copies": cfg.atlas_copies,
     "mix": cfg.block_mix,

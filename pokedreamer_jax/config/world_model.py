@@ -87,10 +87,6 @@ class WorldModelConfig:
   # Whether what tokens owe to those before them is stored without the half of
   # its matrix that is never read.
   packed_chain: bool = False
-  # Dreams draw no value of a token that is less likely than this share of its
-  # likeliest one: what a model holds for hardly possible is mostly its own
-  # doubt, of which every step draws some.
-  draw_floor: float = 0.0
   # Whether the decoder is told how long the HP bars are (see `hp_bars.py`),
   # where the state has the tokens that say it.
   hp_bars: bool = False
@@ -171,11 +167,6 @@ class WorldModelConfig:
     if not 0.0 < self.unimix < 1.0:
       raise ValueError(
         f"world_model.unimix: {self.unimix}, expected between 0 and 1"
-      )
-    if not 0.0 <= self.draw_floor < 1.0:
-      raise ValueError(
-        f"world_model.draw_floor: {self.draw_floor}, expected at least 0 and "
-        "below 1"
       )
     _sizes("world_model.tokens", self.tokens)  # raises where unreadable
     self._check_atlas()

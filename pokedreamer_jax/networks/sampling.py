@@ -151,21 +151,13 @@ def draw_logits(
 
 
 def _of_logits(
-  uniform: jax.Array,
-  logits: jax.Array,
-  most_likely: bool | jax.Array,
-  floor: float = 0.0,
+  uniform: jax.Array, logits: jax.Array, most_likely: bool | jax.Array
 ) -> jax.Array:
-  """`draw_logits` with the uniform numbers `[...]` that decide.
-
-  Classes below `floor` times the likeliest one's probability are not drawn.
-  """
+  """`draw_logits` with the uniform numbers `[...]` that decide."""
   if most_likely is True:
     return jnp.argmax(logits, axis=-1).astype(jnp.int32)
   highest = jnp.max(logits, axis=-1, keepdims=True)
   weights = jnp.exp(logits - highest)
-  if floor:
-    weights = jnp.where(weights < floor, 0.0, weights)
   if most_likely is not False:
     weights = jnp.where(most_likely, logits >= highest, weights)
   return inverse_cdf(uniform, weights)
@@ -228,12 +220,8 @@ def token_numbers(
   logits: jax.Array,
   chain: jax.Array,
   most_likely: bool | jax.Array,
-  floor: float = 0.0,
 ) -> jax.Array:
   """`token_draw` as numbers `[N, M]` int32.
-
-  Values below `floor` times the probability of a token's likeliest value, given
-  those before it, are not drawn (Nguyen et al. 2024, "min-p").
 
   A loop over tokens, each in a window as wide as the largest: unrolled it took
   8 times as long on a CPU, and 6 times as long to compile.
@@ -257,7 +245,7 @@ def token_numbers(
     start, size, uniform = token
     given = jax.lax.dynamic_slice_in_dim(scores, start, widest, axis=1)
     given = jnp.where(classes < size, given, -jnp.inf)
-    number = _of_logits(uniform, given, most_likely, floor)
+    number = _of_logits(uniform, given, most_likely)
     number = jnp.minimum(number, size - 1)
     return scores + chain[start + number], number
 

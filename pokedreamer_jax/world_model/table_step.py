@@ -343,7 +343,7 @@ def _drawn_tokens(
     return jnp.zeros((*deter.shape[:-1], 0), jnp.int32)
   logits = world_model.token_logits(cfg, params, deter, hot, number)
   return sampling.token_numbers(
-    key, cfg.token_sizes, logits, chain, most_likely, cfg.draw_floor
+    key, cfg.token_sizes, logits, chain, most_likely
   )
 
 

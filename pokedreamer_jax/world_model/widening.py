@@ -20,7 +20,6 @@ from pokedreamer_jax.world_model import model as world_model
 _FREE = (
   *("unimix", "image_scale", "token_scale", "infer_scale", "dyn_scale"),
   *("rep_scale", "free_nats", "reward_scale", "cont_scale", "ram_scale"),
-  "draw_floor",
   *("atlas_hidden", "compute_dtype"),
 )
 

@@ -171,13 +171,6 @@ def test_a_model_without_tokens_stays_so():
     inputs.with_ram(config, "given")
 
 
-def test_dreams_may_be_measured_with_another_floor():
-  config = presets.make("debug")
-  assert inputs.with_draw_floor(config, 0.25).world_model.draw_floor == 0.25
-  with pytest.raises(ValueError, match=r"draw_floor: 1\.5, expected at least"):
-    inputs.with_draw_floor(config, 1.5)
-
-
 @pytest.mark.parametrize(("shards", "shared"), [(3, 0), (1, 1)])
 def test_models_of_parts_are_measured_on_what_none_was_trained_on(
   tmp_path, shards, shared

@@ -155,8 +155,7 @@
           for (let j = 0; j < size; j++) logits[start + j] += chain[a + j];
         }
         const stop = start + size;
-        if (!uniform) tokens[i] = own.largest(logits, start, stop);
-        else tokens[i] = own.draw(own.softmax(logits, start, stop, this.config.draw_floor), uniform());
+        tokens[i] = uniform ? own.draw(own.softmax(logits, start, stop), uniform()) : own.largest(logits, start, stop);
       });
       return tokens;
     }

@@ -169,16 +169,12 @@
     return best - start;
   };
 
-  // Probabilities of logits, in place of nothing; those below floor times the
-  // largest are 0.
-  own.softmax = (x, start = 0, stop = x.length, floor = 0) => {
+  // Probabilities of logits, in place of nothing.
+  own.softmax = (x, start = 0, stop = x.length) => {
     const most = x[start + own.largest(x, start, stop)];
     const found = new Float64Array(stop - start);
     let total = 0;
-    for (let i = 0; i < found.length; i++) {
-      const weight = Math.exp(x[start + i] - most);
-      total += found[i] = weight < floor ? 0 : weight;
-    }
+    for (let i = 0; i < found.length; i++) total += found[i] = Math.exp(x[start + i] - most);
     for (let i = 0; i < found.length; i++) found[i] /= total;
     return found;
   };

@@ -150,8 +150,6 @@ def test_what_does_not_fit_together_is_named():
     ("world_model.block_units=0", r"block_units: 0, expected at least 1"),
     ("world_model.unimix=0", r"unimix: 0\.0, expected between 0 and 1"),
     ("world_model.unimix=1", r"unimix: 1\.0"),
-    ("world_model.draw_floor=1", r"draw_floor: 1\.0, expected at least 0 and"),
-    ("world_model.draw_floor=-.1", r"draw_floor: -0\.1"),
     ("world_model.temperature_end=0", r"above 0 \(world_model\.annealed"),
     ("world_model.annealed=cold", r"'cold', expected one of .*'most_likely'"),
     ("world_model.ram=maybe", r"'maybe', expected one of .*'inferred'"),

@@ -220,34 +220,6 @@ def test_joint_frequencies_are_the_product_of_conditionals():
   _assert_frequencies(counts, joint.reshape(-1))
 
 
-def test_what_is_hardly_likely_is_not_drawn():
-  sizes = {"first": 3, "second": 2}
-  first = np.array([0.6, 0.35, 0.05])  # a share of 1, .58 and .08
-  second = np.array([[0.5, 0.5], [0.95, 0.05], [0.0, 1.0]])
-  logits = np.concatenate([np.log(first), np.zeros(2)])
-  chain = np.zeros((5, 5))
-  chain[:3, 3:] = np.log(np.maximum(second, 1e-9))
-  rows = jnp.broadcast_to(jnp.asarray(logits, jnp.float32), (20_000, 5))
-
-  def drawn(floor, most_likely=False):
-    number = sampling.token_numbers(
-      *(jax.random.key(11), sizes, rows, jnp.asarray(chain, jnp.float32)),
-      *(most_likely, floor),
-    )
-    return np.bincount(2 * number[:, 0] + number[:, 1], minlength=6)
-
-  joint = first[:, None] * second
-  _assert_frequencies(drawn(0.0), joint.reshape(-1))
-  kept = (
-    np.where(first >= 0.1 * 0.6, first, 0.0)[:, None]
-    * np.where(second >= 0.1 * second.max(axis=1, keepdims=True), second, 0.0)
-    / np.array([1.0, 0.95, 1.0])[:, None]
-  )
-  kept /= kept.sum()
-  _assert_frequencies(drawn(0.1), kept.reshape(-1))
-  np.testing.assert_array_equal(drawn(0.1, True), drawn(0.0, True))
-
-
 def test_no_tokens_is_no_draw():
   empty = jnp.zeros((4, 0))
   drawn = sampling.token_draw(
