@@ -89,7 +89,7 @@ def play(
     reached[some] = ends[0][: len(some)]
     if ends[1] is not None:
       dreamt[some] = ends[1][: len(some)]
-    given = [(case.goal,) * len(CONDITIONS) for case in padded]
+    given = [(case.goal, case.goal, case.goal) for case in padded]
     for i in range(again):
       luck = seed + start + (1 + i) * _OTHER_LUCK
       steps, _ = _play(agent, act, None, padded, given, setting, luck)

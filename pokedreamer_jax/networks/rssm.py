@@ -160,8 +160,7 @@ class TokenChain(nn.Module):
   packed: bool = False
 
   def setup(self):
-    total = sum(self.sizes)
-    shape = (total, total)
+    shape: tuple[int, ...] = (sum(self.sizes),) * 2
     if self.packed:
       shape = (sum(start * size for start, size in _blocks(self.sizes)),)
     self.kernel = self.param("kernel", nn.initializers.zeros_init(), shape)

@@ -623,7 +623,8 @@ def _observe_guessing(cfg, params, draw, key, start, rows):
   """One stream `[T, ...]` whose tokens are guessed: the same."""
   cell = functools.partial(apply, cfg, params, "rssm")
   sizes = cfg.token_sizes
-  chain = chain_matrix(cfg, params) if cfg.ram == "place" else None
+  # A place has tokens, so there is a chain.
+  chain = chain_matrix(cfg, params) if cfg.ram == "place" else jnp.zeros(0)
 
   def step(carry, row):
     now, row_key = row
