@@ -4,8 +4,11 @@ The parent sends commands through a pipe; rows and actions lie in memory that
 all processes share, so that nothing of a step is pickled.
 """
 
+from collections.abc import Callable
+import dataclasses
 import math
 from multiprocessing import connection as connections
+from typing import Any
 
 import numpy as np
 
@@ -20,6 +23,14 @@ ACTIONS = "_actions"  # what the parent has chosen, beside the step fields
 
 # By environment: seed and start state.
 Resets = dict[int, tuple[int, bytes | None]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Kept:
+  """A game in the middle of an episode, to go back to."""
+
+  machine: bytes  # state of the emulator
+  known: Any  # of the episode, by the reader of its rows
 
 
 def make_memory(num_envs: int) -> children.Memory:
@@ -91,11 +102,22 @@ def work(
         for name, array in arrays.items():
           array[places] = rows[name]
 
+  def keep(asked: dict[int, None]) -> dict[int, Kept]:
+    return {i: games.keep(share.index(i)) for i in asked}
+
+  def go_back(kept: dict[int, Kept]) -> None:
+    for i, game in kept.items():
+      games.go_back(share.index(i), game)
+
+  others: dict[str, Callable[[Any], Any]] = {"keep": keep, "go_back": go_back}
   try:
     while (message := connection.recv())[0] != "close":
       try:
-        answer(*message)
-        connection.send(("ok", ""))
+        command, given = message
+        found = others[command](given) if command in others else None
+        if command not in others:
+          answer(command, given)
+        connection.send(("ok", found))
       except Exception as error:
         connection.send(children.explain(error))
   except (EOFError, OSError):
@@ -125,6 +147,20 @@ class _Games:
     self._emulators[number].reset(seed, save_state, jitter_frames)
     self._reader.restart(number)
     self._left[number] = self._length
+
+  def keep(self, number: int) -> Kept:
+    if not self.was_reset(number) or self.ended[number]:
+      raise ValueError("keep: expected a game that goes on")
+    machine = self._emulators[number].save_state()
+    return Kept(machine, self._reader.keep(number))
+
+  def go_back(self, number: int, kept: Kept) -> None:
+    if number not in self._emulators:
+      self._emulators[number] = emulator_lib.Emulator(self._rom)
+    self._emulators[number].resume(kept.machine)
+    self._reader.go_back(number, kept.known)
+    self._left[number] = self._length - 1  # its first row is known
+    self.ended[number] = False
 
   def step(self, number: int, action: int) -> None:
     self._emulators[number].step(action)
