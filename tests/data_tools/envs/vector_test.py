@@ -107,9 +107,9 @@ def test_games_that_are_gone_back_to_go_on_as_they_would_have(rom, emulators):
     emulators.step([3] * _N)
     emulators.go_back([kept[number] for number in order])
     for t in range(30):
-      starts = [(7, 19, 30)[number] for number in order]
-      row = emulators.step([actions[s + t, n] for s, n in zip(starts, order)])
-      for place, (start, number) in enumerate(zip(starts, order)):
+      starts = [(number, (7, 19, 30)[number]) for number in order]
+      row = emulators.step([actions[start + t, n] for n, start in starts])
+      for place, (number, start) in enumerate(starts):
         for name in specs.STEP_FIELD_NAMES:
           np.testing.assert_array_equal(
             row[name][place], rows[start + t][name][number], err_msg=name
