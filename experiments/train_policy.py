@@ -273,9 +273,23 @@ def _summary(result: Mapping[str, Any]) -> str:
   return text + honesty_looks.summary(result["honesty"])
 
 
-@functools.cache
+# Fields of a policy that say when something is looked at or stored.
+_NOT_OF_UPDATES = (
+  *("log_every", "save_every", "on_alarm", "honesty_every"),
+  *("honesty_starts", "honesty_plays", "honesty_most_row"),
+)
+
+
 def _jitted_update(config: config_lib.Config):
-  """The update on dreams, compiled once a process and configuration."""
+  """The update on dreams, compiled once a process and what it reads."""
+  plain = behaviour_config.PolicyConfig()
+  same = {name: getattr(plain, name) for name in _NOT_OF_UPDATES}
+  policy = dataclasses.replace(config.policy, **same)
+  return _compiled_update(dataclasses.replace(config, policy=policy))
+
+
+@functools.cache
+def _compiled_update(config: config_lib.Config):
   import jax
 
   from pokedreamer_jax.behaviour import dreams

@@ -19,8 +19,8 @@ _SHARES = {
 }
 _NOTE = (
   "Gains in return, or in the share of goals reached, over the policy that the "
-  "training began with, from the same rows of held-out episodes; bands are 95 % "
-  "intervals over episodes. Nothing is taught by these games."
+  "training began with, from the same rows of held-out episodes; bands are "
+  "95 % intervals over episodes. Nothing is taught by these games."
 )
 _TITLES = {"policy": "Policy in dreams", "policy_scratch": "From scratch"}
 
