@@ -10,11 +10,13 @@ reads what it finds. The one thing that it may decide is when to stop
 
 from collections.abc import Callable
 import dataclasses
+import os
 from typing import Any
 
 import numpy as np
 
 from data_tools.records import loader
+from experiments.machine import meter
 from experiments.playing import dream_cases
 from experiments.playing import dream_episodes
 from experiments.playing import entering
@@ -172,9 +174,11 @@ class Looks:
       actor: its parameters; read, not kept.
 
     Returns:
-      Metrics `honesty/...`; the same ones whenever it is called for these
-      parameters and looks before.
+      Metrics `honesty/...`, the same ones whenever it is called for these
+      parameters and looks before, and `machine/honesty_cpu_s`, seconds of the
+      processor that it took, emulators included.
     """
+    began_s = _cpu_s()
     if self._at_first is None:
       self._at_first = self._measure(self._began)
       self._say(
@@ -226,7 +230,7 @@ class Looks:
         "the look before), and beyond doubt the game pays less than half of "
         f"it, {_shown(gains.real)}"
       )
-    return metrics
+    return metrics | {f"{meter.PREFIX}honesty_cpu_s": _cpu_s() - began_s}
 
   def result(self) -> dict[str, Any]:
     """What `result.json` keeps; best is the look with the largest real gain."""
@@ -264,6 +268,12 @@ def summary(result: dict[str, Any]) -> str:
   if result["stopped"]:
     text += "; ended there, and went back to the best policy measured"
   return text
+
+
+def _cpu_s() -> float:
+  """Of this process and of children that have ended."""
+  times = os.times()
+  return sum(times[:4])
 
 
 def _interval(name: str, found: dict[str, float] | None) -> dict[str, float]:
