@@ -6,7 +6,8 @@
 Dreams start from posterior states of the recorded episodes; docs/policy.md has
 the algorithms. `--clone=` with nothing behind it trains from scratch. The same
 command on the same directory resumes. The checkpoint holds all that acting
-needs, the world model included.
+needs, the world model included. With `--set=policy.honesty_every=N` what it
+gains in dreams is held against games every N updates.
 """
 
 from collections.abc import Mapping
@@ -79,7 +80,9 @@ def main() -> None:
     inputs.check_clone(clone_dir, world_model_dir, step)
   inputs.check_data(world_model_dir, generation)
   inputs.check_fields(config.world_model, generation)
-  rom = _rom_of(config, generation) if config.policy.honesty_every else None
+  rom = None
+  if config.policy.honesty_every:
+    rom = _rom_of(config, generation, _ROM.value)
   goal_values = None
   if _GOAL_VALUES.value:
     from experiments.training import dream_starts
@@ -236,7 +239,9 @@ def _looks(config, generation, rom, world_params, began, run):
   return honesty_looks.Looks(config, world_params, began, ground, run.log)
 
 
-def _rom_of(config: config_lib.Config, generation: Any) -> Any:
+def _rom_of(
+  config: config_lib.Config, generation: Any, named: str | None = None
+) -> Any:
   """The ROM that looks are played on, before hours of encoding.
 
   Raises:
@@ -249,7 +254,7 @@ def _rom_of(config: config_lib.Config, generation: Any) -> Any:
       f"policy.only_term: {config.policy.only_term!r}, games are paid the "
       "whole objective, expected '' with policy.honesty_every above 0"
     )
-  rom = roms.resolve(_ROM.value)
+  rom = roms.resolve(named)
   recorded = inputs.describe(generation)["roms"]
   if recorded != [rom.sha1]:
     raise ValueError(
