@@ -13,6 +13,7 @@ from experiments.playing import dream_episodes
 from experiments.playing import entering
 from experiments.playing import goal_cases
 from experiments.playing import goal_episodes
+from experiments.playing import reentering
 from experiments.runs import inputs
 from pokedreamer_jax.behaviour import acting
 from pokedreamer_jax.behaviour import policy_inputs
@@ -131,15 +132,13 @@ def test_what_is_entered_once_pays_as_what_is_entered_anew(
 
 def _enter_alone(again, agent, chosen, setting):
   """Only enters the games, as the first measurement does."""
-  from experiments.playing import reentering
-
   entries = [case.entry for case in chosen for _ in range(2)]
   act = lambda *rest: again.act(None, agent.actor_params, *rest)
   _, moments = reentering.moments(again, 0, agent, act, entries, setting)
   moments.close()
 
 
-def _agents(directory, config_from, count):
+def _agents(directory, count):
   """Agents of one world model with different actors."""
   goal_policies.write(directory)
   agent = inputs.load_agent(str(directory))
@@ -158,7 +157,7 @@ def _agents(directory, config_from, count):
 
 def test_who_enters_first_changes_nothing(recorded, monkeypatch, tmp_path):
   rom, _, index = recorded
-  agents = _agents(tmp_path, None, 2)
+  agents = _agents(tmp_path, 2)
   monkeypatch.setattr(entering, "STREAMS", 4)
   kinds = {"tile": 1.0, "map": 1.0}
   cases = goal_cases.choose(
