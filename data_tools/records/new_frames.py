@@ -46,7 +46,7 @@ def count(
 
 
 def _digest(frame: np.ndarray) -> int:
-  digest = hashlib.blake2b(np.ascontiguousarray(frame), digest_size=8).digest()
+  digest = hashlib.blake2b(frame.tobytes(), digest_size=8).digest()
   return int.from_bytes(digest, "little")
 
 

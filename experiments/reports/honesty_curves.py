@@ -42,7 +42,7 @@ def section(workdir: pathlib.Path) -> str:
   return html_page.section("What dreams promised, and games paid", *parts, note)
 
 
-def charts(rows: list[Mapping[str, Any]]) -> list[str]:
+def charts(rows: list[metrics.Row]) -> list[str]:
   """Gains in dreams against those in the game, and what they have in common.
 
   Args:
@@ -53,11 +53,10 @@ def charts(rows: list[Mapping[str, Any]]) -> list[str]:
     ("gain over the policy at first", _GAINS),
     ("realised share, correlation", _SHARES),
   ):
-    curves = {n: metrics.curve(list(rows), m) for n, m in names.items()}
+    curves = {n: metrics.curve(rows, m) for n, m in names.items()}
     bands = {
       name: [
-        metrics.curve(list(rows), f"{metric}_{end}")[1]
-        for end in ("low", "high")
+        metrics.curve(rows, f"{metric}_{end}")[1] for end in ("low", "high")
       ]
       for name, metric in names.items()
     }
@@ -67,13 +66,13 @@ def charts(rows: list[Mapping[str, Any]]) -> list[str]:
   return found
 
 
-def looks(folder: pathlib.Path) -> list[Mapping[str, Any]]:
+def looks(folder: pathlib.Path) -> list[metrics.Row]:
   """Rows of a policy's metrics at which honesty was measured."""
   rows = metrics.read(folder / metrics.FILE)
   return [row for row in rows if _GAINS["in dreams"] in row]
 
 
-def table(rows: list[Mapping[str, Any]]) -> text_tables.Table:
+def table(rows: list[metrics.Row]) -> text_tables.Table:
   """The same as numbers, a row a look."""
   shown = [
     [
