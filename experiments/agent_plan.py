@@ -120,6 +120,7 @@ def make_plan(
         "collect_data",
         here / "play",
         f"--add_to={data}",
+        "--count_new",
         *rom,
         *shared,
         f"--policy={_players(agent.policy_mix, before)}",
@@ -145,6 +146,8 @@ def make_plan(
       # Before what the user sets.
       add(turn, "clone", "clone", "clone_behaviour", clone, *taught, *learn)
     learn += (f"--clone={clone if cloned else ''}",)
+    # Looks at honesty play the game.
+    learn += tuple(rom) if config.policy.honesty_every else ()
     add(turn, "policy", "learn in dreams", "train_policy", policy, *learn)
   players = [
     f"--player={name}_{turn}={agent_turns.turn_directory(workdir, turn) / name}"

@@ -90,6 +90,12 @@ _COUNT = cli.integer(
 _ADD_TO = cli.string(
   "add_to", None, "Folder of experience that the records join; default: DIR."
 )
+_COUNT_NEW = cli.boolean(
+  "count_new",
+  False,
+  "Counts how many of the frames no other collection in the folder shows, and "
+  "puts it into the result; reads all records once.",
+)
 _FOLLOW = cli.string(
   "follow", None, "Collects rounds with the newest checkpoint of this run."
 )
@@ -362,8 +368,14 @@ def _collect(
     "behaviours": collect_summary.by_behaviour(generation),
     "coverage": covered,
   }
+  names = {job.collection.digest, *job.collection.earlier.values()}
+  if _COUNT_NEW.value:
+    from data_tools.records import new_frames
+
+    new = new_frames.count(generation, names)
+    summary["new_frames"] = new
+    run.log(collect_summary.new_frames(new))
   if share.count > 1:
-    names = {job.collection.digest, *job.collection.earlier.values()}
     there = {
       entry.header.episode
       for _, entry in generation.episodes()

@@ -198,6 +198,8 @@ def make_plan(
       f"--data_dir={data}",
       f"--world_model={model}",
       f"--clone={clone}",
+      # Looks at honesty play the game.
+      *(rom if config.policy.honesty_every else ()),
     )
 
   def add_clone(name: str, title: str, *arguments: str) -> None:

@@ -6,7 +6,8 @@
 Dreams start from posterior states of the recorded episodes; docs/policy.md has
 the algorithms. `--clone=` with nothing behind it trains from scratch. The same
 command on the same directory resumes. The checkpoint holds all that acting
-needs, the world model included.
+needs, the world model included. With `--set=policy.honesty_every=N` what it
+gains in dreams is held against games every N updates.
 """
 
 from collections.abc import Mapping
@@ -38,6 +39,7 @@ _GOAL_VALUES = cli.string(
   "Run directory of train_goal_values: what its goals are worth where a dream "
   "under one of them ends; default: what the critic thinks.",
 )
+_ROM = cli.define_rom()
 _ALGORITHM = cli.choice(
   "algorithm",
   None,
@@ -48,7 +50,7 @@ _ALGORITHM = cli.choice(
 # What may differ when a run is continued.
 FREE = (
   *("policy.updates", "policy.scratch_updates", "preset"),
-  *("policy.log_every", "policy.save_every"),
+  *("policy.log_every", "policy.save_every", "policy.on_alarm"),
   *("collect", "train", "clone", "all_goals", "evaluate", "agent"),
 )
 _COMPILE_S = 30  # on two CPU cores
@@ -81,6 +83,9 @@ def main() -> None:
   inputs.check_fields(config.world_model, generation)
   if not (cli.workdir() / "result.json").exists():
     memory.check_dreams(config)
+  rom = None
+  if config.policy.honesty_every:
+    rom = _rom_of(config, generation, _ROM.value)
   goal_values = None
   if _GOAL_VALUES.value:
     from experiments.training import dream_starts
@@ -101,10 +106,10 @@ def main() -> None:
   )
   run.resume_step = _RESUME_STEP.value
 
-  def carry_out() -> dict[str, float]:
+  def carry_out() -> dict[str, Any]:
     world_params = inputs.load_world_model(world_model_dir, step)
     clone = inputs.load_actor(clone_dir, config) if clone_dir else None
-    return train(config, generation, world_params, clone, run, goal_values)
+    return train(config, generation, world_params, clone, run, goal_values, rom)
 
   stage_loop.carry_out(run, "policy", generation, carry_out, _summary, tracked)
 
@@ -116,11 +121,12 @@ def train(
   clone,
   run: run_directory.Run,
   goal_values: inputs.GoalValues | None = None,
-) -> dict[str, float]:
-  """Trains for `config.policy.updates` dream batches.
+  rom: Any = None,
+) -> dict[str, Any]:
+  """Trains for `config.policy.updates` dream batches, or until an alarm.
 
   Returns:
-    The metrics of the last one.
+    The metrics of the last one, and `honesty`, what looks at it found.
   """
   import jax
 
@@ -145,12 +151,28 @@ def train(
   # make the second update compile again.
   state = jax.device_put(state, jax.devices()[0])
   update = _jitted_update(config)
-  store = run.checkpoints(keep=2)
+  looks = _looks(config, generation, rom, world_params, state.actor, run)
+  best = None if looks is None else inputs.REAL_GAIN
+  store = run.checkpoints(keep=2, best=best)
+
+  def save(step: int, gain: float | None = None) -> None:
+    """Stores the policy, with its gain in the game where it was measured."""
+    store.save(
+      step,
+      _items(state) | {"world_model": world_params},
+      {"step": step} | ({} if looks is None else {"looks": looks.found}),
+      None if gain is None else {inputs.REAL_GAIN: gain},
+    )
+
   found = stage_loop.restore(run, store, "policy", _items(state))
   if found:
-    items, _ = found
+    items, kept = found
     opt = items.pop("opt")
     state = policy_state.PolicyState(**items, **opt)
+    if looks is not None:
+      looks.found = list(kept.get("looks", []))
+  elif looks is not None and config.policy.on_alarm == "stop":
+    save(0, 0.0)  # nothing may be better than what it began as
   values = _last_values(run)
   with stage_loop.Loop(
     run,
@@ -163,7 +185,7 @@ def train(
     _COMPILE_S,
     config.policy.starts * config.policy.horizon,
   ) as loop:
-    while loop.going:
+    while loop.going and not (looks and looks.stopped):
       state, metrics = update(state, run_key, world_params, starts, clone)
       due = loop.after()
       if due.look:
@@ -179,28 +201,103 @@ def train(
           reward=values["imagined/reward"],
           entropy=values["policy/entropy"],
         )
-      if due.save:
-        store.save(
-          loop.step,
-          _items(state) | {"world_model": world_params},
-          {"step": loop.step},
-        )
-      loop.leave_if(due)
+      gain = None
+      if looks is not None and looks.due(loop.step, due.last):
+        looked = looks.look(loop.step, state.actor)
+        run.metrics(loop.step, looked)
+        gain = looked[inputs.REAL_GAIN]
+      if due.save or gain is not None:
+        save(loop.step, gain)
+      loop.leave_if(dataclasses.replace(due, log=due.log or gain is not None))
+    updates = loop.step
+  if looks is not None and looks.stopped:
+    updates = _go_back(run, store)
   store.close()
-  return {"updates": config.policy.updates, **values}
+  result = {"updates": updates, **values}
+  return result if looks is None else {**result, "honesty": looks.result()}
 
 
-def _summary(result: Mapping[str, float]) -> str:
-  return ", ".join(
+def _go_back(run: run_directory.Run, store: Any) -> int:
+  """After an alarm: the best policy measured is the run's last one."""
+  from pokedreamer_jax import checkpoints
+
+  store.wait()
+  best = checkpoints.best_step(store.directory, inputs.REAL_GAIN)
+  assert best is not None  # a look was saved
+  store.go_back(best)
+  run.log(
+    f"policy: ended by policy.on_alarm; back to update {best}, which gained "
+    "most in the game"
+  )
+  return best
+
+
+def _looks(config, generation, rom, world_params, began, run):
+  """`honesty_looks.Looks` at a policy, None where nobody looks."""
+  if not config.policy.honesty_every:
+    return None
+  from experiments.training import honesty_looks
+
+  ground = honesty_looks.ground(config, generation, rom)
+  return honesty_looks.Looks(config, world_params, began, ground, run.log)
+
+
+def _rom_of(
+  config: config_lib.Config, generation: Any, named: str | None = None
+) -> Any:
+  """The ROM that looks are played on, before hours of encoding.
+
+  Raises:
+    ValueError: it is not that of the records, or games pay otherwise.
+  """
+  from data_tools.game import roms
+
+  if config.policy.only_term and not config.actor_critic.reads_goal:
+    raise ValueError(
+      f"policy.only_term: {config.policy.only_term!r}, games are paid the "
+      "whole objective, expected '' with policy.honesty_every above 0"
+    )
+  rom = roms.resolve(named)
+  recorded = inputs.describe(generation)["roms"]
+  if recorded != [rom.sha1]:
+    raise ValueError(
+      f"--rom: {rom.describe()}, and {generation.data_dir} holds the ROM "
+      f"{', '.join(recorded)}: looks (policy.honesty_every) play what was "
+      "recorded, expected the same one"
+    )
+  return rom
+
+
+def _summary(result: Mapping[str, Any]) -> str:
+  text = ", ".join(
     f"{name} {result[name]:.4g}"
     for name in ("imagined/reward", "policy/entropy")
     if name in result
   )
+  if not result.get("honesty"):
+    return text
+  from experiments.training import honesty_looks
+
+  return text + honesty_looks.summary(result["honesty"])
+
+
+# Fields of a policy that say when something is looked at or stored.
+_NOT_OF_UPDATES = (
+  *("log_every", "save_every", "on_alarm", "honesty_every"),
+  *("honesty_starts", "honesty_plays", "honesty_most_row"),
+)
+
+
+def _jitted_update(config: config_lib.Config):
+  """The update on dreams, compiled once a process and what it reads."""
+  plain = behaviour_config.PolicyConfig()
+  same = {name: getattr(plain, name) for name in _NOT_OF_UPDATES}
+  policy = dataclasses.replace(config.policy, **same)
+  return _compiled_update(dataclasses.replace(config, policy=policy))
 
 
 @functools.cache
-def _jitted_update(config: config_lib.Config):
-  """The update on dreams, compiled once a process and configuration."""
+def _compiled_update(config: config_lib.Config):
   import jax
 
   from pokedreamer_jax.behaviour import dreams
@@ -305,7 +402,11 @@ def _items(state) -> dict:
 
 def _last_values(run: run_directory.Run) -> dict[str, float]:
   """The metrics recorded last, for a run that was killed when complete."""
-  rows = metrics_lib.read(run.path / "metrics.jsonl")
+  rows = [
+    row
+    for row in metrics_lib.read(run.path / "metrics.jsonl")
+    if inputs.REAL_GAIN not in row
+  ]
   last = metrics_lib.repeated(rows[-1]) if rows else {}
   return {name: value for name, value in last.items() if name != "step"}
 

@@ -252,6 +252,14 @@ class Store:
     """Every complete step, ascending."""
     return sorted(self._manager.all_steps())
 
+  def go_back(self, step: int) -> None:
+    """Removes all steps after one of them, which is the latest then."""
+    self.wait()
+    _choose_step(self.directory, self.steps(), step)
+    for newer in self.steps():
+      if newer > step:
+        self._manager.delete(newer)
+
   def restore(
     self, templates: Mapping[str, PyTree], step: int | None = None
   ) -> tuple[dict[str, PyTree], dict[str, Any]]:

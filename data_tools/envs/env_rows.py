@@ -106,6 +106,16 @@ class Rewards:
     rises = self._level_rises(row["party_level"][:, 0])
     return paid + self._level_weight * rises
 
+  def go_on(self, earned: np.ndarray, level: np.ndarray) -> None:
+    """Takes episodes up before their next row.
+
+    Args:
+      earned: reward terms so far, `[N, 8]`.
+      level: highest level of the first creature so far, `[N]`; 0: none yet.
+    """
+    self._earned = np.array(earned, np.float32)
+    self._level = np.array(level, int)
+
   def restart(self, which: np.ndarray) -> None:
     """Forgets what the episodes of the environments `which` have earned."""
     self._earned[which] = 0

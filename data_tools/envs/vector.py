@@ -4,6 +4,7 @@ For policies that act in the parent on a whole batch of frames. Rows follow the
 step contract: what is seen on arriving, with the reward for arriving there.
 """
 
+from collections.abc import Mapping
 from collections.abc import Sequence
 import contextlib
 import pickle
@@ -161,6 +162,43 @@ class VectorEmulator:
     acting[self._ended] = vector_worker.STAY
     return self._command("step", resets)
 
+  def keep(self, which: Sequence[int]) -> list[vector_worker.Kept]:
+    """The games of some environments as they are, to go back to; 14 ms each.
+
+    Raises:
+      ValueError: one has not begun, or has ended.
+    """
+    if self._ended[list(which)].any():
+      raise ValueError("keep: expected a game that goes on")
+    machines: dict[int, bytes] = {}
+    for answer in _found(self._ask("keep", dict.fromkeys(which))):
+      machines |= answer or {}
+    return [
+      vector_worker.Kept(machines[i], self._reader.keep(i)) for i in which
+    ]
+
+  def go_back(self, kept: Sequence[vector_worker.Kept]) -> None:
+    """Every environment goes on from where a game was kept, as it would have.
+
+    That is the first row of `episode_length`; it is not read again.
+
+    Args:
+      kept: one for each environment, of the same ROM.
+
+    Raises:
+      ValueError: not one for each, or one does not fit.
+    """
+    if len(kept) != self.num_envs:
+      raise ValueError(
+        f"{len(kept)} kept games for {self.num_envs} environments"
+      )
+    machines = {i: game.machine for i, game in enumerate(kept)}
+    _found(self._ask("go_back", machines))
+    for i, game in enumerate(kept):
+      self._reader.go_back(i, game.known)
+    self._left[:] = self._length - 1  # the first row is known
+    self._ended[:] = False
+
   def close(self) -> None:
     """Ends the processes."""
     for i in range(len(self._processes)):
@@ -199,11 +237,27 @@ class VectorEmulator:
   def _command(
     self, command: str, resets: vector_worker.Resets
   ) -> dict[str, np.ndarray]:
+    """The rows `[N, ...]` that environments stand at after a command."""
+    self._shared[vector_worker.MOVED][:] = False
+    answers = self._ask(command, resets)
+    moved = np.flatnonzero(self._shared[vector_worker.MOVED])
+    rows = self._read(moved, resets)  # whatever became of the others
+    _found(answers)
+    if rows is not None and len(moved) == self.num_envs:
+      return rows
+    still = np.flatnonzero(~self._shared[vector_worker.MOVED])
+    stays = self._reader.again(still, *self._shows(still))
+    stays["is_last"] = self._ended[still]
+    return stays if rows is None else _merged(moved, rows, still, stays)
+
+  def _ask(
+    self, command: str, given: Mapping[int, Any]
+  ) -> list[tuple[str, Any]]:
+    """What each process answers to a command for environments."""
     deadline_s = time.monotonic() + HANG_S
     self._senders = {}
-    self._shared[vector_worker.MOVED][:] = False
     for i, share in enumerate(self._shares):
-      mine = {env: resets[env] for env in share if env in resets}
+      mine = {env: given[env] for env in share if env in given}
       message = (command, mine) if mine or command != "step" else None
       if not mine:
         # Every command was answered, so the socket has room for this one.
@@ -221,17 +275,7 @@ class VectorEmulator:
     died = [text for kind, text in answers if kind == "Died"]
     if died:
       raise Died(died[0], len(died))
-    moved = np.flatnonzero(self._shared[vector_worker.MOVED])
-    rows = self._read(moved, resets)  # whatever became of the others
-    for kind, text in answers:
-      if kind != "ok":
-        raise (ValueError if kind == "ValueError" else RuntimeError)(text)
-    if rows is not None and len(moved) == self.num_envs:
-      return rows
-    still = np.flatnonzero(~self._shared[vector_worker.MOVED])
-    stays = self._reader.again(still, *self._shows(still))
-    stays["is_last"] = self._ended[still]
-    return stays if rows is None else _merged(moved, rows, still, stays)
+    return answers
 
   def _read(
     self, moved: np.ndarray, resets: vector_worker.Resets
@@ -267,7 +311,7 @@ class VectorEmulator:
     except OSError:
       pass  # receiving says why
 
-  def _answer(self, i: int, deadline_s: float) -> tuple[str, str]:
+  def _answer(self, i: int, deadline_s: float) -> tuple[str, Any]:
     process = self._processes[i]
     try:
       left_ms = 1000 * max(0.0, deadline_s - time.monotonic())
@@ -280,6 +324,14 @@ class VectorEmulator:
     except (EOFError, OSError):
       what = process.how_it_ended()
     return "Died", f"emulator process {i} {what}"
+
+
+def _found(answers: Sequence[tuple[str, Any]]) -> list[Any]:
+  """What processes found; raises what the first of them raised."""
+  for kind, text in answers:
+    if kind != "ok":
+      raise (ValueError if kind == "ValueError" else RuntimeError)(text)
+  return [found for _, found in answers]
 
 
 def _merged(

@@ -6,9 +6,12 @@ games at once, since a call into numpy costs as much for one row as for many.
 A command without start states is an empty message, and so is its answer.
 """
 
+from collections.abc import Callable
+import dataclasses
 import math
 from multiprocessing import connection as connections
 import pickle
+from typing import Any
 
 import numpy as np
 
@@ -30,6 +33,14 @@ NOTHING = b""
 
 # By environment: seed and start state.
 Resets = dict[int, tuple[int, bytes | None]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Kept:
+  """A game in the middle of an episode, to go back to."""
+
+  machine: bytes  # state of the emulator
+  known: Any  # of the episode, by the reader of its rows
 
 
 def make_memory(num_envs: int) -> children.Memory:
@@ -95,6 +106,20 @@ def work(
       arrays[RAM][i] = games[i].ram()
       arrays[MOVED][i] = True
 
+  def keep(asked: dict[int, None]) -> dict[int, bytes]:
+    if not games.keys() >= asked.keys():
+      raise ValueError("keep: expected a game that goes on")
+    return {i: games[i].save_state() for i in asked}
+
+  def go_back(machines: dict[int, bytes]) -> None:
+    for i, machine in machines.items():
+      if i not in games:
+        games[i] = emulator_lib.Emulator(rom)
+      games[i].resume(machine)
+      arrays[FRAME][i] = games[i].frame()
+      arrays[RAM][i] = games[i].ram()
+
+  others: dict[str, Callable[[Any], Any]] = {"keep": keep, "go_back": go_back}
   try:
     while True:
       data = connection.recv_bytes()
@@ -102,8 +127,15 @@ def work(
       if command == "close":
         break
       try:
-        answer(command, *resets)
-        connection.send_bytes(NOTHING)
+        found = None
+        if command in others:
+          found = others[command](*resets)
+        else:
+          answer(command, *resets)
+        if found is None:
+          connection.send_bytes(NOTHING)
+        else:
+          connection.send(("ok", found))
       except Exception as error:
         connection.send(children.explain(error))
   except (EOFError, OSError):

@@ -112,6 +112,15 @@ class BattleStreams:
     for array in self._arrays():
       array[number] = 0
 
+  def keep(self, number: int) -> list[np.ndarray]:
+    """What is known of a stream, for `go_back` of any of these."""
+    return [array[number].copy() for array in self._arrays()]
+
+  def go_back(self, number: int, kept: list[np.ndarray]) -> None:
+    """Stream `number` is again where one was when it was kept."""
+    for array, value in zip(self._arrays(), kept, strict=True):
+      array[number] = value
+
   def update(
     self,
     which: np.ndarray | slice,

@@ -35,6 +35,29 @@ class RewardStreams:
       array[number] = 0
     self._battles.restart(number)
 
+  def keep(self, number: int) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """What is known of an episode, for `go_back` of any of these streams.
+
+    It has been judged up to a row, at least one.
+    """
+    arrays = [array[number].copy() for array in self._arrays()]
+    return arrays, self._battles.keep(number)
+
+  def go_back(
+    self, number: int, kept: tuple[list[np.ndarray], list[np.ndarray]]
+  ) -> None:
+    """Episode `number` is again where one was when it was kept."""
+    arrays, battles_kept = kept
+    if not self._state:
+      count, last = len(self._started), arrays[-len(_REMEMBERED) :]
+      self._state = {
+        name: np.zeros((count, *value.shape), value.dtype)
+        for name, value in zip(_REMEMBERED, last, strict=True)
+      }
+    for array, value in zip(self._arrays(), arrays, strict=True):
+      array[number] = value
+    self._battles.go_back(number, battles_kept)
+
   def update(
     self, which: np.ndarray, rows: np.ndarray, state: Mapping[str, np.ndarray]
   ) -> dict[str, np.ndarray]:

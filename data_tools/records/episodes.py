@@ -235,6 +235,16 @@ class StreamReader:
     self._rewards.restart(number)
     self._is_first[number] = True
 
+  def keep(self, number: int) -> Any:
+    """What is known of an episode after some rows, for `go_back`."""
+    return self._rewards.keep(number) if self._rom.has_ram_fields else None
+
+  def go_back(self, number: int, kept: Any) -> None:
+    """Episode `number` is again where one was when it was kept."""
+    if kept is not None:
+      self._rewards.go_back(number, kept)
+    self._is_first[number] = self._shows_first[number] = False
+
   def read(
     self, which: np.ndarray, frames: np.ndarray, rows: np.ndarray
   ) -> dict[str, np.ndarray]:

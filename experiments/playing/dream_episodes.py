@@ -4,6 +4,7 @@ from collections.abc import Callable
 from collections.abc import Sequence
 import contextlib
 import dataclasses
+import functools
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,9 @@ import numpy as np
 from data_tools.envs import env_rows
 from experiments.playing import dream_cases
 from experiments.playing import entering
+from experiments.playing import reentering
 from pokedreamer_jax.behaviour import objectives
+from pokedreamer_jax.config import run as config_lib
 from pokedreamer_jax.evaluation import honesty
 
 Told = Callable[[int, int], None]
@@ -36,6 +39,7 @@ def play(
   seed: int = 0,
   greedy: bool = False,
   told: Told = lambda done, total: None,
+  again: reentering.Again | None = None,
 ) -> Ends:
   """Enters every start `plays` times, dreams on from there, and plays on.
 
@@ -48,16 +52,23 @@ def play(
     seed: of all chance.
     greedy: take the most likely action.
     told: called with the starts done and their total.
+    again: of `make_again` with the same settings: the starts are entered for
+      the first agent alone. Cases, setting, plays, samples and seed have to be
+      the same each time.
 
   Raises:
     ValueError: an episode cannot be entered.
   """
   from pokedreamer_jax.behaviour import acting
 
-  act = acting.make_act(
-    agent.config, agent.world_params, agent.actor_params, greedy
-  )
-  dream = honesty.make_dream_fn(agent.config, setting.limit, samples, greedy)
+  if again is None:
+    act = acting.make_act(
+      agent.config, agent.world_params, agent.actor_params, greedy
+    )
+    dream = honesty.make_dream_fn(agent.config, setting.limit, samples, greedy)
+  else:
+    act = functools.partial(again.act, agent.world_params, agent.actor_params)
+    dream = again.dream
   order = sorted(range(len(cases)), key=lambda i: cases[i].entry.row)
   share = max(1, entering.STREAMS // plays)
   shape, kinds = (len(cases), plays), len(honesty.KINDS)
@@ -72,7 +83,13 @@ def play(
     # Always so many: one shape compiles once.
     padded = [cases[i] for i in some + some[-1:] * (share - len(some))]
     entries = [case.entry for case in padded for _ in range(plays)]
-    ends = _play(agent, act, dream, entries, setting, seed + start)
+    games = (agent, act, entries, setting, seed + start)
+    past, moments = (
+      (entering.Past.none(len(entries)), entering.play(*games))
+      if again is None
+      else reentering.moments(again, start, *games)
+    )
+    ends = _play(agent, dream, past, moments, setting.limit, seed + start)
     for field in dataclasses.fields(Ends):
       each = getattr(ends, field.name).reshape(share, plays, -1)
       whole = getattr(found, field.name)
@@ -81,15 +98,33 @@ def play(
   return found
 
 
-def _play(agent, act, dream, entries, setting, seed) -> Ends:
+def make_again(
+  config: config_lib.Config, limit: int, samples: int, greedy: bool = False
+) -> reentering.Again:
+  """For `play` of agents of one world model and configuration.
+
+  Args:
+    config: theirs.
+    limit: of the setting.
+    samples: dreams from each entered game.
+    greedy: take the most likely action.
+  """
+  from pokedreamer_jax.behaviour import acting
+
+  return reentering.Again(
+    acting.make_act_step(config, greedy),
+    honesty.make_dream_fn(config, limit, samples, greedy),
+  )
+
+
+def _play(agent, dream, past, moments, limit, seed) -> Ends:
   """Some games side by side; leaves `[N]` and `[N, K]`."""
-  count, limit = len(entries), setting.limit
+  count, highest = len(past.level), past.level
   objective = env_rows.Rewards(agent.config.policy.objective, count)
-  highest = np.zeros(count, int)
+  objective.go_on(past.earned, past.level)
   real = np.zeros(count)
   happened = np.zeros((count, len(honesty.KINDS)), bool)
-  entered = entering.Entered(count)
-  moments = entering.play(agent, act, entries, setting, seed)
+  entered = entering.Entered(past)
   with contextlib.closing(moments):
     for moment in moments:
       since, row = moment.since, moment.row

@@ -52,34 +52,47 @@ class Moment:
   state: Any
 
 
+@dataclasses.dataclass(frozen=True)
+class Past:
+  """What `N` episodes were before the first moment that is yielded of them."""
+
+  earned: np.ndarray  # [N, 8] reward terms
+  level: np.ndarray  # [N] highest of the first creature; 0: none yet
+
+  @classmethod
+  def none(cls, count: int) -> "Past":
+    """Of episodes that are yielded from their start on."""
+    shape = (count, specs.NUM_REWARD_TERMS)
+    return cls(np.zeros(shape, np.float32), np.zeros(count, int))
+
+  def after(self, row: Mapping[str, np.ndarray]) -> "Past":
+    """With the next row of each."""
+    level = row["party_level"][:, 0].astype(int)
+    return Past(
+      self.earned + row["reward_terms"], np.maximum(self.level, level)
+    )
+
+
 class Entered:
   """States of `N` games when they are entered, to dream on from."""
 
-  def __init__(self, count: int):
-    self._states: list[Any] = [None] * count
-    shape = (count, specs.NUM_REWARD_TERMS)
-    self._earned = np.zeros(shape, np.float32)
-    self._held = np.zeros(shape, np.float32)
+  def __init__(self, past: Past):
+    self._states: list[Any] = [None] * len(past.level)
+    self._earned = past.earned.copy()
+    self._held = np.zeros_like(past.earned)
 
   def look(self, moment: Moment) -> None:
     """Takes a copy of the games that are entered now; call at every moment."""
-    import jax
-
     self._earned += moment.row["reward_terms"]
     for number in np.flatnonzero(moment.since == 0).tolist():
-      self._states[number] = jax.tree.map(
-        lambda leaf, number=number: np.asarray(leaf[number]), moment.state
-      )
+      self._states[number] = _one(moment.state, number)
       self._held[number] = self._earned[number]
 
   def states(self, of: slice = slice(None)) -> tuple[Any, Any]:
     """Of these games: `acting.ActState`, and earned reward terms `[N, 8]`."""
-    import jax
     import jax.numpy as jnp
 
-    leaves = self._states[of]
-    state = jax.tree.map(lambda *each: jnp.stack(each), *leaves)
-    return state, jnp.asarray(self._held[of])
+    return stacked(self._states[of]), jnp.asarray(self._held[of])
 
 
 def dream_key(seed: int) -> Any:
@@ -133,6 +146,24 @@ def play(
   Raises:
     ValueError: an episode cannot be entered, or the policy reads no goals.
   """
+  for moment, _, _ in entered(agent, act, entries, setting, seed, goals):
+    yield moment
+
+
+def entered(
+  agent: Any,
+  act: Any,
+  entries: Sequence[Entry],
+  setting: Setting,
+  seed: int = 0,
+  goals: Any = None,
+) -> Generator[tuple[Moment, Any, Mapping[int, Any]]]:
+  """As `play`, for those who want to come back.
+
+  Yields:
+    Every moment, the emulators, and by number the agent's state before it in
+    the games that are entered at it.
+  """
   import jax
 
   from data_tools.envs import vector
@@ -162,8 +193,10 @@ def play(
   ) as emulators:
     row = emulators.reset([header.seed for header in headers], starts)
     for t in range(last + 1):
+      before = {}
       for number in np.flatnonzero(rows == t).tolist():
         _check_entered(row, recorded[number], number, t, headers[number])
+        before[number] = _one(state, number)
       state, chosen = act(
         state,
         row["frame"],
@@ -171,7 +204,7 @@ def play(
         row["is_first"],
         jax.random.fold_in(key, t),
       )
-      yield Moment(t, row, t - rows, state)
+      yield Moment(t, row, t - rows, state), emulators, before
       action = np.array(chosen, np.uint8)
       for number in np.flatnonzero(t < rows).tolist():
         action[number] = recorded[number]["action"][t]
@@ -180,6 +213,21 @@ def play(
         state, action_tm1=jax.numpy.asarray(action, "int32")
       )
       row = emulators.step(action)
+
+
+def _one(state: Any, number: int) -> Any:
+  """A copy of one game's part of an `acting.ActState`."""
+  import jax
+
+  return jax.tree.map(lambda leaf: np.asarray(leaf[number]), state)
+
+
+def stacked(states: Sequence[Any]) -> Any:
+  """The `acting.ActState` of games that were taken apart by `_one`."""
+  import jax
+  import jax.numpy as jnp
+
+  return jax.tree.map(lambda *each: jnp.stack(each), *states)
 
 
 def _recorded(

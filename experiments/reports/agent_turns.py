@@ -32,11 +32,16 @@ def collect(workdir: pathlib.Path, turns: int) -> list[dict[str, Any]]:
   found = []
   for turn, directory in enumerate(directories):
     recorded = json_store.read_whole(directory / "result.json")
+    policy = turn_directory(workdir, turn) / "policy"
+    honesty = json_store.read_whole(policy / "result.json").get("honesty")
     found.append(
       {
         "turn": turn,
         "emulator_steps": recorded["steps"],
         "episodes": recorded["episodes"],
+        # Of fresh play; nobody counted them before there was such a number.
+        "new_frames": _new_share(recorded),
+        "honesty": honesty or None,  # what looks at the policy found
         "played": {
           name: played
           for name in ("clone", "policy")
@@ -48,15 +53,40 @@ def collect(workdir: pathlib.Path, turns: int) -> list[dict[str, Any]]:
   return found
 
 
+def shows_nothing_new(
+  workdir: pathlib.Path, turn: int, least: float
+) -> float | None:
+  """Share of new frames in a turn's play, where it is below `least`."""
+  path = turn_directory(workdir, turn) / "play" / "result.json"
+  share = _new_share(json_store.read_whole(path))
+  return share if share is not None and share < least else None
+
+
+def _new_share(recorded: Mapping[str, Any]) -> float | None:
+  counted = recorded.get("new_frames")
+  return counted["new"] / max(counted["frames"], 1) if counted else None
+
+
 def table(turns: Sequence[Mapping[str, Any]]) -> text_tables.Table:
   """The turns of `collect`, a row each."""
   header = ["turn", "emulator steps"]
+  fresh = any(turn.get("new_frames") is not None for turn in turns)
+  looked = any(turn.get("honesty") for turn in turns)
+  if fresh:
+    header.append("new frames")
+  if looked:
+    header += ["looks", "realised"]
   names = [n for n in ("clone", "policy") if n in turns[0]["played"]]
   for name in names:
     header += [f"{name}: badge", "at step", "return"]
   rows = []
   for turn in turns:
     row = [str(turn["turn"]), f"{turn['emulator_steps']:,}"]
+    if fresh:
+      share = turn.get("new_frames")
+      row.append("-" if share is None else f"{share:.1%}")
+    if looked:
+      row += _looked(turn.get("honesty"))
     for name in names:
       played = turn["played"][name]
       share, step = played["badge_share"], played["badge_step"]
@@ -70,7 +100,26 @@ def table(turns: Sequence[Mapping[str, Any]]) -> text_tables.Table:
     "others and earlier policies; nobody met the emulator while learning. "
     "Badge: share of the games, with the median step."
   )
+  if fresh:
+    note += " New frames: of what a turn played, what no record showed before."
+  if looked:
+    note += (
+      " Looks: emulator steps that measured honesty and taught nothing; "
+      "realised: at the last one, the gain in the game over that in dreams, "
+      "and the updates at which both parted."
+    )
   return text_tables.Table("Turns", header, rows, kinds, note)
+
+
+def _looked(honesty: Mapping[str, Any] | None) -> list[str]:
+  """Cells of what looks at a policy took and found."""
+  if not honesty:
+    return ["-", "-"]
+  share = honesty["last"].get("honesty/realised")
+  text = "-" if share is None else f"{share:.2f}"
+  if honesty["alarms"]:
+    text += f" (parted at {', '.join(map(str, honesty['alarms']))})"
+  return [f"{honesty['emulator_steps']:,}", text]
 
 
 def _found(play: Mapping[str, Any], name: str) -> dict[str, Any] | None:

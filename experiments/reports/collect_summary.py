@@ -46,6 +46,16 @@ def closing(result: Any, workers: int) -> str:
   )
 
 
+def new_frames(found: dict[str, int]) -> str:
+  """One line of `data_tools.records.new_frames.count`."""
+  share = found["new"] / max(found["frames"], 1)
+  return (
+    f"collect: {found['new']:,} of {found['frames']:,} frames ({share:.1%}) "
+    f"are shown nowhere else in the folder, {found['new_different']:,} "
+    "different ones"
+  )
+
+
 def owed(missing: dict[int, int], index: int, episodes: int) -> str:
   """What the other collectors of a shared folder still have to record.
 

@@ -4,8 +4,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from experiments.reports import text_tables
+from pokedreamer_jax.evaluation import parting
 
-ENOUGH_CORRELATION, ENOUGH_REALISED, ENOUGH_EVENTS = 0.8, 0.5, 0.8
+ENOUGH_CORRELATION, ENOUGH_EVENTS = 0.8, 0.8
+ENOUGH_REALISED = parting.ENOUGH_REALISED
 # Kinds of event that a verdict speaks of, where they happened.
 _JUDGED = ("badges", "species", "trainer_wins", "wild_wins")
 

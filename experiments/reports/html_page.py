@@ -202,6 +202,7 @@ def chart(
   title: str,
   curves: Mapping[str, tuple[Sequence[float], Sequence[float]]],
   x_label: str = "",
+  bands: Mapping[str, Sequence[Sequence[float]]] | None = None,
 ) -> str:
   """A line chart as inline SVG.
 
@@ -211,7 +212,10 @@ def chart(
       out. Several curves get a legend. An axis of positive values over more
       than a decade and a half is logarithmic, and the title says so.
     x_label: below the axis.
+    bands: name of a curve -> (lowest, highest y values) at its x values, shown
+      behind it; of an axis that is not logarithmic.
   """
+  bands = bands or {}
   points = {
     name: [(x, y) for x, y in zip(xs, ys, strict=True) if math.isfinite(y)]
     for name, (xs, ys) in curves.items()
@@ -228,7 +232,15 @@ def chart(
       for line in points.values()
     )
     return f'{head}<div class="note">{_text(said)}</div></div>'
-  return f"{head}{_svg(points, x_label, logarithmic)}</div>"
+  around = {
+    name: [
+      *zip(curves[name][0], low, strict=True),
+      *zip(curves[name][0][::-1], high[::-1], strict=True),
+    ]
+    for name, (low, high) in bands.items()
+    if len(curves[name][0]) == len(low) == len(high) > 1 and not logarithmic
+  }
+  return f"{head}{_svg(points, x_label, logarithmic, around)}</div>"
 
 
 def is_logarithmic(values: Sequence[float]) -> bool:
@@ -253,7 +265,9 @@ def _svg(
   points: Mapping[str, list[tuple[float, float]]],
   x_label: str,
   logarithmic: bool = False,
+  around: Mapping[str, list[tuple[float, float]]] | None = None,
 ) -> str:
+  around = around or {}
   if logarithmic:
     points = {
       name: [(x, math.log10(y)) for x, y in line]
@@ -263,6 +277,7 @@ def _svg(
   x_low, x_high = _spread([x for x, _ in every])
   x_ticks = [t for t in _ticks([x_low, x_high]) if x_low <= t <= x_high]
   ys = [y for _, y in every]
+  ys += [y for line in around.values() for _, y in line]
   y_ticks = _decades(ys) if logarithmic else _ticks(ys)
 
   def place(x: float, y: float) -> tuple[float, float]:
@@ -296,6 +311,12 @@ def _svg(
   )
   for index, (name, line) in enumerate(points.items()):
     colour = _COLOURS[index % len(_COLOURS)]
+    if name in around:
+      edge = (place(*point) for point in around[name])
+      shape = " ".join(f"{x:.1f},{y:.1f}" for x, y in edge)
+      parts.append(
+        f'<polygon points="{shape}" style="fill:{colour};opacity:.18"/>'
+      )
     path = " ".join(f"{x:.1f},{y:.1f}" for x, y in (place(*p) for p in line))
     parts.append(
       f'<polyline points="{path}" style="fill:none;stroke:{colour}" '

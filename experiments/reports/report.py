@@ -16,6 +16,7 @@ from typing import Any
 from experiments.reports import atlas_tables
 from experiments.reports import dream_tables
 from experiments.reports import headline
+from experiments.reports import honesty_curves
 from experiments.reports import html_page
 from experiments.reports import pictures
 from experiments.reports import play_progress
@@ -69,6 +70,7 @@ def render(workdir: pathlib.Path) -> str:
     *(_table(table) for table in shown.tables),
     _play(workdir),
     _dream_details(workdir),
+    honesty_curves.section(workdir),
     _curves(workdir),
     _costs(workdir, shown.costs),
     _commands(workdir),

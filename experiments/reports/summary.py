@@ -11,6 +11,7 @@ import dataclasses
 import pathlib
 from typing import Any
 
+from experiments.reports import honesty_curves
 from experiments.reports import play_progress
 from experiments.reports import text_tables
 from experiments.runs import json_store
@@ -70,6 +71,7 @@ def collect(workdir: pathlib.Path) -> Summary:
   if play:
     tables += [play_table(play), *play_progress.tables(play)]
   notes = [*costs.get("notes", []), *_taught_by(workdir)]
+  notes += honesty_curves.notes(workdir)
   caution = ""
   config = json_store.read_json(workdir / "config.json")
   if config.get("preset") == "debug":

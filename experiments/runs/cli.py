@@ -159,7 +159,8 @@ def define_checkpoint_step(whose: str) -> flags.FlagHolder:
     "checkpoint_step",
     "latest",
     f"Checkpoint of {whose} to take: latest, best (of a world model, by its "
-    "loss on held-out episodes) or a number.",
+    "loss on held-out episodes; of a policy, by its gain in the game, where "
+    "policy.honesty_every measured it) or a number.",
   )
 
 

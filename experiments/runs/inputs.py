@@ -19,6 +19,7 @@ from pokedreamer_jax.config import world_model as world_model_config
 
 # By which the checkpoints of a world model are compared; lower is better.
 VALIDATION_LOSS = "val/loss/total"
+REAL_GAIN = "honesty/real_gain"  # of policies, see `training/honesty_looks.py`
 
 # What stages record in config.json beside the configuration.
 _RECORDED = frozenset(
@@ -273,7 +274,8 @@ def choose_step(directory: str, text: str) -> int | None:
 
   Args:
     directory: run directory.
-    text: a number, "latest", or "best" by the validation of a world model.
+    text: a number, "latest", or "best": by the validation of a world model, by
+      what a policy gained in the game at its looks.
 
   Raises:
     ValueError: there is no such step, or `text` is something else.
@@ -284,8 +286,11 @@ def choose_step(directory: str, text: str) -> int | None:
   if text == "best":
     from pokedreamer_jax import checkpoints
 
+    policy = run_directory.read_stage(directory) == "policy"
     best = checkpoints.best_step(
-      shipped.find(directory), VALIDATION_LOSS, best_is_high=False
+      shipped.find(directory),
+      REAL_GAIN if policy else VALIDATION_LOSS,
+      best_is_high=policy,
     )
     if best is None:
       raise ValueError(

@@ -3,6 +3,7 @@
 DIR/costs.json    wall time and memory of every stage, and its command
 """
 
+from collections.abc import Callable
 from collections.abc import Mapping
 from collections.abc import Sequence
 import contextlib
@@ -39,6 +40,7 @@ def carry_out(
   run: run_directory.Run,
   notes: Sequence[str],
   measured_s: Mapping[str, float] | None = None,
+  enough: Callable[[stages.Stage], bool] = lambda stage: False,
 ) -> int:
   """Runs the pending stages; 0, or the exit code of the one that ended badly.
 
@@ -51,6 +53,8 @@ def carry_out(
     run: of the plan; its `log.txt` keeps what all stages say.
     notes: kept with the costs.
     measured_s: what stages took elsewhere, by name, as far as it is known.
+    enough: called with every stage that is done; where it says so, those after
+      it are left out.
   """
   log_path = run.path / "log.txt"
   costs = read_costs(run.path)
@@ -69,6 +73,8 @@ def carry_out(
       head = f"[{number}/{len(plan)}] {stage.title}"
       if stage.finished and not (news and stage is plan[-1]):
         say(f"{head}: done already")
+        if enough(stage):
+          break
         continue
       say(f"\n{head}\n$ {stage.command}")
       if view is not None:
@@ -89,6 +95,8 @@ def carry_out(
       if outcome.exit_code or outcome.signal is not None:
         stack.close()
         return _ended_badly(stage, outcome, run)
+      if enough(stage):
+        break
   return 0
 
 

@@ -7,6 +7,7 @@ lasts, and holds the agent's own last action.
 from collections.abc import Callable
 from collections.abc import Mapping
 import dataclasses
+import functools
 from typing import Any
 
 from flax import struct
@@ -121,6 +122,22 @@ def make_act(
     key, or the keys `[B]` with `own_keys`, is consumed, and `state` must not
     be used again.
   """
+  step = make_act_step(cfg, greedy, own_keys)
+  on_cpu = jax.devices()[0].platform == "cpu"
+  if cfg.world_model.family == "v2" and on_cpu:
+    world_params = world_model_v2.turned(world_params)
+  return functools.partial(step, world_params, actor_params)
+
+
+def make_act_step(
+  cfg: config_lib.Config, greedy: bool = False, own_keys: bool = False
+) -> Callable[..., tuple[ActState, jax.Array]]:
+  """As `make_act`, for many agents of one configuration: compiled once.
+
+  Returns:
+    `(world_params, actor_params, state, frame, ram, is_first, key)` gives what
+    the function of `make_act` gives.
+  """
 
   def choose(actor_params, model, progress, goal, key):
     inputs = policy_inputs.read(cfg, model, progress, goal)
@@ -171,10 +188,10 @@ def make_act(
 
   jitted = jax.jit(act_apart if own_keys else act, donate_argnums=2)
   device = jax.devices()[0]
-  if cfg.world_model.family == "v2" and device.platform == "cpu":
-    world_params = world_model_v2.turned(world_params)
 
-  def act_fn(state, frame, ram, is_first, key):
+  def act_fn(
+    world_params, actor_params, state, frame, ram, is_first, key
+  ) -> tuple[ActState, jax.Array]:
     # Bound to the device from the first call on, as restored parameters are;
     # otherwise the second call would compile again.
     state = jax.device_put(state, device)

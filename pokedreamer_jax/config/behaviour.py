@@ -11,6 +11,7 @@ from pokedreamer_jax import specs
 from pokedreamer_jax.config import bounds
 from pokedreamer_jax.config import world_model as world_model_config
 
+ON_ALARM = ("go_on", "stop")  # where dreams and game part
 ALGORITHMS = ("ppo", "grpo", "reinforce", "pmpo")
 NORMALISERS = ("auto", "deviation", "percentile")
 REWARDS = ("published", "capped", "progress")  # names in `specs.REWARD_WEIGHTS`
@@ -309,6 +310,19 @@ class PolicyConfig:
   # `specs.REWARD_TERMS` or `level`; empty: all of them. What a policy does for
   # one alone shows whether that can be farmed.
   only_term: str = ""
+  # Updates from one look at honesty to the next: what the policy gains over the
+  # one it began as, in dreams and in the emulator, from the same rows of
+  # held-out episodes. 0: never. Nothing is taught by it.
+  honesty_every: int = 0
+  # Of a look: the rows, half of them before events; games from each; and the
+  # last row of an episode that a game is entered at.
+  honesty_starts: int = 48
+  honesty_plays: int = 2
+  honesty_most_row: int = 250
+  # What happens where a look finds that dreams and game part: go_on says so;
+  # stop ends the training, and the policy is the one of the look with the
+  # largest gain in the game.
+  on_alarm: str = "go_on"
   log_every: int = 5
   save_every: int = 50
   # The second run of the quickstart, without the clone; 0 leaves it out.
@@ -328,6 +342,15 @@ class PolicyConfig:
       "save_every",
     )
     bounds.at_least(self, 0, "critic_warmup", "scratch_updates")
+    bounds.at_least(self, 0, "honesty_every", "honesty_most_row")
+    bounds.at_least(self, 1, "honesty_plays")
+    bounds.at_least(self, 2, "honesty_starts")
+    bounds.one_of(self, "on_alarm", ON_ALARM)
+    if self.on_alarm != "go_on" and not self.honesty_every:
+      raise ValueError(
+        f"policy.on_alarm: {self.on_alarm!r}, nobody looks with "
+        "policy.honesty_every 0, expected 'go_on' or more updates"
+      )
     bounds.at_least(self, 0, "replay_scale", "advantage_floor", "pmpo_beta")
     bounds.one_of(self, "reward", sorted(REWARDS))
     try:

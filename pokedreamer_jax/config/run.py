@@ -258,8 +258,15 @@ class AgentConfig:
   # `collect.start_states`; 0 and empty are as recorded.
   play_length: int = 0
   play_states: str = ""
+  # Share of a turn's played frames that no earlier record shows: with less the
+  # turns end there, before anything is trained on them; 0: they never do.
+  least_new_frames: float = 0.0
 
   def __post_init__(self):
+    if not 0.0 <= self.least_new_frames <= 1.0:
+      raise ValueError(
+        f"agent.least_new_frames: {self.least_new_frames}, expected 0..1"
+      )
     bounds.at_least(self, 1, "episodes", "updates")
     bounds.at_least(self, 0, "turns", "demonstrations", "astray", "play_length")
     bounds.at_least(self, 2, "demonstration_length")

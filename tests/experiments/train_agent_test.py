@@ -14,6 +14,7 @@ import pytest
 from data_tools.game import roms
 from data_tools.records import generations
 from experiments import agent_plan
+from experiments import train_agent
 from experiments.reports import agent_turns
 from experiments.runs import adoptions
 from experiments.runs import run_directory
@@ -214,6 +215,56 @@ def test_turns_tell_what_they_took_and_brought(tmp_path):
     ["0", "1,000", "25%", "200", "7.0", "50%", "300", "7.0"],
     ["1", "1,500", "0%", "-", "7.0", "100%", "150", "7.0"],
   ]
+
+
+def test_turns_tell_what_was_new_and_what_looks_took(tmp_path):
+  look = {"honesty/realised": 0.5}
+  turn = {
+    "turn": 0,
+    "emulator_steps": 1000,
+    "new_frames": None,
+    "honesty": {"last": look, "alarms": [], "emulator_steps": 1200},
+    "played": {},
+  }
+  parted = {"last": {}, "alarms": [20, 40], "emulator_steps": 2400}
+  turns = [turn, {**turn, "turn": 1, "new_frames": 0.25, "honesty": parted}]
+  table = agent_turns.table(turns)
+  assert table.header[2:] == ["new frames", "looks", "realised"]
+  assert table.rows == [
+    ["0", "1,000", "-", "1,200", "0.50"],
+    ["1", "1,000", "25.0%", "2,400", "- (parted at 20, 40)"],
+  ]
+
+
+def test_turns_end_where_play_shows_next_to_nothing_new(tmp_path):
+  def played(turn, new):
+    folder = agent_turns.turn_directory(tmp_path, turn) / "play"
+    folder.mkdir(parents=True)
+    values = {"new_frames": {"frames": 200, "new": new, "new_different": 1}}
+    text = json.dumps(whole_files.seal(values))
+    (folder / "result.json").write_text(text)
+
+  played(1, 30)
+  played(2, 9)
+  plan = _plan("agent.turns=2")
+  ended = train_agent._Ended(tmp_path, 0.05)
+  said = {name: ended(stage) for name, stage in plan.items()}
+  assert [name for name, ends in said.items() if ends] == ["play 2"]
+  assert (ended.turn, ended.share) == (2, 0.045)
+  heedless = train_agent._Ended(tmp_path, 0.0)
+  assert not any(heedless(stage) for stage in plan.values())
+  with pytest.raises(ValueError, match=r"least_new_frames: 1.5, expected 0..1"):
+    presets.make("debug", ["agent.least_new_frames=1.5"])
+
+
+def test_stages_that_look_at_honesty_know_their_game():
+  config = presets.make("debug", [*_SMALL, "policy.honesty_every=2"])
+  for every, rom in ((config, ["--rom=x.gb"]), (presets.make("debug"), [])):
+    plan = agent_plan.make_plan(_HERE, "x.gb", [], every)
+    (policy,) = [stage for stage in plan if stage.name == "policy 0"]
+    assert [a for a in policy.arguments if a.startswith("--rom")] == rom
+    (play,) = [stage for stage in plan if stage.name == "play 1"]
+    assert "--count_new" in play.arguments
 
 
 def test_turns_under_a_planner_tell_the_same(tmp_path):

@@ -104,6 +104,49 @@ def test_those_that_stand_still_show_their_row_and_earn_nothing(emulators):
     np.testing.assert_array_equal(still, expected, err_msg=name)
 
 
+def test_games_that_are_gone_back_to_go_on_as_they_would_have(rom, emulators):
+  rng = np.random.default_rng(1)
+  actions = rng.integers(0, 8, (60, _N))
+  with vector.VectorEmulator(rom, _N, 2, 200, 30) as playing:
+    playing.reset([4, 5, 6])
+    kept = {}
+    rows = []
+    for t in range(60):
+      for number, at in enumerate((7, 19, 30)):  # each at its own time
+        if t == at:
+          (kept[number],) = playing.keep([number])
+      rows.append(playing.step(actions[t]))
+  for order in ([0, 1, 2], [2, 1, 0]):
+    # Elsewhere, twice, in other places: nothing of the games before is left.
+    emulators.reset([7, 8, 9])
+    emulators.step([3] * _N)
+    emulators.go_back([kept[number] for number in order])
+    stood = emulators.reset([None] * _N)
+    for place, number in enumerate(order):
+      last = rows[(7, 19, 30)[number] - 1]
+      for name in set(specs.STEP_FIELD_NAMES) - {"reward_terms"}:
+        np.testing.assert_array_equal(
+          stood[name][place], last[name][number], err_msg=name
+        )
+    for t in range(30):
+      starts = [(number, (7, 19, 30)[number]) for number in order]
+      row = emulators.step([actions[start + t, n] for n, start in starts])
+      for place, (number, start) in enumerate(starts):
+        for name in specs.STEP_FIELD_NAMES:
+          np.testing.assert_array_equal(
+            row[name][place], rows[start + t][name][number], err_msg=name
+          )
+  with vector.VectorEmulator(rom, 1) as fresh:  # that never reset
+    with pytest.raises(ValueError, match="a game that goes on"):
+      fresh.keep([0])
+    fresh.go_back([kept[1]])
+    np.testing.assert_array_equal(
+      fresh.step(actions[19, 1:2])["frame"][0], rows[19]["frame"][1]
+    )
+    with pytest.raises(ValueError, match="2 kept games for 1 environments"):
+      fresh.go_back([kept[0]] * 2)
+
+
 def test_goals_are_judged_row_by_row_as_in_the_record(emulators):
   words = ("reach map 1", "reach tile 1 2 3", "explore new map")
   wanted = [goal_specs.parse(text) for text in words]
