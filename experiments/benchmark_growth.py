@@ -92,7 +92,7 @@ def main() -> None:
         "versions": provenance.versions(),
         "note": _NOTE.value,
         "preset": config.preset,
-        **result,
+        **growth_laws.as_json(result),
       },
       depth=3,
     )

@@ -160,7 +160,7 @@ def train(
     store.save(
       step,
       _items(state) | {"world_model": world_params},
-      {"step": step} | ({} if looks is None else {"looks": looks.found}),
+      {"step": step} | ({} if looks is None else {"looks": list(looks.found)}),
       None if gain is None else {inputs.REAL_GAIN: gain},
     )
 
@@ -171,7 +171,7 @@ def train(
     state = policy_state.PolicyState(**items, **opt)
     if looks is not None:
       looks.found = list(kept.get("looks", []))
-  elif looks is not None and config.policy.on_alarm == "stop":
+  elif looks is not None:
     save(0, 0.0)  # nothing may be better than what it began as
   values = _last_values(run)
   with stage_loop.Loop(

@@ -54,6 +54,15 @@ def law(
   return exponent, exponent - half, exponent + half
 
 
+def as_json(tree: Any) -> Any:
+  """`tree` with null in place of NaN, which JSON does not have."""
+  if isinstance(tree, Mapping):
+    return {name: as_json(value) for name, value in tree.items()}
+  if isinstance(tree, list | tuple):
+    return [as_json(value) for value in tree]
+  return None if isinstance(tree, float) and math.isnan(tree) else tree
+
+
 def last_step(sizes: Sequence[float], values: Sequence[float]) -> float:
   """The exponent between the two largest sizes: fixed costs hide at small."""
   return law(sizes[-2:], values[-2:])[0]

@@ -9,7 +9,9 @@ reads what it finds. The one thing that it may decide is when to stop
 """
 
 from collections.abc import Callable
+from collections.abc import Sequence
 import dataclasses
+import itertools
 import os
 from typing import Any
 
@@ -107,11 +109,12 @@ def _under_goals(config, setting, places, seed):
   """Shares that reach the goal that is given, kinds alike."""
   policy = config.policy
   kinds = config.goals.kind_weights
-  each = -(-policy.honesty_starts // max(1, sum(map(bool, kinds.values()))))
-  cases = goal_cases.choose(
-    *(setting.index, places, kinds, each, config.goals.horizon, setting.limit),
-    *(policy.honesty_most_row, np.random.default_rng([config.seed, _SALT])),
-  )[: policy.honesty_starts]
+  chosen = goal_cases.choose(
+    *(setting.index, places, kinds, policy.honesty_starts),
+    *(config.goals.horizon, setting.limit, policy.honesty_most_row),
+    np.random.default_rng([config.seed, _SALT]),
+  )
+  cases = in_turn(chosen)[: policy.honesty_starts]
   again = goal_episodes.make_again(config, setting.limit, _DREAMS)
 
   def measure(agent):
@@ -124,6 +127,18 @@ def _under_goals(config, setting, places, seed):
     return ends.dreamt, (ends.reached >= 0).mean(axis=1)
 
   return measure, np.array([case.place for case in cases]), again
+
+
+def in_turn(
+  cases: Sequence[goal_cases.Case],
+) -> list[goal_cases.Case]:
+  """Cases on the way, one of each kind, then a second of each, and so on."""
+  kinds: dict[str, list[goal_cases.Case]] = {}
+  for case in cases:
+    if not case.off_way:
+      kinds.setdefault(case.goal.kind, []).append(case)
+  rounds = itertools.zip_longest(*kinds.values())
+  return [case for some in rounds for case in some if case is not None]
 
 
 class Looks:
@@ -195,9 +210,7 @@ class Looks:
     )
     gains = parting.gains(gain_dreamt, gain_real, groups, _DRAWS)
     realised = honesty.realised(gain_dreamt, gain_real, groups, _DRAWS)
-    before = self.found[-1] if self.found else {}
-    imagined_before = before.get("honesty/imagined_gain", 0.0)
-    alarm = gains.parted(imagined_before)
+    alarm = gains.parted
     # As if nobody had begun again in between: entering once, the policy that it
     # began as, and every look.
     measured = len(self.found) + 2
@@ -226,17 +239,20 @@ class Looks:
     if alarm:
       self._say(
         f"policy: ALARM: dreams and game part at update {update}: dreams "
-        f"promise {gains.imagined['mean']:.3f} more ({imagined_before:.3f} at "
-        "the look before), and beyond doubt the game pays less than half of "
-        f"it, {_shown(gains.real)}"
+        f"promise {gains.imagined['mean']:.3f} more, and beyond doubt the game "
+        f"pays less than half of it, {_shown(gains.real)}"
       )
     return metrics | {f"{meter.PREFIX}honesty_cpu_s": _cpu_s() - began_s}
 
   def result(self) -> dict[str, Any]:
-    """What `result.json` keeps; best is the look with the largest real gain."""
+    """What `result.json` keeps; best is the look with the largest real gain.
+
+    Update 0, what the policy began as, where none gained anything.
+    """
     if not self.found:
       return {}
-    best = max(self.found, key=lambda look: look[inputs.REAL_GAIN])
+    began = {"update": 0, inputs.REAL_GAIN: 0.0}
+    best = max([began, *self.found], key=lambda look: look[inputs.REAL_GAIN])
     return {
       "looks": len(self.found),
       "alarms": [

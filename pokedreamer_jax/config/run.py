@@ -229,6 +229,11 @@ class EvaluateConfig:
     bounds.at_least(self, 0, "play_length", "goal_most_row", "goal_dreams")
     bounds.at_least(self, 1, "goal_cases", "goal_horizon", "goal_limit")
     bounds.at_least(self, 1, "goal_games")
+    if self.goal_games > 1 and not self.goal_dreams:
+      raise ValueError(
+        f"evaluate.goal_games: {self.goal_games}, dreams are held against them "
+        "and evaluate.goal_dreams is 0, expected 1 or dreams"
+      )
     bounds.at_least(self, 2, "dream_starts", "dream_plays")
     bounds.at_least(self, 1, "dream_samples", "dream_steps", "dream_most_row")
     bounds.at_least(self, 2, "long_steps", "long_starts", "blind_pairs")

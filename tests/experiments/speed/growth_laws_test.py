@@ -1,5 +1,6 @@
 """Laws of curves, against numpy and by what is known of them."""
 
+import json
 import math
 
 import numpy as np
@@ -85,3 +86,18 @@ def test_intervals_hold_the_drift_of_walks_as_often_as_they_say():
 def test_a_short_series_has_no_drift():
   with pytest.raises(ValueError, match="49 samples"):
     growth_laws.drift(range(49), range(49))
+
+
+def test_what_is_not_known_is_null_in_json():
+  curve = {
+    "exponent": 1.0,
+    "interval": (math.nan, 2.0),
+    "all": [{"a": math.nan}],
+  }
+  found = growth_laws.as_json(curve)
+  assert found == {
+    "exponent": 1.0,
+    "interval": [None, 2.0],
+    "all": [{"a": None}],
+  }
+  json.dumps(found, allow_nan=False)

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from experiments import train_policy
+from experiments.playing import goal_cases
 from experiments.reports import honesty_curves
 from experiments.reports import report
 from experiments.runs import inputs
@@ -19,6 +20,7 @@ from experiments.runs import metrics
 from experiments.runs import run_directory
 from experiments.training import honesty_looks
 from pokedreamer_jax import checkpoints
+from pokedreamer_jax import goal_specs
 from pokedreamer_jax.behaviour import policy_inputs
 from pokedreamer_jax.config import behaviour as behaviour_config
 from pokedreamer_jax.networks import actor_critic
@@ -227,3 +229,14 @@ def test_other_games_and_too_few_starts_are_refused(made_up):
   term = dataclasses.replace(config.policy, only_term="badges")
   with pytest.raises(ValueError, match="only_term: 'badges', games are paid"):
     train_policy._rom_of(dataclasses.replace(config, policy=term), made_up[1])
+
+
+def test_starts_under_goals_take_kinds_in_turn():
+  def case(kind, off_way=False):
+    goal = goal_specs.Goal(kind)
+    return goal_cases.Case(0, 1, goal, 2, off_way=off_way)
+
+  chosen = [case("explore"), case("explore"), case("explore", True)]
+  chosen += [case("heal"), case("badge"), case("badge")]
+  kinds = [each.goal.kind for each in honesty_looks.in_turn(chosen)]
+  assert kinds == ["explore", "heal", "badge", "explore", "badge"]
