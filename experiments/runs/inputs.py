@@ -293,9 +293,10 @@ def choose_step(directory: str, text: str) -> int | None:
       best_is_high=policy,
     )
     if best is None:
+      hint = " (policy.honesty_every 0)" if policy else ""
       raise ValueError(
-        f"{directory}: no checkpoint was validated, expected latest or one of "
-        f"{steps}"
+        f"{directory}: no checkpoint was validated{hint}, expected latest or "
+        f"one of {steps}"
       )
     return best
   if not text.isdigit() or int(text) not in steps:

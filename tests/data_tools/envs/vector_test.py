@@ -140,9 +140,12 @@ def test_games_that_are_gone_back_to_go_on_as_they_would_have(rom, emulators):
     with pytest.raises(ValueError, match="a game that goes on"):
       fresh.keep([0])
     fresh.go_back([kept[1]])
-    np.testing.assert_array_equal(
-      fresh.step(actions[19, 1:2])["frame"][0], rows[19]["frame"][1]
-    )
+    assert not fresh.reset([None])["is_first"].any()
+    row = fresh.step(actions[19, 1:2])
+    for name in specs.STEP_FIELD_NAMES:
+      np.testing.assert_array_equal(
+        row[name][0], rows[19][name][1], err_msg=name
+      )
     with pytest.raises(ValueError, match="2 kept games for 1 environments"):
       fresh.go_back([kept[0]] * 2)
 
