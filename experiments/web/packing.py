@@ -24,7 +24,7 @@ from pokedreamer_jax.world_model import relative_tokens
 # Parts that only observing, or judging a dream, needs.
 _LEFT_OUT = (
   *("encoder.", "reward.", "continue.", "ram.", "tiles.hashes"),
-  *("rssm.post_", "rssm.infer_net."),
+  *("rssm.post_", "rssm.infer_net.", "chain."),
 )
 _STEPS = {"down": (1, 0), "left": (0, -1), "right": (0, 1), "up": (-1, 0)}
 
@@ -74,7 +74,7 @@ def configuration(
   sizes = cfg.token_sizes
   at = {name: number for number, name in enumerate(sizes)}
   clocks = world_model_config.CLOCKS
-  changes = relative_tokens.changes(sizes)
+  changes = relative_tokens.changes(sizes, cfg.chain_changes)
   starts = np.cumsum([0, *sizes.values()]).tolist()
   shown = []
   for first, stop, phases in codecs.shown_tokens(cfg):
@@ -107,6 +107,7 @@ def configuration(
       for name, size in sizes.items()
     ],
     "relative": cfg.relative_tokens,
+    "chained": cfg.chain_changes,
     "around": cfg.reads_around,
     "copies": cfg.atlas_copies,
     "mix": cfg.block_mix,

@@ -84,6 +84,8 @@ class WorldModelConfig:
   tokens: str = PRACTICE_TOKENS  # RAM variables in the state, `name:size`
   # Whether tokens are predicted by their change beside their value.
   relative_tokens: bool = False
+  # Whether changes are part of the chain between tokens, beside values.
+  chain_changes: bool = False
   # Whether what tokens owe to those before them is stored without the half of
   # its matrix that is never read.
   packed_chain: bool = False
@@ -169,6 +171,11 @@ class WorldModelConfig:
         f"world_model.unimix: {self.unimix}, expected between 0 and 1"
       )
     _sizes("world_model.tokens", self.tokens)  # raises where unreadable
+    if self.chain_changes and not self.relative_tokens:
+      raise ValueError(
+        "world_model.chain_changes: True, without world_model.relative_tokens "
+        "there are no changes, expected False"
+      )
     self._check_atlas()
     lacks = sorted({"map", "y", "x"} - set(self.token_sizes))
     if self.ram == "place" and lacks:

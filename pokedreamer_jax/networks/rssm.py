@@ -7,6 +7,7 @@ embedding (Hafner et al. 2023, DreamerV3, section "World model learning", with
 the tokens as an observed part of the latent).
 """
 
+from collections.abc import Mapping
 from collections.abc import Sequence
 
 import flax.linen as nn
@@ -154,44 +155,95 @@ class TokenChain(nn.Module):
     sizes: number of values of each token, in order.
     packed: store the part that is read alone, in the layout of `causal`, and
       not a whole matrix, half of which is never read.
+    changes: number of changes of each token that are part of the chain beside
+      its values; none if empty. What they owe and are owed is stored packed.
   """
 
   sizes: tuple[int, ...]
   packed: bool = False
+  changes: tuple[int, ...] = ()
 
   def setup(self):
+    zeros = nn.initializers.zeros_init()
     shape: tuple[int, ...] = (sum(self.sizes),) * 2
     if self.packed:
-      shape = (sum(start * size for start, size in _blocks(self.sizes)),)
-    self.kernel = self.param("kernel", nn.initializers.zeros_init(), shape)
+      shape = (_packed_size(self.sizes, self.sizes),)
+    self.kernel = self.param("kernel", zeros, shape)
+    if self.changes:
+      self.to_values = self.param(
+        "to_values", zeros, (_packed_size(self.changes, self.sizes),)
+      )
+      both = (np.array(self.sizes) + self.changes).tolist()
+      self.to_changes = self.param(
+        "to_changes", zeros, (_packed_size(both, self.changes),)
+      )
 
   def __call__(self, hot: jax.Array) -> jax.Array:
-    """Chain terms `[..., R]` of complete one-hots `[..., R]`."""
-    return hot @ causal(self.kernel, self.sizes)
+    """Chain terms `[..., R]` of complete one-hots `[..., R]`.
+
+    With changes both are `[..., R + C]`, all values first.
+    """
+    weights = {"kernel": self.kernel}
+    if self.changes:
+      weights["to_values"] = self.to_values
+      weights["to_changes"] = self.to_changes
+    return hot @ causal(weights, self.sizes, self.changes)
 
 
-def causal(kernel: jax.Array, sizes: Sequence[int]) -> jax.Array:
+def causal(
+  weights: Mapping[str, jax.Array],
+  sizes: Sequence[int],
+  changes: Sequence[int] = (),
+) -> jax.Array:
   """The chain's matrix `[R, R]`, zero where no token comes before another.
 
+  With changes it is `[R + C, R + C]`, all values first.
+
   Args:
-    kernel: of a `TokenChain`: `[R, R]`, or packed. Packed are, one token after
-      the other, the rows of all values of the tokens before it times its own
-      columns; so those of a further token, which is the last, come last.
+    weights: of a `TokenChain`. Its kernel is `[R, R]`, or packed. Packed are,
+      one token after the other, the rows of all values of the tokens before it
+      times its own columns; so those of a further token, which is the last,
+      come last.
     sizes: number of values of each token, in order.
+    changes: number of changes of each, if they are part of the chain.
   """
-  total = sum(sizes)
+  kernel = weights["kernel"]
   if kernel.ndim == 2:
     group = np.repeat(np.arange(len(sizes)), sizes)
-    return jnp.where(group[:, None] < group[None, :], kernel, 0.0)
-  columns, at = [], 0
-  for start, size in _blocks(sizes):
-    block = kernel[at : at + start * size].reshape(start, size)
-    columns.append(jnp.pad(block, ((0, total - start), (0, 0))))
+    values = jnp.where(group[:, None] < group[None, :], kernel, 0.0)
+  else:
+    values = _unpacked(kernel, sizes, sizes)
+  if not changes:
+    return values
+  # Of changes to values; of values and changes, token by token, to changes.
+  owed = _unpacked(weights["to_values"], changes, sizes)
+  both = [v + c for v, c in zip(sizes, changes, strict=True)]
+  scores = _unpacked(weights["to_changes"], both, changes)
+  is_change = np.concatenate(
+    [np.repeat((0, 1), pair) for pair in zip(sizes, changes, strict=True)]
+  )
+  order = np.argsort(is_change, kind="stable")
+  rows = jnp.concatenate([values, owed], axis=0)
+  return jnp.concatenate([rows, scores[order]], axis=1)
+
+
+def _unpacked(
+  packed: jax.Array, rows: Sequence[int], columns: Sequence[int]
+) -> jax.Array:
+  """A causal matrix of tokens that have some rows and some columns each."""
+  total, made, at = sum(rows), [], 0
+  for start, size in zip(_starts(rows), columns, strict=True):
+    block = packed[at : at + start * size].reshape(start, size)
+    made.append(jnp.pad(block, ((0, total - start), (0, 0))))
     at += start * size
-  return jnp.concatenate(columns, axis=1)
+  return jnp.concatenate(made, axis=1)
 
 
-def _blocks(sizes: Sequence[int]) -> list[tuple[int, int]]:
-  """Of every token: how many values stand before its own, how many it has."""
-  starts = np.cumsum([0, *sizes[:-1]]).tolist()
-  return list(zip(starts, sizes, strict=True))
+def _packed_size(rows: Sequence[int], columns: Sequence[int]) -> int:
+  pairs = zip(_starts(rows), columns, strict=True)
+  return sum(start * size for start, size in pairs)
+
+
+def _starts(sizes: Sequence[int]) -> list[int]:
+  """How many stand before those of each token."""
+  return np.cumsum([0, *sizes[:-1]]).tolist()

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import dataclasses
 import functools
 
+import flax.struct
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -214,41 +215,127 @@ def token_draw(
   )
 
 
+@flax.struct.dataclass
+class Changes:
+  """What a chain with changes needs beside the logits of values."""
+
+  scores: jax.Array  # [N, C] of changes, token after token
+  last: jax.Array  # [N, M] int32, what the tokens were
+  known: jax.Array  # [N, 1] bool, whether they were anything
+  # Least change, how many have a score, and after how many values a token
+  # begins anew (0: never), of each token.
+  lows: tuple[int, ...] = flax.struct.field(pytree_node=False)
+  counts: tuple[int, ...] = flax.struct.field(pytree_node=False)
+  cycles: tuple[int, ...] = flax.struct.field(pytree_node=False)
+
+
 def token_numbers(
   key: jax.Array,
   sizes: Mapping[str, int],
   logits: jax.Array,
   chain: jax.Array,
   most_likely: bool | jax.Array,
+  changes: Changes | None = None,
 ) -> jax.Array:
   """`token_draw` as numbers `[N, M]` int32.
 
   A loop over tokens, each in a window as wide as the largest: unrolled it took
   8 times as long on a CPU, and 6 times as long to compile.
+
+  Args:
+    key: as in `token_draw`, and the others.
+    sizes: token sizes.
+    logits: `[N, R]`.
+    chain: `[R, R]`, or `[R + C, R + C]` with changes.
+    most_likely: or not.
+    changes: if they are part of the chain; `logits` are then without scores.
   """
   rows = len(logits)
   values = np.array(list(sizes.values()), np.int32)
   starts = np.cumsum(values) - values
   widest = int(values.max())
-  group = np.repeat(np.arange(len(values)), values)
-  later = jnp.asarray(group[:, None] < group)
-  # Room for the last window.
-  beyond = ((0, 0), (0, widest))
-  chain = jnp.pad(jnp.where(later, chain, 0.0), beyond)
-  scores = jnp.pad(logits, beyond)
+  beyond = ((0, 0), (0, widest))  # room for the last window
+  if changes is None:
+    group = np.repeat(np.arange(len(values)), values)
+    later = jnp.asarray(group[:, None] < group)
+    chain = jnp.pad(jnp.where(later, chain, 0.0), beyond)
+    scores = jnp.pad(logits, beyond)
+    spans = np.zeros((len(values), 0), np.int32)
+    last = jnp.zeros((len(values), 0))
+  else:
+    chain, scores, spans = _with_changes(chain, logits, changes, widest)
+    last = changes.last.T
   # The numbers that each would draw, by one generator in the program.
   uniform = functools.partial(jax.random.uniform, shape=(rows,))
   uniforms = jax.vmap(uniform)(jax.random.split(key, len(values)))
   classes = np.arange(widest, dtype=np.int32)[None]
 
   def draw_next(scores, token):
-    start, size, uniform = token
+    start, size, uniform, span, last = token
     given = jax.lax.dynamic_slice_in_dim(scores, start, widest, axis=1)
+    if changes is not None:
+      given += _of_changes(changes, scores, span, classes - last[:, None])
     given = jnp.where(classes < size, given, -jnp.inf)
     number = _of_logits(uniform, given, most_likely)
     number = jnp.minimum(number, size - 1)
-    return scores + chain[start + number], number
+    owed = chain[start + number]
+    if changes is not None:
+      owed += chain[_change_row(changes, span, number - last)]
+    return scores + owed, number
 
-  tokens = jnp.asarray(starts), jnp.asarray(values), uniforms
+  places = (jnp.asarray(part) for part in (starts, values))
+  tokens = (*places, uniforms, jnp.asarray(spans), last)
   _, drawn = jax.lax.scan(draw_next, scores, tokens)
   return drawn.T
+
+
+def _with_changes(chain, logits, changes, widest):
+  """Chain and scores with room behind values and changes, and spans.
+
+  The last row of the chain, of zeros, is that of changes without a score. A
+  span is where a token's changes stand among the scores, where among the rows
+  of the chain, the least one, how many they are, and the cycle.
+  """
+  values, count = logits.shape[1], changes.scores.shape[1]
+  gap = ((0, 0), (0, widest))
+  chain = jnp.pad(chain, ((0, 1), (0, 0)))
+  chain = jnp.concatenate(
+    [jnp.pad(chain[:, :values], gap), jnp.pad(chain[:, values:], gap)], axis=1
+  )
+  scores = jnp.concatenate(
+    [jnp.pad(logits, gap), jnp.pad(changes.scores, gap)], axis=1
+  )
+  counts = np.array(changes.counts)
+  first = np.cumsum(counts) - counts
+  spans = np.stack(
+    [
+      *(first + values + widest, first + values, changes.lows),
+      *(counts, changes.cycles, np.full_like(first, values + count)),
+    ],
+    axis=1,
+  )
+  return chain, scores, spans.astype(np.int32)
+
+
+def _place_of(changes: Changes, span: jax.Array, change: jax.Array):
+  """Which of a token's changes some are, `[N, ...]`, and whether any."""
+  _, _, low, count, cycle, _ = span
+  at = change - low
+  at = jnp.where(cycle > 0, at % jnp.maximum(cycle, 1), at)
+  known = changes.known.reshape(-1, *(1,) * (change.ndim - 1))
+  return at, (at >= 0) & (at < count) & known
+
+
+def _of_changes(changes, scores, span, change) -> jax.Array:
+  """Scores `[N, W]` of the changes that lead to each value of a window."""
+  width = change.shape[1]
+  given = jax.lax.dynamic_slice_in_dim(scores, span[0], width, axis=1)
+  at, inside = _place_of(changes, span, change)
+  found = jnp.take_along_axis(given, jnp.clip(at, 0, width - 1), axis=1)
+  return jnp.where(inside, found, 0.0)
+
+
+def _change_row(changes, span, change) -> jax.Array:
+  """The row of the chain `[N]` of each change, the last one of none."""
+  at, inside = _place_of(changes, span, change)
+  return jnp.where(inside, span[1] + at, span[5])

@@ -83,9 +83,7 @@ def modules(cfg: world_model_config.WorldModelConfig) -> dict[str, Any]:
       token_dim=cfg.token_dim,
       unimix=cfg.unimix,
       around=_surroundings(cfg) if cfg.reads_around else None,
-      token_scores=relative_tokens.num_scores(cfg.token_sizes)
-      if cfg.relative_tokens
-      else 0,
+      token_scores=sum(_change_counts(cfg)),
     ),
     "decoder": codecs.make_decoder(cfg),
     "reward": heads.RewardPredictor(
@@ -94,8 +92,11 @@ def modules(cfg: world_model_config.WorldModelConfig) -> dict[str, Any]:
     "continue": heads.ContinuePredictor(cfg.hidden, cfg.token_dim),
   }
   if cfg.token_sizes:
-    sizes = tuple(cfg.token_sizes.values())
-    parts["chain"] = rssm.TokenChain(sizes, packed=cfg.packed_chain)
+    parts["chain"] = rssm.TokenChain(
+      tuple(cfg.token_sizes.values()),
+      packed=cfg.packed_chain,
+      changes=_change_counts(cfg) if cfg.chain_changes else (),
+    )
   if cfg.ram_head_sizes:
     outputs = sum(cfg.ram_head_sizes.values())
     parts["ram"] = heads.RamPredictor(cfg.hidden, outputs, cfg.token_dim)
@@ -168,7 +169,7 @@ def _init(
       *around,
     ),
     "decoder": (_with_bars(cfg, feat, state.tokens), *window),
-    "chain": (state.tokens,),
+    "chain": (_chain_inputs(cfg, state.tokens, state.tokens),),
   }
   params: Params = {}
   averages: Params = {}
@@ -210,9 +211,12 @@ def map_memory(params: Params) -> atlas_lib.Atlas | None:
 def chain_matrix(
   cfg: world_model_config.WorldModelConfig, params: Params
 ) -> jax.Array:
-  """What each token owes to those before it, `[R, R]` (see `rssm.causal`)."""
-  sizes = tuple(cfg.token_sizes.values())
-  return rssm.causal(params["chain"]["kernel"], sizes)
+  """What each token owes to those before it, `[R, R]` (see `rssm.causal`).
+
+  With `cfg.chain_changes` `[R + C, R + C]`.
+  """
+  counts = _change_counts(cfg) if cfg.chain_changes else ()
+  return rssm.causal(params["chain"], tuple(cfg.token_sizes.values()), counts)
 
 
 def apply(
@@ -354,9 +358,7 @@ def observe(
   prior = apply(cfg, params, "rssm", state.deter, state.tokens, method="prior")
   if tokens_tm1 is None:
     tokens_tm1 = last_tokens(start.tokens, state.tokens, batch["is_first"])
-  logits = token_logits(cfg, params, state.deter, tokens_tm1)
-  if cfg.token_sizes:
-    logits += apply(cfg, params, "chain", state.tokens)
+  logits = told_logits(cfg, params, state.deter, tokens_tm1, state.tokens)
   return Posterior(
     state=state,
     prior=prior,
@@ -445,14 +447,72 @@ def token_logits(
     tokens_tm1: of the last state, one-hot `[..., R]`; zeros where it is first.
     numbers_tm1: their numbers `[..., M]`, for who knows them.
   """
-  sizes = cfg.token_sizes
-  if not sizes:
-    return jnp.zeros((*deter.shape[:-1], 0))
+  logits, scores = token_outputs(cfg, params, deter)
+  return _with_changes(cfg, logits, scores, tokens_tm1, numbers_tm1)
+
+
+def token_outputs(
+  cfg: world_model_config.WorldModelConfig,
+  params: Params,
+  deter: jax.Array,
+) -> tuple[jax.Array, jax.Array]:
+  """Logits `[..., R]` of values and scores `[..., C]` of changes, apart."""
+  if not cfg.token_sizes:
+    nothing = jnp.zeros((*deter.shape[:-1], 0))
+    return nothing, nothing
   outputs = apply(cfg, params, "rssm", deter, method="predict_tokens")
-  if not cfg.relative_tokens:
-    return outputs
   logits, scores = jnp.split(outputs, [cfg.token_dim], axis=-1)
-  return relative_tokens.add(sizes, logits, scores, tokens_tm1, numbers_tm1)
+  return logits, scores
+
+
+def told_logits(
+  cfg: world_model_config.WorldModelConfig,
+  params: Params,
+  deter: jax.Array,
+  tokens_tm1: jax.Array,
+  told: jax.Array,
+) -> jax.Array:
+  """Logits `[..., R]` of every token, those before it being told.
+
+  Args:
+    cfg: sizes.
+    params: parameters.
+    deter: `[..., D]` of the step.
+    tokens_tm1: as in `token_logits`.
+    told: the step's tokens, one-hot `[..., R]`.
+  """
+  logits, scores = token_outputs(cfg, params, deter)
+  if cfg.token_sizes:
+    inputs = _chain_inputs(cfg, tokens_tm1, told)
+    terms = apply(cfg, params, "chain", inputs)
+    logits += terms[..., : cfg.token_dim]
+    if cfg.chain_changes:
+      scores += terms[..., cfg.token_dim :]
+  return _with_changes(cfg, logits, scores, tokens_tm1)
+
+
+def _chain_inputs(cfg, tokens_tm1, told) -> jax.Array:
+  """What the chain reads of told tokens, `[..., R]` or `[..., R + C]`."""
+  if not cfg.chain_changes:
+    return told
+  changed = relative_tokens.hot(cfg.token_sizes, tokens_tm1, told)
+  return jnp.concatenate([told, changed], axis=-1)
+
+
+def _with_changes(cfg, logits, scores, tokens_tm1, numbers_tm1=None):
+  if not cfg.relative_tokens:
+    return logits
+  return relative_tokens.add(
+    *(cfg.token_sizes, logits, scores, tokens_tm1, numbers_tm1),
+    cfg.chain_changes,
+  )
+
+
+def _change_counts(cfg) -> tuple[int, ...]:
+  """How many changes of each token have a score; none if there are none."""
+  if not cfg.relative_tokens:
+    return ()
+  return relative_tokens.counts(cfg.token_sizes, cfg.chain_changes)
 
 
 def act_step(
@@ -637,10 +697,13 @@ def _observe_guessing(cfg, params, draw, key, start, rows):
       guess = cell(deter, now["embed"], method="infer_tokens")
       hot = tokens_lib.one_hot(sizes, tokens_lib.numbers(sizes, guess))
     if cfg.ram == "place":
+      if cfg.chain_changes:
+        logits, scores = token_outputs(cfg, params, deter)
+      else:
+        logits, scores = token_logits(cfg, params, deter, carry.tokens), None
       belief = place_belief.believe(
-        *(cfg, map_memory(params)),
-        token_logits(cfg, params, deter, carry.tokens),
-        *(chain, guess, carry.tokens, now.get("ids")),
+        *(cfg, map_memory(params), logits, chain, guess),
+        *(carry.tokens, now.get("ids"), scores),
       )
       hot = place_belief.with_place(sizes, hot, belief.best)
     seen = cell(now["embed"], hot, method="project_seen")

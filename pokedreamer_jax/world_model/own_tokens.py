@@ -15,6 +15,7 @@ import jax.numpy as jnp
 from pokedreamer_jax.config import world_model as world_model_config
 from pokedreamer_jax.networks import sampling
 from pokedreamer_jax.world_model import model as world_model
+from pokedreamer_jax.world_model import table_step
 from pokedreamer_jax.world_model import tokens as tokens_lib
 
 
@@ -66,12 +67,10 @@ def tokens_tm1(
     hot[:count],
     few["is_first"],
   )
-  logits = world_model.token_logits(cfg, params, seen.state.deter, before)
-  own = sampling.token_draw(
-    token_key,
-    sizes,
-    logits.reshape(count * rows, -1),
-    world_model.chain_matrix(cfg, params),
+  own = table_step.draw_tokens(
+    *(cfg, params, token_key),
+    seen.state.deter.reshape(count * rows, -1),
+    before.reshape(count * rows, -1),
     most_likely=False,
   ).reshape(hot[:count].shape)
   taken = jax.random.uniform(chosen_key, (count, 1)) < share * windows / count

@@ -27,6 +27,7 @@ from pokedreamer_jax.frames import packing
 from pokedreamer_jax.world_model import atlas as atlas_lib
 from pokedreamer_jax.world_model import atlas_clocks
 from pokedreamer_jax.world_model import atlas_view
+from pokedreamer_jax.world_model import relative_tokens
 from pokedreamer_jax.world_model import tokens
 
 _PLACE = ("map", "y", "x")
@@ -74,6 +75,7 @@ def believe(
   guess: jax.Array,
   tokens_tm1: jax.Array,
   ids: jax.Array | None,
+  scores: jax.Array | None = None,
 ) -> Belief:
   """Weighs where a row may be.
 
@@ -81,15 +83,17 @@ def believe(
     cfg: sizes.
     atlas: the map memory; without one it has no say.
     prior: logits of the tokens before the frame, `[R]`, without chain terms.
-    chain: kernel of the tokens' chain, `[R, R]`.
+    chain: matrix of the tokens' chain, `[R, R]`, or `[R + C, R + C]`.
     guess: logits of the tokens from the frame, `[R]`.
     tokens_tm1: of the last state, one-hot `[R]`; zeros where it is first.
     ids: the frame as tile numbers `[360]`; needed with an atlas.
+    scores: of changes, `[C]`, where they are part of the chain; `prior` is then
+      without them.
   """
   sizes = cfg.token_sizes
   parts = tokens.slices(sizes)
   seen = tokens.one_hot(sizes, tokens.numbers(sizes, guess))
-  before = _Prior(sizes, prior, chain, seen * _tells_map(sizes))
+  before = prior_of(cfg, prior, chain, seen, tokens_tm1, scores)
   where = _candidates(sizes, before, guess, tokens_tm1)
   score = before.log_prob(where)
   for name in _PLACE:
@@ -103,6 +107,24 @@ def believe(
   return Belief(where=where, weight=weight)
 
 
+def prior_of(
+  cfg: world_model_config.WorldModelConfig,
+  prior: jax.Array,
+  chain: jax.Array,
+  seen: jax.Array,
+  tokens_tm1: jax.Array,
+  scores: jax.Array | None = None,
+) -> "Prior":
+  """The prior of places; arguments as of `believe`, `seen` one-hot `[R]`."""
+  sizes = cfg.token_sizes
+  told = seen * _tells_map(sizes)
+  if scores is None:
+    return Prior(sizes, prior, chain, told)
+  told = jnp.concatenate([told, _told_changes(sizes, tokens_tm1, seen)])
+  changes = _PlaceChanges(sizes, scores, chain, told, tokens_tm1)
+  return Prior(sizes, prior, chain, told, changes)
+
+
 def with_place(
   sizes: Mapping[str, int], hot: jax.Array, where: atlas_lib.Place
 ) -> jax.Array:
@@ -114,11 +136,12 @@ def with_place(
   return hot
 
 
-class _Prior:
+class Prior:
   """What the prior thinks of places, given the tokens before them."""
 
-  def __init__(self, sizes, logits, chain, before):
+  def __init__(self, sizes, logits, chain, before, changes=None):
     parts = tokens.slices(sizes)
+    self._changes = changes
     own = {n: logits[parts[n]] + before @ chain[:, parts[n]] for n in _PLACE}
     at = lambda one, other: chain[parts[one], parts[other]]
     causal = list(sizes).index
@@ -136,8 +159,9 @@ class _Prior:
     logits = self._own[name]
     for one, number in given.items():
       if (one, name) in self._owes:
-        owed = self._owes[one, name][number]
-        logits = jnp.broadcast_to(logits, owed.shape) + owed
+        logits = _sum(logits, self._owes[one, name][number])
+    if self._changes is not None:
+      logits = _sum(logits, self._changes.terms(name, given))
     return logits
 
   def log_prob(self, where: atlas_lib.Place) -> jax.Array:
@@ -150,6 +174,66 @@ class _Prior:
       index = given[name][:, None]
       total += jnp.take_along_axis(log_prob, index, axis=-1)[:, 0]
     return total
+
+
+class _PlaceChanges:
+  """What changes add to the prior of places, where the chain has them."""
+
+  def __init__(self, sizes, scores, chain, before, tokens_tm1):
+    counts = relative_tokens.counts(sizes, chained=True)
+    ends = dict(zip(sizes, np.cumsum(counts).tolist(), strict=True))
+    spans = relative_tokens.changes(sizes, chained=True)
+    first = {n: ends[n] - (high - low + 1) for n, (low, high) in spans.items()}
+    values = sum(sizes.values())
+    self._order = [name for name in sizes if name in _PLACE]
+    self._chain = chain
+    self._values = tokens.slices(sizes)
+    self._parts = {
+      n: slice(values + first[n], values + ends[n]) for n in _PLACE
+    }
+    self._low = {name: spans[name][0] for name in _PLACE}
+    self._known = relative_tokens.known(tokens_tm1)[0]
+    self._last = {n: jnp.argmax(tokens_tm1[self._values[n]]) for n in _PLACE}
+    self._scores = {
+      n: scores[first[n] : ends[n]] + before @ chain[:, self._parts[n]]
+      for n in _PLACE
+    }
+
+  def terms(self, name, given) -> jax.Array:
+    """Of `name`'s values, `[..., values]`, with tokens of the place given."""
+    values, part = self._values[name], self._parts[name]
+    scores = self._scores[name]
+    owed = jnp.zeros(values.stop - values.start)
+    for one in self._order[: self._order.index(name)]:
+      if one in given:
+        change = self._change(one, given[one])  # as a one-hot
+        rows, own = self._chain[self._values[one]], self._parts[one]
+        scores = _sum(scores, rows[given[one]][..., part])
+        scores = _sum(scores, change @ self._chain[own, part])
+        owed = _sum(owed, change @ self._chain[own, values])
+    every = self._change(name, jnp.arange(values.stop - values.start))
+    return _sum(owed, scores @ every.T)
+
+  def _change(self, name, number) -> jax.Array:
+    """What a token changes by if it is `number` `[...]`: `[..., changes]`."""
+    part = self._parts[name]
+    change = number - self._last[name] - self._low[name]
+    return jax.nn.one_hot(change, part.stop - part.start) * self._known
+
+
+def _sum(one: jax.Array, other: jax.Array) -> jax.Array:
+  """The sum of arrays whose leading axes one of them may lack."""
+  shape = jnp.broadcast_shapes(one.shape, other.shape)
+  return jnp.broadcast_to(one, shape) + jnp.broadcast_to(other, shape)
+
+
+def _told_changes(sizes, tokens_tm1, seen) -> jax.Array:
+  """Changes `[C]` of the tokens that the map may depend on; else zeros."""
+  counts = relative_tokens.counts(sizes, chained=True)
+  tells = [
+    _tells_map(sizes)[part.start] for part in tokens.slices(sizes).values()
+  ]
+  return relative_tokens.hot(sizes, tokens_tm1, seen) * np.repeat(tells, counts)
 
 
 def _tells_map(sizes) -> np.ndarray:

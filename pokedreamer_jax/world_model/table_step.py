@@ -24,6 +24,7 @@ from pokedreamer_jax.networks import sampling
 from pokedreamer_jax.networks import table_sums
 from pokedreamer_jax.networks import v2_layers
 from pokedreamer_jax.world_model import model as world_model
+from pokedreamer_jax.world_model import relative_tokens
 from pokedreamer_jax.world_model import tokens as tokens_lib
 
 _HEADS = ("reward", "continue")
@@ -60,7 +61,7 @@ class Tables:
   action: jax.Array  # [A, I]
   policy: jax.Array  # [D, U], of the recurrent part
   prior: jax.Array | None  # [D, H], where the prior reads tokens
-  chain: jax.Array | None  # [R, R], what tokens owe to those before them
+  chain: jax.Array | None  # of `chain_matrix`
   # H of the prior, C of the reader of cells, I of the step, U of the policy.
   sizes: tuple[int, int, int, int] = flax.struct.field(pytree_node=False)
 
@@ -341,9 +342,30 @@ def _drawn_tokens(
   """`draw_tokens` as numbers `[N, M]`."""
   if not cfg.token_sizes:
     return jnp.zeros((*deter.shape[:-1], 0), jnp.int32)
-  logits = world_model.token_logits(cfg, params, deter, hot, number)
+  changes = None
+  if cfg.chain_changes:
+    logits, scores = world_model.token_outputs(cfg, params, deter)
+    changes = _changes(cfg, scores, hot, number)
+  else:
+    logits = world_model.token_logits(cfg, params, deter, hot, number)
   return sampling.token_numbers(
-    key, cfg.token_sizes, logits, chain, most_likely
+    key, cfg.token_sizes, logits, chain, most_likely, changes
+  )
+
+
+def _changes(cfg, scores, hot, number) -> sampling.Changes:
+  """What the chain reads of changes, for the tokens after `hot`."""
+  sizes = cfg.token_sizes
+  spans = relative_tokens.changes(sizes, chained=True)
+  return sampling.Changes(
+    scores=scores,
+    last=tokens_lib.numbers(sizes, hot) if number is None else number,
+    known=relative_tokens.known(hot),
+    lows=tuple(low for low, _ in spans.values()),
+    counts=relative_tokens.counts(sizes, chained=True),
+    cycles=tuple(
+      relative_tokens.cycle_of(name, size) for name, size in sizes.items()
+    ),
   )
 
 

@@ -58,8 +58,8 @@
     step(state, action, uniform = null, told = null) {
       const { config } = this;
       const deter = this.recur(state, action);
-      const logits = this.tokenLogits(deter, state.tokens);
-      const tokens = this.drawTokens(logits, uniform);
+      const logits = this.tokenOutputs(deter);
+      const tokens = this.drawTokens(logits, state.tokens, uniform);
       const x = own.addDense(own.begin(config.hidden), this.part("rssm.prior_net.Dense_0.kernel"), deter);
       own.addRows(x, this.part("rssm.prior_net.Dense_0.kernel"), this.tokenRows(tokens, config.deter));
       this.hidden(x, "rssm.prior_net.RMSNorm_0.scale");
@@ -70,7 +70,7 @@
         const [start, stop] = [i * config.classes, (i + 1) * config.classes];
         stoch[i] = uniform ? own.draw(own.softmax(prior, start, stop), uniform()) : own.largest(prior, start, stop);
       }
-      if (told) Object.assign(told, { tokens: logits, prior });
+      if (told) Object.assign(told, { tokens: logits.subarray(0, this.tokenDim), prior });
       return { deter, stoch, tokens };
     }
 
@@ -125,37 +125,64 @@
       }
     }
 
-    // Logits of every token, before what each owes to those before it.
-    tokenLogits(deter, last) {
+    // Logits of every token, then scores of changes; before what each token owes
+    // to those before it.
+    tokenOutputs(deter) {
       const { config } = this;
       const x = own.addDense(own.begin(config.hidden), this.part("rssm.token_net.Dense_0.kernel"), deter);
       this.hidden(x, "rssm.token_net.RMSNorm_0.scale");
       const bias = this.part("rssm.token_net.Dense_1.bias");
       const outputs = own.addDense(own.begin(bias.values.length, bias), this.part("rssm.token_net.Dense_1.kernel"), x);
-      if (!config.relative) return outputs;
-      let score = this.tokenDim;
-      config.tokens.forEach(({ size, low, high, cycle }, i) => {
-        for (let change = low; change <= high; change++, score++) {
-          let value = last[i] + change;
-          if (cycle) value %= size;
-          if (value >= 0 && value < size) outputs[this.starts[i] + value] += outputs[score];
-        }
-      });
-      return outputs.subarray(0, this.tokenDim);
+      return outputs;
+    }
+
+    // Adds the scores of a token's changes where they lead to; `score` is where
+    // they stand.
+    addChanges(outputs, i, last, score) {
+      const { size, low, high, cycle } = this.config.tokens[i];
+      for (let change = low; change <= high; change++, score++) {
+        let value = last + change;
+        if (cycle) value = (value + size) % size;
+        if (value >= 0 && value < size) outputs[this.starts[i] + value] += outputs[score];
+      }
+    }
+
+    // Which row of the chain a token's change has, -1 if none.
+    changeRow(i, last, value, score) {
+      const { size, low, high, cycle } = this.config.tokens[i];
+      let at = value - last - low;
+      if (cycle) at = ((at % size) + size) % size;
+      return at >= 0 && at <= high - low ? score + at : -1;
     }
 
     // Draws every token given those before it; completes the logits.
-    drawTokens(logits, uniform) {
-      const chain = this.part("chain.kernel").values;
+    drawTokens(outputs, last, uniform) {
+      const { config } = this;
+      const chain = this.part("chain.kernel");
+      const width = chain.shape[1];
       const tokens = new Int32Array(this.sizes.length);
+      const rows = [];
+      let score = this.tokenDim;
       this.sizes.forEach((size, i) => {
         const start = this.starts[i];
-        for (const row of this.tokenRows(tokens, 0, i)) {
-          const a = row * this.tokenDim + start;
-          for (let j = 0; j < size; j++) logits[start + j] += chain[a + j];
-        }
         const stop = start + size;
-        tokens[i] = uniform ? own.draw(own.softmax(logits, start, stop), uniform()) : own.largest(logits, start, stop);
+        const scores = config.relative ? config.tokens[i].high - config.tokens[i].low + 1 : 0;
+        const owe = (from, to) => {
+          for (const row of rows) {
+            const a = row * width;
+            for (let j = from; j < to; j++) outputs[j] += chain.values[a + j];
+          }
+        };
+        owe(start, stop);
+        if (config.chained) owe(score, score + scores);
+        if (config.relative) this.addChanges(outputs, i, last[i], score);
+        tokens[i] = uniform ? own.draw(own.softmax(outputs, start, stop), uniform()) : own.largest(outputs, start, stop);
+        rows.push(start + tokens[i]);
+        if (config.chained) {
+          const row = this.changeRow(i, last[i], tokens[i], score);
+          if (row >= 0) rows.push(row);
+        }
+        score += scores;
       });
       return tokens;
     }

@@ -43,7 +43,9 @@ def _states(cfg, params, first, actions):
 
 
 @exported.needs_node
-@pytest.mark.parametrize("overrides", [exported.WHOLE, exported.PLAIN])
+@pytest.mark.parametrize(
+  "overrides", [exported.WHOLE, exported.PLAIN, exported.CHAINED]
+)
 def test_the_likeliest_dreams_are_those_of_the_model(tmp_path, overrides):
   cfg, params, first = exported.write(tmp_path / "page", overrides)
   actions = _actions(len(first))
@@ -66,7 +68,9 @@ def test_the_likeliest_dreams_are_those_of_the_model(tmp_path, overrides):
 
 
 @exported.needs_node
-@pytest.mark.parametrize("overrides", [exported.WHOLE, exported.PLAIN])
+@pytest.mark.parametrize(
+  "overrides", [exported.WHOLE, exported.PLAIN, exported.CHAINED]
+)
 def test_logits_are_those_of_the_model(tmp_path, overrides):
   cfg, params, first = exported.write(tmp_path / "page", overrides)
   actions = _actions(len(first), _LOGITS)
@@ -75,8 +79,9 @@ def test_logits_are_those_of_the_model(tmp_path, overrides):
   before = jax.tree.map(
     lambda one, more: jnp.concatenate([one, more[:-1]]), start, states
   )
-  logits = world_model.token_logits(cfg, params, states.deter, before.tokens)
-  logits += world_model.apply(cfg, params, "chain", states.tokens)
+  logits = world_model.told_logits(
+    cfg, params, states.deter, before.tokens, states.tokens
+  )
   prior = world_model.apply(
     *(cfg, params, "rssm", states.deter, states.tokens), method="prior"
   )

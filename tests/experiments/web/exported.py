@@ -41,6 +41,11 @@ PLAIN = (
   "world_model.atlas_around=false",
   "world_model.atlas_copies=false",
 )
+CHAINED = (
+  *WHOLE,
+  "world_model.tokens=" + TOKENS.replace("_clock", "_look"),
+  "world_model.chain_changes=true",
+)
 NAMES = folder_lib.Names("small@1", {0: "home"}, {1: "</script>"})
 
 

@@ -38,8 +38,10 @@ def test_both_forms_are_one_matrix(sizes):
   matrix = np.random.default_rng(1).normal(size=(sum(sizes),) * 2)
   matrix = matrix.astype(np.float32)
   packed = _pack(matrix, sizes)
-  whole = rssm.causal(jnp.asarray(matrix), sizes)
-  np.testing.assert_array_equal(rssm.causal(jnp.asarray(packed), sizes), whole)
+  whole = rssm.causal({"kernel": jnp.asarray(matrix)}, sizes)
+  np.testing.assert_array_equal(
+    rssm.causal({"kernel": jnp.asarray(packed)}, sizes), whole
+  )
   ends = np.cumsum(sizes)
   for row in range(sum(sizes)):
     later = ends[np.searchsorted(ends, row, side="right")]

@@ -129,7 +129,7 @@ def test_log_probabilities_are_those_of_the_chain():
   told = jnp.where(
     jnp.arange(_DIM) < _SIZES["battle"], _hot(0, 0, 0, **first), 0
   )
-  found = place_belief._Prior(_SIZES, logits, kernel, told).log_prob(where)
+  found = place_belief.Prior(_SIZES, logits, kernel, told).log_prob(where)
   module = rssm.TokenChain(tuple(_SIZES.values()))
   for i in range(5):
     place = jax.tree.map(lambda leaf, i=i: leaf[i], where)
@@ -138,6 +138,32 @@ def test_log_probabilities_are_those_of_the_chain():
     nats = tokens.cross_entropy(_SIZES, logits + terms, hot)
     expected = -sum(nats[name] for name in ("map", "y", "x"))
     np.testing.assert_allclose(found[i], expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("begun", [True, False])
+def test_log_probabilities_are_those_of_a_chain_with_changes(begun):
+  cfg = dataclasses.replace(_CFG, relative_tokens=True, chain_changes=True)
+  params, rng = fakes.params(cfg, 0.3), np.random.default_rng(2)
+  deter = jnp.asarray(rng.normal(size=cfg.deter), jnp.float32)
+  last = _hot(1, 4, 5, battle=1) * begun
+  told = {"battle": 2, "dialog": 1, "menu": 0, "menu_item": 3}
+  where = atlas_lib.Place(
+    *(jnp.array(each) for each in ([1, 1, 2], [4, 5, 7], [5, 6, 1]))
+  )
+  logits, scores = world_model.token_outputs(cfg, params, deter)
+  chain = world_model.chain_matrix(cfg, params)
+  guess = _hot(0, 0, 0, **told)
+  believed = functools.partial(
+    place_belief.prior_of, cfg, logits, chain, guess, last, scores
+  )
+  found = believed().log_prob(where)
+  for i in range(3):
+    place = jax.tree.map(lambda leaf, i=i: leaf[i], where)
+    hot = _hot(*_place(place), **told)
+    said = world_model.told_logits(cfg, params, deter, last, hot)
+    nats = tokens.cross_entropy(_SIZES, said, hot)
+    expected = -sum(nats[name] for name in ("map", "y", "x"))
+    np.testing.assert_allclose(found[i], expected, rtol=1e-4)
 
 
 def test_of_equal_candidates_one_has_all_the_weight():

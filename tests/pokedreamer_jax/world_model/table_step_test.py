@@ -22,6 +22,9 @@ _RELATIVE = "world_model.relative_tokens=true"
 _CONFIGS = {
   "plain": fakes.config(),
   "atlas": fakes.config(*_ATLAS, _RELATIVE),
+  "chained": fakes.config(
+    *(*_ATLAS, _RELATIVE, "world_model.chain_changes=true")
+  ),
   "not around": fakes.config(*_ATLAS, "world_model.atlas_around=false"),
   "no tokens": fakes.config("world_model.ram=off"),
   "v2": fakes.config_v2(),

@@ -34,7 +34,11 @@ def _windows():
   return fakes.on_device(batch)
 
 
-@pytest.mark.parametrize("overrides", [(), _ATLAS], ids=["plain", "atlas"])
+@pytest.mark.parametrize(
+  "overrides",
+  [(), _ATLAS, (*_ATLAS, "world_model.chain_changes=true")],
+  ids=["plain", "atlas", "chained"],
+)
 @pytest.mark.parametrize("infer", [False, True], ids=["given", "inferred"])
 def test_a_wider_model_calculates_what_the_old_one_did(overrides, infer):
   cfg = fakes.config(*overrides).world_model

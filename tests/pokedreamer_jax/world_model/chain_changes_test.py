@@ -1,0 +1,159 @@
+"""Changes in the chain between tokens, against loops over tokens."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from pokedreamer_jax.world_model import model as world_model
+from pokedreamer_jax.world_model import relative_tokens
+from pokedreamer_jax.world_model import table_step
+from pokedreamer_jax.world_model import tokens
+from tests.pokedreamer_jax import fakes
+
+_N = 40
+_CFG = fakes.config(
+  "world_model.tokens=battle:4 map:8 y:9 x:9 hp:30 enemy_hp:12 figure_look:62",
+  *("world_model.relative_tokens=true", "world_model.packed_chain=true"),
+  "world_model.chain_changes=true",
+).world_model
+_SIZES = _CFG.token_sizes
+_SPANS = relative_tokens.changes(_SIZES, chained=True)
+
+
+@functools.cache
+def _example():
+  """Parameters, deter, tokens before and after, of which row 0 is first."""
+  params = fakes.params(_CFG, 0.3)
+  rng = np.random.default_rng(0)
+  deter = rng.normal(size=(_N, _CFG.deter)).astype(np.float32)
+  last = np.stack([rng.integers(0, n, _N) for n in _SIZES.values()], -1)
+  # Half of the tokens change by little, so that there are scores of it.
+  near = last + rng.integers(-2, 3, last.shape)
+  near = np.clip(near, 0, np.array(list(_SIZES.values())) - 1)
+  far = np.stack([rng.integers(0, n, _N) for n in _SIZES.values()], -1)
+  now = np.where(rng.random(last.shape) < 0.7, near, far)
+  return params, deter, last, now
+
+
+def _hot(last):
+  hot = np.array(tokens.one_hot(_SIZES, jnp.asarray(last)))
+  hot[0] = 0.0  # before the first step
+  return hot
+
+
+def _change(name, last, now):
+  """Which of its changes a token's is, None where it has no score."""
+  low, high = _SPANS[name]
+  steps = [now - last]
+  if name == "figure_look":
+    steps = [now - last + turn * _SIZES[name] for turn in (-1, 0, 1)]
+  found = [step - low for step in steps if low <= step <= high]
+  return found[0] if found else None
+
+
+class _Chain:
+  """The packed weights, read by loops."""
+
+  def __init__(self, params, deter):
+    outputs = world_model.token_outputs(_CFG, params, jnp.asarray(deter))
+    self._logits, self._scores = (np.array(part) for part in outputs)
+    weights = {k: np.array(v) for k, v in params["chain"].items()}
+    self._terms, at = {}, {"kernel": 0, "to_values": 0, "to_changes": 0}
+    names = list(_SIZES)
+    length = {n: _SPANS[n][1] - _SPANS[n][0] + 1 for n in names}
+    for m, name in enumerate(names):
+      blocks = [("kernel", "value", one, _SIZES[one]) for one in names[:m]]
+      blocks += [("to_values", "change", one, length[one]) for one in names[:m]]
+      for one in names[:m]:
+        blocks += [
+          ("to_changes", "value", one, _SIZES[one]),
+          ("to_changes", "change", one, length[one]),
+        ]
+      for weight, kind, one, rows in blocks:
+        columns = length[name] if weight == "to_changes" else _SIZES[name]
+        end = at[weight] + rows * columns
+        block = weights[weight][at[weight] : end].reshape(rows, columns)
+        self._terms[weight, kind, one, name] = block
+        at[weight] = end
+    assert {k: len(v) for k, v in weights.items()} == at
+
+  def logits(self, n, name, last, now):
+    """Logits of a token of row `n`, those before it being `now`."""
+    names = list(_SIZES)
+    starts = tokens.slices(_SIZES)
+    first = sum(
+      b - a + 1 for a, b in list(_SPANS.values())[: names.index(name)]
+    )
+    low, high = _SPANS[name]
+    values = self._logits[n, starts[name]].copy()
+    scores = self._scores[n, first : first + high - low + 1].copy()
+    for m, one in enumerate(names[: names.index(name)]):
+      values += self._terms["kernel", "value", one, name][now[m]]
+      scores += self._terms["to_changes", "value", one, name][now[m]]
+      change = None if n == 0 else _change(one, last[m], now[m])
+      if change is not None:
+        values += self._terms["to_values", "change", one, name][change]
+        scores += self._terms["to_changes", "change", one, name][change]
+    for value in range(_SIZES[name]) if n else ():
+      change = _change(name, last[names.index(name)], value)
+      if change is not None:
+        values[value] += scores[change]
+    return values
+
+
+def test_told_tokens_owe_to_values_and_changes_before_them():
+  params, deter, last, now = _example()
+  found = fakes.jit(functools.partial(world_model.told_logits, _CFG))(
+    params, deter, _hot(last), np.array(tokens.one_hot(_SIZES, now))
+  )
+  chain, starts = _Chain(params, deter), tokens.slices(_SIZES)
+  for n in range(_N):
+    for name, place in starts.items():
+      np.testing.assert_allclose(
+        found[n, place], chain.logits(n, name, last[n], now[n]), atol=1e-4
+      )
+
+
+@pytest.mark.parametrize("most_likely", [False, True])
+def test_tokens_are_drawn_one_after_the_other(most_likely):
+  params, deter, last, _ = _example()
+  key = jax.random.key(3)
+  found = fakes.jit(
+    functools.partial(table_step.draw_tokens, _CFG, most_likely=most_likely)
+  )(params, key, deter, _hot(last))
+  found = np.array(tokens.numbers(_SIZES, found))
+  chain = _Chain(params, deter)
+  keys = jax.random.split(key, len(_SIZES))
+  chance = np.stack([jax.random.uniform(one, (_N,)) for one in keys], -1)
+  changed = 0
+  for n in range(_N):
+    now = np.zeros(len(_SIZES), int)
+    for m, name in enumerate(_SIZES):
+      logits = chain.logits(n, name, last[n], now)
+      if most_likely:
+        now[m] = logits.argmax()
+      else:
+        share = np.cumsum(np.exp(logits - logits.max()))
+        now[m] = np.searchsorted(share, chance[n, m] * share[-1], "right")
+      changed += n > 0 and _change(name, last[n, m], now[m]) is not None
+    np.testing.assert_array_equal(found[n], now)
+  assert changed > _N  # else nothing is shown
+
+
+def test_a_look_may_fall_back_and_catch_up():
+  assert _SPANS["figure_look"] == (-2, 26)
+  assert relative_tokens.changes(_SIZES)["figure_look"] == (0, 24)
+  for before, after, column in ((1, 61, 0), (5, 5, 2), (60, 24, 28)):
+    hot = np.array(
+      relative_tokens.hot(
+        {"figure_look": 62}, jnp.eye(62)[before], jnp.eye(62)[after]
+      )
+    )
+    assert hot.sum() == 1 and hot.argmax() == column
+  outside = relative_tokens.hot(
+    {"figure_look": 62}, jnp.eye(62)[0], jnp.eye(62)[30]
+  )
+  assert not np.array(outside).any()
