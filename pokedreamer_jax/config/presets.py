@@ -148,6 +148,7 @@ _VALE_WORLD = world_model_config.WorldModelConfig(
   tokens=world_model_config.VALE_TOKENS,
   relative_tokens=True,
   packed_chain=True,
+  chain_changes=True,
   hp_bars=True,
   hidden=256,
   tile_vocab=2400,

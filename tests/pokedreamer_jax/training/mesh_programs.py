@@ -55,7 +55,8 @@ def config(mesh, kind="dictionary"):
     return fakes.config(
       *(*shared, "world_model.tokens=battle:4 map:8 y:12 x:12"),
       *("world_model.atlas=counted", "world_model.atlas_cells=4096"),
-      *("world_model.relative_tokens=true", "train.decode_blocks=20"),
+      *("world_model.relative_tokens=true", "world_model.chain_changes=true"),
+      "train.decode_blocks=20",
     )
   codec = [f"world_model.{name}={kind}" for name in ("encoder", "decoder")]
   tokens = "world_model.tokens=map:8 x:12"  # compiles sooner
