@@ -160,6 +160,7 @@ def _dream(cfg, length, random, world, actor, key, batch):
   from pokedreamer_jax.networks import sampling
   from pokedreamer_jax.world_model import imagination
   from pokedreamer_jax.world_model import model as world_model
+  from pokedreamer_jax.world_model import parts
   from pokedreamer_jax.world_model import progress as progress_lib
   from pokedreamer_jax.world_model import tokens
 
@@ -191,7 +192,7 @@ def _dream(cfg, length, random, world, actor, key, batch):
       tokens.numbers(sizes, state.tokens),
       going,
     )
-    logit = world_model.apply(model, world, "continue", feat)
+    logit = parts.apply(model, world, "continue", feat)
     going = going & (logit > 0)
     state = imagination.prior_step(model, world, prior_key, state, action)
     reached = progress_lib.advance(sizes, state.tokens, reached)

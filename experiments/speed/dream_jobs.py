@@ -181,7 +181,7 @@ def _judged(config, params, critic, path, inputs_fn) -> tuple[Any, ...]:
   from pokedreamer_jax.networks import actor_critic
   from pokedreamer_jax.networks import v2
   from pokedreamer_jax.world_model import imagination
-  from pokedreamer_jax.world_model import model as world_model
+  from pokedreamer_jax.world_model import parts
   from pokedreamer_jax.world_model import table_step
 
   cfg = config.world_model
@@ -197,7 +197,7 @@ def _judged(config, params, critic, path, inputs_fn) -> tuple[Any, ...]:
     if cfg.family != "v2":
       return *imagination.judge(cfg, params, path), value
     heads = [
-      world_model.apply(cfg, params, name, read)
+      parts.apply(cfg, params, name, read)
       for name in ("reward", "continue")
     ]
     return *heads, value

@@ -20,6 +20,7 @@ from pokedreamer_jax.networks import codecs
 from pokedreamer_jax.world_model import atlas as atlas_lib
 from pokedreamer_jax.world_model import model as world_model
 from pokedreamer_jax.world_model import relative_tokens
+from pokedreamer_jax.world_model import token_prior
 
 # Parts that only observing, or judging a dream, needs.
 _LEFT_OUT = (
@@ -141,7 +142,7 @@ def arrays(
     name, array = _name(path), np.asarray(leaf)
     if not name.startswith(_LEFT_OUT):
       made[name] = _small(array)
-  chain = world_model.chain_matrix(cfg, rounded(params))
+  chain = token_prior.chain_matrix(cfg, rounded(params))
   made["chain.kernel"] = _small(np.asarray(chain))
   used = (int(made["atlas.pages"].max()) + 1) * atlas_lib.PAGE_CELLS
   for name in ("atlas.tiles", *(n for n in made if n.endswith(".cells"))):

@@ -29,6 +29,7 @@ from pokedreamer_jax.behaviour import dream_play
 from pokedreamer_jax.config import run as config_lib
 from pokedreamer_jax.world_model import imagination
 from pokedreamer_jax.world_model import model as world_model
+from pokedreamer_jax.world_model import parts
 from pokedreamer_jax.world_model import progress as progress_lib
 from pokedreamer_jax.world_model import tokens
 
@@ -138,7 +139,7 @@ def advance(
   terms, reward = dream_play.paid(
     cfg, world, lifted.model, lifted.progress, lifted.earned, ahead, reached
   )
-  logit = world_model.apply(
+  logit = parts.apply(
     cfg.world_model, world, "continue", world_model.features(ahead)
   )
   terms = jnp.where(lifted.running[:, None], terms, 0.0)

@@ -32,6 +32,7 @@ from pokedreamer_jax.networks import sampling
 from pokedreamer_jax.networks import two_hot
 from pokedreamer_jax.world_model import imagination
 from pokedreamer_jax.world_model import model as world_model
+from pokedreamer_jax.world_model import parts
 from pokedreamer_jax.world_model import progress as progress_lib
 from pokedreamer_jax.world_model import reward_heads
 from pokedreamer_jax.world_model import tokens
@@ -314,7 +315,7 @@ def expected_terms(
 ) -> jax.Array:
   """The unweighted terms `[N, 8]` of `paid`, whose arguments these are."""
   sizes = cfg.world_model.token_sizes
-  outputs = world_model.apply(
+  outputs = parts.apply(
     cfg.world_model, world, "reward", world_model.features(ahead)
   )
   predicted = reward_heads.predict(outputs)
@@ -327,7 +328,7 @@ def expected_terms(
 def _shown(cfg, params, key, player, goal) -> Shown:
   model = cfg.world_model
   feat = world_model.features(player.dream)
-  cont = world_model.apply(model, params.world, "continue", feat)
+  cont = parts.apply(model, params.world, "continue", feat)
   inputs = value = None
   odds = jnp.zeros((1, specs.NUM_ACTIONS))
   choice = jnp.full(1, specs.PASS, jnp.int32)

@@ -28,6 +28,7 @@ from pokedreamer_jax.behaviour import objectives
 from pokedreamer_jax.config import run as config_lib
 from pokedreamer_jax.world_model import imagination
 from pokedreamer_jax.world_model import model as world_model
+from pokedreamer_jax.world_model import parts
 from pokedreamer_jax.world_model import progress as progress_lib
 
 
@@ -189,7 +190,7 @@ def _judge(cfg, world, states) -> tuple[jax.Array, jax.Array, jax.Array]:
   steps = _Steps(terms, before.earned[0], states.progress.level)
   reward = jnp.where(before.running, objectives.rewards(cfg, steps), 0.0)
   feat = world_model.features(after.model)
-  logit = world_model.apply(cfg.world_model, world, "continue", feat)
+  logit = parts.apply(cfg.world_model, world, "continue", feat)
   return terms, reward, jax.nn.sigmoid(logit)
 
 

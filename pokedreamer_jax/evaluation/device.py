@@ -18,6 +18,7 @@ from pokedreamer_jax.config import world_model as world_model_config
 from pokedreamer_jax.networks import sampling
 from pokedreamer_jax.world_model import imagination
 from pokedreamer_jax.world_model import model as world_model
+from pokedreamer_jax.world_model import parts as parts_lib
 from pokedreamer_jax.world_model import reward_heads
 from pokedreamer_jax.world_model import tokens
 
@@ -217,7 +218,7 @@ def _told_fn(cfg):
   def run(params, state, action, hot):
     hot_action = jax.nn.one_hot(action, specs.NUM_ACTIONS)
     known = world_model.project_known(cfg, params, state.tokens, hot_action)
-    cell = functools.partial(world_model.apply, cfg, params, "rssm")
+    cell = functools.partial(parts_lib.apply, cfg, params, "rssm")
     deter = cell(state.deter, state.stoch, known, method="step")
     prior = cell(deter, hot, method="prior")
     stoch = sampling.one_hot_draw(jax.random.key(0), prior, True)
@@ -231,8 +232,8 @@ def _told_fn(cfg):
 def _judge_fn(cfg):
   def run(params, states):
     feat = world_model.features(states)
-    outputs = world_model.apply(cfg, params, "reward", feat)
-    logit = world_model.apply(cfg, params, "continue", feat)
+    outputs = parts_lib.apply(cfg, params, "reward", feat)
+    logit = parts_lib.apply(cfg, params, "continue", feat)
     return reward_heads.event_probabilities(outputs), jax.nn.sigmoid(logit)
 
   return jax.jit(run)

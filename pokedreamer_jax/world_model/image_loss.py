@@ -19,6 +19,7 @@ from pokedreamer_jax.networks import codecs
 from pokedreamer_jax.networks import tile_mixture
 from pokedreamer_jax.world_model import atlas as atlas_lib
 from pokedreamer_jax.world_model import model as world_model
+from pokedreamer_jax.world_model import parts
 
 # A pytree of rows or windows `[N, ...]` -> the same, shared out over devices.
 SpreadFn = Callable[[Any], Any]
@@ -88,7 +89,7 @@ def image_loss(
     return jnp.mean(nats), jnp.mean(exact.astype(jnp.float32))
   x, found = outputs_of(method="read")
   return _some_blocks(
-    functools.partial(world_model.apply, cfg, params, "decoder", method="draw"),
+    functools.partial(parts.apply, cfg, params, "decoder", method="draw"),
     jax.random.fold_in(key, 2),
     *(x, found, tile, changed),
     decode_blocks,

@@ -20,6 +20,7 @@ from pokedreamer_jax import specs
 from pokedreamer_jax.config import world_model as world_model_config
 from pokedreamer_jax.networks import sampling
 from pokedreamer_jax.world_model import model as world_model
+from pokedreamer_jax.world_model import parts
 from pokedreamer_jax.world_model import progress as progress_lib
 from pokedreamer_jax.world_model import reward_heads
 from pokedreamer_jax.world_model import table_step
@@ -89,13 +90,13 @@ def prior_step(
   token_key, stoch_key = jax.random.split(key)
   hot_action = jax.nn.one_hot(action, specs.NUM_ACTIONS)
   known = world_model.project_known(cfg, params, state.tokens, hot_action)
-  deter = world_model.apply(
+  deter = parts.apply(
     cfg, params, "rssm", state.deter, state.stoch, known, method="step"
   )
   hot = table_step.draw_tokens(
     cfg, params, token_key, deter, state.tokens, most_likely
   )
-  prior = world_model.apply(cfg, params, "rssm", deter, hot, method="prior")
+  prior = parts.apply(cfg, params, "rssm", deter, hot, method="prior")
   # The published family mixes none.
   mixed = 0.0 if cfg.family == "v2" else cfg.unimix
   prior = sampling.without_uniform(prior, mixed)
@@ -259,8 +260,8 @@ def judge(
   arrived = jax.tree.map(lambda leaf: leaf[1:], state)
   if path.numbers is None:
     feat = world_model.features(arrived)
-    reward = world_model.apply(cfg, params, "reward", feat)
-    logit = world_model.apply(cfg, params, "continue", feat)
+    reward = parts.apply(cfg, params, "reward", feat)
+    logit = parts.apply(cfg, params, "continue", feat)
   else:
     products = table_step.first_products(
       *(cfg, table_step.first_kernels(cfg, params)),

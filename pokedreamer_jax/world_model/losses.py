@@ -9,6 +9,7 @@ from pokedreamer_jax.networks import sampling
 from pokedreamer_jax.world_model import image_loss
 from pokedreamer_jax.world_model import model as world_model
 from pokedreamer_jax.world_model import own_tokens
+from pokedreamer_jax.world_model import parts as parts_lib
 from pokedreamer_jax.world_model import ram_heads
 from pokedreamer_jax.world_model import reward_heads
 from pokedreamer_jax.world_model import tokens as tokens_lib
@@ -86,9 +87,9 @@ def world_model_loss(
   dyn = world_model.divergence(stop(seen.post), seen.prior)
   rep = world_model.divergence(seen.post, stop(seen.prior))
   reward = reward_heads.loss(
-    world_model.apply(cfg, params, "reward", feat), batch["reward_terms"]
+    parts_lib.apply(cfg, params, "reward", feat), batch["reward_terms"]
   )
-  cont_logit = world_model.apply(cfg, params, "continue", feat)
+  cont_logit = parts_lib.apply(cfg, params, "continue", feat)
   cont = -jnp.where(
     batch["is_terminal"],
     jax.nn.log_sigmoid(-cont_logit),
@@ -176,7 +177,7 @@ def _ram_loss(cfg, params, batch, feat):
   if not cfg.ram_heads_gradient:
     feat = jax.lax.stop_gradient(feat)
   sizes = cfg.ram_head_sizes
-  outputs = world_model.apply(cfg, params, "ram", feat)
+  outputs = parts_lib.apply(cfg, params, "ram", feat)
   nats = ram_heads.cross_entropy(sizes, outputs, batch)
   errors = ram_heads.errors(sizes, outputs, batch)
   metrics = {f"ram/{name}": jnp.mean(value) for name, value in nats.items()}

@@ -19,6 +19,7 @@ from pokedreamer_jax.world_model import image_loss
 from pokedreamer_jax.world_model import losses
 from pokedreamer_jax.world_model import model as world_model
 from pokedreamer_jax.world_model import model_v2 as world_model_v2
+from pokedreamer_jax.world_model import parts as parts_lib
 
 
 def temperature(
@@ -140,8 +141,8 @@ def _loss(cfg, params, batch, seen, shown, target):
     seen.post, stop(seen.prior)
   )
   weights = jnp.asarray(specs.REWARD_WEIGHTS["published"], jnp.float32)
-  reward = world_model.apply(cfg, params, "reward", feat)
-  logit = world_model.apply(cfg, params, "continue", feat)
+  reward = parts_lib.apply(cfg, params, "reward", feat)
+  logit = parts_lib.apply(cfg, params, "continue", feat)
   parts = {
     "image": jnp.mean(jnp.square(shown - target)),
     "kl": jnp.mean(balanced),

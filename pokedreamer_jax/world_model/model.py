@@ -19,11 +19,8 @@ import jax.numpy as jnp
 from pokedreamer_jax import specs
 from pokedreamer_jax.config import world_model as world_model_config
 from pokedreamer_jax.frames import tiles
-from pokedreamer_jax.networks import atlas_reader
 from pokedreamer_jax.networks import codecs
-from pokedreamer_jax.networks import heads
 from pokedreamer_jax.networks import late_gradients
-from pokedreamer_jax.networks import rssm
 from pokedreamer_jax.networks import sampling
 from pokedreamer_jax.world_model import alignment
 from pokedreamer_jax.world_model import atlas as atlas_lib
@@ -31,13 +28,13 @@ from pokedreamer_jax.world_model import atlas_clocks
 from pokedreamer_jax.world_model import atlas_view
 from pokedreamer_jax.world_model import hp_bars
 from pokedreamer_jax.world_model import model_v2 as world_model_v2
+from pokedreamer_jax.world_model import parts
 from pokedreamer_jax.world_model import place_belief
 from pokedreamer_jax.world_model import ram_heads
-from pokedreamer_jax.world_model import relative_tokens
-from pokedreamer_jax.world_model import reward_heads
+from pokedreamer_jax.world_model import token_prior
 from pokedreamer_jax.world_model import tokens as tokens_lib
 
-Params = dict[str, Any]
+Params = parts.Params
 Batch = Mapping[str, jax.Array]
 # `(key, log-probabilities [S, K]) -> one-hots [S, K]`.
 DrawFn = Callable[[jax.Array, jax.Array], jax.Array]
@@ -67,40 +64,6 @@ class Posterior:
   post: jax.Array  # log-probabilities [B, T, S, K] after it
   token_logits: jax.Array  # [B, T, R], predicted before the frame
   infer_logits: jax.Array  # [B, T, R], guessed from the frame
-
-
-def modules(cfg: world_model_config.WorldModelConfig) -> dict[str, Any]:
-  """The Linen modules of a configuration, by their name in the parameters."""
-  if cfg.family == "v2":
-    return world_model_v2.modules(cfg)
-  parts = {
-    "encoder": codecs.make_encoder(cfg),
-    "rssm": rssm.RSSMCell(
-      deter=cfg.deter,
-      stoch=cfg.stoch,
-      classes=cfg.classes,
-      hidden=cfg.hidden,
-      token_dim=cfg.token_dim,
-      unimix=cfg.unimix,
-      around=_surroundings(cfg) if cfg.reads_around else None,
-      token_scores=sum(_change_counts(cfg)),
-    ),
-    "decoder": codecs.make_decoder(cfg),
-    "reward": heads.RewardPredictor(
-      cfg.hidden, reward_heads.NUM_OUTPUTS, cfg.token_dim
-    ),
-    "continue": heads.ContinuePredictor(cfg.hidden, cfg.token_dim),
-  }
-  if cfg.token_sizes:
-    parts["chain"] = rssm.TokenChain(
-      tuple(cfg.token_sizes.values()),
-      packed=cfg.packed_chain,
-      changes=_change_counts(cfg) if cfg.chain_changes else (),
-    )
-  if cfg.ram_head_sizes:
-    outputs = sum(cfg.ram_head_sizes.values())
-    parts["ram"] = heads.RamPredictor(cfg.hidden, outputs, cfg.token_dim)
-  return parts
 
 
 def init(
@@ -169,11 +132,11 @@ def _init(
       *around,
     ),
     "decoder": (_with_bars(cfg, feat, state.tokens), *window),
-    "chain": (_chain_inputs(cfg, state.tokens, state.tokens),),
+    "chain": (token_prior.chain_inputs(cfg, state.tokens, state.tokens),),
   }
   params: Params = {}
   averages: Params = {}
-  for name, module in modules(cfg).items():
+  for name, module in parts.modules(cfg).items():
     key, init_key = jax.random.split(key)
     variables = module.init(init_key, *examples.get(name, (feat,)))
     params[name] = variables["params"]
@@ -208,48 +171,6 @@ def map_memory(params: Params) -> atlas_lib.Atlas | None:
   return atlas_lib.Atlas(**params["atlas"]) if "atlas" in params else None
 
 
-def chain_matrix(
-  cfg: world_model_config.WorldModelConfig, params: Params
-) -> jax.Array:
-  """What each token owes to those before it, `[R, R]` (see `rssm.causal`).
-
-  With `cfg.chain_changes` `[R + C, R + C]`.
-  """
-  counts = _change_counts(cfg) if cfg.chain_changes else ()
-  return rssm.causal(params["chain"], tuple(cfg.token_sizes.values()), counts)
-
-
-def apply(
-  cfg: world_model_config.WorldModelConfig,
-  params: Params,
-  name: str,
-  *args,
-  **kwargs,
-):
-  """Applies the module called `name`; `method=` as in Linen.
-
-  The one place of `compute_dtype`: parameters and inputs are rounded to it
-  here, and outputs come back as float32. So the recurrent state is rounded
-  once a step, as in DreamerV3.
-  """
-  module, weights = modules(cfg)[name], params[name]
-  if cfg.compute_dtype == "float32":
-    return module.apply({"params": weights}, *args, **kwargs)
-  weights, args = _rounded((weights, args), jnp.dtype(cfg.compute_dtype))
-  outputs = module.apply({"params": weights}, *args, **kwargs)
-  return _rounded(outputs, jnp.float32)
-
-
-def _rounded(tree: Any, dtype: Any) -> Any:
-  """`tree` with its floating leaves as `dtype`."""
-  return jax.tree.map(
-    lambda leaf: (
-      leaf.astype(dtype) if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf
-    ),
-    tree,
-  )
-
-
 def embed_frames(
   cfg: world_model_config.WorldModelConfig, params: Params, frame: jax.Array
 ) -> jax.Array:
@@ -257,7 +178,7 @@ def embed_frames(
   if cfg.family == "v2":
     return world_model_v2.embed(cfg, params, frame)
   seen = codecs.encoder_input(cfg, tile_table(params), frame)
-  return apply(cfg, params, "encoder", seen)
+  return parts.apply(cfg, params, "encoder", seen)
 
 
 def initial_state(
@@ -355,10 +276,14 @@ def observe(
     state, post, infer_logits = _observe_given(
       cfg, params, draw, hide, keys, start, rows
     )
-  prior = apply(cfg, params, "rssm", state.deter, state.tokens, method="prior")
+  prior = parts.apply(
+    cfg, params, "rssm", state.deter, state.tokens, method="prior"
+  )
   if tokens_tm1 is None:
     tokens_tm1 = last_tokens(start.tokens, state.tokens, batch["is_first"])
-  logits = told_logits(cfg, params, state.deter, tokens_tm1, state.tokens)
+  logits = token_prior.told_logits(
+    cfg, params, state.deter, tokens_tm1, state.tokens
+  )
   return Posterior(
     state=state,
     prior=prior,
@@ -401,7 +326,9 @@ def project_known(
   """
   inputs = (tokens_tm1, action_tm1)
   around = cells_around(cfg, map_memory(params), *inputs, hide)
-  return apply(cfg, params, "rssm", *inputs, *around, method="project_known")
+  return parts.apply(
+    cfg, params, "rssm", *inputs, *around, method="project_known"
+  )
 
 
 def decoder_outputs(
@@ -423,96 +350,12 @@ def decoder_outputs(
   hot = feat[..., cfg.feat_dim - cfg.token_dim :]
   window = _window(cfg, tile_table(params), map_memory(params), hot, hide)
   feat = _with_bars(cfg, feat, hot)
-  return apply(cfg, params, "decoder", feat, *window, method=method)
+  return parts.apply(cfg, params, "decoder", feat, *window, method=method)
 
 
 def divergence(log_p: jax.Array, log_q: jax.Array) -> jax.Array:
   """KL(p || q) `[...]` in nats, over all variables of `[..., S, K]`."""
   return jnp.sum(jnp.exp(log_p) * (log_p - log_q), axis=(-2, -1))
-
-
-def token_logits(
-  cfg: world_model_config.WorldModelConfig,
-  params: Params,
-  deter: jax.Array,
-  tokens_tm1: jax.Array,
-  numbers_tm1: jax.Array | None = None,
-) -> jax.Array:
-  """Logits `[..., R]` of every token, before their chain terms.
-
-  Args:
-    cfg: sizes.
-    params: parameters.
-    deter: `[..., D]` of the step.
-    tokens_tm1: of the last state, one-hot `[..., R]`; zeros where it is first.
-    numbers_tm1: their numbers `[..., M]`, for who knows them.
-  """
-  logits, scores = token_outputs(cfg, params, deter)
-  return _with_changes(cfg, logits, scores, tokens_tm1, numbers_tm1)
-
-
-def token_outputs(
-  cfg: world_model_config.WorldModelConfig,
-  params: Params,
-  deter: jax.Array,
-) -> tuple[jax.Array, jax.Array]:
-  """Logits `[..., R]` of values and scores `[..., C]` of changes, apart."""
-  if not cfg.token_sizes:
-    nothing = jnp.zeros((*deter.shape[:-1], 0))
-    return nothing, nothing
-  outputs = apply(cfg, params, "rssm", deter, method="predict_tokens")
-  logits, scores = jnp.split(outputs, [cfg.token_dim], axis=-1)
-  return logits, scores
-
-
-def told_logits(
-  cfg: world_model_config.WorldModelConfig,
-  params: Params,
-  deter: jax.Array,
-  tokens_tm1: jax.Array,
-  told: jax.Array,
-) -> jax.Array:
-  """Logits `[..., R]` of every token, those before it being told.
-
-  Args:
-    cfg: sizes.
-    params: parameters.
-    deter: `[..., D]` of the step.
-    tokens_tm1: as in `token_logits`.
-    told: the step's tokens, one-hot `[..., R]`.
-  """
-  logits, scores = token_outputs(cfg, params, deter)
-  if cfg.token_sizes:
-    inputs = _chain_inputs(cfg, tokens_tm1, told)
-    terms = apply(cfg, params, "chain", inputs)
-    logits += terms[..., : cfg.token_dim]
-    if cfg.chain_changes:
-      scores += terms[..., cfg.token_dim :]
-  return _with_changes(cfg, logits, scores, tokens_tm1)
-
-
-def _chain_inputs(cfg, tokens_tm1, told) -> jax.Array:
-  """What the chain reads of told tokens, `[..., R]` or `[..., R + C]`."""
-  if not cfg.chain_changes:
-    return told
-  changed = relative_tokens.hot(cfg.token_sizes, tokens_tm1, told)
-  return jnp.concatenate([told, changed], axis=-1)
-
-
-def _with_changes(cfg, logits, scores, tokens_tm1, numbers_tm1=None):
-  if not cfg.relative_tokens:
-    return logits
-  return relative_tokens.add(
-    *(cfg.token_sizes, logits, scores, tokens_tm1, numbers_tm1),
-    cfg.chain_changes,
-  )
-
-
-def _change_counts(cfg) -> tuple[int, ...]:
-  """How many changes of each token have a score; none if there are none."""
-  if not cfg.relative_tokens:
-    return ()
-  return relative_tokens.counts(cfg.token_sizes, cfg.chain_changes)
 
 
 def act_step(
@@ -570,7 +413,7 @@ def read_ram(
   """What the RAM heads read off states `[...]`; empty without heads."""
   if not cfg.ram_head_sizes:
     return {}
-  outputs = apply(cfg, params, "ram", features(state))
+  outputs = parts.apply(cfg, params, "ram", features(state))
   return ram_heads.read(cfg.ram_head_sizes, outputs)
 
 
@@ -580,16 +423,6 @@ def _with_bars(cfg, feat, hot) -> jax.Array:
     return feat
   bars = hp_bars.one_hot(cfg.token_sizes, hot)
   return jnp.concatenate([feat, bars], axis=-1)
-
-
-def _surroundings(cfg) -> atlas_reader.Surroundings:
-  return atlas_reader.Surroundings(
-    cfg.tile_vocab,
-    cfg.atlas_cells,
-    cfg.atlas_units,
-    cfg.tile_units,
-    cfg.hidden,
-  )
 
 
 def _window(cfg, table, atlas, hot, hide=_all_seen) -> tuple[jax.Array, ...]:
@@ -650,7 +483,7 @@ def _observe_given(cfg, params, draw, hide, keys, start, rows):
     cfg, params, rows["tokens_tm1"], rows["action_tm1"], hide_cells
   )
   row_keys = jax.vmap(lambda key: jax.random.split(key, length))(keys)
-  cell = functools.partial(apply, cfg, params, "rssm")
+  cell = functools.partial(parts.apply, cfg, params, "rssm")
   seen = cell(rows["embed"], rows["tokens"], method="project_seen")
 
   chance, choose = row_keys, draw
@@ -662,7 +495,7 @@ def _observe_given(cfg, params, draw, hide, keys, start, rows):
   def step(weights, carry, row):
     known_t, seen_t, tokens, is_first, chance_t = row
     carry = restart(cfg, carry, is_first)
-    cell = functools.partial(apply, cfg, {"rssm": weights}, "rssm")
+    cell = functools.partial(parts.apply, cfg, {"rssm": weights}, "rssm")
     deter = cell(carry.deter, carry.stoch, known_t, method="step")
     post = cell(deter, seen_t, method="posterior")
     stoch = choose(chance_t, post)
@@ -681,10 +514,14 @@ def _observe_given(cfg, params, draw, hide, keys, start, rows):
 
 def _observe_guessing(cfg, params, draw, key, start, rows):
   """One stream `[T, ...]` whose tokens are guessed: the same."""
-  cell = functools.partial(apply, cfg, params, "rssm")
+  cell = functools.partial(parts.apply, cfg, params, "rssm")
   sizes = cfg.token_sizes
   # A place has tokens, so there is a chain.
-  chain = chain_matrix(cfg, params) if cfg.ram == "place" else jnp.zeros(0)
+  chain = (
+    token_prior.chain_matrix(cfg, params)
+    if cfg.ram == "place"
+    else jnp.zeros(0)
+  )
 
   def step(carry, row):
     now, row_key = row
@@ -698,9 +535,12 @@ def _observe_guessing(cfg, params, draw, key, start, rows):
       hot = tokens_lib.one_hot(sizes, tokens_lib.numbers(sizes, guess))
     if cfg.ram == "place":
       if cfg.chain_changes:
-        logits, scores = token_outputs(cfg, params, deter)
+        logits, scores = token_prior.outputs(cfg, params, deter)
       else:
-        logits, scores = token_logits(cfg, params, deter, carry.tokens), None
+        logits, scores = (
+          token_prior.logits(cfg, params, deter, carry.tokens),
+          None,
+        )
       belief = place_belief.believe(
         *(cfg, map_memory(params), logits, chain, guess),
         *(carry.tokens, now.get("ids"), scores),

@@ -24,7 +24,9 @@ from pokedreamer_jax.networks import sampling
 from pokedreamer_jax.networks import table_sums
 from pokedreamer_jax.networks import v2_layers
 from pokedreamer_jax.world_model import model as world_model
+from pokedreamer_jax.world_model import parts as parts_lib
 from pokedreamer_jax.world_model import relative_tokens
+from pokedreamer_jax.world_model import token_prior
 from pokedreamer_jax.world_model import tokens as tokens_lib
 
 _HEADS = ("reward", "continue")
@@ -137,7 +139,7 @@ def tables(
     action=action,
     policy=recurrent,
     prior=prior,
-    chain=world_model.chain_matrix(cfg, params) if cfg.token_sizes else None,
+    chain=token_prior.chain_matrix(cfg, params) if cfg.token_sizes else None,
     sizes=sizes,
   )
 
@@ -186,9 +188,7 @@ def step(
   inputs = given.inputs + rows.action[action]
   if cfg.reads_around:
     inputs += _around(cfg, params, hot, given.around, action)
-  deter = world_model.apply(
-    cfg, params, "rssm", deter, inputs, method="advance"
-  )
+  deter = parts_lib.apply(cfg, params, "rssm", deter, inputs, method="advance")
   token = _drawn_tokens(
     *(cfg, params, token_key, deter, hot, given.token),
     *(rows.chain, most_likely),
@@ -300,7 +300,7 @@ def judged(
   """
   if cfg.family == "v2":
     outputs = [
-      world_model.apply(cfg, params, name, product, product)
+      parts_lib.apply(cfg, params, name, product, product)
       for name, product in zip(_HEADS, products, strict=True)
     ]
     return outputs[0], outputs[1]
@@ -329,7 +329,7 @@ def draw_tokens(
     tokens_tm1: of the last state, one-hot `[N, R]`.
     most_likely: as in `imagination.prior_step`.
   """
-  chain = world_model.chain_matrix(cfg, params) if cfg.token_sizes else None
+  chain = token_prior.chain_matrix(cfg, params) if cfg.token_sizes else None
   number = _drawn_tokens(
     *(cfg, params, key, deter, tokens_tm1, None, chain, most_likely)
   )
@@ -344,10 +344,10 @@ def _drawn_tokens(
     return jnp.zeros((*deter.shape[:-1], 0), jnp.int32)
   changes = None
   if cfg.chain_changes:
-    logits, scores = world_model.token_outputs(cfg, params, deter)
+    logits, scores = token_prior.outputs(cfg, params, deter)
     changes = _changes(cfg, scores, hot, number)
   else:
-    logits = world_model.token_logits(cfg, params, deter, hot, number)
+    logits = token_prior.logits(cfg, params, deter, hot, number)
   return sampling.token_numbers(
     key, cfg.token_sizes, logits, chain, most_likely, changes
   )

@@ -18,6 +18,8 @@ from pokedreamer_jax.networks import sampling
 from pokedreamer_jax.world_model import atlas_view
 from pokedreamer_jax.world_model import imagination
 from pokedreamer_jax.world_model import model as world_model
+from pokedreamer_jax.world_model import parts
+from pokedreamer_jax.world_model import token_prior
 from pokedreamer_jax.world_model import tokens
 from tests.experiments.web import exported
 from tests.pokedreamer_jax import fakes
@@ -79,10 +81,10 @@ def test_logits_are_those_of_the_model(tmp_path, overrides):
   before = jax.tree.map(
     lambda one, more: jnp.concatenate([one, more[:-1]]), start, states
   )
-  logits = world_model.told_logits(
+  logits = token_prior.told_logits(
     cfg, params, states.deter, before.tokens, states.tokens
   )
-  prior = world_model.apply(
+  prior = parts.apply(
     *(cfg, params, "rssm", states.deter, states.tokens), method="prior"
   )
   prior = sampling.without_uniform(prior, cfg.unimix)
@@ -188,10 +190,10 @@ def test_draws_are_as_frequent_as_they_are_likely(tmp_path):
   one = starts_lib.state(cfg, first[:1])
   hot = jax.nn.one_hot(jnp.zeros(1, int), specs.NUM_ACTIONS)
   known = world_model.project_known(cfg, params, one.tokens, hot)
-  deter = world_model.apply(
+  deter = parts.apply(
     *(cfg, params, "rssm", one.deter, one.stoch, known), method="step"
   )
-  logits = world_model.token_logits(cfg, params, deter, one.tokens)
+  logits = token_prior.logits(cfg, params, deter, one.tokens)
   probs = np.asarray(jax.nn.softmax(logits[0, : cfg.token_sizes["battle"]]))
   drawn = np.array(
     exported.dream(tmp_path / "page", np.zeros((1, 600), int), luck=-1)[

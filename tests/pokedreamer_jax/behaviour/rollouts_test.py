@@ -16,6 +16,7 @@ from pokedreamer_jax.behaviour import following
 from pokedreamer_jax.behaviour import rollouts
 from pokedreamer_jax.world_model import imagination
 from pokedreamer_jax.world_model import model as world_model
+from pokedreamer_jax.world_model import parts
 from pokedreamer_jax.world_model import progress as progress_lib
 from pokedreamer_jax.world_model import reward_heads
 from pokedreamer_jax.world_model import tokens
@@ -94,7 +95,7 @@ def test_dreams_are_those_of_a_loop_over_single_steps(likely):
       )
       np.testing.assert_allclose(dreamt.reward[b, k, h], reward, atol=1e-2)
       feat = world_model.features(state)
-      logit = world_model.apply(model, world, "continue", feat)
+      logit = parts.apply(model, world, "continue", feat)
       np.testing.assert_allclose(
         dreamt.cont[b, k, h], jax.nn.sigmoid(logit)[0], rtol=1e-3
       )
@@ -109,7 +110,7 @@ def _numbers(model, state):
 def _judged(cfg, world, state, numbers):
   """Terms of the last of some states, in numpy, and what they pay."""
   feat = world_model.features(state)
-  outputs = world_model.apply(cfg.world_model, world, "reward", feat)
+  outputs = parts.apply(cfg.world_model, world, "reward", feat)
   terms = np.array(reward_heads.predict(outputs)[0])
   *before, now = numbers
   best = lambda name: max(state[name] for state in before)

@@ -10,6 +10,7 @@ from pokedreamer_jax import specs
 from pokedreamer_jax.evaluation import device
 from pokedreamer_jax.evaluation import event_heads
 from pokedreamer_jax.world_model import model as world_model
+from pokedreamer_jax.world_model import parts
 from pokedreamer_jax.world_model import tokens
 from tests.pokedreamer_jax import fakes
 
@@ -117,6 +118,6 @@ def test_heads_are_asked_about_the_states():
   terms, cont = device.judge(cfg, params, state)
   assert terms.shape == (*windows["action"].shape, 8) and cont.shape == (3, 4)
   feat = world_model.features(state)
-  logit = world_model.apply(cfg, params, "continue", feat)
+  logit = parts.apply(cfg, params, "continue", feat)
   np.testing.assert_allclose(cont, 1 / (1 + np.exp(-logit)), rtol=1e-5)
   assert np.ptp(terms[0, :, 0]) > 0

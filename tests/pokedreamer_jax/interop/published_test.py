@@ -13,6 +13,7 @@ from pokedreamer_jax.networks import actor_critic
 from pokedreamer_jax.networks import v2
 from pokedreamer_jax.world_model import model as world_model
 from pokedreamer_jax.world_model import model_v2 as world_model_v2
+from pokedreamer_jax.world_model import parts
 from tests.pokedreamer_jax import fakes
 from tests.pokedreamer_jax import published_reference as reference
 
@@ -101,7 +102,7 @@ def test_the_cell_agrees(params):
   stoch = rng.random((5, _CFG.stoch_dim))
   action = np.eye(8)[rng.integers(8, size=5)]
   embed = rng.normal(size=(5, _CFG.hidden))
-  cell = functools.partial(world_model.apply, _CFG, params, "rssm")
+  cell = functools.partial(parts.apply, _CFG, params, "rssm")
   none = jnp.zeros((5, 0))
   known = cell(none, jnp.asarray(action), method="project_known")
   following = cell(deter, stoch, known, method="step")
@@ -151,11 +152,11 @@ def test_heads_agree(params):
   feat = _features(6)
   reward = reference.Part(_ARRAYS, "reward_predictor_state_dict")
   _close(
-    world_model.apply(_CFG, params, "reward", feat),
+    parts.apply(_CFG, params, "reward", feat),
     reward.mlp("net", feat, 2)[:, 0],
   )
   cont = reference.Part(_ARRAYS, "continue_predictor_state_dict")
-  logit = world_model.apply(_CFG, params, "continue", feat)
+  logit = parts.apply(_CFG, params, "continue", feat)
   _close(
     jax.nn.sigmoid(logit),
     reference.sigmoid(cont.mlp("net", feat, 2)[:, 0]),

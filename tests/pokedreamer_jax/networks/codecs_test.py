@@ -17,6 +17,7 @@ from pokedreamer_jax.networks import pixel_codec
 from pokedreamer_jax.training import world_model as training
 from pokedreamer_jax.world_model import losses
 from pokedreamer_jax.world_model import model as world_model
+from pokedreamer_jax.world_model import parts
 from tests.pokedreamer_jax import fakes
 
 _KEY = jax.random.key(0)
@@ -143,7 +144,7 @@ def test_the_pixel_encoder_tells_frames_apart_that_the_dictionary_cannot():
     cfg = fakes.config(*overrides).world_model
     params, table = fakes.params(cfg), fakes.table(cfg.tile_vocab)
     seen = codecs.encoder_input(cfg, table, packed)
-    return np.asarray(world_model.apply(cfg, params, "encoder", seen))
+    return np.asarray(parts.apply(cfg, params, "encoder", seen))
 
   same = embed()
   np.testing.assert_array_equal(same[0], same[1])  # escapes throughout
@@ -205,9 +206,7 @@ def test_the_image_loss_of_pixels_is_the_mean_over_frames():
     )
   )
   metrics, state = run(params, batch)
-  logits = world_model.apply(
-    _CFG, params, "decoder", world_model.features(state)
-  )
+  logits = parts.apply(_CFG, params, "decoder", world_model.features(state))
   chex.assert_shape(logits, (2, 4, 360, 4, 64))
   nats = _slow_nats(np.asarray(logits), _shades(batch["frame"]))
   np.testing.assert_allclose(metrics["loss/image"], nats.mean(), rtol=1e-4)

@@ -7,9 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from pokedreamer_jax.world_model import model as world_model
 from pokedreamer_jax.world_model import relative_tokens
 from pokedreamer_jax.world_model import table_step
+from pokedreamer_jax.world_model import token_prior
 from pokedreamer_jax.world_model import tokens
 from tests.pokedreamer_jax import fakes
 
@@ -58,7 +58,7 @@ class _Chain:
   """The packed weights, read by loops."""
 
   def __init__(self, params, deter):
-    outputs = world_model.token_outputs(_CFG, params, jnp.asarray(deter))
+    outputs = token_prior.outputs(_CFG, params, jnp.asarray(deter))
     self._logits, self._scores = (np.array(part) for part in outputs)
     weights = {k: np.array(v) for k, v in params["chain"].items()}
     self._terms, at = {}, {"kernel": 0, "to_values": 0, "to_changes": 0}
@@ -106,7 +106,7 @@ class _Chain:
 
 def test_told_tokens_owe_to_values_and_changes_before_them():
   params, deter, last, now = _example()
-  found = fakes.jit(functools.partial(world_model.told_logits, _CFG))(
+  found = fakes.jit(functools.partial(token_prior.told_logits, _CFG))(
     params, deter, _hot(last), np.array(tokens.one_hot(_SIZES, now))
   )
   chain, starts = _Chain(params, deter), tokens.slices(_SIZES)

@@ -11,6 +11,7 @@ from pokedreamer_jax.training import world_model as training
 from pokedreamer_jax.world_model import imagination
 from pokedreamer_jax.world_model import losses
 from pokedreamer_jax.world_model import model as world_model
+from pokedreamer_jax.world_model import parts
 from tests.pokedreamer_jax import fakes
 
 _KEY = jax.random.key(0)
@@ -58,9 +59,7 @@ def test_only_the_networks_calculate_in_bfloat16(codec):
   feat = jax.ShapeDtypeStruct((3, cfg.feat_dim), jnp.float32)
   for name in ("decoder", "reward", "continue"):
     outputs = jax.eval_shape(
-      lambda params, feat, name=name: world_model.apply(
-        cfg, params, name, feat
-      ),
+      lambda params, feat, name=name: parts.apply(cfg, params, name, feat),
       params,
       feat,
     )

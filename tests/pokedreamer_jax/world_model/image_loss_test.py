@@ -10,6 +10,7 @@ from pokedreamer_jax.frames import tiles
 from pokedreamer_jax.networks import tile_mixture
 from pokedreamer_jax.world_model import image_loss
 from pokedreamer_jax.world_model import model as world_model
+from pokedreamer_jax.world_model import parts
 from tests.pokedreamer_jax import fakes
 
 
@@ -69,7 +70,7 @@ def test_the_loss_from_some_blocks_is_on_average_the_bound_from_all():
   assert table is not None
   frame = jnp.asarray(batch["frame"]).reshape(12, 144, 40)
   tile = tiles.encode(table, frame)
-  logits = world_model.apply(_CFG, params, "decoder", x, method="draw")
+  logits = parts.apply(_CFG, params, "decoder", x, method="draw")
   copied = tile_mixture.is_copy(found, tile)
   drawn = tile_mixture.draw_nats(logits, tile)
   nats = tile_mixture.copy_nats(found, tile) + jnp.where(copied, 0.0, drawn)

@@ -11,6 +11,7 @@ import pytest
 from pokedreamer_jax import specs
 from pokedreamer_jax.world_model import imagination
 from pokedreamer_jax.world_model import model as world_model
+from pokedreamer_jax.world_model import parts
 from pokedreamer_jax.world_model import progress as progress_lib
 from pokedreamer_jax.world_model import reward_heads
 from pokedreamer_jax.world_model import tokens
@@ -129,11 +130,9 @@ def test_dreamt_states_are_one_hot(rollout):
 
 def test_rewards_and_continues_belong_to_the_arrival(rollout, params):
   feat = rollout.feat[1:]
-  logit = world_model.apply(_CFG, params, "continue", feat)
+  logit = parts.apply(_CFG, params, "continue", feat)
   np.testing.assert_allclose(rollout.cont, jax.nn.sigmoid(logit), rtol=1e-4)
-  predicted = reward_heads.predict(
-    world_model.apply(_CFG, params, "reward", feat)
-  )
+  predicted = reward_heads.predict(parts.apply(_CFG, params, "reward", feat))
   for name in ("wild_wins", "trainer_wins", "xp", "hp_lost"):
     np.testing.assert_allclose(
       rollout.reward_terms[..., _TERM[name]],
@@ -253,6 +252,6 @@ def test_without_ram_the_heads_pay_and_no_map_is_known():
   chex.assert_tree_all_finite(rollout)
   assert (rollout.progress.visited == _visited()[None]).all()
   predicted = reward_heads.predict(
-    world_model.apply(cfg, params, "reward", rollout.feat[1:])
+    parts.apply(cfg, params, "reward", rollout.feat[1:])
   )
   np.testing.assert_allclose(rollout.reward_terms, predicted, rtol=1e-3)

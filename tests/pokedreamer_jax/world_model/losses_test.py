@@ -11,6 +11,7 @@ import pytest
 from pokedreamer_jax.frames import tiles
 from pokedreamer_jax.world_model import losses
 from pokedreamer_jax.world_model import model as world_model
+from pokedreamer_jax.world_model import parts
 from pokedreamer_jax.world_model import reward_heads
 from pokedreamer_jax.world_model import tokens
 from tests.pokedreamer_jax import fakes
@@ -47,7 +48,7 @@ def _heads(params, state, batch):
   """Outputs by head, tile numbers and the reward loss, `[B, T, ...]`."""
   feat = world_model.features(state)
   raw = {
-    name: world_model.apply(_CFG, params, name, feat)
+    name: parts.apply(_CFG, params, name, feat)
     for name in ("decoder", "reward", "continue")
   }
   ids = tiles.encode(world_model.tile_table(params), batch["frame"])

@@ -10,6 +10,7 @@ from pokedreamer_jax.frames import packing
 from pokedreamer_jax.networks import sampling
 from pokedreamer_jax.world_model import losses_v2
 from pokedreamer_jax.world_model import model as world_model
+from pokedreamer_jax.world_model import parts
 from tests.pokedreamer_jax import fakes
 
 _CONFIG = fakes.config_v2()
@@ -60,10 +61,9 @@ def test_validation_is_the_loss_by_hand():
   made, seen = fakes.most_likely(likely)(params, batch)
   feat = world_model.features(seen.state)
   reward, logit = (
-    world_model.apply(_CFG, params, name, feat)
-    for name in ("reward", "continue")
+    parts.apply(_CFG, params, name, feat) for name in ("reward", "continue")
   )
-  shown = world_model.modules(_CFG)["decoder"].apply(
+  shown = parts.modules(_CFG)["decoder"].apply(
     {
       "params": params["decoder"],
       "batch_stats": params["batch_stats"]["decoder"],
@@ -126,7 +126,7 @@ def test_running_averages_move_only_in_training_and_over_all_frames():
   assert total == metrics["loss/total"]
   mean = stats["encoder"]["res1"]["bn1"]["mean"]
   # The first norm sees the first convolutions of all 8 frames at once.
-  encoder = world_model.modules(_CFG)["encoder"]
+  encoder = parts.modules(_CFG)["encoder"]
   _, seen = encoder.apply(
     {
       "params": params["encoder"],

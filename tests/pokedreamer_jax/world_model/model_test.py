@@ -12,6 +12,8 @@ from pokedreamer_jax import specs
 from pokedreamer_jax.config import world_model as world_model_config
 from pokedreamer_jax.frames import tiles
 from pokedreamer_jax.world_model import model as world_model
+from pokedreamer_jax.world_model import parts
+from pokedreamer_jax.world_model import token_prior
 from pokedreamer_jax.world_model import tokens
 from tests.pokedreamer_jax import fakes
 
@@ -263,8 +265,8 @@ def test_a_token_is_predicted_from_those_before_it(params, batch):
   @fakes.jit
   def logits(params, deter, hot):
     # Tokens of the step before count alone where they are predicted by change.
-    own = world_model.token_logits(_CFG, params, deter, jnp.zeros_like(hot))
-    return own + world_model.apply(_CFG, params, "chain", hot)
+    own = token_prior.logits(_CFG, params, deter, jnp.zeros_like(hot))
+    return own + parts.apply(_CFG, params, "chain", hot)
 
   np.testing.assert_allclose(
     logits(params, state.deter, state.tokens),
@@ -288,9 +290,7 @@ def test_decoding_shows_the_likeliest_tiles(params, batch):
   packed = world_model.decode(_CFG, params, state)
   chex.assert_shape(packed, (2, 2, 144, 40))
   assert packed.dtype == jnp.uint8
-  logits = world_model.apply(
-    _CFG, params, "decoder", world_model.features(state)
-  )
+  logits = parts.apply(_CFG, params, "decoder", world_model.features(state))
   chex.assert_shape(logits, (2, 2, 360, _CFG.tile_vocab + 1))
   np.testing.assert_array_equal(
     tiles.decode(world_model.tile_table(params), logits.argmax(-1)), packed

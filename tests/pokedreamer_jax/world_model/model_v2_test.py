@@ -17,6 +17,7 @@ from pokedreamer_jax.world_model import alignment
 from pokedreamer_jax.world_model import imagination
 from pokedreamer_jax.world_model import model as world_model
 from pokedreamer_jax.world_model import model_v2 as world_model_v2
+from pokedreamer_jax.world_model import parts as parts_lib
 from pokedreamer_jax.world_model import progress as progress_lib
 from tests.pokedreamer_jax import fakes
 
@@ -252,7 +253,7 @@ def test_a_single_step_is_that_of_the_scans():
   assert post is None
   np.testing.assert_allclose(deter, dreamt.deter, rtol=1e-6, atol=1e-6)
   np.testing.assert_array_equal(stoch, dreamt.stoch)
-  log_probs = world_model.apply(
+  log_probs = parts_lib.apply(
     _CFG, params, "rssm", deter, dreamt.tokens, method="prior"
   )
   np.testing.assert_allclose(

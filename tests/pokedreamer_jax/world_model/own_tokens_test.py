@@ -11,6 +11,8 @@ from pokedreamer_jax.training import world_model as training
 from pokedreamer_jax.world_model import losses
 from pokedreamer_jax.world_model import model as world_model
 from pokedreamer_jax.world_model import own_tokens
+from pokedreamer_jax.world_model import parts
+from pokedreamer_jax.world_model import token_prior
 from pokedreamer_jax.world_model import tokens
 from tests.pokedreamer_jax import fakes
 
@@ -120,8 +122,8 @@ def test_steps_read_them_and_the_state_keeps_the_recorded_ones():
   moved = np.abs(other.state.deter - same.state.deter).max(axis=-1)
   assert (moved[:, 2] > 1e-4).all()
   # A change is added to the value that was read.
-  logits = world_model.token_logits(_CFG, params, other.state.deter, read)
-  logits += world_model.apply(_CFG, params, "chain", other.state.tokens)
+  logits = token_prior.logits(_CFG, params, other.state.deter, read)
+  logits += parts.apply(_CFG, params, "chain", other.state.tokens)
   np.testing.assert_allclose(other.token_logits, logits, rtol=1e-4, atol=1e-4)
 
 

@@ -15,6 +15,7 @@ from pokedreamer_jax.networks import rssm
 from pokedreamer_jax.world_model import atlas as atlas_lib
 from pokedreamer_jax.world_model import model as world_model
 from pokedreamer_jax.world_model import place_belief
+from pokedreamer_jax.world_model import token_prior
 from pokedreamer_jax.world_model import tokens
 from tests.pokedreamer_jax import fakes
 
@@ -150,8 +151,8 @@ def test_log_probabilities_are_those_of_a_chain_with_changes(begun):
   where = atlas_lib.Place(
     *(jnp.array(each) for each in ([1, 1, 2], [4, 5, 7], [5, 6, 1]))
   )
-  logits, scores = world_model.token_outputs(cfg, params, deter)
-  chain = world_model.chain_matrix(cfg, params)
+  logits, scores = token_prior.outputs(cfg, params, deter)
+  chain = token_prior.chain_matrix(cfg, params)
   guess = _hot(0, 0, 0, **told)
   believed = functools.partial(
     place_belief.prior_of, cfg, logits, chain, guess, last, scores
@@ -160,7 +161,7 @@ def test_log_probabilities_are_those_of_a_chain_with_changes(begun):
   for i in range(3):
     place = jax.tree.map(lambda leaf, i=i: leaf[i], where)
     hot = _hot(*_place(place), **told)
-    said = world_model.told_logits(cfg, params, deter, last, hot)
+    said = token_prior.told_logits(cfg, params, deter, last, hot)
     nats = tokens.cross_entropy(_SIZES, said, hot)
     expected = -sum(nats[name] for name in ("map", "y", "x"))
     np.testing.assert_allclose(found[i], expected, rtol=1e-4)
@@ -201,7 +202,7 @@ def test_observing_believes_the_place_and_guesses_the_rest(atlas):
   last = world_model.last_tokens(
     jnp.zeros((2, cfg.token_dim)), seen.state.tokens, batch["is_first"]
   )
-  prior = world_model.token_logits(cfg, params, seen.state.deter, last)
+  prior = token_prior.logits(cfg, params, seen.state.deter, last)
   ids = tiles.encode(world_model.tile_table(params), batch["frame"])
   for b, t in np.ndindex(2, 5):
     belief = place_belief.believe(

@@ -10,6 +10,7 @@ import pytest
 from pokedreamer_jax import specs
 from pokedreamer_jax.world_model import imagination
 from pokedreamer_jax.world_model import model as world_model
+from pokedreamer_jax.world_model import parts
 from pokedreamer_jax.world_model import progress as progress_lib
 from pokedreamer_jax.world_model import reward_heads
 from pokedreamer_jax.world_model import table_step
@@ -99,11 +100,9 @@ def test_what_heads_say_is_what_they_say_of_the_features(name):
   )
   made = dream(params)
   feat = made.feat[1:]
-  logit = world_model.apply(cfg, params, "continue", feat)
+  logit = parts.apply(cfg, params, "continue", feat)
   np.testing.assert_allclose(made.cont, jax.nn.sigmoid(logit), atol=1e-5)
-  predicted = reward_heads.predict(
-    world_model.apply(cfg, params, "reward", feat)
-  )
+  predicted = reward_heads.predict(parts.apply(cfg, params, "reward", feat))
   before, after = (
     jax.tree.map(lambda leaf, part=part: leaf[part], made.progress)
     for part in (slice(None, -1), slice(1, None))

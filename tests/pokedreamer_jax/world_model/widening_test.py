@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from pokedreamer_jax.world_model import model as world_model
+from pokedreamer_jax.world_model import parts as parts_lib
 from pokedreamer_jax.world_model import widening
 from tests.pokedreamer_jax import fakes
 
@@ -54,7 +55,7 @@ def test_a_wider_model_calculates_what_the_old_one_did(overrides, infer):
     )
     feat = world_model.features(seen.state)
     parts = [
-      world_model.apply(cfg, params, name, feat)
+      parts_lib.apply(cfg, params, name, feat)
       for name in ("reward", "continue")
     ]
     picture = world_model.decoder_outputs(cfg, params, feat)
