@@ -23,6 +23,7 @@ _METRICS = {
 _SUBJECTS = ("dream (sampled)", "dream (most likely)")
 _CEILING = "emulator, other luck"
 _GROUPED = (*_SUBJECTS, _CEILING, "floor (posterior)")
+_WORST_TOKENS = 10  # rows of a table
 
 
 def details(result: Mapping[str, Any]) -> list[text_tables.Table]:
@@ -42,6 +43,8 @@ def details(result: Mapping[str, Any]) -> list[text_tables.Table]:
     tables.append(_unseen(result["unseen"]))
   if "latent_use" in result:
     tables.append(_latent_use(result["latent_use"]))
+  if "wrong_tokens" in result:
+    tables.append(_wrong_tokens(result["wrong_tokens"]))
   if "carried" in result:
     tables.append(_carried(result["carried"]))
   if "reader" in result:
@@ -274,6 +277,28 @@ def _latent_use(use: Mapping[str, Any]) -> text_tables.Table:
   header = ["where", "metric", "own s", "s of another", "loss"]
   return text_tables.Table(
     "Use of latents", header, rows, [""] * len(rows), note
+  )
+
+
+def _wrong_tokens(found: Mapping[str, Any]) -> text_tables.Table:
+  parts = [found[name] for name in ("all", "calm") if name in found]
+  names = [*parts[-1]["first_wrong"]][:_WORST_TOKENS]
+  told = [
+    ("all drawn as recorded", [part["right"] for part in parts]),
+    ("all the likeliest", [part["likeliest_right"] for part in parts]),
+    *((name, [part["first_wrong"][name] for part in parts]) for name in names),
+  ]
+  rows = [[name, *(_interval(one, 3) for one in ones)] for name, ones in told]
+  header = ["share of rows", f"{parts[0]['rows']} rows"]
+  if len(parts) > 1:
+    header.append(f"{parts[1]['rows']} rows no luck changes")
+  note = (
+    "One step ahead, by the probabilities of the recorded tokens: how often "
+    "all are drawn as recorded, and which is the first that is not. Where luck "
+    "decides, a right model draws another one as well."
+  )
+  return text_tables.Table(
+    "Tokens drawn wrongly first", header, rows, [""] * len(rows), note
   )
 
 

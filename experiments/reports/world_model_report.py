@@ -28,6 +28,7 @@ from pokedreamer_jax.evaluation import latent_use
 from pokedreamer_jax.evaluation import place_reader
 from pokedreamer_jax.evaluation import report as report_lib
 from pokedreamer_jax.evaluation import scores
+from pokedreamer_jax.evaluation import wrong_tokens
 from pokedreamer_jax.world_model import model as world_model
 
 # What the model reads of a record.
@@ -39,7 +40,7 @@ FIELDS = (
 
 def parts(detail: str) -> int:
   """How often at most `Evaluator.report` tells what is next."""
-  return 7 if detail == "full" else 5
+  return 8 if detail == "full" else 5
 
 
 class Evaluator:
@@ -174,6 +175,9 @@ class Evaluator:
         *(config, params, self._index, self._training, FIELDS, self._infer)
       )
     if evaluate.detail == "full":
+      if cfg.token_sizes:
+        told("looking for the tokens drawn wrongly")
+        result["wrong_tokens"] = self._wrong_tokens(params, groups, calm)
       told("reading events and inventory off states")
       result["serves_play"] = play_readings.measure(
         *(config, params, self._index, self._training, windows),
@@ -188,6 +192,17 @@ class Evaluator:
       "ram": cfg.ram,
       "detail": evaluate.detail,
     }
+
+  def _wrong_tokens(self, params, groups, calm) -> dict[str, Any]:
+    evaluate = self._config.evaluate
+    if calm is not None:
+      steps = dreams.reported_steps(evaluate.horizon)
+      calm = wrong_tokens.up_to(calm, steps, evaluate.horizon)
+    return wrong_tokens.measure(
+      *(self._config.world_model, params, jax.random.key(4)),
+      *(self.windows(evaluate.windows), evaluate.context, groups),
+      *(evaluate.bootstrap, self._infer, calm),
+    )
 
   @property
   def _window_rows(self) -> int:

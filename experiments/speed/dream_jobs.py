@@ -197,8 +197,7 @@ def _judged(config, params, critic, path, inputs_fn) -> tuple[Any, ...]:
     if cfg.family != "v2":
       return *imagination.judge(cfg, params, path), value
     heads = [
-      parts.apply(cfg, params, name, read)
-      for name in ("reward", "continue")
+      parts.apply(cfg, params, name, read) for name in ("reward", "continue")
     ]
     return *heads, value
   deter = path.state.deter[1:]
