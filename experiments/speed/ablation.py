@@ -19,7 +19,9 @@ RECIPES: dict[str, tuple[str, ...]] = {
   "atlas_off": ("world_model.atlas=off",),
   "around_off": ("world_model.atlas_around=false",),
   "copies_off": ("world_model.atlas_copies=false",),
-  "relative_off": ("world_model.relative_tokens=false",),
+  "relative_off": (
+    *("world_model.relative_tokens=false", "world_model.chain_changes=false"),
+  ),
   "older_tokens": (f"world_model.tokens={world_model_config.PRACTICE_TOKENS}",),
   "all_blocks": ("train.decode_blocks=0",),
   "bars_off": ("world_model.hp_bars=false",),

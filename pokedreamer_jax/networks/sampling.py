@@ -187,34 +187,6 @@ def _either(
   )
 
 
-def token_draw(
-  key: jax.Array,
-  sizes: Mapping[str, int],
-  logits: jax.Array,
-  chain: jax.Array,
-  most_likely: bool | jax.Array,
-) -> jax.Array:
-  """Tokens `[N, R]` one-hot, each drawn given the tokens before it.
-
-  Args:
-    key: typed PRNG key; consumed.
-    sizes: token sizes, in order.
-    logits: `[N, R]`, without chain terms.
-    chain: `[R, R]` kernel of `TokenChain`; only its causal part is used.
-    most_likely: take each token's most likely value given the ones before.
-  """
-  if not sizes:
-    return logits
-  number = token_numbers(key, sizes, logits, chain, most_likely)
-  return jnp.concatenate(
-    [
-      jax.nn.one_hot(number[:, i], size)
-      for i, size in enumerate(sizes.values())
-    ],
-    axis=-1,
-  )
-
-
 @flax.struct.dataclass
 class Changes:
   """What a chain with changes needs beside the logits of values."""
@@ -237,23 +209,24 @@ def token_numbers(
   most_likely: bool | jax.Array,
   changes: Changes | None = None,
 ) -> jax.Array:
-  """`token_draw` as numbers `[N, M]` int32.
+  """Tokens `[N, M]` int32, each drawn given the tokens before it.
 
   A loop over tokens, each in a window as wide as the largest: unrolled it took
   8 times as long on a CPU, and 6 times as long to compile.
 
   Args:
-    key: as in `token_draw`, and the others.
-    sizes: token sizes.
-    logits: `[N, R]`.
-    chain: `[R, R]`, or `[R + C, R + C]` with changes.
-    most_likely: or not.
+    key: typed PRNG key; consumed.
+    sizes: token sizes, in order; at least one.
+    logits: `[N, R]`, without chain terms.
+    chain: `[R, R]`, of which the causal part is used; with changes
+      `[R + C, R + C]`, as `rssm.causal` makes it.
+    most_likely: take each token's most likely value given the ones before.
     changes: if they are part of the chain; `logits` are then without scores.
   """
   rows = len(logits)
   values = np.array(list(sizes.values()), np.int32)
   starts = np.cumsum(values) - values
-  widest = int(values.max())
+  widest = int(max(*values, *(changes.counts if changes else ())))
   beyond = ((0, 0), (0, widest))  # room for the last window
   if changes is None:
     group = np.repeat(np.arange(len(values)), values)
@@ -263,7 +236,7 @@ def token_numbers(
     spans = np.zeros((len(values), 0), np.int32)
     last = jnp.zeros((len(values), 0))
   else:
-    chain, scores, spans = _with_changes(chain, logits, changes, widest)
+    chain, scores, spans = _changing(chain, logits, changes, widest)
     last = changes.last.T
   # The numbers that each would draw, by one generator in the program.
   uniform = functools.partial(jax.random.uniform, shape=(rows,))
@@ -289,7 +262,7 @@ def token_numbers(
   return drawn.T
 
 
-def _with_changes(chain, logits, changes, widest):
+def _changing(chain, logits, changes, widest):
   """Chain and scores with room behind values and changes, and spans.
 
   The last row of the chain, of zeros, is that of changes without a score. A

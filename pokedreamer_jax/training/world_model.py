@@ -73,9 +73,14 @@ def optimiser(cfg: config_lib.TrainConfig) -> optax.GradientTransformation:
 
 
 def decayed(cfg: config_lib.TrainConfig, weights: world_model.Params) -> Any:
-  """Whether weight decay acts on each parameter: by its own, last name."""
+  """Whether weight decay acts on each parameter: by its own, last name.
+
+  What changes owe in the chain between tokens is a kernel, too.
+  """
+  kind = {"to_values": "kernel", "to_changes": "kernel"}
   return jax.tree_util.tree_map_with_path(
-    lambda path, _: path[-1].key in cfg.decay_name_set, weights
+    lambda path, _: kind.get(path[-1].key, path[-1].key) in cfg.decay_name_set,
+    weights,
   )
 
 

@@ -64,11 +64,6 @@ def counts(sizes: Mapping[str, int], chained: bool = False) -> tuple[int, ...]:
   return tuple(high - low + 1 for low, high in spans)
 
 
-def num_scores(sizes: Mapping[str, int], chained: bool = False) -> int:
-  """Scores of all tokens, `C`."""
-  return sum(counts(sizes, chained))
-
-
 def add(
   sizes: Mapping[str, int],
   logits: jax.Array,
@@ -93,7 +88,7 @@ def add(
   value, low, high, first, cycle = (part.reshape(*lead, -1) for part in parts)
   if numbers_tm1 is None:
     numbers_tm1 = tokens.numbers(sizes, tokens_tm1)
-  change = _round(jnp.asarray(value) - numbers_tm1[..., token], low, cycle)
+  change = _turned(jnp.asarray(value) - numbers_tm1[..., token], low, cycle)
   inside = (change >= low) & (change <= high)
   none = scores.shape[-1]
   index = jnp.where(inside & known(tokens_tm1), first + change - low, none)
@@ -120,7 +115,7 @@ def hot(
   found = []
   for number, (name, (low, high)) in enumerate(spans.items()):
     change = now[..., number] - last[..., number]
-    change = _round(change, low, cycle_of(name, sizes[name]))
+    change = _turned(change, low, cycle_of(name, sizes[name]))
     found.append(jax.nn.one_hot(change - low, high - low + 1))
   return jnp.concatenate(found, axis=-1) * known(tokens_tm1)
 
@@ -135,7 +130,7 @@ def cycle_of(name: str, size: int) -> int:
   return size if name in tokens.CLOCKS else 0
 
 
-def _round(change, low, cycle) -> jax.Array:
+def _turned(change, low, cycle) -> jax.Array:
   """Changes `[...]`, those of clocks as the one of the cycle from `low` on."""
   turned = (change - low) % jnp.maximum(cycle, 1) + low
   return jnp.where(cycle > 0, turned, change)

@@ -21,7 +21,8 @@ def chain_matrix(
 ) -> jax.Array:
   """What each token owes to those before it, `[R, R]` (see `rssm.causal`).
 
-  With `cfg.chain_changes` `[R + C, R + C]`.
+  With `cfg.chain_changes` `[R + C, R + C]`. In float32, whatever the networks
+  calculate in: dreams add its rows, where training multiplies in that type.
   """
   counts = parts.change_counts(cfg) if cfg.chain_changes else ()
   return rssm.causal(params["chain"], tuple(cfg.token_sizes.values()), counts)
@@ -44,7 +45,7 @@ def logits(
     numbers_tm1: their numbers `[..., M]`, for who knows them.
   """
   values, scores = outputs(cfg, params, deter)
-  return _with_changes(cfg, values, scores, tokens_tm1, numbers_tm1)
+  return _at_last(cfg, values, scores, tokens_tm1, numbers_tm1)
 
 
 def outputs(
@@ -84,7 +85,7 @@ def told_logits(
     values += terms[..., : cfg.token_dim]
     if cfg.chain_changes:
       scores += terms[..., cfg.token_dim :]
-  return _with_changes(cfg, values, scores, tokens_tm1)
+  return _at_last(cfg, values, scores, tokens_tm1)
 
 
 def chain_inputs(
@@ -93,14 +94,15 @@ def chain_inputs(
   told: jax.Array,
 ) -> jax.Array:
   """What the chain reads of told tokens, `[..., R]` or `[..., R + C]`."""
-  if not cfg.chain_changes:
+  if not cfg.chain_changes or not cfg.token_sizes:
     return told
   changed = relative_tokens.hot(cfg.token_sizes, tokens_tm1, told)
   return jnp.concatenate([told, changed], axis=-1)
 
 
-def _with_changes(cfg, values, scores, tokens_tm1, numbers_tm1=None):
-  if not cfg.relative_tokens:
+def _at_last(cfg, values, scores, tokens_tm1, numbers_tm1=None):
+  """`values`, the scores of changes added where they lead to."""
+  if not cfg.relative_tokens or not cfg.token_sizes:
     return values
   return relative_tokens.add(
     *(cfg.token_sizes, values, scores, tokens_tm1, numbers_tm1),

@@ -15,8 +15,9 @@ from pokedreamer_jax.world_model import tokens
 _SIZES = {"first": 3, "second": 3, "third": 4}
 _ROWS = 10
 _draw = jax.jit(
-  lambda key, logits, chain, most_likely: sampling.token_draw(
-    key, _SIZES, logits, chain, most_likely
+  lambda key, logits, chain, most_likely: tokens.one_hot(
+    _SIZES,
+    sampling.token_numbers(key, _SIZES, logits, chain, most_likely),
   ),
   static_argnums=3,
 )
@@ -213,19 +214,12 @@ def test_joint_frequencies_are_the_product_of_conditionals():
     second = np.exp(logits[2:] + chain[a, 2:])
     joint[a] = first[a] * second / second.sum()
   rows = jnp.broadcast_to(jnp.asarray(logits, jnp.float32), (20_000, 5))
-  draw = functools.partial(sampling.token_draw, most_likely=False)
-  hot = draw(jax.random.key(9), sizes, rows, jnp.asarray(chain, jnp.float32))
-  drawn = np.asarray(tokens.numbers(sizes, hot))
+  draw = functools.partial(sampling.token_numbers, most_likely=False)
+  drawn = np.asarray(
+    draw(jax.random.key(9), sizes, rows, jnp.asarray(chain, jnp.float32))
+  )
   counts = np.bincount(3 * drawn[:, 0] + drawn[:, 1], minlength=6)
   _assert_frequencies(counts, joint.reshape(-1))
-
-
-def test_no_tokens_is_no_draw():
-  empty = jnp.zeros((4, 0))
-  drawn = sampling.token_draw(
-    jax.random.key(0), {}, empty, jnp.zeros((0, 0)), False
-  )
-  assert drawn.shape == (4, 0)
 
 
 def test_the_uniform_share_is_taken_out_again():

@@ -174,8 +174,9 @@ def test_the_models_decay_kernels_and_tables_alone(preset):
   weights = {k: v for k, v in params.items() if k not in training.FROZEN}
   mask = training.decayed(cfg.train, weights)
   for path, is_decayed in jax.tree_util.tree_leaves_with_path(mask):
-    assert path[-1].key in config_lib.PARAMETER_NAMES, path
-    assert is_decayed == (path[-1].key in ("kernel", "table")), path
+    name, owed = path[-1].key, ("to_values", "to_changes")
+    assert name in (*config_lib.PARAMETER_NAMES, *owed), path
+    assert is_decayed == (name in ("kernel", "table", *owed)), path
 
 
 def test_the_same_update_twice_gives_the_same_bits():

@@ -14,32 +14,39 @@ from pokedreamer_jax.world_model import tokens
 from tests.pokedreamer_jax import fakes
 
 _N = 40
-_CFG = fakes.config(
-  "world_model.tokens=battle:4 map:8 y:9 x:9 hp:30 enemy_hp:12 figure_look:62",
-  *("world_model.relative_tokens=true", "world_model.packed_chain=true"),
-  "world_model.chain_changes=true",
-).world_model
-_SIZES = _CFG.token_sizes
-_SPANS = relative_tokens.changes(_SIZES, chained=True)
+
+
+def _config(names):
+  return fakes.config(
+    f"world_model.tokens={names}",
+    *("world_model.relative_tokens=true", "world_model.packed_chain=true"),
+    "world_model.chain_changes=true",
+  ).world_model
+
+
+_CFG = _config("battle:4 map:8 y:9 x:9 hp:30 enemy_hp:12 figure_look:62")
+# With more changes of one token than any has values.
+_FEW = _config("battle:4 map:8 y:12 x:12 enemy_hp:16 badges:4")
+_both = pytest.mark.parametrize("cfg", [_CFG, _FEW], ids=["clock", "few"])
 
 
 @functools.cache
-def _example():
+def _example(cfg):
   """Parameters, deter, tokens before and after, of which row 0 is first."""
-  params = fakes.params(_CFG, 0.3)
+  params, sizes = fakes.params(cfg, 0.3), cfg.token_sizes
   rng = np.random.default_rng(0)
-  deter = rng.normal(size=(_N, _CFG.deter)).astype(np.float32)
-  last = np.stack([rng.integers(0, n, _N) for n in _SIZES.values()], -1)
+  deter = rng.normal(size=(_N, cfg.deter)).astype(np.float32)
+  last = np.stack([rng.integers(0, n, _N) for n in sizes.values()], -1)
   # Half of the tokens change by little, so that there are scores of it.
   near = last + rng.integers(-2, 3, last.shape)
-  near = np.clip(near, 0, np.array(list(_SIZES.values())) - 1)
-  far = np.stack([rng.integers(0, n, _N) for n in _SIZES.values()], -1)
+  near = np.clip(near, 0, np.array(list(sizes.values())) - 1)
+  far = np.stack([rng.integers(0, n, _N) for n in sizes.values()], -1)
   now = np.where(rng.random(last.shape) < 0.7, near, far)
   return params, deter, last, now
 
 
-def _hot(last):
-  hot = np.array(tokens.one_hot(_SIZES, jnp.asarray(last)))
+def _hot(cfg, last):
+  hot = np.array(tokens.one_hot(cfg.token_sizes, jnp.asarray(last)))
   hot[0] = 0.0  # before the first step
   return hot
 
@@ -49,31 +56,41 @@ def _change(name, last, now):
   low, high = _SPANS[name]
   steps = [now - last]
   if name == "figure_look":
-    steps = [now - last + turn * _SIZES[name] for turn in (-1, 0, 1)]
+    steps = [now - last + 62 * turn for turn in (-1, 0, 1)]
   found = [step - low for step in steps if low <= step <= high]
   return found[0] if found else None
+
+
+_SPANS = {
+  name: span
+  for cfg in (_CFG, _FEW)
+  for name, span in relative_tokens.changes(
+    cfg.token_sizes, chained=True
+  ).items()
+}
 
 
 class _Chain:
   """The packed weights, read by loops."""
 
-  def __init__(self, params, deter):
-    outputs = token_prior.outputs(_CFG, params, jnp.asarray(deter))
+  def __init__(self, cfg, params, deter):
+    self._sizes = cfg.token_sizes
+    outputs = token_prior.outputs(cfg, params, jnp.asarray(deter))
     self._logits, self._scores = (np.array(part) for part in outputs)
     weights = {k: np.array(v) for k, v in params["chain"].items()}
     self._terms, at = {}, {"kernel": 0, "to_values": 0, "to_changes": 0}
-    names = list(_SIZES)
+    names = list(self._sizes)
     length = {n: _SPANS[n][1] - _SPANS[n][0] + 1 for n in names}
     for m, name in enumerate(names):
-      blocks = [("kernel", "value", one, _SIZES[one]) for one in names[:m]]
+      blocks = [("kernel", "value", one, self._sizes[one]) for one in names[:m]]
       blocks += [("to_values", "change", one, length[one]) for one in names[:m]]
       for one in names[:m]:
         blocks += [
-          ("to_changes", "value", one, _SIZES[one]),
+          ("to_changes", "value", one, self._sizes[one]),
           ("to_changes", "change", one, length[one]),
         ]
       for weight, kind, one, rows in blocks:
-        columns = length[name] if weight == "to_changes" else _SIZES[name]
+        columns = length[name] if weight == "to_changes" else self._sizes[name]
         end = at[weight] + rows * columns
         block = weights[weight][at[weight] : end].reshape(rows, columns)
         self._terms[weight, kind, one, name] = block
@@ -82,10 +99,10 @@ class _Chain:
 
   def logits(self, n, name, last, now):
     """Logits of a token of row `n`, those before it being `now`."""
-    names = list(_SIZES)
-    starts = tokens.slices(_SIZES)
+    names = list(self._sizes)
+    starts = tokens.slices(self._sizes)
     first = sum(
-      b - a + 1 for a, b in list(_SPANS.values())[: names.index(name)]
+      b - a + 1 for a, b in [_SPANS[one] for one in names[: names.index(name)]]
     )
     low, high = _SPANS[name]
     values = self._logits[n, starts[name]].copy()
@@ -97,19 +114,23 @@ class _Chain:
       if change is not None:
         values += self._terms["to_values", "change", one, name][change]
         scores += self._terms["to_changes", "change", one, name][change]
-    for value in range(_SIZES[name]) if n else ():
+    for value in range(self._sizes[name]) if n else ():
       change = _change(name, last[names.index(name)], value)
       if change is not None:
         values[value] += scores[change]
     return values
 
 
-def test_told_tokens_owe_to_values_and_changes_before_them():
-  params, deter, last, now = _example()
-  found = fakes.jit(functools.partial(token_prior.told_logits, _CFG))(
-    params, deter, _hot(last), np.array(tokens.one_hot(_SIZES, now))
+@_both
+def test_told_tokens_owe_to_values_and_changes_before_them(cfg):
+  params, deter, last, now = _example(cfg)
+  found = fakes.jit(functools.partial(token_prior.told_logits, cfg))(
+    params,
+    deter,
+    _hot(cfg, last),
+    np.array(tokens.one_hot(cfg.token_sizes, now)),
   )
-  chain, starts = _Chain(params, deter), tokens.slices(_SIZES)
+  chain, starts = _Chain(cfg, params, deter), tokens.slices(cfg.token_sizes)
   for n in range(_N):
     for name, place in starts.items():
       np.testing.assert_allclose(
@@ -117,21 +138,23 @@ def test_told_tokens_owe_to_values_and_changes_before_them():
       )
 
 
+@_both
 @pytest.mark.parametrize("most_likely", [False, True])
-def test_tokens_are_drawn_one_after_the_other(most_likely):
-  params, deter, last, _ = _example()
+def test_tokens_are_drawn_one_after_the_other(cfg, most_likely):
+  params, deter, last, _ = _example(cfg)
+  sizes = cfg.token_sizes
   key = jax.random.key(3)
   found = fakes.jit(
-    functools.partial(table_step.draw_tokens, _CFG, most_likely=most_likely)
-  )(params, key, deter, _hot(last))
-  found = np.array(tokens.numbers(_SIZES, found))
-  chain = _Chain(params, deter)
-  keys = jax.random.split(key, len(_SIZES))
+    functools.partial(table_step.draw_tokens, cfg, most_likely=most_likely)
+  )(params, key, deter, _hot(cfg, last))
+  found = np.array(tokens.numbers(sizes, found))
+  chain = _Chain(cfg, params, deter)
+  keys = jax.random.split(key, len(sizes))
   chance = np.stack([jax.random.uniform(one, (_N,)) for one in keys], -1)
   changed = 0
   for n in range(_N):
-    now = np.zeros(len(_SIZES), int)
-    for m, name in enumerate(_SIZES):
+    now = np.zeros(len(sizes), int)
+    for m, name in enumerate(sizes):
       logits = chain.logits(n, name, last[n], now)
       if most_likely:
         now[m] = logits.argmax()
@@ -145,7 +168,7 @@ def test_tokens_are_drawn_one_after_the_other(most_likely):
 
 def test_a_look_may_fall_back_and_catch_up():
   assert _SPANS["figure_look"] == (-2, 26)
-  assert relative_tokens.changes(_SIZES)["figure_look"] == (0, 24)
+  assert relative_tokens.changes(_CFG.token_sizes)["figure_look"] == (0, 24)
   for before, after, column in ((1, 61, 0), (5, 5, 2), (60, 24, 28)):
     hot = np.array(
       relative_tokens.hot(

@@ -1,5 +1,6 @@
 """Observing: order in time, resets, neighbours, acting and missing RAM."""
 
+import dataclasses
 import functools
 
 import chex
@@ -254,6 +255,14 @@ def test_without_ram_there_are_no_tokens(batch):
     world_model.features(seen.state), (_B, _T, _OFF.deter + _OFF.stoch_dim)
   )
   chex.assert_tree_all_finite(seen)
+
+
+@pytest.mark.parametrize("chained", [True, False])
+def test_without_ram_nothing_is_relative(batch, chained):
+  cfg = dataclasses.replace(_OFF, relative_tokens=True, chain_changes=chained)
+  params = fakes.params(cfg)
+  seen = fakes.jit(_observe(cfg))(params, _KEY, _frames_only(batch))
+  chex.assert_shape(seen.token_logits, (_B, _T, 0))
 
 
 def test_a_token_is_predicted_from_those_before_it(params, batch):

@@ -11,7 +11,6 @@ from pokedreamer_jax.training import world_model as training
 from pokedreamer_jax.world_model import losses
 from pokedreamer_jax.world_model import model as world_model
 from pokedreamer_jax.world_model import own_tokens
-from pokedreamer_jax.world_model import parts
 from pokedreamer_jax.world_model import token_prior
 from pokedreamer_jax.world_model import tokens
 from tests.pokedreamer_jax import fakes
@@ -19,7 +18,8 @@ from tests.pokedreamer_jax import fakes
 _KEY = jax.random.key(0)
 _B, _T = 4, 5
 _CONFIG = fakes.config(
-  *("world_model.relative_tokens=true", "train.error_share=0.5"),
+  *("world_model.relative_tokens=true", "world_model.chain_changes=true"),
+  "train.error_share=0.5",
   *("train.batch_size=4", "train.seq_len=5"),
 )
 _CFG = _CONFIG.world_model
@@ -122,8 +122,9 @@ def test_steps_read_them_and_the_state_keeps_the_recorded_ones():
   moved = np.abs(other.state.deter - same.state.deter).max(axis=-1)
   assert (moved[:, 2] > 1e-4).all()
   # A change is added to the value that was read.
-  logits = token_prior.logits(_CFG, params, other.state.deter, read)
-  logits += parts.apply(_CFG, params, "chain", other.state.tokens)
+  logits = token_prior.told_logits(
+    _CFG, params, other.state.deter, read, other.state.tokens
+  )
   np.testing.assert_allclose(other.token_logits, logits, rtol=1e-4, atol=1e-4)
 
 

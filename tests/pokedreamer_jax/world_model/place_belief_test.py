@@ -179,8 +179,10 @@ def test_of_equal_candidates_one_has_all_the_weight():
   assert (np.asarray(found.weight)[there] > 0).sum() == 1
 
 
-def _observed(ram, batch, atlas=True):
+def _observed(ram, batch, atlas=True, chained=False):
   cfg = dataclasses.replace(_CFG, ram=ram, atlas="counted" if atlas else "off")
+  if chained:
+    cfg = dataclasses.replace(cfg, relative_tokens=True, chain_changes=True)
   params = dict(fakes.params(cfg, noise=0.3))
   if atlas:
     params["atlas"] = vars(_atlas())
@@ -188,10 +190,12 @@ def _observed(ram, batch, atlas=True):
   return cfg, params, run(params, jax.random.key(0), batch)
 
 
-@pytest.mark.parametrize("atlas", [True, False])
-def test_observing_believes_the_place_and_guesses_the_rest(atlas):
+@pytest.mark.parametrize(
+  ("atlas", "chained"), [(True, False), (False, False), (True, True)]
+)
+def test_observing_believes_the_place_and_guesses_the_rest(atlas, chained):
   batch = fakes.on_device(fakes.windows(2, 5))
-  cfg, params, seen = _observed("place", batch, atlas)
+  cfg, params, seen = _observed("place", batch, atlas, chained)
   numbers = tokens.numbers(cfg.token_sizes, seen.state.tokens)
   guessed = tokens.numbers(cfg.token_sizes, seen.infer_logits)
   names = list(cfg.token_sizes)
@@ -203,12 +207,16 @@ def test_observing_believes_the_place_and_guesses_the_rest(atlas):
     jnp.zeros((2, cfg.token_dim)), seen.state.tokens, batch["is_first"]
   )
   prior = token_prior.logits(cfg, params, seen.state.deter, last)
+  scores = None
+  if chained:
+    prior, scores = token_prior.outputs(cfg, params, seen.state.deter)
+  chain = token_prior.chain_matrix(cfg, params)
   ids = tiles.encode(world_model.tile_table(params), batch["frame"])
   for b, t in np.ndindex(2, 5):
     belief = place_belief.believe(
       *(cfg, world_model.map_memory(params), prior[b, t]),
-      *(params["chain"]["kernel"], seen.infer_logits[b, t], last[b, t]),
-      ids[b, t],
+      *(chain, seen.infer_logits[b, t], last[b, t], ids[b, t]),
+      None if scores is None else scores[b, t],
     )
     place = [int(numbers[b, t, names.index(n)]) for n in ("map", "y", "x")]
     assert _place(belief.best) == tuple(place)

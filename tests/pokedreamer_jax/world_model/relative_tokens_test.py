@@ -12,7 +12,7 @@ _SIZES["figure_clock"] = 62
 
 def test_a_change_adds_its_score_to_where_it_leads():
   rng = np.random.default_rng(0)
-  count = relative_tokens.num_scores(_SIZES)
+  count = sum(relative_tokens.counts(_SIZES))
   assert count == 1 + 5 + 21 + 3 + 26 + 25
   total = sum(_SIZES.values())
   last = np.stack([rng.integers(0, n, 50) for n in _SIZES.values()], -1)
