@@ -167,7 +167,8 @@ def _vale() -> config_lib.Config:
       python -m experiments.quickstart --preset=vale --rom=great_vale \\
         --workdir=runs/vale
 
-  Expect of the world model, three seeds: one step ahead .98 of the pixels as
+  Expect of the world model (three seeds before changes of tokens were chained,
+  which one seed has since: docs/results.md): one step ahead .98 of the pixels as
   the emulator with other luck, .93 of the moved overworld frames and .75 of the
   battle frames exact; the most likely dream as near to the game as the emulator
   with other luck in tiles (at 50 steps 3.0 off for 3.8; .32 of the frames exact
