@@ -182,6 +182,8 @@ class EvaluateConfig:
   windows: int = 200  # held-out open-loop windows
   context: int = 8  # posterior rows before the open loop
   horizon: int = 50  # open-loop rows
+  # How often sampled dreams of these are drawn; their scores are averaged.
+  draws: int = 1
   bootstrap: int = 2000  # resamples of a paired interval
   # Of a world model: `full` adds calm windows, long carried states, and events
   # and inventory read off states.
@@ -220,7 +222,7 @@ class EvaluateConfig:
 
   def __post_init__(self):
     bounds.at_least(self, 2, "episodes", "windows")
-    bounds.at_least(self, 1, "context", "bootstrap")
+    bounds.at_least(self, 1, "context", "bootstrap", "draws")
     bounds.at_least(self, 5, "horizon")  # the first step that tables speak of
     bounds.one_of(self, "detail", DETAILS)
     bounds.one_of(self, "videos", VIDEOS)

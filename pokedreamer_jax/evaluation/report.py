@@ -104,6 +104,18 @@ def report(
     name: _scores(dream, rows.at("frame"), at_place, reader, asked)
     for name, dream in made.items()
   }
+  more = [
+    _scores(
+      dreams.open_loop(
+        *(cfg, params, jax.random.fold_in(keys[0], draw), windows, context),
+        infer=infer,
+        steps=rows.steps,
+      ),
+      *(rows.at("frame"), at_place, reader, asked),
+    )
+    for draw in range(1, evaluate.draws)
+  ]
+  score[tables.SAMPLED] = _averaged([score[tables.SAMPLED], *more])
   if device.has_places(cfg):
     # What the posterior's head reads off real frames: given tokens know more.
     seen = dreams.observed(
@@ -296,6 +308,13 @@ def _scores(
       reader, made.frame, places, made.place, asked
     )
   return found
+
+
+def _averaged(draws: Sequence[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+  """Scores `[W, S]` of several draws as their means; the same apply to all."""
+  return {
+    name: np.mean([draw[name] for draw in draws], axis=0) for name in draws[0]
+  }
 
 
 def _own_accuracy(reader, rows: rows_lib.Rows, groups, draws) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Reports of whole models: random, perfect and broken ones."""
 
+import dataclasses
 import functools
 import json
 from unittest import mock
@@ -13,6 +14,7 @@ from pokedreamer_jax.evaluation import dreams
 from pokedreamer_jax.evaluation import place_reader
 from pokedreamer_jax.evaluation import report as report_lib
 from pokedreamer_jax.evaluation import scores
+from pokedreamer_jax.evaluation import tables
 from pokedreamer_jax.world_model import tokens
 from tests.pokedreamer_jax import fakes
 
@@ -65,6 +67,43 @@ def test_the_report_has_every_line_and_no_window_meets_its_own_actions():
   maps = windows["map_id"][:, _CONTEXT:].reshape(-1)
   most = max(np.mean(maps == m) for m in range(8))
   np.testing.assert_allclose(report["map_majority"], most)
+
+
+def test_scores_of_several_draws_are_averaged():
+  windows, params = _windows(), fakes.params(_CFG, noise=0.3)
+
+  def exact(draws):
+    with mock.patch.object(
+      dreams, "open_loop", wraps=dreams.open_loop
+    ) as open_loop:
+      found = report_lib.report(
+        *(_CFG, params, _KEY, windows),
+        dataclasses.replace(_CONFIG.evaluate, draws=draws),
+      )
+    asked = [
+      call.kwargs.get("key", call.args[2] if len(call.args) > 2 else None)
+      for call in open_loop.call_args_list
+    ]
+    keys = {tuple(np.array(jax.random.key_data(key))) for key in asked}
+    assert len(keys) == len(asked) == 2 + draws
+    return found["lines"][tables.SAMPLED], asked[3:]
+
+  one, _ = exact(1)
+  three, keys = exact(3)
+  truth = windows["frame"][:, [_CONTEXT + k - 1 for k in (1, 5, 15)]]
+  drawn = [
+    scores.pixel_accuracy(
+      dreams.open_loop(
+        *(_CFG, params, key, windows, _CONTEXT), steps=[1, 5, 15]
+      ).frame,
+      truth,
+    ).mean(axis=0)
+    for key in keys
+  ]
+  for i, step in enumerate(("1", "5", "15")):
+    mean = (one[step]["pixels"] + sum(d[i] for d in drawn)) / 3
+    np.testing.assert_allclose(three[step]["pixels"], mean, rtol=1e-5)
+    assert abs(three[step]["pixels"] - one[step]["pixels"]) > 1e-6
 
 
 def test_what_is_imagined_one_step_ahead_is_shown_and_made_once():
