@@ -162,7 +162,7 @@ _VALE_WORLD = world_model_config.WorldModelConfig(
 
 
 def _vale() -> config_lib.Config:
-  """The great vale on a laptop: 6 minutes to record, 42 to train on one core.
+  """The great vale on a laptop: 6 to 10 minutes to record, 47 to 53 to train.
 
       python -m experiments.quickstart --preset=vale --rom=great_vale \\
         --workdir=runs/vale

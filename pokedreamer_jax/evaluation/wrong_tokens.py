@@ -96,8 +96,8 @@ def _looked_at(cfg, params, key, windows, infer):
 
   Both `[W, T, M]`, the tokens before it told.
   """
-  fields = {k: v for k, v in windows.items() if k != "reward_terms"}
-  return device.each_batch(cfg, _tokens_fn(cfg, infer), params, key, fields)
+  run = _tokens_fn(cfg, infer)
+  return device.each_batch(cfg, run, params, key, dict(windows))
 
 
 @functools.lru_cache(maxsize=4)
