@@ -151,7 +151,13 @@ def _told(cfg, before, after) -> str:
     new = int((known & ~earlier).sum())
     text += f", {new:,} of them new and {int(changed.sum()):,} changed"
   used = (int(np.asarray(after.pages).max()) + 1) * atlas_lib.PAGE_CELLS
-  return f"{text}; their pages take {used:,} of {cfg.atlas_cells:,} cells"
+  text += f"; their pages take {used:,} of {cfg.atlas_cells:,} cells"
+  if not cfg.atlas_boxes:
+    return text
+  boxes = int((np.asarray(after.texts) > 0).sum())
+  return (
+    f"{text}; {boxes:,} message boxes known, of {cfg.atlas_boxes:,} at most"
+  )
 
 
 def _no_room(cfg, left_out: int) -> str:

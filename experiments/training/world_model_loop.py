@@ -225,7 +225,7 @@ class Trainer:
       self._survey = atlas_data.Survey(cfg, self._table, self._run, maps)
     held = meshes.local(self._mesh, params["atlas"])
     grown = self._survey.grown(atlas_lib.Atlas(**held), self._data.history)
-    placed = meshes.place_state(self._mesh, vars(grown))
+    placed = meshes.place_state(self._mesh, atlas_lib.leaves(grown))
     self._state = dataclasses.replace(
       self._state, params={**params, "atlas": placed}
     )
@@ -336,4 +336,4 @@ def _taken_params(
   table = jax.tree.map(np.array, world_model.tile_table(params))
   survey = atlas_data.Survey(cfg, table, run, config.train.left_out_maps)
   grown = survey.grown(atlas_lib.Atlas(**params["atlas"]), [generation.path])
-  return {**params, "atlas": vars(grown)}, survey
+  return {**params, "atlas": atlas_lib.leaves(grown)}, survey

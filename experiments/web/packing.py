@@ -18,6 +18,7 @@ from pokedreamer_jax import specs
 from pokedreamer_jax.config import world_model as world_model_config
 from pokedreamer_jax.networks import codecs
 from pokedreamer_jax.world_model import atlas as atlas_lib
+from pokedreamer_jax.world_model import atlas_texts
 from pokedreamer_jax.world_model import model as world_model
 from pokedreamer_jax.world_model import relative_tokens
 from pokedreamer_jax.world_model import token_prior
@@ -112,6 +113,8 @@ def configuration(
     "around": cfg.reads_around,
     "copies": cfg.atlas_copies,
     "mix": cfg.block_mix,
+    "texts": cfg.copies_boxes,
+    "text": [at.get(name, -1) for name in atlas_texts.TOLD_BY],
     "place": [at[name] for name in ("map", "y", "x")],
     "facing": at.get("facing", -1),
     "scroll": [at.get(name, -1) for name in ("scroll_y", "scroll_x")],
@@ -147,6 +150,8 @@ def arrays(
   used = (int(made["atlas.pages"].max()) + 1) * atlas_lib.PAGE_CELLS
   for name in ("atlas.tiles", *(n for n in made if n.endswith(".cells"))):
     made[name] = made[name][:used]
+  if "atlas.texts" in made:
+    made["atlas.boxes"] = made["atlas.boxes"][: made["atlas.texts"].max() + 1]
   return made
 
 

@@ -112,6 +112,9 @@ class WorldModelConfig:
   atlas_units: int = 16  # learned vector of each cell
   # Share of the cells that training hides, so that unknown places are learned.
   atlas_hidden: float = 0.1
+  # Message boxes it can hold as well (see `atlas_texts.py`), one of each text
+  # and place of a cursor; 0: none. Takes the token `text`, which tells them.
+  atlas_boxes: int = 0
   # Two of its pieces, to be left out one by one; without an atlas neither is
   # there, whatever these say. Whether the step reads the cells around,
   atlas_around: bool = True
@@ -224,8 +227,18 @@ class WorldModelConfig:
         f"world_model.atlas_cells: {self.atlas_cells}, expected a multiple of "
         f"{ATLAS_PAGE}"
       )
+    bounds.at_least(self, 0, "atlas_boxes")
     if not self.has_atlas:
       return
+    if self.atlas_boxes >= 1 << 16:
+      raise ValueError(
+        f"world_model.atlas_boxes: {self.atlas_boxes}, expected below {1 << 16}"
+      )
+    if self.atlas_boxes and "text" not in self.token_sizes:
+      raise ValueError(
+        f"world_model.atlas_boxes: {self.atlas_boxes}, the state has no token "
+        "'text', expected 0"
+      )
     lacks = sorted({"map", "y", "x"} - set(self.token_sizes))
     if self.family == "v2":
       reason = "family v2 has no map memory"
@@ -277,6 +290,11 @@ class WorldModelConfig:
   def has_atlas(self) -> bool:
     """Whether decoder and step read a map memory."""
     return self.atlas != "off"
+
+  @property
+  def copies_boxes(self) -> bool:
+    """Whether the decoder copies what the atlas holds of message boxes."""
+    return self.has_atlas and self.atlas_copies and self.atlas_boxes > 0
 
   @property
   def reads_around(self) -> bool:

@@ -66,7 +66,9 @@ def measure(
   place = scores.recorded_places(windows)[:, context:]
   score = {_FROZEN: _scores(before[:, context - 1 :], truth)}
   for name, atlas in ({AS_TRAINED: None} | dict(filled)).items():
-    used = params if atlas is None else params | {"atlas": vars(atlas)}
+    used = (
+      params if atlas is None else params | {"atlas": atlas_lib.leaves(atlas)}
+    )
     given = (cfg, used, key, windows, context, infer)
     for how in _HOW if device.has_places(cfg) else _HOW[:2]:
       if how == "tokens told":

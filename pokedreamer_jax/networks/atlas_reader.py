@@ -99,9 +99,9 @@ class AtlasDecoder(nn.Module):
   A block's features are the state's own and, through gates of the state, those
   of its cell and of the four beside it: gates shared by all blocks follow the
   screen between two cells, one of each block shuts where no map is seen. Then
-  a tile is copied, from the screen that the atlas shows or from one of the four
-  cells beside, or drawn from the dictionary (`tile_mixture.py`); which of the
-  five is said for the whole screen.
+  a tile is copied, from the screen that the atlas shows, from one of the four
+  cells beside or from the message box of the text, or drawn from the dictionary
+  (`tile_mixture.py`); which of the six is said for the whole screen.
 
   What the state adds does not read the place: that is the atlas' part. The
   other tokens reach every block directly, since text and numbers stand at
@@ -120,6 +120,7 @@ class AtlasDecoder(nn.Module):
     copies: whether tiles may be copied; else all are drawn.
     mix: whether a block also reads the features of the eight around, with
       weights that all blocks share.
+    texts: whether what the atlas holds of the message box may be copied.
   """
 
   vocab: int
@@ -132,6 +133,7 @@ class AtlasDecoder(nn.Module):
   shown: tuple[tuple[int, int, int], ...]
   copies: bool = True
   mix: bool = False
+  texts: bool = False
 
   def setup(self):
     outputs = packing.NUM_BLOCKS * self.block_units
@@ -156,7 +158,7 @@ class AtlasDecoder(nn.Module):
     if self.copies:
       self.copy_gate = nn.Dense(1, kernel_init=small)
       self.copy_shift = nn.Dense(
-        len(_SHIFTS), kernel_init=small, bias_init=_first_likely
+        len(_SHIFTS) + self.texts, kernel_init=small, bias_init=_first_likely
       )
 
   def __call__(
@@ -165,6 +167,7 @@ class AtlasDecoder(nn.Module):
     cells: jax.Array,
     tiles: jax.Array,
     screen: jax.Array,
+    box: jax.Array | None = None,
   ) -> tile_mixture.Mixture:
     """Features `[..., F]` to the mixture of tiles `[..., 360]`, block order.
 
@@ -173,8 +176,9 @@ class AtlasDecoder(nn.Module):
       cells: the window, `[..., 11, 12]`.
       tiles: what the atlas holds there, `[..., 11, 12, 4]`.
       screen: the screen that it shows, `[..., 360]`.
+      box: the same with the message box of the text alone, where `texts`.
     """
-    x, found = self.read(feat, cells, tiles, screen)
+    x, found = self.read(feat, cells, tiles, screen, box)
     return tile_mixture.Mixture(copies=found, logits=self.draw(x))
 
   def read(
@@ -183,6 +187,7 @@ class AtlasDecoder(nn.Module):
     cells: jax.Array,
     tiles: jax.Array,
     screen: jax.Array,
+    box: jax.Array | None = None,
   ) -> tuple[jax.Array, tile_mixture.Copies]:
     """Features `[..., 360, tile_units]` of tiles, and what may be copied."""
     lead = feat.shape[:-1]
@@ -201,7 +206,7 @@ class AtlasDecoder(nn.Module):
       x += nn.silu(self.mix_in(around))
     x = nn.silu(self.tile_in(x)).reshape(-1, self.tile_units)
     if self.copies:
-      found = self._offered(lead, feat, x, tiles, screen)
+      found = self._offered(lead, feat, x, tiles, screen, box)
     else:
       found = tile_mixture.no_copies((*lead, packing.NUM_TILES), self.vocab)
     return x.reshape(*lead, packing.NUM_TILES, self.tile_units), found
@@ -221,17 +226,18 @@ class AtlasDecoder(nn.Module):
     near = [_shifted(padded, at) for at in shifts]
     return jnp.concatenate(near, axis=-1).reshape(-1, 9 * self.block_units)
 
-  def _offered(self, lead, feat, x, tiles, screen):
+  def _offered(self, lead, feat, x, tiles, screen, box):
     """What may be copied of the tiles `[*lead, 360]`."""
     gate = self.copy_gate(x).reshape(*lead, packing.NUM_TILES)
     shift = self.copy_shift(feat).reshape(*lead, 1, -1)
-    candidate = jnp.stack(
-      [
-        screen.reshape(-1, packing.NUM_TILES),
-        *(_shifted(tiles, at).reshape(len(feat), -1) for at in _SHIFTS[1:]),
-      ],
-      axis=-1,
-    ).reshape(*lead, packing.NUM_TILES, len(_SHIFTS))
+    offered = [
+      screen.reshape(-1, packing.NUM_TILES),
+      *(_shifted(tiles, at).reshape(len(feat), -1) for at in _SHIFTS[1:]),
+    ]
+    if self.texts:
+      offered.append(box.reshape(-1, packing.NUM_TILES))
+    candidate = jnp.stack(offered, axis=-1)
+    candidate = candidate.reshape(*lead, packing.NUM_TILES, len(offered))
     return tile_mixture.copies(candidate, shift, gate, self.vocab)
 
   def _without_place(self, feat):
@@ -263,9 +269,10 @@ class AtlasDecoder(nn.Module):
 
 
 def _first_likely(key: jax.Array, shape: Sequence[int], dtype: Any = float):
-  """A bias under which the first is likely: a block's own cell."""
+  """A bias under which a block's own cell is likely, and a text more so."""
   del key
-  return jnp.zeros(shape, dtype).at[0].set(2.0)
+  likely = [2.0, *[0.0] * (len(_SHIFTS) - 1), 4.0]
+  return jnp.array(likely[: shape[0]], dtype)
 
 
 def _shifted(window: jax.Array, at: tuple[int, int]) -> jax.Array:

@@ -48,6 +48,7 @@ def make_decoder(cfg: world_model_config.WorldModelConfig) -> nn.Module:
       shown_tokens(cfg),
       copies=cfg.atlas_copies,
       mix=cfg.block_mix,
+      texts=cfg.copies_boxes,
     )
   if cfg.decoder == "dictionary":
     return codec.TileDecoder(cfg.tile_vocab, cfg.tile_units, cfg.block_units)

@@ -24,6 +24,7 @@ import numpy as np
 from pokedreamer_jax import specs
 from pokedreamer_jax.config import world_model as world_model_config
 from pokedreamer_jax.frames import packing
+from pokedreamer_jax.world_model import atlas_texts
 from pokedreamer_jax.world_model import tokens
 
 PAGE = 8  # cells along each side of a page
@@ -51,6 +52,9 @@ class Atlas:
   tiles: Array  # [C, 4] int32, dictionary numbers; the escape if unknown
   # What a tile looks like at each phase of the clocks (`atlas_clocks.py`).
   looks: Array = None  # [V + 1, P] int32; None where only cells are asked for
+  # What the message box shows with each text (`atlas_texts.py`); None without.
+  texts: Array = None  # [text, text2, menu_item] uint16, number of a box, or 0
+  boxes: Array = None  # [B, 120] uint16, dictionary numbers; escapes if unknown
 
 
 @flax.struct.dataclass
@@ -76,6 +80,7 @@ def empty(cfg: world_model_config.WorldModelConfig) -> Atlas:
       (cfg.atlas_cells, packing.TILES_PER_BLOCK), cfg.tile_vocab, jnp.int32
     ),
     looks=jnp.tile(each[:, None], (1, phases)),
+    **atlas_texts.empty(cfg),
   )
 
 
@@ -187,6 +192,11 @@ def hidden(key: jax.Array, share: float, cells: jax.Array) -> jax.Array:
 def known_cells(atlas: Atlas, vocab: int) -> np.ndarray:
   """Whether each cell `[C]` holds tiles of a dictionary of `vocab`."""
   return np.any(np.asarray(atlas.tiles) < vocab, axis=-1)
+
+
+def leaves(atlas: Atlas) -> dict[str, Array]:
+  """The arrays that the parameters carry, without those that it lacks."""
+  return {name: a for name, a in vars(atlas).items() if a is not None}
 
 
 def _num_pages(size: int) -> int:

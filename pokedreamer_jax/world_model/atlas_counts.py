@@ -6,6 +6,9 @@ cell; the most frequent block of four tiles wins. A view that was seen before
 does not vote again. Most rows stand on the grid, and a majority does not mind
 the others.
 
+Where the atlas holds texts, every lit row that shows one votes for the blocks
+of the message box (`atlas_texts.py`).
+
 Rows are cut into pieces of a fixed size, whatever the arrays they come in, and
 what is kept between pieces is bounded: the outcome depends on the order of the
 rows alone, and the memory not on their number.
@@ -24,6 +27,8 @@ from pokedreamer_jax.config import world_model as world_model_config
 from pokedreamer_jax.frames import packing
 from pokedreamer_jax.frames import tiles
 from pokedreamer_jax.world_model import atlas as atlas_lib
+from pokedreamer_jax.world_model import atlas_texts
+from pokedreamer_jax.world_model import votes as votes_lib
 
 # The step fields that are read.
 FIELDS = (
@@ -31,19 +36,13 @@ FIELDS = (
   *("dialog_open", "menu_open", "game_running"),
   *specs.CLOCK_FIELDS,
   "shade",
+  *(name for name in atlas_texts.FIELDS if name != "menu_open"),
 )
 _PIECE_ROWS = 2048
 # Views are told apart by so many bits: of a million, 0.4 % are taken for ones
 # seen before.
 _VIEW_BITS = 28
-# Different blocks of cells kept, 24 bytes each; beyond them the rarest go.
-MAX_VOTES = 1 << 22
-_MANY_VOTES = 1 << 18  # recent ones, before they are added to the others
 _SIDE = 1 << 9  # rows or columns of a map that have a place in a key
-
-
-# (places [N] int64, blocks [N] uint64, votes [N] int64), sorted, no pair twice.
-_Votes = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,6 +54,8 @@ class Counts:
   votes: np.ndarray  # [N] int64
   rows: int = 0  # rows read
   views: int = 0  # different views that voted
+  # The same of the message box, the place a text's block; None without texts.
+  texts: votes_lib.Counted | None = None
 
 
 class Counter:
@@ -64,24 +65,22 @@ class Counter:
     self,
     cfg: world_model_config.WorldModelConfig,
     table: tiles.TileTable,
-    max_votes: int = MAX_VOTES,
+    max_votes: int = votes_lib.MOST,
   ):
     """Begins with nothing.
 
     Args:
-      cfg: gives the sizes of the tokens `map`, `y` and `x`.
+      cfg: gives token sizes, and says whether texts are counted.
       table: the dictionary of `cfg.tile_vocab` tiles.
-      max_votes: different (cell, block) that are kept.
+      max_votes: different (cell, block) that are kept, of texts as many.
     """
     self._sizes = cfg.token_sizes
     self._table = table
-    self._max_votes = max_votes
     self._seen = np.zeros(1 << (_VIEW_BITS - 3), np.uint8)
     self._waiting: list[dict[str, np.ndarray]] = []
     self._num_waiting = 0
-    self._kept: _Votes = _votes(np.zeros(0, np.int64), np.zeros(0, np.uint64))
-    self._recent: list[_Votes] = []
-    self._num_recent = 0
+    self._cells = votes_lib.Votes(max_votes)
+    self._texts = votes_lib.Votes(max_votes) if cfg.atlas_boxes else None
     self._rows = self._views = 0
 
   def add(self, rows: Mapping[str, np.ndarray]) -> None:
@@ -109,8 +108,8 @@ class Counter:
     """
     if self._waiting:
       self._count()
-    self._settle()
-    return Counts(*self._kept, self._rows, self._views)
+    texts = None if self._texts is None else self._texts.settle()
+    return Counts(*self._cells.settle(), self._rows, self._views, texts)
 
   def _count(self) -> None:
     rows = {
@@ -119,27 +118,23 @@ class Counter:
     }
     self._rows += self._num_waiting
     self._waiting, self._num_waiting = [], 0
+    if self._texts is not None:
+      self._texts.add(*self._boxes(rows))
     rows = _at(rows, np.flatnonzero(_walking(rows, self._sizes)))
-    rows = _at(rows, _new(self._seen, _view_bits(rows)))
+    rows = _at(rows, _new(self._seen, _view_bits(rows["frame"], _place(rows))))
     self._views += len(rows["frame"])
-    self._recent.append(_votes(*_blocks(self._table, rows)))
-    self._num_recent += len(self._recent[-1][0])
-    if self._num_recent > max(len(self._kept[0]), _MANY_VOTES):
-      self._settle()
+    self._cells.add(*_blocks(self._table, rows))
 
-  def _settle(self) -> None:
-    """Adds the recent votes to those kept, and drops the rarest."""
-    parts = [self._kept, *self._recent]
-    self._recent, self._num_recent = [], 0
-    merged = _votes(
-      *(np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+  def _boxes(self, rows) -> votes_lib.Counted:
+    """Places, codes and votes of the message boxes' blocks."""
+    lit = rows["game_running"] & (rows["shade"] == 0) & (rows["text"] > 0)
+    rows = _at(rows, np.flatnonzero(lit))
+    text = atlas_texts.number(self._sizes, rows)
+    bits = _view_bits(rows["frame"][:, atlas_texts.FIRST_LINE :], text)
+    _, first, same = np.unique(bits, return_index=True, return_counts=True)
+    return atlas_texts.blocks(
+      self._table, rows["frame"][first], text[first], same
     )
-    least = 1
-    while len(merged[0]) > self._max_votes:
-      least += 1
-      enough = merged[2] >= least
-      merged = (merged[0][enough], merged[1][enough], merged[2][enough])
-    self._kept = merged
 
 
 def count(
@@ -164,7 +159,7 @@ def views(
     kept = {name: np.asarray(rows[name]) for name in FIELDS}
     kept = _at(kept, np.flatnonzero(_walking(kept, cfg.token_sizes)))
     if len(kept["frame"]):
-      yield _at(kept, _new(seen, _view_bits(kept)))
+      yield _at(kept, _new(seen, _view_bits(kept["frame"], _place(kept))))
 
 
 def voting_tiles() -> np.ndarray:
@@ -188,7 +183,7 @@ def extend(
     The atlas, and the number of pages that found no room.
   """
   pages, held = np.array(atlas.pages), np.array(atlas.tiles)
-  winner = _most_frequent(counts)
+  winner = votes_lib.winners((counts.place, counts.block, counts.votes))
   map_id, row, column = _unpacked(counts.place[winner])
   page = np.ravel_multi_index(
     (map_id, row // atlas_lib.PAGE, column // atlas_lib.PAGE), pages.shape
@@ -207,11 +202,13 @@ def extend(
     row - margin,
     column - margin,
   )
-  numbers = _from_code(counts.block[winner])
+  numbers = votes_lib.from_codes(counts.block[winner])
   held[cell[cell > 0]] = numbers[cell > 0]
   made = dataclasses.replace(
     atlas, pages=jnp.asarray(pages), tiles=jnp.asarray(held)
   )
+  if counts.texts is not None:
+    made = atlas_texts.extend(made, counts.texts)
   return made, len(new) - len(best)
 
 
@@ -249,7 +246,7 @@ def fill(
     part = {name: np.asarray(rows[name]) for name in FIELDS}
     if once:
       part = _at(part, np.flatnonzero(_walking(part, cfg.token_sizes)))
-      place = _key(part["map_id"], part["y"], part["x"])
+      place = _place(part)
       found, first = np.unique(place, return_index=True)
       new = ~np.isin(found, been)
       part = _at(part, np.sort(first[new]))
@@ -257,7 +254,8 @@ def fill(
     counter.add(part)
   counts = counter.counts()
   grown, no_room = extend(atlas, counts)
-  numbers = _from_code(counts.block[_most_frequent(counts)])
+  winner = votes_lib.winners((counts.place, counts.block, counts.votes))
+  numbers = votes_lib.from_codes(counts.block[winner])
   lacking = int((numbers == cfg.tile_vocab).any(axis=-1).sum())
   return Filled(
     grown, counts.rows, counts.views, len(numbers), lacking, no_room
@@ -294,24 +292,27 @@ def _at(rows, index: np.ndarray) -> dict[str, np.ndarray]:
   return {name: array[index] for name, array in rows.items()}
 
 
-def _view_bits(rows) -> np.ndarray:
+def _view_bits(frame: np.ndarray, place: np.ndarray) -> np.ndarray:
   """A number `[N]` int64 of `_VIEW_BITS` bits for each place and frame."""
-  frame = rows["frame"].reshape(-1, specs.FRAME_HEIGHT * specs.PACKED_WIDTH)
-  words = np.ascontiguousarray(frame).view("<u8")
+  lines = frame.reshape(-1, frame.shape[1] * frame.shape[2])
+  words = np.ascontiguousarray(lines).view("<u8")
   rng = np.random.Generator(np.random.Philox(key=0))
   odd = rng.integers(1 << 62, size=words.shape[1] + 1, dtype=np.uint64) * 2 + 1
-  place = _key(rows["map_id"], rows["y"], rows["x"]).astype(np.uint64)
   mixed = (words >> np.uint64(32)) ^ words
-  total = np.einsum("nw,w->n", mixed, odd[1:]) + place * odd[0]
+  total = np.einsum("nw,w->n", mixed, odd[1:])
+  total += place.astype(np.uint64) * odd[0]
   return (total >> np.uint64(64 - _VIEW_BITS)).astype(np.int64)
+
+
+def _place(rows) -> np.ndarray:
+  return _key(rows["map_id"], rows["y"], rows["x"])
 
 
 def _blocks(table, rows) -> tuple[np.ndarray, np.ndarray]:
   """Places and codes of all blocks that vote."""
-  shown = tiles.encode_numpy(table, rows["frame"]).astype(np.uint64)
+  shown = tiles.encode_numpy(table, rows["frame"])
   shown = shown.reshape(-1, packing.NUM_BLOCKS, packing.TILES_PER_BLOCK)
-  shifts = np.arange(0, 64, 16, dtype=np.uint64)
-  code = np.bitwise_or.reduce(shown << shifts, axis=-1)
+  code = votes_lib.codes(shown)
   row, column = np.divmod(np.arange(packing.NUM_BLOCKS), atlas_lib.COLUMNS)
   row, column = row - atlas_lib.PLAYER[0], column - atlas_lib.PLAYER[1]
   free = _voting_blocks()
@@ -321,26 +322,6 @@ def _blocks(table, rows) -> tuple[np.ndarray, np.ndarray]:
     rows["x"][:, None] + column[free],
   )
   return place.reshape(-1), code[:, free].reshape(-1)
-
-
-def _votes(place, block, votes=None) -> _Votes:
-  """The same votes, sorted, equal ones together."""
-  if votes is None:
-    votes = np.ones(len(place), np.int64)
-  order = np.lexsort((block, place))
-  place, block, votes = place[order], block[order], votes[order]
-  begins = np.ones(len(place), bool)
-  begins[1:] = (place[1:] != place[:-1]) | (block[1:] != block[:-1])
-  start = np.flatnonzero(begins)
-  total = np.add.reduceat(votes, start) if len(start) else votes
-  return place[start], block[start], total
-
-
-def _most_frequent(counts: Counts) -> np.ndarray:
-  """Index of each place's winner; of equals the block of the lowest code."""
-  order = np.lexsort((counts.block, -counts.votes, counts.place))
-  place = counts.place[order]
-  return order[np.flatnonzero(np.diff(place, prepend=-1))]
 
 
 def _key(map_id, y, x) -> np.ndarray:
@@ -355,9 +336,3 @@ def _unpacked(key) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
   rest, column = np.divmod(key, _SIDE)
   map_id, row = np.divmod(rest, _SIDE)
   return map_id, row, column
-
-
-def _from_code(code: np.ndarray) -> np.ndarray:
-  """Four dictionary numbers `[N, 4]` int32 of blocks `[N]`."""
-  shifts = np.arange(0, 64, 16, dtype=np.uint64)
-  return (code[:, None] >> shifts & np.uint64(0xFFFF)).astype(np.int32)

@@ -25,6 +25,7 @@ from pokedreamer_jax.networks import sampling
 from pokedreamer_jax.world_model import alignment
 from pokedreamer_jax.world_model import atlas as atlas_lib
 from pokedreamer_jax.world_model import atlas_clocks
+from pokedreamer_jax.world_model import atlas_texts
 from pokedreamer_jax.world_model import atlas_view
 from pokedreamer_jax.world_model import hp_bars
 from pokedreamer_jax.world_model import model_v2 as world_model_v2
@@ -147,7 +148,7 @@ def _init(
   if table is not None:
     params["tiles"] = {"words": table.words, "hashes": table.hashes}
   if atlas is not None:
-    params["atlas"] = vars(atlas)
+    params["atlas"] = atlas_lib.leaves(atlas)
   return params
 
 
@@ -426,7 +427,7 @@ def _with_bars(cfg, feat, hot) -> jax.Array:
 
 
 def _window(cfg, table, atlas, hot, hide=_all_seen) -> tuple[jax.Array, ...]:
-  """Cells in sight of tokens `[..., R]`, tiles and screen; or nothing."""
+  """Cells in sight of tokens `[..., R]`, tiles, screen, box; or nothing."""
   if atlas is None:
     return ()
   sizes = cfg.token_sizes
@@ -435,7 +436,10 @@ def _window(cfg, table, atlas, hot, hide=_all_seen) -> tuple[jax.Array, ...]:
   shown = atlas.looks[atlas.tiles[cells], phase]
   light = atlas_view.shade(sizes, hot) if "shade" in sizes else None
   screen = atlas_view.screen(table, shown, atlas_view.shift(sizes, hot), light)
-  return cells, shown, screen
+  if not cfg.copies_boxes:
+    return cells, shown, screen
+  boxes = hide(atlas_texts.box(atlas, sizes, hot))
+  return cells, shown, screen, atlas_texts.screen(atlas, boxes, cfg.tile_vocab)
 
 
 def cells_around(

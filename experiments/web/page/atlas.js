@@ -1,5 +1,5 @@
 // The map memory: cells, windows, and the screen that it shows (as
-// world_model/atlas.py and atlas_view.py). No page, no clock.
+// world_model/atlas.py, atlas_texts.py and atlas_view.py). No page, no clock.
 (function (own) {
   "use strict";
 
@@ -15,6 +15,8 @@
       this.pages = arrays["atlas.pages"];
       this.tiles = arrays["atlas.tiles"].values;
       this.looks = arrays["atlas.looks"];
+      this.texts = arrays["atlas.texts"];
+      this.boxes = arrays["atlas.boxes"];
       const words = arrays["tiles.words"].values;
       this.words = new Uint32Array(words.length + 4).fill(CHECKS);
       this.words.set(words);
@@ -71,6 +73,17 @@
           found[4 * block + 2 * (r & 1) + (c & 1)] = this.between(grid, 16 + down + 8 * r, 16 + right + 8 * c, darker);
         }
       }
+      return found;
+    }
+
+    // The screen [360] with the message box of a text alone, the cursor at an
+    // entry of its menu; else escapes.
+    box(text, text2, item) {
+      const found = new Int32Array(360).fill(this.vocab);
+      const wide = this.boxes.shape[1];
+      const [, others, items] = this.texts.shape;
+      const number = this.texts.values[(text * others + text2) * items + item];
+      found.set(this.boxes.values.subarray(number * wide, (number + 1) * wide), 360 - wide);
       return found;
     }
 

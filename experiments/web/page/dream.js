@@ -193,7 +193,7 @@
       const { config } = this;
       const tiles = new Int32Array(360);
       const logits = told ? new Float64Array(360 * (config.vocab + 1)) : null;
-      const copied = new Float64Array(SHIFTS.length);
+      const copied = new Float64Array(SHIFTS.length + (this.config.texts ? 1 : 0));
       for (let i = 0; i < 360; i++) {
         const at = found.x.subarray(i * config.tile_units, (i + 1) * config.tile_units);
         const drawn = this.shareOfCopies(found, at, i, copied);
@@ -239,8 +239,9 @@
         own.addDense(total, this.part("decoder.tile_in.kernel"), blocks.subarray(i * units, (i + 1) * units));
         features.set(own.silu(total), i * wide);
       }
-      const shift = config.copies ? read(SHIFTS.length, "decoder.copy_shift") : null;
-      return { x: features, tiles, screen, shift, gates: new Float64Array(360) };
+      const shift = config.copies ? read(SHIFTS.length + (config.texts ? 1 : 0), "decoder.copy_shift") : null;
+      const box = config.texts ? this.atlas.box(...config.text.map((at) => this.token(state, at))) : null;
+      return { x: features, tiles, screen, shift, box, gates: new Float64Array(360) };
     }
 
     // Rows of the tokens beside the place, and of the HP bars.
@@ -303,6 +304,7 @@
 
     candidate(found, tile, k) {
       if (k === 0) return found.screen[tile];
+      if (k === SHIFTS.length) return found.box[tile];
       const block = tile >> 2;
       const [row, column] = SHIFTS[k];
       const at = (Math.floor(block / COLUMNS) + row) * WIDE + (block % COLUMNS) + column;

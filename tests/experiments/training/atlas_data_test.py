@@ -38,7 +38,7 @@ def _quick_init(monkeypatch):
     world_model_loop.world_model,
     "init",
     lambda cfg, key, table, atlas: (
-      {} if atlas is None else {"atlas": vars(atlas)}
+      {} if atlas is None else {"atlas": atlas_lib.leaves(atlas)}
     ),
   )
 

@@ -43,7 +43,9 @@ PLAIN = (
 )
 CHAINED = (
   *WHOLE,
-  "world_model.tokens=" + TOKENS.replace("_clock", "_look"),
+  "world_model.atlas_boxes=40",
+  "world_model.tokens="
+  + TOKENS.replace("_clock", "_look").replace("text:6", "text:6 text2:5"),
   "world_model.chain_changes=true",
 )
 NAMES = folder_lib.Names("small@1", {0: "home"}, {1: "</script>"})
@@ -53,7 +55,7 @@ def model(overrides=WHOLE):
   """A configuration, and parameters that are not what training began with."""
   cfg = fakes.config(*overrides).world_model
   params = dict(fakes.params(cfg, 0.1))
-  params["atlas"] = vars(_atlas(cfg))
+  params["atlas"] = atlas_lib.leaves(_atlas(cfg))
   return cfg, packing.rounded(jax.device_get(params))
 
 
@@ -70,8 +72,19 @@ def _atlas(cfg):
   tiles[0] = cfg.tile_vocab
   looks = rng.integers(cfg.tile_vocab, size=blank.looks.shape)
   looks[-1] = cfg.tile_vocab
-  return dataclasses.replace(
+  made = dataclasses.replace(
     blank, tiles=tiles.astype(np.int32), looks=looks.astype(np.int32)
+  )
+  if not cfg.atlas_boxes:
+    return made
+  # Of the last text nothing is known, of the others nearly all of the box.
+  texts = np.arange(blank.texts.size).reshape(blank.texts.shape)
+  texts[-1] = 0
+  boxes = rng.integers(cfg.tile_vocab, size=blank.boxes.shape)
+  boxes[rng.random(boxes.shape) < 0.125] = cfg.tile_vocab
+  boxes[0] = cfg.tile_vocab
+  return dataclasses.replace(
+    made, texts=texts.astype(np.int32), boxes=boxes.astype(np.uint16)
   )
 
 

@@ -69,7 +69,7 @@ def _with_tile(params, y, x, map_id=1):
   cell = atlas_lib.cells(atlas, map_id, y, x)
   assert cell > 0
   atlas.tiles[cell] = (atlas.tiles[cell] + 1) % _CFG.tile_vocab
-  return {**params, "atlas": jax.tree.map(jnp.asarray, vars(atlas))}
+  return {**params, "atlas": jax.tree.map(jnp.asarray, atlas_lib.leaves(atlas))}
 
 
 @pytest.mark.parametrize(

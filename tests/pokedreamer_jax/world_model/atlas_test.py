@@ -15,6 +15,7 @@ from pokedreamer_jax.frames import tiles
 from pokedreamer_jax.world_model import atlas as atlas_lib
 from pokedreamer_jax.world_model import atlas_counts
 from pokedreamer_jax.world_model import tokens
+from pokedreamer_jax.world_model import votes
 from tests.pokedreamer_jax import fakes
 
 _CFG = fakes.config("world_model.atlas=counted").world_model
@@ -151,9 +152,9 @@ def test_no_two_cells_share_a_number():
 
 def test_counts_do_not_depend_on_how_rows_are_cut(monkeypatch):
   monkeypatch.setattr(atlas_counts, "_PIECE_ROWS", 128)
-  monkeypatch.setattr(atlas_counts, "_MANY_VOTES", 2000)
+  monkeypatch.setattr(votes, "_MANY", 2000)
   rows = _rows(900)
-  for bound in (atlas_counts.MAX_VOTES, 700):
+  for bound in (votes.MOST, 700):
     whole = _counts(rows, max_votes=bound)
     assert len(whole.place) <= bound
     for sizes in ((1,), (37, 300), (899,)):
