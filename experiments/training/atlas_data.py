@@ -152,12 +152,10 @@ def _told(cfg, before, after) -> str:
     text += f", {new:,} of them new and {int(changed.sum()):,} changed"
   used = (int(np.asarray(after.pages).max()) + 1) * atlas_lib.PAGE_CELLS
   text += f"; their pages take {used:,} of {cfg.atlas_cells:,} cells"
-  if not cfg.atlas_boxes:
+  if not cfg.num_boxes:
     return text
   boxes = int((np.asarray(after.texts) > 0).sum())
-  return (
-    f"{text}; {boxes:,} message boxes known, of {cfg.atlas_boxes:,} at most"
-  )
+  return f"{text}; {boxes:,} message boxes known, of {cfg.num_boxes:,} at most"
 
 
 def _no_room(cfg, left_out: int) -> str:

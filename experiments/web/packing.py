@@ -79,7 +79,7 @@ def configuration(
   changes = relative_tokens.changes(sizes, cfg.chain_changes)
   starts = np.cumsum([0, *sizes.values()]).tolist()
   shown = []
-  for first, stop, phases in codecs.shown_tokens(cfg):
+  for first, stop, phases, direct in codecs.shown_tokens(cfg):
     if first < cfg.token_dim:  # else the HP bars
       wait = (stop - first) // phases if phases else 1
       shown.append(
@@ -87,6 +87,7 @@ def configuration(
           "token": starts.index(first),
           "size": phases or stop - first,
           "wait": wait,
+          "direct": direct,
         }
       )
   return {
@@ -114,7 +115,11 @@ def configuration(
     "copies": cfg.atlas_copies,
     "mix": cfg.block_mix,
     "texts": cfg.copies_boxes,
-    "text": [at.get(name, -1) for name in atlas_texts.TOLD_BY],
+    "told": [
+      {"token": at[name], "size": sizes[name]}
+      for name in atlas_texts.TOLD_BY
+      if name in at
+    ],
     "place": [at[name] for name in ("map", "y", "x")],
     "facing": at.get("facing", -1),
     "scroll": [at.get(name, -1) for name in ("scroll_y", "scroll_x")],
@@ -150,8 +155,8 @@ def arrays(
   used = (int(made["atlas.pages"].max()) + 1) * atlas_lib.PAGE_CELLS
   for name in ("atlas.tiles", *(n for n in made if n.endswith(".cells"))):
     made[name] = made[name][:used]
-  if "atlas.texts" in made:
-    made["atlas.boxes"] = made["atlas.boxes"][: made["atlas.texts"].max() + 1]
+  for name in ("atlas.wholes", "atlas.letters"):  # for who reads memory
+    made.pop(name, None)
   return made
 
 

@@ -156,6 +156,7 @@ _VALE_WORLD = world_model_config.WorldModelConfig(
   block_units=40,
   atlas="counted",
   atlas_cells=24_576,
+  atlas_boxes=1536,
   # Most of what it would guess, a picture does not show.
   infer_scale=0.2,
 )

@@ -33,9 +33,11 @@ VALE_TOKENS = (
   "dex_seen:21 level:32 hp:72 active_slot:6 active_species:21 "
   "active_level:32 active_max_hp:72 active_hp:72 enemy_species:21 "
   "enemy_level:32 "
-  "enemy_max_hp:56 enemy_hp:56 move_item:5 text:128 text2:96 tile_look:168 "
-  "figure_look:62"
+  "enemy_max_hp:56 enemy_hp:56 move_item:5 text:128 text2:96 letters:40 "
+  "tile_look:168 figure_look:62"
 )
+# Tokens that say which text is shown.
+TEXT_TOKENS = ("text", "text2", "letters")
 # Tokens that are clocks and go round: how many phases they have, and how many
 # frames each lasts. Pictures show the phase alone.
 CLOCKS = {
@@ -113,7 +115,7 @@ class WorldModelConfig:
   # Share of the cells that training hides, so that unknown places are learned.
   atlas_hidden: float = 0.1
   # Message boxes it can hold as well (see `atlas_texts.py`), one of each text
-  # and place of a cursor; 0: none. Takes the token `text`, which tells them.
+  # and place of a cursor, where the state has the token `text`; 0: none.
   atlas_boxes: int = 0
   # Two of its pieces, to be left out one by one; without an atlas neither is
   # there, whatever these say. Whether the step reads the cells around,
@@ -228,16 +230,17 @@ class WorldModelConfig:
         f"{ATLAS_PAGE}"
       )
     bounds.at_least(self, 0, "atlas_boxes")
+    if "letters" in self.token_sizes and not self.num_boxes:
+      raise ValueError(
+        "world_model.tokens: 'letters', an atlas without message boxes knows "
+        "no beginnings of texts, expected world_model.atlas_boxes above 0 and "
+        "the token 'text'"
+      )
     if not self.has_atlas:
       return
     if self.atlas_boxes >= 1 << 16:
       raise ValueError(
         f"world_model.atlas_boxes: {self.atlas_boxes}, expected below {1 << 16}"
-      )
-    if self.atlas_boxes and "text" not in self.token_sizes:
-      raise ValueError(
-        f"world_model.atlas_boxes: {self.atlas_boxes}, the state has no token "
-        "'text', expected 0"
       )
     lacks = sorted({"map", "y", "x"} - set(self.token_sizes))
     if self.family == "v2":
@@ -292,9 +295,15 @@ class WorldModelConfig:
     return self.atlas != "off"
 
   @property
+  def num_boxes(self) -> int:
+    """Message boxes that the atlas can hold; 0 where nothing tells texts."""
+    known = self.has_atlas and "text" in self.token_sizes
+    return self.atlas_boxes if known else 0
+
+  @property
   def copies_boxes(self) -> bool:
     """Whether the decoder copies what the atlas holds of message boxes."""
-    return self.has_atlas and self.atlas_copies and self.atlas_boxes > 0
+    return self.atlas_copies and self.num_boxes > 0
 
   @property
   def reads_around(self) -> bool:

@@ -208,7 +208,8 @@ def _measure(cfg, params, key, episodes, looks, seen) -> dict[str, np.ndarray]:
   found = {}
   if cfg.token_sizes:
     ram = {name: flat(value[:, looks]) for name, value in episodes.items()}
-    numbers = np.asarray(tokens.read(cfg.token_sizes, ram))
+    hot = world_model.read_tokens(cfg, params, ram)
+    numbers = np.asarray(tokens.numbers(cfg.token_sizes, hot))
     found["guess"] = (seen.guess[:, 0] == numbers).mean(axis=-1)
   frame = dreams.decode(cfg, params, seen.state)[:, 0]
   truth = flat(episodes["frame"][:, looks])

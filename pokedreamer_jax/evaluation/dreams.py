@@ -17,7 +17,6 @@ from pokedreamer_jax.config import world_model as world_model_config
 from pokedreamer_jax.evaluation import device
 from pokedreamer_jax.world_model import alignment
 from pokedreamer_jax.world_model import model as world_model
-from pokedreamer_jax.world_model import tokens
 
 STEPS = (1, 5, 15, 50)  # open-loop steps that tables show
 
@@ -159,14 +158,13 @@ def one_step_told(
   infer: bool = False,
 ) -> Dreams:
   """`one_step` with the recorded tokens told; the frame is imagined."""
-  sizes = cfg.token_sizes
 
   def run(params, key, batch):
     state = device.observe(cfg, params, key, batch, infer)[0]
     before = device.select(state, slice(context - 1, -1))
     ahead = alignment.dream_actions(cfg, batch["action"][:, context - 1 :])
     later = {k: v[:, context:] for k, v in batch.items() if v.ndim > 1}
-    hot = tokens.one_hot(sizes, tokens.read(sizes, later))
+    hot = world_model.read_tokens(cfg, params, later)
     made = device.step_told(cfg, params, before, ahead, hot)
     return device.look(cfg, params, made, None)
 

@@ -108,7 +108,8 @@ def _paid(cfg, ahead, windows, context) -> dict[str, np.ndarray]:
     name: windows[name][:, context - 1 : -1]
     for name in (*(f.name for f in specs.RAM_FIELDS), "visited_maps")
   }
-  last = tokens.one_hot(sizes, tokens.read(sizes, rows))
+  rows |= {name: rows[field] for name, field in tokens.DERIVED.items()}
+  last = tokens.one_hot(sizes, tokens.read(sizes, rows))  # no text is paid
   seen = progress_lib.visited_flags(jnp.asarray(rows["visited_maps"]))
   seen |= progress_lib.here_flags(sizes, last)
   before = progress_lib.recorded(sizes, last, seen)

@@ -106,7 +106,7 @@ def _tokens_fn(cfg, infer):
 
   def run(params, key, batch):
     seen = world_model.observe(cfg, params, key, batch, infer=infer)
-    recorded = tokens.one_hot(sizes, tokens.read(sizes, batch))
+    recorded = world_model.read_tokens(cfg, params, batch)
     nats = tokens.cross_entropy(sizes, seen.token_logits, recorded)
     likeliest = tokens.numbers(sizes, seen.token_logits)
     right = likeliest == tokens.numbers(sizes, recorded)

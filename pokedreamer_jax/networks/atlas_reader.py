@@ -105,7 +105,7 @@ class AtlasDecoder(nn.Module):
 
   What the state adds does not read the place: that is the atlas' part. The
   other tokens reach every block directly, since text and numbers stand at
-  places of the screen.
+  places of the screen; but for texts whose box the atlas holds.
 
   Attributes:
     vocab: tiles in the dictionary; the escape is one class more.
@@ -115,8 +115,9 @@ class AtlasDecoder(nn.Module):
     cell_units: learned vector of a cell.
     hidden: units of the layer between state and blocks.
     token_dim: length of the tokens that features end with.
-    shown: tokens beside the place's, `(start, stop, phases)` each, in order: of
-      a clock the decoder reads at which of its phases it is; 0 for all others.
+    shown: tokens beside the place's, `(start, stop, phases, direct)` each, in
+      order: of a clock the decoder reads at which of its phases it is, 0 for
+      all others; and whether it reaches every block directly.
     copies: whether tiles may be copied; else all are drawn.
     mix: whether a block also reads the features of the eight around, with
       weights that all blocks share.
@@ -130,7 +131,7 @@ class AtlasDecoder(nn.Module):
   cell_units: int
   hidden: int
   token_dim: int
-  shown: tuple[tuple[int, int, int], ...]
+  shown: tuple[tuple[int, int, int, bool], ...]
   copies: bool = True
   mix: bool = False
   texts: bool = False
@@ -141,7 +142,7 @@ class AtlasDecoder(nn.Module):
     self.embedding = CellEmbedding(
       self.vocab, self.cells, self.cell_units, self.block_units
     )
-    others = sum(phases or high - low for low, high, phases in self.shown)
+    others = sum(phases or high - low for low, high, phases, _ in self.shown)
     self.state_in = blocks.half_known_dense(self.hidden, others)
     self.state_norm = nn.RMSNorm()
     self.state_out = nn.Dense(outputs, use_bias=False)
@@ -194,9 +195,9 @@ class AtlasDecoder(nn.Module):
     feat = feat.reshape(-1, feat.shape[-1])
     cells = cells.reshape(-1, *cells.shape[len(lead) :])
     tiles = tiles.reshape(*cells.shape, packing.TILES_PER_BLOCK)
-    feat, others = self._without_place(feat)
+    feat, direct = self._without_place(feat)
     x = nn.silu(self.state_norm(self.state_in(feat)))
-    x = self.state_out(x) + self.token_out(others)
+    x = self.state_out(x) + self.token_out(direct)
     x = x.reshape(-1, ROWS, COLUMNS, self.block_units)
     x = nn.silu(self.block_norm(x + self._seen(feat, cells, tiles)))
     around = self._around(x) if self.mix else None
@@ -241,17 +242,22 @@ class AtlasDecoder(nn.Module):
     return tile_mixture.copies(candidate, shift, gate, self.vocab)
 
   def _without_place(self, feat):
-    """Features `[N, .]` without the place, and the other tokens of them."""
+    """Features `[N, .]` without the place, and tokens that reach all blocks."""
     start = feat.shape[-1] - self.token_dim
     tokens = [feat[:, :0]]  # there may be none but the place's
-    for low, high, phases in self.shown:
+    direct = tokens[:]
+    for low, high, phases, reaches in self.shown:
       token = feat[:, start + low : start + high]
       if phases:
         token = token.reshape(len(feat), phases, -1).sum(-1)
       tokens.append(token)
+      direct += [token] * reaches
     # Tokens are data, and so the product for their gradient is left out.
-    others = jax.lax.stop_gradient(jnp.concatenate(tokens, axis=-1))
-    return jnp.concatenate([feat[:, :start], others], axis=-1), others
+    others, reaching = (
+      jax.lax.stop_gradient(jnp.concatenate(parts, axis=-1))
+      for parts in (tokens, direct)
+    )
+    return jnp.concatenate([feat[:, :start], others], axis=-1), reaching
 
   def _seen(self, feat, cells, tiles):
     """What the atlas adds to the features of blocks, `[N, 9, 10, U]`."""

@@ -157,16 +157,17 @@ pixel_nats.defvjp(_pixel_nats_forward, _pixel_nats_backward)
 
 def shown_tokens(
   cfg: world_model_config.WorldModelConfig,
-) -> tuple[tuple[int, int, int], ...]:
-  """Tokens that stand for more than the place: where, and phases of clocks."""
+) -> tuple[tuple[int, int, int, bool], ...]:
+  """Tokens that stand for more than the place: `AtlasDecoder.shown`."""
   found, start = [], 0
   for name, size in cfg.token_sizes.items():
     if name not in ("map", "y", "x"):
       phases, _ = world_model_config.CLOCKS.get(name, (0, 0))
-      found.append((start, start + size, phases))
+      copied = cfg.copies_boxes and name in world_model_config.TEXT_TOKENS
+      found.append((start, start + size, phases, not copied))
     start += size
   if cfg.has_bars:
-    found.append((start, start + world_model_config.BARS_DIM, 0))
+    found.append((start, start + world_model_config.BARS_DIM, 0, True))
   return tuple(found)
 
 

@@ -53,8 +53,10 @@ class Atlas:
   # What a tile looks like at each phase of the clocks (`atlas_clocks.py`).
   looks: Array = None  # [V + 1, P] int32; None where only cells are asked for
   # What the message box shows with each text (`atlas_texts.py`); None without.
-  texts: Array = None  # [text, text2, menu_item] uint16, number of a box, or 0
+  texts: Array = None  # [B] int32, keys of boxes, ascending
   boxes: Array = None  # [B, 120] uint16, dictionary numbers; escapes if unknown
+  wholes: Array = None  # [65536] uint16, texts that texts are the beginning of
+  letters: Array = None  # [65536] uint8, how far they are printed
 
 
 @flax.struct.dataclass

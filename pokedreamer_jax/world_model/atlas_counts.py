@@ -7,7 +7,7 @@ does not vote again. Most rows stand on the grid, and a majority does not mind
 the others.
 
 Where the atlas holds texts, every lit row that shows one votes for the blocks
-of the message box (`atlas_texts.py`).
+of the message box (`text_counts.py`).
 
 Rows are cut into pieces of a fixed size, whatever the arrays they come in, and
 what is kept between pieces is bounded: the outcome depends on the order of the
@@ -28,6 +28,7 @@ from pokedreamer_jax.frames import packing
 from pokedreamer_jax.frames import tiles
 from pokedreamer_jax.world_model import atlas as atlas_lib
 from pokedreamer_jax.world_model import atlas_texts
+from pokedreamer_jax.world_model import text_counts
 from pokedreamer_jax.world_model import votes as votes_lib
 
 # The step fields that are read.
@@ -35,13 +36,9 @@ FIELDS = (
   *("frame", "map_id", "y", "x", "has_control", "in_battle"),
   *("dialog_open", "menu_open", "game_running"),
   *specs.CLOCK_FIELDS,
-  "shade",
-  *(name for name in atlas_texts.FIELDS if name != "menu_open"),
+  *("shade", "text", "menu_item"),
 )
 _PIECE_ROWS = 2048
-# Views are told apart by so many bits: of a million, 0.4 % are taken for ones
-# seen before.
-_VIEW_BITS = 28
 _SIDE = 1 << 9  # rows or columns of a map that have a place in a key
 
 
@@ -54,8 +51,7 @@ class Counts:
   votes: np.ndarray  # [N] int64
   rows: int = 0  # rows read
   views: int = 0  # different views that voted
-  # The same of the message box, the place a text's block; None without texts.
-  texts: votes_lib.Counted | None = None
+  texts: text_counts.TextCounts | None = None  # None where nobody asked
 
 
 class Counter:
@@ -76,11 +72,13 @@ class Counter:
     """
     self._sizes = cfg.token_sizes
     self._table = table
-    self._seen = np.zeros(1 << (_VIEW_BITS - 3), np.uint8)
+    self._seen = np.zeros(1 << (votes_lib.VIEW_BITS - 3), np.uint8)
     self._waiting: list[dict[str, np.ndarray]] = []
     self._num_waiting = 0
     self._cells = votes_lib.Votes(max_votes)
-    self._texts = votes_lib.Votes(max_votes) if cfg.atlas_boxes else None
+    self._texts: text_counts.TextCounter | None = None
+    if cfg.num_boxes:
+      self._texts = text_counts.TextCounter(cfg.token_sizes, table, max_votes)
     self._rows = self._views = 0
 
   def add(self, rows: Mapping[str, np.ndarray]) -> None:
@@ -108,7 +106,7 @@ class Counter:
     """
     if self._waiting:
       self._count()
-    texts = None if self._texts is None else self._texts.settle()
+    texts = None if self._texts is None else self._texts.counts()
     return Counts(*self._cells.settle(), self._rows, self._views, texts)
 
   def _count(self) -> None:
@@ -119,22 +117,11 @@ class Counter:
     self._rows += self._num_waiting
     self._waiting, self._num_waiting = [], 0
     if self._texts is not None:
-      self._texts.add(*self._boxes(rows))
+      self._texts.add(rows)
     rows = _at(rows, np.flatnonzero(_walking(rows, self._sizes)))
-    rows = _at(rows, _new(self._seen, _view_bits(rows["frame"], _place(rows))))
+    rows = _at(rows, _new(self._seen, _view_bits(rows)))
     self._views += len(rows["frame"])
     self._cells.add(*_blocks(self._table, rows))
-
-  def _boxes(self, rows) -> votes_lib.Counted:
-    """Places, codes and votes of the message boxes' blocks."""
-    lit = rows["game_running"] & (rows["shade"] == 0) & (rows["text"] > 0)
-    rows = _at(rows, np.flatnonzero(lit))
-    text = atlas_texts.number(self._sizes, rows)
-    bits = _view_bits(rows["frame"][:, atlas_texts.FIRST_LINE :], text)
-    _, first, same = np.unique(bits, return_index=True, return_counts=True)
-    return atlas_texts.blocks(
-      self._table, rows["frame"][first], text[first], same
-    )
 
 
 def count(
@@ -154,12 +141,12 @@ def views(
   stream: Iterable[Mapping[str, np.ndarray]],
 ) -> Iterator[dict[str, np.ndarray]]:
   """The rows of a stream in which one can walk, every different view once."""
-  seen = np.zeros(1 << (_VIEW_BITS - 3), np.uint8)
+  seen = np.zeros(1 << (votes_lib.VIEW_BITS - 3), np.uint8)
   for rows in stream:
     kept = {name: np.asarray(rows[name]) for name in FIELDS}
     kept = _at(kept, np.flatnonzero(_walking(kept, cfg.token_sizes)))
     if len(kept["frame"]):
-      yield _at(kept, _new(seen, _view_bits(kept["frame"], _place(kept))))
+      yield _at(kept, _new(seen, _view_bits(kept)))
 
 
 def voting_tiles() -> np.ndarray:
@@ -292,16 +279,9 @@ def _at(rows, index: np.ndarray) -> dict[str, np.ndarray]:
   return {name: array[index] for name, array in rows.items()}
 
 
-def _view_bits(frame: np.ndarray, place: np.ndarray) -> np.ndarray:
-  """A number `[N]` int64 of `_VIEW_BITS` bits for each place and frame."""
-  lines = frame.reshape(-1, frame.shape[1] * frame.shape[2])
-  words = np.ascontiguousarray(lines).view("<u8")
-  rng = np.random.Generator(np.random.Philox(key=0))
-  odd = rng.integers(1 << 62, size=words.shape[1] + 1, dtype=np.uint64) * 2 + 1
-  mixed = (words >> np.uint64(32)) ^ words
-  total = np.einsum("nw,w->n", mixed, odd[1:])
-  total += place.astype(np.uint64) * odd[0]
-  return (total >> np.uint64(64 - _VIEW_BITS)).astype(np.int64)
+def _view_bits(rows) -> np.ndarray:
+  lines = rows["frame"].reshape(-1, specs.FRAME_HEIGHT * specs.PACKED_WIDTH)
+  return votes_lib.view_bits(np.ascontiguousarray(lines), _place(rows))
 
 
 def _place(rows) -> np.ndarray:

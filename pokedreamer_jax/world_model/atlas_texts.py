@@ -4,13 +4,18 @@ A text is known by its number in memory (tokens `text` and `text2`), and what
 stands in the box is the same whenever it is shown, but for digits, for an arrow
 that blinks, and for the cursor of a menu (token `menu_item`). So the box of
 every text, with the cursor at every entry, is counted over the training rows
-like the cells of a map, its most frequent blocks are kept, and the decoder
-copies them: how a wording looks need not be learned, and one seen once is
-known. Unlike views of a map every row counts: a box is shown in one way mostly,
-and in others seldom.
+like the cells of a map (`text_counts.py`), its most frequent blocks are kept,
+and the decoder copies them: how a wording looks need not be learned, and one
+seen once is known. Unlike views of a map every row counts: a box is shown in
+one way mostly, and in others seldom.
 
-The box takes the lower six rows of tiles. Counting is numpy on the host; what a
-state shows is looked up inside `jit`.
+Letters appear one by one, and what is there so far has a number of its own in
+memory. With the token `letters` such a beginning has the number of the whole
+text, and the token says how far it is printed, 0: to its end. Which text is the
+beginning of which was counted as well; of several that begin alike it is the
+most frequent one. What was once taken for something stays that.
+
+The box takes the lower six rows of tiles.
 """
 
 from collections.abc import Mapping
@@ -23,111 +28,108 @@ import numpy as np
 
 from pokedreamer_jax.config import world_model as world_model_config
 from pokedreamer_jax.frames import packing
-from pokedreamer_jax.frames import tiles as tiles_lib
+from pokedreamer_jax.world_model import text_counts
 from pokedreamer_jax.world_model import tokens
-from pokedreamer_jax.world_model import votes as votes_lib
 
-_BLOCKS = 30  # the last ones of a screen
-TILES = _BLOCKS * packing.TILES_PER_BLOCK
-# Of pixels, the first that belongs to the box.
-FIRST_LINE = (9 - _BLOCKS // 10) * 16
-
-
-# Tokens that tell boxes apart, as far as the state has them, and what they are
-# read from.
-TOLD_BY = (*tokens.HASHED, "menu_item")
-FIELDS = ("text", "menu_item", "menu_open")
+# Tokens that tell boxes apart, as far as the state has them.
+TOLD_BY = (*world_model_config.TEXT_TOKENS, "menu_item")
+_NUMBERS = 1 << 16  # of texts in memory
+_NONE = np.iinfo(np.int32).max
 
 
 def empty(cfg: world_model_config.WorldModelConfig) -> dict[str, jax.Array]:
-  """No text is known: `texts` and `boxes` of an atlas; {} if it holds none."""
-  if not cfg.atlas_boxes:
+  """No text is known: these leaves of an atlas; {} if it holds no boxes."""
+  if not cfg.num_boxes:
     return {}
-  shape = [cfg.token_sizes.get(name, 1) for name in TOLD_BY]
+  shape = (cfg.num_boxes, text_counts.TILES)
+  made = {
+    "texts": jnp.full(shape[:1], _NONE, jnp.int32),
+    "boxes": jnp.full(shape, cfg.tile_vocab, jnp.uint16),
+  }
+  if "letters" in cfg.token_sizes:
+    made |= {
+      "wholes": jnp.zeros((_NUMBERS,), jnp.uint16),
+      "letters": jnp.zeros((_NUMBERS,), jnp.uint8),
+    }
+  return made
+
+
+def told(atlas: Any, ram: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
+  """RAM fields `[...]` as tokens are read from: whole texts, and `letters`.
+
+  Args:
+    atlas: `atlas.Atlas` of a model whose state has `letters`.
+    ram: fields `[...]`, `text` among them.
+  """
+  text = jnp.asarray(ram["text"], jnp.int32)
+  whole = jnp.asarray(atlas.wholes)[text].astype(jnp.int32)
   return {
-    "texts": jnp.zeros(shape, jnp.uint16),
-    # The first one is that of no text.
-    "boxes": jnp.full((cfg.atlas_boxes + 1, TILES), cfg.tile_vocab, jnp.uint16),
+    **ram,
+    "text": jnp.where(whole > 0, whole, text),
+    "letters": jnp.asarray(atlas.letters)[text].astype(jnp.int32),
   }
 
 
-def number(
-  sizes: Mapping[str, int], rows: Mapping[str, np.ndarray]
-) -> np.ndarray:
-  """One number `[N]` int64 of each row's box, as tokens tell boxes apart.
+def extend(atlas: Any, counts: text_counts.TextCounts) -> Any:
+  """The atlas with the texts that were counted; known ones keep their meaning.
 
-  Args:
-    sizes: token sizes.
-    rows: `FIELDS` `[N]`; where no text is, the number stands for nothing.
-  """
-  found = np.zeros(len(rows["text"]), np.int64)
-  for name in TOLD_BY:
-    if name in sizes:
-      one = np.asarray(tokens.read({name: sizes[name]}, rows))[:, 0]
-      found = found * sizes[name] + one
-  return found
-
-
-def blocks(
-  table: tiles_lib.TileTable,
-  frame: np.ndarray,
-  text: np.ndarray,
-  rows: np.ndarray,
-) -> votes_lib.Counted:
-  """Votes of the boxes in frames: places, codes and votes `[N * 30]`.
-
-  Args:
-    table: the dictionary.
-    frame: `[N, 144, 40]` uint8.
-    text: `[N]`, of `number`.
-    rows: `[N]`, how many rows show each.
-  """
-  shown = tiles_lib.encode_numpy(table, frame)[:, -TILES:]
-  code = votes_lib.codes(shown.reshape(-1, packing.TILES_PER_BLOCK))
-  place = text[:, None] * _BLOCKS + np.arange(_BLOCKS)
-  return place.reshape(-1), code, np.repeat(rows, _BLOCKS)
-
-
-def extend(atlas: Any, counted: votes_lib.Counted) -> Any:
-  """The atlas with the texts that were counted; known ones keep their number.
-
-  Where there is no room for all, those with the most votes get it.
+  Where there is no room for all boxes, those with the most rows get it. Boxes
+  that were not counted hold what they held.
 
   Args:
     atlas: `atlas.Atlas` that holds texts.
-    counted: all votes.
+    counts: of all rows that shall speak.
   """
-  texts = np.array(atlas.texts, np.int64)
-  boxes = np.array(atlas.boxes)
-  winner = votes_lib.winners(counted)
-  text, block = np.divmod(counted[0][winner], _BLOCKS)
-  wanted, at = np.unique(text, return_inverse=True)
-  votes = np.bincount(at, counted[2][winner], minlength=len(wanted))
-  flat = texts.reshape(-1)
-  new = np.flatnonzero(flat[wanted] == 0)
-  first = int(flat.max()) + 1
-  room = len(boxes) - first
-  best = np.sort(new[np.argsort(-votes[new], kind="stable")[:room]])
-  flat[wanted[best]] = np.arange(first, first + len(best))
-  box = flat[text]
-  parts = boxes.reshape(len(boxes), _BLOCKS, packing.TILES_PER_BLOCK)
-  shown = votes_lib.from_codes(counted[1][winner])
-  parts[box[box > 0], block[box > 0]] = shown[box > 0]
+  made = {}
+  if atlas.wholes is not None:
+    wholes, letters = np.array(atlas.wholes), np.array(atlas.letters)
+    found = text_counts.read(counts)
+    new = wholes[found.number] == 0
+    number, whole = found.number[new], found.whole[new]
+    # What it is the beginning of may have been something else before.
+    earlier = wholes[whole].astype(np.int64)
+    wholes[number] = np.where(earlier > 0, earlier, whole)
+    most = counts.sizes["letters"] - 1
+    letters[number] = np.minimum(found.letters[new], most)
+    made = {"wholes": jnp.asarray(wholes), "letters": jnp.asarray(letters)}
+    atlas = dataclasses.replace(atlas, **made)
+  text, cursor, rows, shown = text_counts.winners(counts)
+  key = _keys(atlas, counts.sizes, text, cursor)
+  # Of several texts that tokens do not tell apart the most frequent one.
+  order = np.lexsort((-rows, key))
+  key, at = np.unique(key[order], return_index=True)
+  rows, shown = rows[order][at], shown[order][at]
+  held, boxes = np.asarray(atlas.texts), np.asarray(atlas.boxes)
+  known = held != _NONE
+  held, boxes = held[known], boxes[known]
+  again = np.isin(key, held)
+  boxes[np.searchsorted(held, key[again])] = shown[again].reshape(-1, 120)
+  room = len(known) - len(held)
+  fresh = np.flatnonzero(~again)
+  fresh = fresh[np.argsort(-rows[fresh], kind="stable")[:room]]
+  held = np.concatenate([held, key[fresh]])
+  boxes = np.concatenate([boxes, shown[fresh].reshape(-1, 120)])
+  order = np.argsort(held)
+  texts = np.full(len(known), _NONE, np.int32)
+  texts[: len(held)] = held[order]
+  tiles = np.full((len(known), text_counts.TILES), 65_535, np.uint16)
+  tiles[: len(held)] = np.minimum(boxes[order], 65_535)
   return dataclasses.replace(
-    atlas, texts=jnp.asarray(texts, jnp.uint16), boxes=jnp.asarray(boxes)
+    atlas, texts=jnp.asarray(texts), boxes=jnp.asarray(tiles)
   )
 
 
 def box(atlas: Any, sizes: Mapping[str, int], hot: jax.Array) -> jax.Array:
   """Numbers `[...]` of the boxes of tokens `[..., R]`; 0: not known."""
   places = tokens.slices(sizes)
-  at = [
-    jnp.argmax(hot[..., places[name]], axis=-1)
-    if name in sizes
-    else jnp.zeros(hot.shape[:-1], jnp.int32)
-    for name in TOLD_BY
-  ]
-  return atlas.texts[*at].astype(jnp.int32)
+  key = jnp.zeros(hot.shape[:-1], jnp.int32)
+  for name in TOLD_BY:
+    if name in sizes:
+      number = jnp.argmax(hot[..., places[name]], axis=-1).astype(jnp.int32)
+      key = key * sizes[name] + number
+  at = jnp.searchsorted(atlas.texts, key).astype(jnp.int32)
+  at = jnp.minimum(at, len(atlas.texts) - 1)
+  return jnp.where(atlas.texts[at] == key, at + 1, 0)
 
 
 def screen(atlas: Any, boxes: jax.Array, vocab: int) -> jax.Array:
@@ -135,6 +137,21 @@ def screen(atlas: Any, boxes: jax.Array, vocab: int) -> jax.Array:
 
   The escape `vocab` stands for what is no part of the box, and not known.
   """
-  shown = atlas.boxes[boxes].astype(jnp.int32)
-  above = [(0, 0)] * boxes.ndim + [(packing.NUM_TILES - TILES, 0)]
-  return jnp.pad(shown, above, constant_values=vocab)
+  shown = atlas.boxes[jnp.maximum(boxes - 1, 0)].astype(jnp.int32)
+  shown = jnp.where(boxes[..., None] > 0, jnp.minimum(shown, vocab), vocab)
+  above = packing.NUM_TILES - text_counts.TILES
+  beyond = [(0, 0)] * boxes.ndim + [(above, 0)]
+  return jnp.pad(shown, beyond, constant_values=vocab)
+
+
+def _keys(atlas, sizes, text, cursor) -> np.ndarray:
+  """Keys `[N]` int64 of boxes, as `box` makes them of tokens."""
+  ram = {"text": text, "menu_item": cursor, "menu_open": np.ones_like(cursor)}
+  if atlas.wholes is not None:
+    ram = told(atlas, ram)
+  key = np.zeros(len(text), np.int64)
+  for name in TOLD_BY:
+    if name in sizes:
+      read = tokens.read({name: sizes[name]}, ram)
+      key = key * sizes[name] + np.asarray(read)[:, 0]
+  return key

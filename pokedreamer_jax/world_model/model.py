@@ -255,8 +255,7 @@ def observe(
   if infer or not cfg.token_sizes:  # the batch may hold no RAM fields
     hot = jnp.zeros((*lead, cfg.token_dim))
   else:
-    numbers = tokens_lib.read(cfg.token_sizes, batch)
-    hot = tokens_lib.one_hot(cfg.token_sizes, numbers)
+    hot = read_tokens(cfg, params, batch)
   rows = {
     "embed": embed,
     "tokens": hot,
@@ -292,6 +291,16 @@ def observe(
     token_logits=logits,
     infer_logits=infer_logits,
   )
+
+
+def read_tokens(
+  cfg: world_model_config.WorldModelConfig, params: Params, ram: Batch
+) -> jax.Array:
+  """One-hot tokens `[..., R]` of RAM fields `[...]`."""
+  if "letters" in cfg.token_sizes:
+    ram = atlas_texts.told(map_memory(params), ram)
+  numbers = tokens_lib.read(cfg.token_sizes, ram)
+  return tokens_lib.one_hot(cfg.token_sizes, numbers)
 
 
 def last_tokens(

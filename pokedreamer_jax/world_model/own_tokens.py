@@ -16,7 +16,6 @@ from pokedreamer_jax.config import world_model as world_model_config
 from pokedreamer_jax.networks import sampling
 from pokedreamer_jax.world_model import model as world_model
 from pokedreamer_jax.world_model import table_step
-from pokedreamer_jax.world_model import tokens as tokens_lib
 
 
 def tokens_tm1(
@@ -53,8 +52,7 @@ def tokens_tm1(
   """
   stop = jax.lax.stop_gradient
   params, embed = stop(params), stop(embed)
-  sizes = cfg.token_sizes
-  hot = tokens_lib.one_hot(sizes, tokens_lib.read(sizes, batch))
+  hot = world_model.read_tokens(cfg, params, batch)
   windows, rows = batch["is_first"].shape
   count = math.ceil(share * windows)
   observe_key, token_key, chosen_key = jax.random.split(key, 3)

@@ -24,7 +24,11 @@ from pokedreamer_jax.world_model import tokens
 
 # Head name -> its value from the RAM fields of `specs.RAM_FIELDS`.
 READERS = {
-  **{k: v for k, v in tokens.READERS.items() if k not in tokens.HASHED},
+  **{
+    k: v
+    for k, v in tokens.READERS.items()
+    if k not in (*tokens.HASHED, *tokens.DERIVED)
+  },
   "hp_share": lambda ram: _hp_share(ram["party_hp"], ram["party_max_hp"]),
   "xp": lambda ram: jnp.sum(_float(ram["party_xp"]), axis=-1),
   "money": lambda ram: ram["money"],

@@ -28,6 +28,7 @@ _CHANGES = {
   "active_hp": (-16, 4),
   "enemy_hp": (-24, 1),
   "money": (-5, 5),
+  "letters": (0, 30),
 }
 _CLOCK = (0, 24)  # frames of a step; a clock goes round
 # A look falls back by its lag where one can walk again, and catches up where

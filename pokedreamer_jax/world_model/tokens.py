@@ -83,6 +83,7 @@ READERS = {
   "move_item": lambda ram: ram["move_item"],
   "text": lambda ram: ram["text"],
   "text2": lambda ram: ram["text"],
+  "letters": lambda ram: ram["letters"],
   "walk": lambda ram: ram["walk_counter"],
   "scroll_y": lambda ram: ram["scroll_y"],
   "scroll_x": lambda ram: ram["scroll_x"],
@@ -99,6 +100,8 @@ CLOCKS = world_model_config.CLOCKS
 # Numbers without order: 0 is none, the others share the values from 1 on. Two
 # of different sizes tell a text apart that shares a value of one with others.
 HASHED = ("text", "text2")
+# Read from what the atlas makes of a RAM field (`atlas_texts.told`).
+DERIVED = {"letters": "text"}
 
 
 def check(sizes: Mapping[str, int]) -> None:
@@ -133,6 +136,8 @@ class _Asked(dict):
   """RAM fields of one row, all zero; holds those that were asked for."""
 
   def __missing__(self, name: str) -> jax.Array:
+    if name in DERIVED:
+      return self[DERIVED[name]]
     field = next(f for f in specs.RAM_FIELDS if f.name == name)
     return self.setdefault(name, jnp.zeros(field.shape, field.dtype))
 

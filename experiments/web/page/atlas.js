@@ -15,8 +15,9 @@
       this.pages = arrays["atlas.pages"];
       this.tiles = arrays["atlas.tiles"].values;
       this.looks = arrays["atlas.looks"];
-      this.texts = arrays["atlas.texts"];
       this.boxes = arrays["atlas.boxes"];
+      this.boxOf = new Map();
+      if (this.boxes) arrays["atlas.texts"].values.forEach((key, at) => this.boxOf.set(key, at));
       const words = arrays["tiles.words"].values;
       this.words = new Uint32Array(words.length + 4).fill(CHECKS);
       this.words.set(words);
@@ -76,14 +77,15 @@
       return found;
     }
 
-    // The screen [360] with the message box of a text alone, the cursor at an
-    // entry of its menu; else escapes.
-    box(text, text2, item) {
+    // The screen [360] with the message box of a text alone; else escapes.
+    box(key) {
       const found = new Int32Array(360).fill(this.vocab);
+      const at = this.boxOf.get(key);
+      if (at === undefined) return found;
       const wide = this.boxes.shape[1];
-      const [, others, items] = this.texts.shape;
-      const number = this.texts.values[(text * others + text2) * items + item];
-      found.set(this.boxes.values.subarray(number * wide, (number + 1) * wide), 360 - wide);
+      for (let i = 0; i < wide; i++) {
+        found[360 - wide + i] = Math.min(this.boxes.values[at * wide + i], this.vocab);
+      }
       return found;
     }
 

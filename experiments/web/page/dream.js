@@ -217,7 +217,7 @@
       const [down, right] = own.standing(config.scroll.map((at) => this.token(state, at)), ahead);
       const light = config.shades[this.token(state, config.shade)];
       const screen = this.atlas.screen(tiles, down, right, light);
-      const others = this.others(state);
+      const { others, direct } = this.others(state);
       const hot = [...this.stochRows(state.stoch, config.deter)];
       for (const row of others) hot.push(config.deter + config.stoch * config.classes + row);
       const read = (outputs, name) => {
@@ -228,7 +228,7 @@
       const hidden = this.hidden(read(config.hidden, "decoder.state_in"), "decoder.state_norm.scale");
       const units = config.block_units;
       let blocks = own.addDense(own.begin(ROWS * COLUMNS * units), this.part("decoder.state_out.kernel"), hidden);
-      own.addRows(blocks, this.part("decoder.token_out.kernel"), others);
+      own.addRows(blocks, this.part("decoder.token_out.kernel"), direct);
       this.addSeen(blocks, cells, tiles, read(SHIFTS.length, "decoder.shift"), read(ROWS * COLUMNS, "decoder.block"));
       own.silu(own.norm(blocks, this.part("decoder.block_norm.scale")));
       if (config.mix) blocks = this.mixed(blocks);
@@ -240,26 +240,36 @@
         features.set(own.silu(total), i * wide);
       }
       const shift = config.copies ? read(SHIFTS.length + (config.texts ? 1 : 0), "decoder.copy_shift") : null;
-      const box = config.texts ? this.atlas.box(...config.text.map((at) => this.token(state, at))) : null;
+      const box = config.texts ? this.atlas.box(this.boxKey(state)) : null;
       return { x: features, tiles, screen, shift, box, gates: new Float64Array(360) };
     }
 
-    // Rows of the tokens beside the place, and of the HP bars.
+    boxKey(state) {
+      return this.config.told.reduce((key, { token, size }) => key * size + state.tokens[token], 0);
+    }
+
+    // Rows of the tokens beside the place, and of the HP bars; and those of the
+    // ones among them that reach every block.
     others(state) {
-      const rows = [];
-      let at = 0;
-      for (const { token, size, wait } of this.config.shown) {
-        rows.push(at + Math.floor(state.tokens[token] / wait));
+      const others = [], direct = [];
+      let at = 0, reached = 0;
+      const add = (row, size, reaches) => {
+        others.push(at + row);
         at += size;
+        if (!reaches) return;
+        direct.push(reached + row);
+        reached += size;
+      };
+      for (const { token, size, wait, direct: reaches } of this.config.shown) {
+        add(Math.floor(state.tokens[token] / wait), size, reaches);
       }
       for (const [now, most] of this.config.bars) {
         const [hp, all] = [state.tokens[now], Math.max(state.tokens[most], 1)];
         let pixels = Math.floor((hp * this.config.bar_pixels) / all);
         if (hp > 0 && pixels === 0) pixels = 1;
-        rows.push(at + Math.min(pixels, this.config.bar_pixels));
-        at += this.config.bar_pixels + 1;
+        add(Math.min(pixels, this.config.bar_pixels), this.config.bar_pixels + 1, true);
       }
-      return rows;
+      return { others, direct };
     }
 
     // Adds what the map shows of every block, through its gates.

@@ -75,7 +75,7 @@ def _atlas(cfg):
   made = dataclasses.replace(
     blank, tiles=tiles.astype(np.int32), looks=looks.astype(np.int32)
   )
-  if not cfg.atlas_boxes:
+  if not cfg.num_boxes:
     return made
   # Of the last text nothing is known, of the others nearly all of the box.
   texts = np.arange(blank.texts.size).reshape(blank.texts.shape)

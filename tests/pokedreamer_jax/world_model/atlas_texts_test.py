@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from pokedreamer_jax.config import presets
+from pokedreamer_jax.frames import packing
 from pokedreamer_jax.frames import tiles
 from pokedreamer_jax.world_model import atlas as atlas_lib
 from pokedreamer_jax.world_model import atlas_counts
@@ -19,11 +20,20 @@ from pokedreamer_jax.world_model import model as world_model
 from pokedreamer_jax.world_model import tokens
 from tests.pokedreamer_jax import fakes
 
-_TOKENS = "world_model.tokens=map:4 y:12 x:12 text:7 text2:5 menu_item:3"
+_TOKENS = "map:4 y:12 x:12 text:7 text2:5 menu_item:3"
 _ATLAS = ("world_model.atlas=counted", "world_model.atlas_cells=1024")
-_CFG = fakes.config(*_ATLAS, _TOKENS, "world_model.atlas_boxes=30").world_model
+
+
+def _config(names, boxes=30):
+  return fakes.config(
+    *_ATLAS, f"world_model.tokens={names}", f"world_model.atlas_boxes={boxes}"
+  ).world_model
+
+
+_CFG = _config(_TOKENS)
 _VOCAB = _CFG.tile_vocab
-_NUMBERS = [0, 1, 2, 8, 13, 31, 40]
+_NUMBERS = [0, 1, 2, 8, 13, 31, 40]  # 1 and 13 share both tokens
+_KEYS = [(a, b, c) for a in range(7) for b in range(5) for c in range(3)]
 
 
 def _rows(length, seed=0, numbers=_NUMBERS):
@@ -37,9 +47,7 @@ def _rows(length, seed=0, numbers=_NUMBERS):
   rows["game_running"] = rng.random(length) < 0.9
   pictures = rows["frame"][rng.integers(min(length, 9), size=length)]
   pictures = pictures.copy()  # the same boxes under other scenery
-  pictures[:, : atlas_texts.FIRST_LINE] = rows["frame"][
-    :, : atlas_texts.FIRST_LINE
-  ]
+  pictures[:, :96] = rows["frame"][:, :96]
   return {**rows, "frame": pictures}
 
 
@@ -47,17 +55,22 @@ def _reference(rows):
   """Tokens of text, second text and cursor -> block -> its four tiles."""
   shown = np.asarray(jax.jit(tiles.encode)(fakes.table(_VOCAB), rows["frame"]))
   votes = collections.defaultdict(collections.Counter)
+  number = collections.Counter()
   for t, text in enumerate(rows["text"].tolist()):
     if not text or rows["shade"][t] or not rows["game_running"][t]:
       continue
     cursor = int(rows["menu_item"][t]) if rows["menu_open"][t] else 0
-    key = (text % 6 + 1, text % 4 + 1, cursor)
+    number[text, cursor] += 1
     for block in range(60, 90):
       four = shown[t, 4 * block :][:4]
-      votes[key, block][tuple(four.tolist())] += 1
+      votes[text, cursor, block][tuple(four.tolist())] += 1
   found = collections.defaultdict(dict)
-  for (key, block), counted in votes.items():
-    found[key][block] = min(counted, key=lambda b: (-counted[b], b[::-1]))
+  # Of texts that share both tokens the one shown most often, or the first.
+  for text, cursor in sorted(number, key=lambda at: (number[at], -at[0])):
+    for block in range(60, 90):
+      counted = votes[text, cursor, block]
+      best = min(counted, key=lambda b, c=counted: (-c[b], b[::-1]))
+      found[text % 6 + 1, text % 4 + 1, cursor][block] = best
   return found
 
 
@@ -69,14 +82,10 @@ def _grown(atlas, rows, cfg=_CFG):
   return atlas_counts.extend(atlas, _counts(rows, cfg))[0]
 
 
-_KEYS = [(a, b, c) for a in range(7) for b in range(5) for c in range(3)]
-
-
 def _hot(*keys):
   """Tokens `[N, R]` of texts given by both of their tokens, and of cursors."""
-  each = [
-    dict(zip(("text", "text2", "menu_item"), k, strict=True)) for k in keys
-  ]
+  names = ("text", "text2", "menu_item")
+  each = [dict(zip(names, key, strict=True)) for key in keys]
   numbers = [[t.get(name, 0) for name in _CFG.token_sizes] for t in each]
   return tokens.one_hot(_CFG.token_sizes, jnp.array(numbers))
 
@@ -86,10 +95,14 @@ def _shown(atlas, *keys):
   return boxes, atlas_texts.screen(atlas, boxes, _VOCAB)
 
 
+def _number_of_boxes(atlas):
+  return int((np.asarray(atlas.texts) < np.iinfo(np.int32).max).sum())
+
+
 def test_a_box_holds_what_was_seen_most_often_with_its_text():
   rows = _rows(400)
   expected = _reference(rows)
-  assert len(expected) == 10  # 1 and 13 share both tokens
+  assert len(expected) == 10
   atlas = _grown(atlas_lib.empty(_CFG), rows)
   boxes, found = _shown(atlas, *_KEYS)
   assert (np.asarray(boxes) > 0).sum() == len(expected)
@@ -101,8 +114,7 @@ def test_a_box_holds_what_was_seen_most_often_with_its_text():
 
 
 def test_a_token_that_is_read_finds_its_box():
-  rows = _rows(200, numbers=[40])
-  atlas = _grown(atlas_lib.empty(_CFG), rows)
+  atlas = _grown(atlas_lib.empty(_CFG), _rows(200, numbers=[40]))
   names = ("map_id", "y", "x", "menu_item", "menu_open")
   ram = {name: jnp.zeros((1,), jnp.int32) for name in names}
   for text, known in ((40, True), (41, False), (0, False)):
@@ -113,57 +125,53 @@ def test_a_token_that_is_read_finds_its_box():
 
 
 def test_one_token_alone_tells_texts_apart_as_it_can():
-  cfg = dataclasses.replace(_CFG, tokens="map:4 y:12 x:12 text:7")
+  cfg = _config("map:4 y:12 x:12 text:7")
   atlas = _grown(atlas_lib.empty(cfg), _rows(300), cfg)
-  assert atlas.texts.shape == (7, 1, 1)
-  hot = tokens.one_hot(cfg.token_sizes, jnp.array([[0, 0, 0, 3]]))
-  assert (
-    atlas_texts.box(atlas, cfg.token_sizes, hot)[0] == atlas.texts[3, 0, 0] > 0
-  )
+  assert _number_of_boxes(atlas) == 3  # modulo 6
+  for text in range(7):
+    hot = tokens.one_hot(cfg.token_sizes, jnp.array([[0, 0, 0, text]]))
+    known = atlas_texts.box(atlas, cfg.token_sizes, hot)[0] > 0
+    assert known == (text in (2, 3, 5))
 
 
-def test_known_texts_keep_their_number_and_see_all_votes():
+def test_an_atlas_that_grows_holds_what_all_rows_say():
   first, more = _rows(100, 1, [0, 31, 40]), _rows(300, 2)
   before = _grown(atlas_lib.empty(_CFG), first)
   both = {name: np.concatenate([first[name], more[name]]) for name in first}
   after = _grown(before, both)
-  there = np.asarray(before.texts) > 0
-  assert there.sum() == 4 and (np.asarray(after.texts) > 0).sum() == 10
-  np.testing.assert_array_equal(before.texts[there], after.texts[there])
+  assert _number_of_boxes(before) == 4 and _number_of_boxes(after) == 10
   once = _grown(atlas_lib.empty(_CFG), both)
-  np.testing.assert_array_equal(
-    _shown(after, *_KEYS)[1], _shown(once, *_KEYS)[1]
-  )
+  chex.assert_trees_all_equal(_shown(after, *_KEYS), _shown(once, *_KEYS))
   # What was not counted stays as it is.
-  chex.assert_trees_all_equal(
-    _grown(after, _rows(50, 3, [0])).boxes, after.boxes
-  )
+  chex.assert_trees_all_equal(_grown(after, _rows(50, 3, [0])), after)
 
 
-def test_without_room_the_texts_with_most_views_are_kept():
-  rows = _rows(400)
-  small = dataclasses.replace(_CFG, atlas_boxes=2)
-  found = _counts(rows).texts
-  views = collections.Counter()
-  for place, votes in zip(found[0] // 30, found[2], strict=True):
-    views[int(place)] += int(votes)
+def test_without_room_the_boxes_with_most_rows_are_kept():
+  rows = _rows(400, numbers=[0, 1, 2, 8, 31, 40])
+  small = _config(_TOKENS, boxes=2)
+  number = collections.Counter()
+  for t, text in enumerate(rows["text"].tolist()):
+    if text and not rows["shade"][t] and rows["game_running"][t]:
+      cursor = int(rows["menu_item"][t]) if rows["menu_open"][t] else 0
+      number[text % 6 + 1, text % 4 + 1, cursor] += 1
   atlas = _grown(atlas_lib.empty(small), rows, small)
-  kept = np.flatnonzero(np.asarray(atlas.texts).reshape(-1))
-  best = sorted(views, key=lambda text: (-views[text], text))[:2]
-  assert sorted(best) == kept.tolist() and atlas.boxes.shape == (3, 120)
+  boxes, _ = _shown(atlas, *_KEYS)
+  held = [number[k] for k, b in zip(_KEYS, np.asarray(boxes), strict=True) if b]
+  assert sorted(held) == sorted(number.values())[-2:]
+  # Those that are held stay, whatever comes.
+  again = _grown(atlas, _rows(400, 5), small)
+  np.testing.assert_array_equal(atlas.texts, again.texts)
 
 
-def test_without_texts_an_atlas_has_none_of_it():
+def test_without_boxes_an_atlas_has_none_of_it():
   cfg = dataclasses.replace(_CFG, atlas_boxes=0)
   atlas = atlas_lib.empty(cfg)
   assert set(atlas_lib.leaves(atlas)) == {"pages", "tiles", "looks"}
   assert _counts(_rows(50), cfg).texts is None
-  for missing in ("tokens=map:4 y:12 x:12", "ram=off"):
-    with pytest.raises(ValueError, match="'text', expected 0"):
-      presets.make(
-        "tiny",
-        [*_ATLAS, "world_model.atlas_boxes=5", f"world_model.{missing}"],
-      )
+  for names in ("map:4 y:12 x:12", "map:4 y:12 x:12 text2:5"):
+    assert _config(names).num_boxes == 0  # nothing tells which text it is
+  with pytest.raises(ValueError, match="expected below 65536"):
+    presets.make("vale", ["world_model.atlas_boxes=70000"])
 
 
 @functools.cache
@@ -174,11 +182,11 @@ def _params():
 
 
 def test_the_decoder_copies_a_box_that_is_known():
-  # Texts 31 and 40, and none.
-  keys = (2, 4, 0), (5, 1, 2), (6, 3, 0)
+  keys = (2, 4, 0), (5, 1, 2), (6, 3, 0)  # texts 31 and 40, and none
   boxes, screens = _shown(world_model.map_memory(_params()), *keys)
   assert (np.asarray(boxes) > 0).tolist() == [True, True, False]
-  feat = jnp.zeros((3, _CFG.feat_dim)).at[:, -_CFG.token_dim :].set(_hot(*keys))
+  feat = jnp.zeros((3, _CFG.feat_dim))
+  feat = feat.at[:, -_CFG.token_dim :].set(_hot(*keys))
   outputs_of = fakes.jit(functools.partial(world_model.decoder_outputs, _CFG))
   copies = outputs_of(_params(), feat).copies
   assert copies.candidate.shape == (3, 360, 6)
@@ -192,3 +200,134 @@ def test_the_decoder_copies_a_box_that_is_known():
     _CFG, _params(), feat, hide=jnp.zeros_like
   )
   assert (np.asarray(hidden.copies.candidate[..., 5]) == _VOCAB).all()
+
+
+def test_texts_reach_blocks_by_their_boxes_alone():
+  kernel = _params()["decoder"]["token_out"]["kernel"]
+  assert len(kernel) == 3  # the cursor
+  cfg = dataclasses.replace(_CFG, atlas_boxes=0)
+  shapes = world_model.shapes(cfg)["decoder"]
+  assert shapes["token_out"]["kernel"].shape[0] == 7 + 5 + 3
+  assert shapes["copy_shift"]["kernel"].shape[1] == 5
+
+
+# A text as it is printed, and the row in which it ends; 7 is blank.
+_BLANK, _BORDER = 7, 5
+_LETTERED = _config("map:4 y:12 x:12 text:90 text2:80 letters:20", 40)
+
+
+def _box(*lines):
+  """A frame `[144, 40]` whose box says these lines of tiles."""
+  grid = np.full((18, 20), _BORDER)
+  grid[13:17, 1:19] = _BLANK
+  for row, line in zip((14, 16), lines, strict=False):
+    grid[row, 1 : 1 + len(line)] = line
+  blocks = grid.reshape(9, 2, 10, 2).swapaxes(1, 2).reshape(360)
+  words = np.asarray(fakes.table(_VOCAB).words)[blocks]
+  return np.asarray(packing.from_tile_words(jnp.asarray(words)))
+
+
+_A, _B, _C = [1, 2, 3, 4], [1, 2, 9, 9, 9], [8, 8]
+# Number -> what is written.
+_WRITTEN = {
+  100: (_A[:1],),
+  101: (_A[:2],),
+  102: (_A,),
+  103: (_A, [_BLANK, 6]),
+  104: (_A, [_BLANK, 6, 6]),
+  200: (_B,),
+  300: (_C,),
+  301: (_C, _C),
+}
+
+
+def _printing(*numbers):
+  """Rows that show these texts one after the other; 0 shows none."""
+  rows = fakes.steps(len(numbers), 0)
+  rows["text"] = np.array(numbers, np.uint16)
+  rows["frame"] = np.stack([_box(*_WRITTEN.get(n, ())) for n in numbers])
+  rows["game_running"][:] = True
+  rows["shade"][:] = 0
+  rows["menu_open"][:] = False
+  return rows
+
+
+# "1 2" becomes 1234 twice, and 12999 once; what is printed to its end stays for
+# a while, and 88 is there whole as often as another line follows it.
+_STORY = (
+  *(0, 100, 102, 104, 104, 0, 101, 103, 104, 0, 101, 102, 104, 0),
+  *(101, 200, 200, 0, 300, 0, 300, 200, 0, 300, 301, 301, 0),
+)
+# Number -> the whole, and letters of it that are there (0: all).
+_TOLD = {
+  100: (104, 1),
+  101: (104, 2),
+  102: (104, 4),
+  103: (104, 4 + 2),
+  104: (104, 0),
+  200: (200, 0),
+  300: (300, 0),
+  301: (301, 0),
+  77: (77, 0),  # never seen
+  0: (0, 0),
+}
+
+
+def _read(atlas, numbers):
+  told = atlas_texts.told(atlas, {"text": np.array(numbers), "y": 1})
+  assert told["y"] == 1
+  return list(zip(told["text"].tolist(), told["letters"].tolist(), strict=True))
+
+
+def test_a_beginning_is_told_as_the_whole_and_how_far_it_is_printed():
+  atlas = _grown(atlas_lib.empty(_LETTERED), _printing(*_STORY), _LETTERED)
+  assert _read(atlas, list(_TOLD)) == list(_TOLD.values())
+  # The box shows what is there so far.
+  params = {"atlas": atlas_lib.leaves(atlas)}
+  ram = _printing(*_WRITTEN)
+  hot = world_model.read_tokens(_LETTERED, params, ram)
+  box = atlas_texts.box(atlas, _LETTERED.token_sizes, hot)
+  assert (np.asarray(box) > 0).all()
+  shown = tiles.encode(fakes.table(_VOCAB), ram["frame"])
+  screen = atlas_texts.screen(atlas, box, _VOCAB)
+  np.testing.assert_array_equal(screen[:, 240:], shown[:, 240:])
+
+
+def test_letters_beyond_the_token_are_its_last_value():
+  cfg = _config("map:4 y:12 x:12 text:90 text2:80 letters:4", 40)
+  atlas = _grown(atlas_lib.empty(cfg), _printing(*_STORY), cfg)
+  told = _read(atlas, [100, 101, 102, 103, 104])
+  assert [letters for _, letters in told] == [1, 2, 3, 3, 0]
+
+
+def test_what_a_text_was_taken_for_stays():
+  first = _grown(atlas_lib.empty(_LETTERED), _printing(102, 102), _LETTERED)
+  assert _read(first, [102]) == [(102, 0)]
+  after = _grown(first, _printing(*_STORY), _LETTERED)
+  assert _read(after, [100, 102, 103]) == [(104, 1), (102, 0), (104, 6)]
+
+
+def test_letters_take_boxes():
+  for atlas in (_ATLAS[:1], (*_ATLAS, "world_model.atlas_boxes=0"), ()):
+    with pytest.raises(ValueError, match=r"expected world_model\.atlas_boxes"):
+      presets.make(
+        "tiny", [*atlas, "world_model.tokens=map:4 y:9 x:9 text:9 letters:9"]
+      )
+
+
+def test_players_and_observers_read_the_same_letters():
+  cfg = _LETTERED
+  params = fakes.params(cfg, noise=0.3)
+  atlas = _grown(atlas_lib.empty(cfg), _printing(*_STORY), cfg)
+  params = {**params, "atlas": atlas_lib.leaves(atlas)}
+  rows = _printing(0, 101, 103, 104)
+  batch = {name: jnp.asarray(value)[None] for name, value in rows.items()}
+  batch["is_first"] = jnp.array([[True, False, False, False]])
+  batch["first_action_tm1"] = jnp.zeros((1,), jnp.int32)
+  observe = fakes.jit(functools.partial(world_model.observe, cfg))
+  seen = observe(params, jax.random.key(0), batch)
+  found = tokens.numbers(cfg.token_sizes, seen.state.tokens)[0]
+  names = list(cfg.token_sizes)
+  assert found[:, names.index("letters")].tolist() == [0, 2, 6, 0]
+  text = found[:, names.index("text")].tolist()
+  assert text == [0, *[104 % 89 + 1] * 3]
