@@ -115,7 +115,8 @@ class WorldModelConfig:
   # Share of the cells that training hides, so that unknown places are learned.
   atlas_hidden: float = 0.1
   # Message boxes it can hold as well (see `atlas_texts.py`), one of each text
-  # and place of a cursor, where the state has the token `text`; 0: none.
+  # and place of a cursor, where the state has the token `text`; 0: none, and
+  # then the token `letters` is always 0.
   atlas_boxes: int = 0
   # Two of its pieces, to be left out one by one; without an atlas neither is
   # there, whatever these say. Whether the step reads the cells around,
@@ -230,12 +231,6 @@ class WorldModelConfig:
         f"{ATLAS_PAGE}"
       )
     bounds.at_least(self, 0, "atlas_boxes")
-    if "letters" in self.token_sizes and not self.num_boxes:
-      raise ValueError(
-        "world_model.tokens: 'letters', an atlas without message boxes knows "
-        "no beginnings of texts, expected world_model.atlas_boxes above 0 and "
-        "the token 'text'"
-      )
     if not self.has_atlas:
       return
     if self.atlas_boxes >= 1 << 16:

@@ -31,13 +31,15 @@ from pokedreamer_jax.world_model import atlas_texts
 from pokedreamer_jax.world_model import text_counts
 from pokedreamer_jax.world_model import votes as votes_lib
 
-# The step fields that are read.
-FIELDS = (
+# The step fields that are read of views,
+_OF_VIEWS = (
   *("frame", "map_id", "y", "x", "has_control", "in_battle"),
   *("dialog_open", "menu_open", "game_running"),
   *specs.CLOCK_FIELDS,
-  *("shade", "text", "menu_item"),
+  "shade",
 )
+# and with those of texts.
+FIELDS = (*_OF_VIEWS, "text", "menu_item")
 _PIECE_ROWS = 2048
 _SIDE = 1 << 9  # rows or columns of a map that have a place in a key
 
@@ -143,7 +145,7 @@ def views(
   """The rows of a stream in which one can walk, every different view once."""
   seen = np.zeros(1 << (votes_lib.VIEW_BITS - 3), np.uint8)
   for rows in stream:
-    kept = {name: np.asarray(rows[name]) for name in FIELDS}
+    kept = {name: np.asarray(rows[name]) for name in _OF_VIEWS}
     kept = _at(kept, np.flatnonzero(_walking(kept, cfg.token_sizes)))
     if len(kept["frame"]):
       yield _at(kept, _new(seen, _view_bits(kept)))

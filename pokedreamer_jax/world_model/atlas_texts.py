@@ -58,10 +58,13 @@ def told(atlas: Any, ram: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
   """RAM fields `[...]` as tokens are read from: whole texts, and `letters`.
 
   Args:
-    atlas: `atlas.Atlas` of a model whose state has `letters`.
+    atlas: `atlas.Atlas`; without one that knows beginnings texts are what they
+      are in memory, and all of them whole.
     ram: fields `[...]`, `text` among them.
   """
   text = jnp.asarray(ram["text"], jnp.int32)
+  if atlas is None or atlas.wholes is None:
+    return {**ram, "letters": jnp.zeros_like(text)}
   whole = jnp.asarray(atlas.wholes)[text].astype(jnp.int32)
   return {
     **ram,
@@ -147,8 +150,7 @@ def screen(atlas: Any, boxes: jax.Array, vocab: int) -> jax.Array:
 def _keys(atlas, sizes, text, cursor) -> np.ndarray:
   """Keys `[N]` int64 of boxes, as `box` makes them of tokens."""
   ram = {"text": text, "menu_item": cursor, "menu_open": np.ones_like(cursor)}
-  if atlas.wholes is not None:
-    ram = told(atlas, ram)
+  ram = told(atlas, ram)
   key = np.zeros(len(text), np.int64)
   for name in TOLD_BY:
     if name in sizes:

@@ -307,12 +307,16 @@ def test_what_a_text_was_taken_for_stays():
   assert _read(after, [100, 102, 103]) == [(104, 1), (102, 0), (104, 6)]
 
 
-def test_letters_take_boxes():
-  for atlas in (_ATLAS[:1], (*_ATLAS, "world_model.atlas_boxes=0"), ()):
-    with pytest.raises(ValueError, match=r"expected world_model\.atlas_boxes"):
-      presets.make(
-        "tiny", [*atlas, "world_model.tokens=map:4 y:9 x:9 text:9 letters:9"]
-      )
+def test_without_boxes_all_texts_are_whole():
+  for atlas in ("off", "counted"):
+    cfg = dataclasses.replace(_LETTERED, atlas=atlas, atlas_boxes=0)
+    params = world_model.shapes(cfg)
+    if atlas == "counted":
+      params = {"atlas": atlas_lib.leaves(atlas_lib.empty(cfg))}
+    hot = world_model.read_tokens(cfg, params, _printing(100, 104, 0))
+    found = np.asarray(tokens.numbers(cfg.token_sizes, hot))[:, -3:]
+    expected = [100 % 89 + 1, 100 % 79 + 1, 0], [104 % 89 + 1, 104 % 79 + 1, 0]
+    assert found.tolist() == [*expected, [0, 0, 0]]
 
 
 def test_players_and_observers_read_the_same_letters():

@@ -110,6 +110,7 @@ def test_every_reader_is_configured_in_order(text):
     f.name: rng.integers(0, 2, (3, 2, *f.shape)).astype(f.dtype)
     for f in specs.RAM_FIELDS
   }
+  ram |= {name: ram[field] for name, field in tokens.DERIVED.items()}
   together = np.asarray(tokens.read(sizes, ram))
   assert together.shape == (3, 2, len(sizes))
   for i, (name, size) in enumerate(sizes.items()):
