@@ -2,7 +2,8 @@
 
 Where data is adopted, the votes of the episodes that are new join those of all
 before, so that afterwards every cell holds what it would if all adopted
-episodes had been counted at once, in the order of their adoption. What is
+episodes had been counted at once, in the order of their adoption, and so does
+every message box that found room; what a text was taken for stays. What is
 counted depends on the list of generations alone: a run that resumes, and has
 the votes no more, counts that list anew when it next grows, and not before.
 
@@ -31,6 +32,7 @@ from pokedreamer_jax.frames import tiles
 from pokedreamer_jax.world_model import atlas as atlas_lib
 from pokedreamer_jax.world_model import atlas_clocks
 from pokedreamer_jax.world_model import atlas_counts
+from pokedreamer_jax.world_model import atlas_texts
 
 Rows = dict[str, np.ndarray]
 
@@ -87,6 +89,9 @@ class Survey:
     counts = self._counter.counts()
     atlas = jax.tree.map(np.asarray, atlas)
     grown, left_out = atlas_counts.extend(atlas, counts)
+    boxes = 0
+    if counts.texts is not None:
+      boxes = atlas_texts.no_room(grown, counts.texts)
     if len(paths) == 1:
       looks = atlas_clocks.count(self._cfg, self._table, grown, self._newest())
       grown = dataclasses.replace(grown, looks=jnp.asarray(looks))
@@ -95,6 +100,7 @@ class Survey:
       f"views in {counts.rows:,} rows, {counts.rows - before:,} of them "
       f"counted in {time.monotonic() - began_s:.1f} s"
       + (f"; {_no_room(self._cfg, left_out)}" if left_out else "")
+      + (f"; {boxes} message boxes found no room" if boxes else "")
     )
     if self._leave_out_maps:
       filled = atlas_counts.fill(
@@ -154,7 +160,7 @@ def _told(cfg, before, after) -> str:
   text += f"; their pages take {used:,} of {cfg.atlas_cells:,} cells"
   if not cfg.num_boxes:
     return text
-  boxes = int((np.asarray(after.texts) > 0).sum())
+  boxes = atlas_texts.known(after)
   return f"{text}; {boxes:,} message boxes known, of {cfg.num_boxes:,} at most"
 
 

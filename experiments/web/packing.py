@@ -18,7 +18,6 @@ from pokedreamer_jax import specs
 from pokedreamer_jax.config import world_model as world_model_config
 from pokedreamer_jax.networks import codecs
 from pokedreamer_jax.world_model import atlas as atlas_lib
-from pokedreamer_jax.world_model import atlas_texts
 from pokedreamer_jax.world_model import model as world_model
 from pokedreamer_jax.world_model import relative_tokens
 from pokedreamer_jax.world_model import token_prior
@@ -117,7 +116,7 @@ def configuration(
     "texts": cfg.copies_boxes,
     "told": [
       {"token": at[name], "size": sizes[name]}
-      for name in atlas_texts.TOLD_BY
+      for name in world_model_config.BOX_TOKENS
       if name in at
     ],
     "place": [at[name] for name in ("map", "y", "x")],

@@ -89,7 +89,7 @@ def acting_params(
   kept = {name: world_params[name] for name in _ACTING if name in world_params}
   if cfg.has_dictionary and cfg.encoder == "dictionary":
     kept["tiles"] = world_params["tiles"]
-  if cfg.reads_around or "letters" in cfg.token_sizes:
+  if cfg.reads_around or (cfg.num_boxes and "letters" in cfg.token_sizes):
     kept["atlas"] = world_params["atlas"]
   averages = world_params.get(world_model_v2.BATCH_STATS)
   if averages is not None:

@@ -4,6 +4,7 @@ Standard library only, as all configuration (`config.py`).
 """
 
 import dataclasses
+import math
 
 from pokedreamer_jax import specs
 from pokedreamer_jax.config import bounds
@@ -38,6 +39,8 @@ VALE_TOKENS = (
 )
 # Tokens that say which text is shown.
 TEXT_TOKENS = ("text", "text2", "letters")
+# And those that tell message boxes apart.
+BOX_TOKENS = (*TEXT_TOKENS, "menu_item")
 # Tokens that are clocks and go round: how many phases they have, and how many
 # frames each lasts. Pictures show the phase alone.
 CLOCKS = {
@@ -112,7 +115,8 @@ class WorldModelConfig:
   atlas: str = "off"
   atlas_cells: int = 16384  # cells it can hold, the unknown one's page counted
   atlas_units: int = 16  # learned vector of each cell
-  # Share of the cells that training hides, so that unknown places are learned.
+  # Share of the cells and boxes that training hides, so that what is not known
+  # is learned.
   atlas_hidden: float = 0.1
   # Message boxes it can hold as well (see `atlas_texts.py`), one of each text
   # and place of a cursor, where the state has the token `text`; 0: none, and
@@ -231,12 +235,9 @@ class WorldModelConfig:
         f"{ATLAS_PAGE}"
       )
     bounds.at_least(self, 0, "atlas_boxes")
+    self._check_texts()
     if not self.has_atlas:
       return
-    if self.atlas_boxes >= 1 << 16:
-      raise ValueError(
-        f"world_model.atlas_boxes: {self.atlas_boxes}, expected below {1 << 16}"
-      )
     lacks = sorted({"map", "y", "x"} - set(self.token_sizes))
     if self.family == "v2":
       reason = "family v2 has no map memory"
@@ -251,6 +252,23 @@ class WorldModelConfig:
     raise ValueError(
       f"world_model.atlas: {self.atlas!r}, {reason}, expected 'off'"
     )
+
+  def _check_texts(self) -> None:
+    sizes = self.token_sizes
+    if self.atlas_boxes >= 1 << 16:
+      raise ValueError(
+        f"world_model.atlas_boxes: {self.atlas_boxes}, expected below {1 << 16}"
+      )
+    if "letters" in sizes and "text" not in sizes:
+      raise ValueError(
+        "world_model.tokens: 'letters' without 'text', expected both"
+      )
+    boxes = math.prod(sizes.get(name, 1) for name in BOX_TOKENS)
+    if boxes >= 1 << 31:  # each has a number of 32 bits
+      raise ValueError(
+        f"world_model.tokens: {' x '.join(n for n in BOX_TOKENS if n in sizes)}"
+        f" are {boxes} message boxes, expected below {1 << 31}"
+      )
 
   def check_reward_terms(self) -> None:
     """Raises ValueError where dreams cannot be judged by reward terms."""

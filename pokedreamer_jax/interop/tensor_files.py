@@ -33,6 +33,7 @@ _DTYPES: dict[str, Any] = {
   "I32": np.dtype(np.int32),
   "I64": np.dtype(np.int64),
   "U8": np.dtype(np.uint8),
+  "U16": np.dtype(np.uint16),
   "U32": np.dtype(np.uint32),
   "BOOL": np.dtype(np.bool_),
 }

@@ -39,7 +39,7 @@ _OF_VIEWS = (
   "shade",
 )
 # and with those of texts.
-FIELDS = (*_OF_VIEWS, "text", "menu_item")
+FIELDS = (*_OF_VIEWS, "text", "menu_item", "is_first")
 _PIECE_ROWS = 2048
 _SIDE = 1 << 9  # rows or columns of a map that have a place in a key
 
@@ -52,7 +52,7 @@ class Counts:
   block: np.ndarray  # [N] uint64, four tiles of 16 bits
   votes: np.ndarray  # [N] int64
   rows: int = 0  # rows read
-  views: int = 0  # different views that voted
+  views: int = 0  # different views that voted for cells
   texts: text_counts.TextCounts | None = None  # None where nobody asked
 
 
@@ -222,14 +222,16 @@ def fill(
 ) -> Filled:
   """Puts what rows show into an atlas; no weight and no tile is learned.
 
+  Of texts nothing is counted: rows that are few would decide about all.
+
   Args:
     cfg: sizes.
     table: the dictionary; a tile that it lacks stays the escape.
-    atlas: what is known; other cells keep what they hold.
+    atlas: what is known; other cells and all boxes keep what they hold.
     stream: rows `[N, ...]` with at least `FIELDS`.
     once: of each place take the first row alone in which one can walk there.
   """
-  counter = Counter(cfg, table)
+  counter = Counter(dataclasses.replace(cfg, atlas_boxes=0), table)
   been = np.zeros(0, np.int64)
   for rows in stream:
     part = {name: np.asarray(rows[name]) for name in FIELDS}

@@ -13,7 +13,8 @@ Letters appear one by one, and what is there so far has a number of its own in
 memory. With the token `letters` such a beginning has the number of the whole
 text, and the token says how far it is printed, 0: to its end. Which text is the
 beginning of which was counted as well; of several that begin alike it is the
-most frequent one. What was once taken for something stays that.
+most frequent one. What was once taken for something stays that. Of two that are
+beginnings of one text and as long, the box is that of the more frequent one.
 
 The box takes the lower six rows of tiles.
 """
@@ -31,10 +32,9 @@ from pokedreamer_jax.frames import packing
 from pokedreamer_jax.world_model import text_counts
 from pokedreamer_jax.world_model import tokens
 
-# Tokens that tell boxes apart, as far as the state has them.
-TOLD_BY = (*world_model_config.TEXT_TOKENS, "menu_item")
 _NUMBERS = 1 << 16  # of texts in memory
-_NONE = np.iinfo(np.int32).max
+_NONE = np.iinfo(np.int32).max  # no box
+_UNKNOWN = text_counts.UNKNOWN
 
 
 def empty(cfg: world_model_config.WorldModelConfig) -> dict[str, jax.Array]:
@@ -86,47 +86,55 @@ def extend(atlas: Any, counts: text_counts.TextCounts) -> Any:
   made = {}
   if atlas.wholes is not None:
     wholes, letters = np.array(atlas.wholes), np.array(atlas.letters)
-    found = text_counts.read(counts)
+    known = np.flatnonzero(wholes)
+    earlier = dict(zip(known.tolist(), wholes[known].tolist(), strict=True))
+    found = text_counts.read(counts, earlier)
     new = wholes[found.number] == 0
-    number, whole = found.number[new], found.whole[new]
-    # What it is the beginning of may have been something else before.
-    earlier = wholes[whole].astype(np.int64)
-    wholes[number] = np.where(earlier > 0, earlier, whole)
+    number = found.number[new]
+    wholes[number] = found.whole[new]
     most = counts.sizes["letters"] - 1
     letters[number] = np.minimum(found.letters[new], most)
     made = {"wholes": jnp.asarray(wholes), "letters": jnp.asarray(letters)}
     atlas = dataclasses.replace(atlas, **made)
-  text, cursor, rows, shown = text_counts.winners(counts)
-  key = _keys(atlas, counts.sizes, text, cursor)
-  # Of several texts that tokens do not tell apart the most frequent one.
-  order = np.lexsort((-rows, key))
-  key, at = np.unique(key[order], return_index=True)
-  rows, shown = rows[order][at], shown[order][at]
+  key, rows, shown = _counted(atlas, counts)
   held, boxes = np.asarray(atlas.texts), np.asarray(atlas.boxes)
   known = held != _NONE
   held, boxes = held[known], boxes[known]
   again = np.isin(key, held)
-  boxes[np.searchsorted(held, key[again])] = shown[again].reshape(-1, 120)
+  place = np.searchsorted(held, key[again])
+  told_now = shown[again].reshape(-1, text_counts.TILES)
+  boxes[place] = np.where(told_now == _UNKNOWN, boxes[place], told_now)
   room = len(known) - len(held)
   fresh = np.flatnonzero(~again)
   fresh = fresh[np.argsort(-rows[fresh], kind="stable")[:room]]
   held = np.concatenate([held, key[fresh]])
-  boxes = np.concatenate([boxes, shown[fresh].reshape(-1, 120)])
+  boxes = np.concatenate([boxes, shown[fresh].reshape(-1, text_counts.TILES)])
   order = np.argsort(held)
   texts = np.full(len(known), _NONE, np.int32)
   texts[: len(held)] = held[order]
-  tiles = np.full((len(known), text_counts.TILES), 65_535, np.uint16)
-  tiles[: len(held)] = np.minimum(boxes[order], 65_535)
+  tiles = np.full((len(known), text_counts.TILES), _UNKNOWN, np.uint16)
+  tiles[: len(held)] = boxes[order]
   return dataclasses.replace(
     atlas, texts=jnp.asarray(texts), boxes=jnp.asarray(tiles)
   )
+
+
+def known(atlas: Any) -> int:
+  """How many boxes an atlas knows."""
+  return int((np.asarray(atlas.texts) != _NONE).sum())
+
+
+def no_room(atlas: Any, counts: text_counts.TextCounts) -> int:
+  """How many of the boxes that were counted an atlas does not hold."""
+  key, _, _ = _counted(atlas, counts)
+  return int((~np.isin(key, np.asarray(atlas.texts))).sum())
 
 
 def box(atlas: Any, sizes: Mapping[str, int], hot: jax.Array) -> jax.Array:
   """Numbers `[...]` of the boxes of tokens `[..., R]`; 0: not known."""
   places = tokens.slices(sizes)
   key = jnp.zeros(hot.shape[:-1], jnp.int32)
-  for name in TOLD_BY:
+  for name in world_model_config.BOX_TOKENS:
     if name in sizes:
       number = jnp.argmax(hot[..., places[name]], axis=-1).astype(jnp.int32)
       key = key * sizes[name] + number
@@ -147,12 +155,22 @@ def screen(atlas: Any, boxes: jax.Array, vocab: int) -> jax.Array:
   return jnp.pad(shown, beyond, constant_values=vocab)
 
 
+def _counted(atlas, counts) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+  """Keys of boxes that were counted, ascending, their rows and tiles."""
+  text, cursor, rows, shown = text_counts.winners(counts)
+  key = _keys(atlas, counts.sizes, text, cursor)
+  # Of several texts that tokens do not tell apart the most frequent one.
+  order = np.lexsort((-rows, key))
+  key, at = np.unique(key[order], return_index=True)
+  return key, rows[order][at], shown[order][at]
+
+
 def _keys(atlas, sizes, text, cursor) -> np.ndarray:
   """Keys `[N]` int64 of boxes, as `box` makes them of tokens."""
   ram = {"text": text, "menu_item": cursor, "menu_open": np.ones_like(cursor)}
   ram = told(atlas, ram)
   key = np.zeros(len(text), np.int64)
-  for name in TOLD_BY:
+  for name in world_model_config.BOX_TOKENS:
     if name in sizes:
       read = tokens.read({name: sizes[name]}, ram)
       key = key * sizes[name] + np.asarray(read)[:, 0]

@@ -440,15 +440,25 @@ def _window(cfg, table, atlas, hot, hide=_all_seen) -> tuple[jax.Array, ...]:
   if atlas is None:
     return ()
   sizes = cfg.token_sizes
-  cells = hide(atlas_lib.window(atlas, atlas_lib.place(sizes, hot)))
+  cells, boxes = _in_sight(cfg, atlas, hot, hide)
   phase = atlas_clocks.phase(sizes, hot)[..., None, None, None]
   shown = atlas.looks[atlas.tiles[cells], phase]
   light = atlas_view.shade(sizes, hot) if "shade" in sizes else None
   screen = atlas_view.screen(table, shown, atlas_view.shift(sizes, hot), light)
   if not cfg.copies_boxes:
     return cells, shown, screen
-  boxes = hide(atlas_texts.box(atlas, sizes, hot))
   return cells, shown, screen, atlas_texts.screen(atlas, boxes, cfg.tile_vocab)
+
+
+def _in_sight(cfg, atlas, hot, hide) -> tuple[jax.Array, jax.Array]:
+  """Cells `[..., 11, 12]` and boxes `[...]` of tokens, some of them hidden."""
+  cells = atlas_lib.window(atlas, atlas_lib.place(cfg.token_sizes, hot))
+  if not cfg.copies_boxes:
+    return hide(cells), cells[..., 0, 0]
+  boxes = atlas_texts.box(atlas, cfg.token_sizes, hot)
+  flat = cells.reshape(*boxes.shape, -1)
+  flat = hide(jnp.concatenate([flat, boxes[..., None]], axis=-1))
+  return flat[..., :-1].reshape(cells.shape), flat[..., -1]
 
 
 def cells_around(

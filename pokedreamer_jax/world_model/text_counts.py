@@ -1,9 +1,9 @@
 """Counting message boxes, and which text is the beginning of which; numpy.
 
 Every lit row that shows a text votes for the blocks of its message box, and
-where the next row shows another one, for that following it. Letters appear one
-by one: a text is the beginning of another one if what follows it, more often
-than not, is the same and more.
+where the next row shows another one or none, for that following it. Letters
+appear one by one: a text is the beginning of another one if what follows it,
+more often than not, is the same and more.
 """
 
 from collections.abc import Mapping
@@ -21,8 +21,11 @@ TILES = 4 * BLOCKS
 # Of pixels, the first that belongs to the box.
 FIRST_LINE = (9 - BLOCKS // 10) * 16
 # Step fields that are read beside frames.
-FIELDS = ("text", "menu_item", "menu_open", "shade", "game_running")
-_MOST_STEPS = 64  # from a text's beginning to all of it
+FIELDS = (
+  *("text", "menu_item", "menu_open", "shade", "game_running"),
+  *("is_first", "map_id", "y", "x"),
+)
+UNKNOWN = 65_535  # a block whose votes were dropped; no tile has the number
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,7 +76,7 @@ class TextCounter:
     lines = np.ascontiguousarray(
       frame[:, FIRST_LINE:].reshape(len(at), 48 * 40)
     )
-    view = votes_lib.view_bits(lines, box)
+    view = votes_lib.view_bits(lines, box, bits=63)
     _, first, which, same = np.unique(
       view, return_index=True, return_inverse=True, return_counts=True
     )
@@ -81,12 +84,17 @@ class TextCounter:
     code = votes_lib.codes(shown.reshape(-1, 4))
     place = box[first, None] * BLOCKS + np.arange(BLOCKS)
     self._boxes.add(place.reshape(-1), code, np.repeat(same, BLOCKS))
-    next_row = np.flatnonzero((np.diff(at) == 1) & (np.diff(text) != 0))
+    goes_on = _goes_on(rows)
+    next_row = (np.diff(at) == 1) & (np.diff(text) != 0) & goes_on[at[:-1]]
+    next_row = np.flatnonzero(next_row)
     more = _is_more(shown[which[next_row]], shown[which[next_row + 1]])
     follower = text[next_row + 1].astype(np.uint64)
     self._follows.add(
       text[next_row], follower << np.uint64(1) | more.astype(np.uint64)
     )
+    closed = np.append(rows["text"][1:] == 0, False) & goes_on
+    closed = text[closed[at]]
+    self._follows.add(closed, np.zeros(len(closed), np.uint64))
 
   def counts(self) -> TextCounts:
     """What was counted so far."""
@@ -114,13 +122,12 @@ def winners(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
   """Boxes that were counted: texts, cursors, rows `[N]`, tiles `[N, 30, 4]`.
 
-  Of a box whose rarest blocks were dropped these are the dictionary's size,
-  65,535, that no tile has.
+  Of a block whose votes were dropped these are `UNKNOWN`.
   """
   winner = votes_lib.winners(counts.boxes)
   box, block = np.divmod(counts.boxes[0][winner], BLOCKS)
   boxes, at = np.unique(box, return_inverse=True)
-  shown = np.full((len(boxes), BLOCKS, 4), 65_535, np.int32)
+  shown = np.full((len(boxes), BLOCKS, 4), UNKNOWN, np.int32)
   shown[at, block] = votes_lib.from_codes(counts.boxes[1][winner])
   all_boxes = np.searchsorted(boxes, counts.boxes[0] // BLOCKS)
   rows = np.bincount(all_boxes, counts.boxes[2], minlength=len(boxes)) / BLOCKS
@@ -128,8 +135,14 @@ def winners(
   return text, item, rows, shown
 
 
-def read(counts: TextCounts) -> Texts:
-  """Which texts are beginnings, of what, and how far they are printed."""
+def read(counts: TextCounts, earlier: Mapping[int, int]) -> Texts:
+  """Which texts are beginnings, of what, and how far they are printed.
+
+  Args:
+    counts: of all rows.
+    earlier: texts -> the whole that they were taken for before: who is the
+      beginning of one of these is that of its whole.
+  """
   text, _, rows, shown = winners(counts)
   number, first = np.unique(text, return_index=True)
   # The box of a text that was seen most often, whatever the cursor.
@@ -138,14 +151,16 @@ def read(counts: TextCounts) -> Texts:
   follower = _beginnings(counts.follows)
   whole = number.copy()
   for index, one in enumerate(number.tolist()):
-    for _ in range(_MOST_STEPS):
-      if one not in follower:
-        break
+    been = {one}
+    while one not in earlier and follower.get(one, one) not in been:
       one = follower[one]
-    whole[index] = one
-  printed = grid != _blank(grid)
+      been.add(one)
+    whole[index] = earlier.get(one, one)
+  printed = (grid != _blank(grid)) & (grid != UNKNOWN)
   columns = np.arange(1, grid.shape[2] + 1)
   extent = (printed * columns).max(axis=2, initial=0).sum(axis=1)
+  # Memory may be ahead of the picture: nothing printed is a beginning, too.
+  extent = np.maximum(extent, 1)
   return Texts(number, whole, np.where(whole == number, 0, extent))
 
 
@@ -171,9 +186,21 @@ def _is_more(before: np.ndarray, after: np.ndarray) -> np.ndarray:
   return kept.all(axis=(1, 2)) & some
 
 
+def _goes_on(rows: Mapping[str, np.ndarray]) -> np.ndarray:
+  """Whether each row `[N]` bool is followed by the next one of its episode.
+
+  Who reads does not walk, so a step to the next place is no proof of that.
+  """
+  same = np.ones(max(len(rows["text"]) - 1, 0), bool)
+  for name in ("map_id", "y", "x"):
+    same &= rows[name][1:] == rows[name][:-1]
+  same &= rows["game_running"][1:] & ~rows["is_first"][1:]
+  return np.append(same, False)[: len(rows["text"])]
+
+
 def _blank(grid: np.ndarray) -> int:
-  """The tile that stands where no letter is: the most frequent one."""
-  number, count = np.unique(grid, return_counts=True)
+  """The tile where no letter is: the most frequent one between lines."""
+  number, count = np.unique(grid[:, ::2], return_counts=True)
   return int(number[count.argmax()]) if len(number) else -1
 
 

@@ -63,12 +63,15 @@ class Votes:
     return merged
 
 
-def view_bits(frame: np.ndarray, place: np.ndarray) -> np.ndarray:
-  """A number `[N]` int64 of `VIEW_BITS` bits for each place and frame.
+def view_bits(
+  frame: np.ndarray, place: np.ndarray, bits: int = VIEW_BITS
+) -> np.ndarray:
+  """A number `[N]` int64 of so many bits for each place and frame.
 
   Args:
     frame: bytes `[N, B]`, eight times some.
     place: numbers of places `[N]`.
+    bits: at most 63.
   """
   words = frame.view("<u8")
   rng = np.random.Generator(np.random.Philox(key=0))
@@ -76,7 +79,7 @@ def view_bits(frame: np.ndarray, place: np.ndarray) -> np.ndarray:
   mixed = (words >> np.uint64(32)) ^ words
   total = np.einsum("nw,w->n", mixed, odd[1:])
   total += place.astype(np.uint64) * odd[0]
-  return (total >> np.uint64(64 - VIEW_BITS)).astype(np.int64)
+  return (total >> np.uint64(64 - bits)).astype(np.int64)
 
 
 def none() -> Counted:

@@ -39,6 +39,13 @@ def check(
       f"world_model.tokens: {wider.tokens!r}, expected {cfg.tokens!r}, as the "
       "model has that it begins with, or these and others after them"
     )
+  added = list(after)[len(before) :]
+  boxes = [n for n in added if n in world_model_config.BOX_TOKENS]
+  if wider.num_boxes and boxes:
+    raise ValueError(
+      f"world_model.tokens: adds {boxes}, by which the atlas knows its message "
+      "boxes, expected none of these"
+    )
   for field in dataclasses.fields(cfg):
     name = field.name
     mine, other = getattr(wider, name), getattr(cfg, name)

@@ -112,6 +112,23 @@ def test_pieces_of_training_episodes_count_as_whole_ones(
   assert "room" not in run.said[-1] and "new" not in run.said[-1]
 
 
+def test_the_line_tells_how_many_boxes_are_known_and_found_no_room(generation):
+  names = "world_model.tokens=map:8 y:30 x:30 text:90 text2:80 letters:9"
+  for boxes in (2, 4096):
+    cfg = _config(
+      1 << 14, names, f"world_model.atlas_boxes={boxes}"
+    ).world_model
+    run = _run()
+    survey = atlas_data.Survey(cfg, _table(generation), run)
+    grown = survey.grown(atlas_lib.empty(cfg), [generation.path])
+    known = int((np.asarray(grown.texts) < np.iinfo(np.int32).max).sum())
+    assert 2 <= known < 4096
+    assert (
+      f"{known:,} message boxes known, of {boxes:,} at most" in run.said[-1]
+    )
+    assert ("message boxes found no room" in run.said[-1]) == (boxes == 2)
+
+
 def test_an_atlas_that_grew_is_the_one_counted_at_once(tmp_path):
   made = _grown_data(tmp_path)
   paths = [generation.path for generation in made]

@@ -45,7 +45,9 @@ CHAINED = (
   *WHOLE,
   "world_model.atlas_boxes=40",
   "world_model.tokens="
-  + TOKENS.replace("_clock", "_look").replace("text:6", "text:6 text2:5 letters:4"),
+  + TOKENS.replace("_clock", "_look").replace(
+    "text:6", "text:6 text2:5 letters:4"
+  ),
   "world_model.chain_changes=true",
 )
 NAMES = folder_lib.Names("small@1", {0: "home"}, {1: "</script>"})

@@ -204,3 +204,17 @@ def test_an_entry_that_lacks_something_is_refused(tmp_path):
     path.write_text(json.dumps(changed))
     with pytest.raises(ValueError, match=rf"exported.{name}"):
       model_folders.about(tmp_path)
+
+
+def test_an_atlas_with_message_boxes_comes_back_whole(tmp_path):
+  atlas = {
+    "texts": np.array([3, 1 << 30], np.int32),
+    "boxes": np.array([[7, 65_535]], np.uint16),
+    "wholes": np.array([0, 40_000], np.uint16),
+    "letters": np.array([0, 255], np.uint8),
+  }
+  _write(tmp_path, items={"world_model": {"atlas": atlas}})
+  found = model_folders.load_item(tmp_path, "world_model")["atlas"]
+  for name, array in atlas.items():
+    np.testing.assert_array_equal(found[name], array)
+    assert found[name].dtype == array.dtype

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from pokedreamer_jax.behaviour import acting
 from pokedreamer_jax.config import presets
 from pokedreamer_jax.frames import packing
 from pokedreamer_jax.frames import tiles
@@ -170,8 +171,13 @@ def test_without_boxes_an_atlas_has_none_of_it():
   assert _counts(_rows(50), cfg).texts is None
   for names in ("map:4 y:12 x:12", "map:4 y:12 x:12 text2:5"):
     assert _config(names).num_boxes == 0  # nothing tells which text it is
-  with pytest.raises(ValueError, match="expected below 65536"):
-    presets.make("vale", ["world_model.atlas_boxes=70000"])
+  for wrong, said in (
+    ("atlas_boxes=70000", "expected below 65536"),
+    ("tokens=map:4 y:9 x:9 letters:9", "'letters' without 'text'"),
+    ("tokens=map:4 y:9 x:9 text:70000 text2:70000", "text x text2 are 49"),
+  ):
+    with pytest.raises(ValueError, match=said):
+      presets.make("vale", [f"world_model.{wrong}"])
 
 
 @functools.cache
@@ -248,7 +254,9 @@ def _printing(*numbers):
   rows["frame"] = np.stack([_box(*_WRITTEN.get(n, ())) for n in numbers])
   rows["game_running"][:] = True
   rows["shade"][:] = 0
-  rows["menu_open"][:] = False
+  rows["menu_open"][:] = rows["is_first"][:] = False
+  for name in ("map_id", "y", "x"):
+    rows[name][:] = 1
   return rows
 
 
@@ -300,11 +308,94 @@ def test_letters_beyond_the_token_are_its_last_value():
   assert [letters for _, letters in told] == [1, 2, 3, 3, 0]
 
 
+def _told(*numbers, change=lambda rows: rows, first=None):
+  """What is read of texts after these were shown, and before them others."""
+  atlas = atlas_lib.empty(_LETTERED) if first is None else first
+  atlas = _grown(atlas, change(_printing(*numbers)), _LETTERED)
+  return dict(zip(_WRITTEN, _read(atlas, list(_WRITTEN)), strict=True)), atlas
+
+
+def test_a_text_that_is_closed_more_often_than_gone_on_with_is_whole():
+  assert _told(102, 104, 0, 102, 0, 0)[0][102] == (102, 0)  # once each
+  assert _told(102, 104, 0, 102, 104, 0, 102, 0)[0][102] == (104, 4)
+
+
+def test_rows_that_do_not_follow_each_other_say_nothing():
+  def other_place(rows):
+    rows["x"][1] += 1
+    return rows
+
+  def other_episode(rows):
+    rows["is_first"][1] = True
+    return rows
+
+  assert _told(102, 104)[0][102] == (104, 4)
+  for change in (other_place, other_episode):
+    assert _told(102, 104, change=change)[0][102] == (102, 0)
+
+
+def test_a_box_that_is_still_empty_is_a_beginning():
+  def not_yet(rows):
+    rows["frame"][0] = _box()
+    return rows
+
+  told, atlas = _told(100, 104, 104, 0, change=not_yet)
+  assert told[100] == (104, 1)
+  hot = world_model.read_tokens(
+    _LETTERED, {"atlas": atlas_lib.leaves(atlas)}, _printing(100, 104)
+  )
+  box = atlas_texts.box(atlas, _LETTERED.token_sizes, hot)
+  screen = np.asarray(atlas_texts.screen(atlas, box, _VOCAB))
+  assert (screen[0] != screen[1]).any()
+  shown = tiles.encode(fakes.table(_VOCAB), _box(*_WRITTEN[104]))
+  np.testing.assert_array_equal(screen[1, 240:], shown[240:])
+
+
+def test_who_begins_what_was_known_is_taken_for_the_same_whole():
+  # 102 is the beginning of 103 at first, which later goes on as 104.
+  told, first = _told(102, 103, 103, 0)
+  assert told[102] == (103, 4)
+  told, _ = _told(*_STORY, first=first)
+  assert told[101] == (103, 2)
+  assert told[102] == (103, 4) and told[103] == (103, 0)
+
+
+def test_rows_that_fill_the_atlas_say_nothing_of_texts():
+  rows = _printing(*_STORY)
+  table = fakes.table(_VOCAB)
+  atlas = _grown(atlas_lib.empty(_LETTERED), _printing(102, 0), _LETTERED)
+  filled = atlas_counts.fill(_LETTERED, table, atlas, [rows]).atlas
+  for name in ("texts", "boxes", "wholes", "letters"):
+    np.testing.assert_array_equal(getattr(filled, name), getattr(atlas, name))
+
+
+def test_a_block_whose_votes_were_dropped_stays_what_it_was():
+  atlas = _grown(atlas_lib.empty(_LETTERED), _printing(102), _LETTERED)
+  counts = _counts(_printing(102, 102), _LETTERED).texts
+  kept = counts.boxes[0] % 30 != 4
+  few = dataclasses.replace(
+    counts, boxes=tuple(part[kept] for part in counts.boxes)
+  )
+  chex.assert_trees_all_equal(atlas_texts.extend(atlas, few), atlas)
+
+
+def test_how_many_are_known_and_how_many_found_no_room():
+  small = _config("map:4 y:12 x:12 text:90 text2:80 letters:20", 3)
+  rows = _printing(*_STORY)
+  atlas = _grown(atlas_lib.empty(small), rows, small)
+  counts = _counts(rows, small).texts
+  assert (
+    atlas_texts.known(atlas) == 3
+    and atlas_texts.known(atlas_lib.empty(small)) == 0
+  )
+  assert atlas_texts.no_room(atlas, counts) == len(_WRITTEN) - 3
+
+
 def test_what_a_text_was_taken_for_stays():
   first = _grown(atlas_lib.empty(_LETTERED), _printing(102, 102), _LETTERED)
   assert _read(first, [102]) == [(102, 0)]
   after = _grown(first, _printing(*_STORY), _LETTERED)
-  assert _read(after, [100, 102, 103]) == [(104, 1), (102, 0), (104, 6)]
+  assert _read(after, [100, 102, 103]) == [(102, 1), (102, 0), (104, 6)]
 
 
 def test_without_boxes_all_texts_are_whole():
@@ -335,3 +426,16 @@ def test_players_and_observers_read_the_same_letters():
   assert found[:, names.index("letters")].tolist() == [0, 2, 6, 0]
   text = found[:, names.index("text")].tolist()
   assert text == [0, *[104 % 89 + 1] * 3]
+
+
+def test_players_take_what_they_read_of_texts_along():
+  for overrides, taken in (
+    ({}, True),
+    ({"atlas_around": False}, True),
+    ({"atlas_around": False, "tokens": _TOKENS}, False),
+    ({"atlas_boxes": 0, "atlas_around": False}, False),
+    ({"atlas": "off"}, False),
+  ):
+    cfg = dataclasses.replace(_LETTERED, **overrides)
+    kept = acting.acting_params(cfg, world_model.shapes(cfg))
+    assert ("atlas" in kept) == taken, overrides

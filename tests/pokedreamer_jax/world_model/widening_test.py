@@ -98,3 +98,15 @@ def test_tokens_are_added_at_the_end_and_nothing_else_differs():
     widening.check(cfg, dataclasses.replace(cfg, deter=99))
   with pytest.raises(ValueError, match="not of this model"):
     widening.widen(_wider(cfg), _wider(_wider(cfg), "hp:3"), fakes.params(cfg))
+
+
+@pytest.mark.parametrize("added", ["letters:9", "menu_item:4", "text2:7"])
+def test_no_token_is_added_that_message_boxes_are_known_by(added):
+  cfg = fakes.config(
+    *_ATLAS[:2], f"world_model.tokens={fakes.TOKENS} text:9"
+  ).world_model
+  widening.check(cfg, _wider(cfg, added))  # without boxes any may be
+  cfg = dataclasses.replace(cfg, atlas_boxes=10)
+  widening.check(cfg, _wider(cfg))
+  with pytest.raises(ValueError, match=rf"adds \['{added.split(':')[0]}'\]"):
+    widening.check(cfg, _wider(cfg, added))
