@@ -83,8 +83,8 @@ WILD_BATTLE_TERMS = ("wild_wins", "xp")
 
 # Versions 3 and 4 added the fields whose `since` says so; records of earlier
 # versions are read as well, see `field_names`.
-SCHEMA_VERSION = 4
-READABLE_VERSIONS = (2, 3, SCHEMA_VERSION)
+SCHEMA_VERSION = 5
+READABLE_VERSIONS = (2, 3, 4, SCHEMA_VERSION)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -151,8 +151,14 @@ RAM_FIELDS = (
   Field("figure_phase", (), "uint8", "0 or 1: a pixel higher", since=3),
   Field("shade", (), "uint8", "of the screen, an index into SHADES", since=4),
   Field("heal_items", (), "uint8", "carried items that heal, a count", since=4),
+  # A clock as well, zero where it is not known.
+  Field(
+    "menu_wait", (), "uint16", "frames until a menu is left by itself", since=5
+  ),
 )
-CLOCK_FIELDS = ("tile_wait", "tile_phase", "figure_wait", "figure_phase")
+CLOCK_FIELDS = (
+  *("tile_wait", "tile_phase", "figure_wait", "figure_phase", "menu_wait"),
+)
 
 STEP_FIELDS = (
   Field(

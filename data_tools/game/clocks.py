@@ -1,10 +1,15 @@
-"""Clocks of what moves by itself: water, and people who breathe.
+"""Clocks of what happens by itself: water, people who breathe, menus.
 
 A picture shows at which of its phases animated water is, not how long it has
 been there, so nobody can say from pictures alone when it moves on. The engine
 of the great vale counts that in memory, where its linker put it: addresses are
 those of one ROM, found by watching which bytes count, and tested against the
 pictures. Of other games nothing is known, and all is zero.
+
+A menu in which nobody decides is left after some time, which is counted on the
+program's stack: right above the address to which the engine's wait for a button
+returns. What lies below that is left over from calls before, so of several such
+places the highest one counts, and none where there is no menu.
 """
 
 import dataclasses
@@ -23,6 +28,7 @@ class Clocks:
   tile_rows: int  # its 16 bytes of pixels, which turn by a bit each time
   figure_wait: int  # frames since people moved
   figure_phase: int  # 0 or 1: a pixel higher
+  menu_return: int  # where the wait of a menu returns to
 
 
 # ROM SHA-1 -> its clocks.
@@ -32,28 +38,53 @@ KNOWN = {
     tile_rows=ram.TILE_CLOCK + 1,
     figure_wait=ram.FIGURE_CLOCK + 1,
     figure_phase=ram.FIGURE_CLOCK,
+    menu_return=0x0C55,
   )
 }
 
 
-def decode(rows: np.ndarray, rom_sha1: str) -> dict[str, np.ndarray]:
-  """The fields `specs.CLOCK_FIELDS` `[T]` of copied memory `[T, RAM_BYTES]`."""
+def decode(
+  rows: np.ndarray, rom_sha1: str, menu_open: np.ndarray
+) -> dict[str, np.ndarray]:
+  """The fields `specs.CLOCK_FIELDS` `[T]` of copied memory.
+
+  Args:
+    rows: `[T, RAM_BYTES]` uint8.
+    rom_sha1: whose memory it is.
+    menu_open: `[T]` bool, whether a menu waits for a button.
+  """
   found = KNOWN.get(rom_sha1)
   if found is None:
     return nothing(len(rows))
   byte = {
-    name: rows[:, ram.column(address)].copy()
-    for name, address in dataclasses.asdict(found).items()
+    name: rows[:, ram.column(getattr(found, name))].copy()
+    for name in ("tile_wait", "figure_wait", "figure_phase")
   }
   first = ram.column(found.tile_rows)
   byte["tile_phase"] = _turns(rows[:, first : first + ram.TILE_BYTES])
-  del byte["tile_rows"]
+  byte["menu_wait"] = _menu_wait(rows, found.menu_return) * menu_open
   return byte
 
 
 def nothing(length: int) -> dict[str, np.ndarray]:
   """The clocks of a game whose clocks are not known."""
-  return {name: np.zeros(length, np.uint8) for name in specs.CLOCK_FIELDS}
+  return {
+    field.name: np.zeros(length, field.dtype)
+    for field in specs.RAM_FIELDS
+    if field.name in specs.CLOCK_FIELDS
+  }
+
+
+def _menu_wait(rows: np.ndarray, returns_to: int) -> np.ndarray:
+  """The number `[T]` uint16 above the highest such address on the stack."""
+  first = ram.column(ram.STACK)
+  stack = rows[:, first : first + ram.STACK_BYTES].astype(np.uint16)
+  words = stack[:, :-1] | stack[:, 1:] << 8
+  at = words[:, :-2] == returns_to
+  # Seen from the end, the first one.
+  last = at.shape[1] - 1 - at[:, ::-1].argmax(axis=1)
+  number = words[np.arange(len(words)), last + 2]
+  return number * at.any(axis=1)
 
 
 def _turns(pixels: np.ndarray) -> np.ndarray:

@@ -16,6 +16,8 @@ SCREEN_COLUMNS, SCREEN_ROWS = 20, 18
 TILE_BYTES = 16
 # Clocks of the great vale's engine (`clocks.py`): 17 and 2 bytes.
 TILE_CLOCK, FIGURE_CLOCK = 0xCB08, 0xCB4B
+# The program's stack, as deep as menus reach.
+STACK, STACK_BYTES = 0xDFA0, 0x60
 MENU_ITEM = 0xCC26  # row of the cursor in the current menu, 0 at the top
 ACTIVE_SLOT = 0xCC2F  # who of the party fights, from 0; stale outside battle
 JOY_IGNORE = 0xCD6B  # buttons masked off by a script
@@ -111,6 +113,7 @@ RANGES = (
   (HALL_OF_FAME, 1),
   (STATUS_FLAGS_5, 3),
   (EVENT_FLAGS, EVENT_FLAG_BYTES),
+  (STACK, STACK_BYTES),
   (SCROLL_Y, 2),
   (PALETTE, 1),
 )

@@ -95,6 +95,10 @@ READERS = {
   # From here on of schema version 4.
   "shade": lambda ram: ram["shade"],
   "heal_items": lambda ram: ram["heal_items"],
+  # From here on of schema version 5: in steps, the last one in part.
+  "menu_wait": lambda ram: (
+    -(-ram["menu_wait"].astype(jnp.int32) // specs.STEP_FRAMES)
+  ),
 }
 CLOCKS = world_model_config.CLOCKS
 # Numbers without order: 0 is none, the others share the values from 1 on. Two

@@ -54,6 +54,43 @@ def test_clocks_count_the_frames_of_a_step(stood_still):
 
 def test_of_another_game_nothing_is_known():
   rows = np.full((3, ram.RAM_BYTES), 7, np.uint8)
-  for name, values in clocks.decode(rows, "0" * 40).items():
-    assert name in specs.CLOCK_FIELDS
-    assert not values.any()
+  found = clocks.decode(rows, "0" * 40, np.ones(3, bool))
+  assert set(found) == set(specs.CLOCK_FIELDS)
+  assert not any(values.any() for values in found.values())
+
+
+def test_a_menu_says_when_it_is_left_by_itself():
+  rom = roms.resolve(str(cartridge.GREAT_VALE))
+  pressed = ["pass", "start", *["pass"] * 8, "down", *["pass"] * 20]
+  with emulator.Emulator(rom) as game:
+    game.reset(0, emulator.read_save_state("great_vale/brookmere", rom))
+    frames, rows = [], []
+    for name in pressed:
+      game.step(specs.ACTIONS.index(name))
+      frames.append(game.frame())
+      rows.append(game.ram().copy())
+  rows = episodes.RowReader(rom).read(np.stack(frames), np.stack(rows))
+  opened, wait = rows["menu_open"], rows["menu_wait"].astype(int)
+  assert not opened[0] and opened[2:].any() and not opened[-1]
+  assert not wait[~opened].any() and (wait[opened] > 0).all()
+  left = wait[opened]
+  assert 200 < left[0] <= 240
+  # Frames in which the menu is drawn do not count.
+  assert np.isin(-np.diff(left), range(20, 25)).all()
+  assert left[-1] <= specs.STEP_FRAMES  # and then it is gone
+
+
+def test_of_several_places_on_the_stack_the_highest_is_alive():
+  (sha1,) = clocks.KNOWN
+  rows = np.zeros((3, ram.RAM_BYTES), np.uint8)
+  first = ram.column(ram.STACK)
+  for at, number in ((4, 300), (50, 77)):
+    rows[1:, first + at : first + at + 4] = [
+      0x55,
+      0x0C,
+      number & 255,
+      number >> 8,
+    ]
+  found = clocks.decode(rows, sha1, np.array([True, True, False]))
+  assert found["menu_wait"].tolist() == [0, 77, 0]
+  assert found["menu_wait"].dtype == np.uint16

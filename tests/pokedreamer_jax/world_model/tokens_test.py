@@ -64,6 +64,10 @@ def _row(**values):
     ("active_hp", 96, {"active_slot": 5, "party_hp": _SIX}, 10),
     ("active_max_hp", 96, {"active_slot": 0, "party_max_hp": _SIX}, 5),
     ("move_item", 5, {"move_item": 4}, 4),
+    ("menu_wait", 22, {"menu_wait": 0}, 0),
+    ("menu_wait", 22, {"menu_wait": 24}, 1),
+    ("menu_wait", 22, {"menu_wait": 25}, 2),
+    ("menu_wait", 22, {"menu_wait": 480}, 20),
     ("text", 256, {"text": 0}, 0),
     ("text", 256, {"text": 255}, 1),  # the number modulo 255, plus 1
     ("text", 256, {"text": 65_535}, 1),
