@@ -169,14 +169,15 @@ def _vale() -> config_lib.Config:
         --workdir=runs/vale
 
   Expect of the world model, three seeds before changes of tokens were chained
-  (one seed since: docs/results.md): one step ahead .98 of the pixels as the
-  emulator with other luck, .93 of the moved overworld frames and .75 of the
-  battle frames exact; the most likely dream as near to the game as the emulator
-  with other luck in tiles (at 50 steps 3.0 off for 3.8; .32 of the frames exact
-  for its .38), the sampled one behind it (.24, 4.8). Training takes 9.5 GiB of
-  memory, 4 of them the cache of unpacked records; on both cores .56 of the time
-  on one. The whole path ended without a badge, its policy paid by `capped`:
-  clone and policy know no errand, and see 5 of the 29 maps in 1,500 steps.
+  and message boxes copied (one seed since: docs/results.md): one step ahead
+  .98 of the pixels as the emulator with other luck, .93 of the moved
+  overworld frames and .75 of the battle frames exact; the most likely dream
+  as near to the game as the emulator with other luck in tiles (at 50 steps
+  3.0 off for 3.8; .32 of the frames exact for its .38), the sampled one
+  behind it (.24, 4.8). Training takes 9.5 GiB of memory, 4 of them the cache
+  of unpacked records; on both cores .56 of the time on one. The whole path
+  ended without a badge, its policy paid by `capped`: clone and policy know no
+  errand, and see 5 of the 29 maps in 1,500 steps.
   """
   return config_lib.Config(
     preset="vale",
