@@ -35,8 +35,7 @@ from pokedreamer_jax.world_model import votes as votes_lib
 _OF_VIEWS = (
   *("frame", "map_id", "y", "x", "has_control", "in_battle"),
   *("dialog_open", "menu_open", "game_running"),
-  *specs.CLOCK_FIELDS,
-  "shade",
+  *("tile_wait", "tile_phase", "figure_wait", "figure_phase", "shade"),
 )
 # and with those of texts.
 FIELDS = (*_OF_VIEWS, "text", "menu_item", "is_first")

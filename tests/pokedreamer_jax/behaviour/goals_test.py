@@ -19,6 +19,7 @@ from pokedreamer_jax.config import presets
 from pokedreamer_jax.config import world_model as world_model_config
 from pokedreamer_jax.goal_specs import Goal
 from pokedreamer_jax.world_model import progress
+from pokedreamer_jax.world_model import atlas_texts
 from pokedreamer_jax.world_model import tokens
 from tests.data_tools import goal_rows
 from tests.pokedreamer_jax import fakes
@@ -38,6 +39,7 @@ def _config(text):
 def _feat(cfg, rows):
   """Features `[T, ..., F]` of rows, whose tokens are the true ones."""
   ram = {f.name: jnp.asarray(rows[f.name]) for f in specs.RAM_FIELDS}
+  ram = atlas_texts.told(None, ram)  # no goal asks for a text
   hot = tokens.one_hot(cfg.token_sizes, tokens.read(cfg.token_sizes, ram))
   rest = jnp.ones((*hot.shape[:-1], cfg.feat_dim - cfg.token_dim))
   return jnp.concatenate([rest, hot], -1)
