@@ -18,8 +18,8 @@ from pokedreamer_jax.behaviour import goals
 from pokedreamer_jax.config import presets
 from pokedreamer_jax.config import world_model as world_model_config
 from pokedreamer_jax.goal_specs import Goal
-from pokedreamer_jax.world_model import progress
 from pokedreamer_jax.world_model import atlas_texts
+from pokedreamer_jax.world_model import progress
 from pokedreamer_jax.world_model import tokens
 from tests.data_tools import goal_rows
 from tests.pokedreamer_jax import fakes
