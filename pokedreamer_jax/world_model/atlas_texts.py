@@ -83,36 +83,36 @@ def extend(atlas: Any, counts: text_counts.TextCounts) -> Any:
     atlas: `atlas.Atlas` that holds texts.
     counts: of all rows that shall speak.
   """
-  made = {}
   if atlas.wholes is not None:
     wholes, letters = np.array(atlas.wholes), np.array(atlas.letters)
-    known = np.flatnonzero(wholes)
-    earlier = dict(zip(known.tolist(), wholes[known].tolist(), strict=True))
+    before = np.flatnonzero(wholes)
+    earlier = dict(zip(before.tolist(), wholes[before].tolist(), strict=True))
     found = text_counts.read(counts, earlier)
     new = wholes[found.number] == 0
     number = found.number[new]
     wholes[number] = found.whole[new]
     most = counts.sizes["letters"] - 1
     letters[number] = np.minimum(found.letters[new], most)
-    made = {"wholes": jnp.asarray(wholes), "letters": jnp.asarray(letters)}
-    atlas = dataclasses.replace(atlas, **made)
+    atlas = dataclasses.replace(
+      atlas, wholes=jnp.asarray(wholes), letters=jnp.asarray(letters)
+    )
   key, rows, shown = _counted(atlas, counts)
   held, boxes = np.asarray(atlas.texts), np.asarray(atlas.boxes)
-  known = held != _NONE
-  held, boxes = held[known], boxes[known]
+  size, taken = len(held), held != _NONE
+  held, boxes = held[taken], boxes[taken]
   again = np.isin(key, held)
   place = np.searchsorted(held, key[again])
   told_now = shown[again].reshape(-1, text_counts.TILES)
   boxes[place] = np.where(told_now == _UNKNOWN, boxes[place], told_now)
-  room = len(known) - len(held)
+  room = size - len(held)
   fresh = np.flatnonzero(~again)
   fresh = fresh[np.argsort(-rows[fresh], kind="stable")[:room]]
   held = np.concatenate([held, key[fresh]])
   boxes = np.concatenate([boxes, shown[fresh].reshape(-1, text_counts.TILES)])
   order = np.argsort(held)
-  texts = np.full(len(known), _NONE, np.int32)
+  texts = np.full(size, _NONE, np.int32)
   texts[: len(held)] = held[order]
-  tiles = np.full((len(known), text_counts.TILES), _UNKNOWN, np.uint16)
+  tiles = np.full((size, text_counts.TILES), _UNKNOWN, np.uint16)
   tiles[: len(held)] = boxes[order]
   return dataclasses.replace(
     atlas, texts=jnp.asarray(texts), boxes=jnp.asarray(tiles)

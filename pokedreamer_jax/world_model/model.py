@@ -445,16 +445,20 @@ def _window(cfg, table, atlas, hot, hide=_all_seen) -> tuple[jax.Array, ...]:
   shown = atlas.looks[atlas.tiles[cells], phase]
   light = atlas_view.shade(sizes, hot) if "shade" in sizes else None
   screen = atlas_view.screen(table, shown, atlas_view.shift(sizes, hot), light)
-  if not cfg.copies_boxes:
+  if boxes is None:
     return cells, shown, screen
   return cells, shown, screen, atlas_texts.screen(atlas, boxes, cfg.tile_vocab)
 
 
-def _in_sight(cfg, atlas, hot, hide) -> tuple[jax.Array, jax.Array]:
-  """Cells `[..., 11, 12]` and boxes `[...]` of tokens, some of them hidden."""
+def _in_sight(cfg, atlas, hot, hide) -> tuple[jax.Array, jax.Array | None]:
+  """Cells `[..., 11, 12]` and boxes `[...]` of tokens, some of them hidden.
+
+  None in place of boxes where none is copied. Hidden as one array, so that who
+  hides draws once for all of it.
+  """
   cells = atlas_lib.window(atlas, atlas_lib.place(cfg.token_sizes, hot))
   if not cfg.copies_boxes:
-    return hide(cells), cells[..., 0, 0]
+    return hide(cells), None
   boxes = atlas_texts.box(atlas, cfg.token_sizes, hot)
   flat = cells.reshape(*boxes.shape, -1)
   flat = hide(jnp.concatenate([flat, boxes[..., None]], axis=-1))

@@ -69,9 +69,8 @@ class TextCounter:
     lit = rows["game_running"] & (rows["shade"] == 0) & (rows["text"] > 0)
     at = np.flatnonzero(lit)
     text = rows["text"][at].astype(np.int64)
-    box = text * cursors(self._sizes) + cursor(
-      self._sizes, {name: rows[name][at] for name in ("menu_item", "menu_open")}
-    )
+    # Of all rows: pieces are of one length, so that nothing compiles anew.
+    box = text * cursors(self._sizes) + cursor(self._sizes, rows)[at]
     frame = rows["frame"][at]
     lines = np.ascontiguousarray(
       frame[:, FIRST_LINE:].reshape(len(at), 48 * 40)
