@@ -21,6 +21,7 @@ RECIPES: dict[str, tuple[str, ...]] = {
   "copies_off": ("world_model.atlas_copies=false",),
   "relative_off": (
     *("world_model.relative_tokens=false", "world_model.chain_changes=false"),
+    "world_model.clock_sets=false",
   ),
   "older_tokens": (f"world_model.tokens={world_model_config.PRACTICE_TOKENS}",),
   "all_blocks": ("train.decode_blocks=0",),

@@ -75,7 +75,8 @@ def configuration(
   sizes = cfg.token_sizes
   at = {name: number for number, name in enumerate(sizes)}
   clocks = world_model_config.CLOCKS
-  changes = relative_tokens.changes(sizes, cfg.chain_changes)
+  changes = relative_tokens.changes(cfg)
+  sets = relative_tokens.sets(cfg)
   starts = np.cumsum([0, *sizes.values()]).tolist()
   shown = []
   for first, stop, phases, direct in codecs.shown_tokens(cfg):
@@ -105,6 +106,7 @@ def configuration(
         "low": changes[name][0],
         "high": changes[name][1],
         "cycle": name in clocks,
+        "sets": _setting(name, sets),
       }
       for name, size in sizes.items()
     ],
@@ -138,6 +140,17 @@ def configuration(
     "ahead": [_STEPS.get(name) for name in specs.ACTIONS],
     "looks": [_STEPS[name] for name in specs.FACINGS],
   }
+
+
+def _setting(
+  name: str, sets: Mapping[str, tuple[int, int]]
+) -> dict[str, int] | None:
+  """How a clock is set (see `relative_tokens.py`); None of what is not."""
+  if name not in sets:
+    return None
+  phases, wait = world_model_config.CLOCKS[name]
+  low, high = sets[name]
+  return {"phases": phases, "wait": wait, "low": low, "high": high}
 
 
 def arrays(

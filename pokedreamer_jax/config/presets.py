@@ -149,6 +149,7 @@ _VALE_WORLD = world_model_config.WorldModelConfig(
   relative_tokens=True,
   packed_chain=True,
   chain_changes=True,
+  clock_sets=True,
   hp_bars=True,
   hidden=256,
   tile_vocab=2400,

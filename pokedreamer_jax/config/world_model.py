@@ -25,12 +25,12 @@ CHAPTER_TOKENS = (
   "enemy_species:32 enemy_level:32 enemy_max_hp:64 enemy_hp:64 move_item:5 "
   "text:64"
 )
-# For records of schema version 3 of the great vale: what its pictures show, and
+# For records of schema version 5 of the great vale: what its pictures show, and
 # what decides its progress. No size clips what 346,000 recorded steps hold.
 VALE_TOKENS = (
-  "battle:4 dialog:2 menu:2 menu_item:8 map:32 y:64 x:64 facing:4 control:2 "
-  "shade:7 scroll_y:16 scroll_x:16 badges:4 event_flags:48 capture_items:24 "
-  "heal_items:16 party_size:7 dex_owned:21 "
+  "battle:4 dialog:2 menu:2 menu_item:8 menu_wait:22 map:32 y:64 x:64 "
+  "facing:4 control:2 shade:7 scroll_y:16 scroll_x:16 badges:4 event_flags:48 "
+  "capture_items:24 heal_items:16 party_size:7 dex_owned:21 "
   "dex_seen:21 level:32 hp:72 active_slot:6 active_species:21 "
   "active_level:32 active_max_hp:72 active_hp:72 enemy_species:21 "
   "enemy_level:32 "
@@ -91,6 +91,9 @@ class WorldModelConfig:
   relative_tokens: bool = False
   # Whether changes are part of the chain between tokens, beside values.
   chain_changes: bool = False
+  # Whether a clock may be set to its last phase, beside going on (see
+  # `relative_tokens.py`).
+  clock_sets: bool = False
   # Whether what tokens owe to those before them is stored without the half of
   # its matrix that is never read.
   packed_chain: bool = False
@@ -184,6 +187,11 @@ class WorldModelConfig:
     if self.chain_changes and not self.relative_tokens:
       raise ValueError(
         "world_model.chain_changes: True, without world_model.relative_tokens "
+        "there are no changes, expected False"
+      )
+    if self.clock_sets and not self.relative_tokens:
+      raise ValueError(
+        "world_model.clock_sets: True, without world_model.relative_tokens "
         "there are no changes, expected False"
       )
     self._check_atlas()

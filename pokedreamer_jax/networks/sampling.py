@@ -194,11 +194,10 @@ class Changes:
   scores: jax.Array  # [N, C] of changes, token after token
   last: jax.Array  # [N, M] int32, what the tokens were
   known: jax.Array  # [N, 1] bool, whether they were anything
-  # Least change, how many have a score, and after how many values a token
-  # begins anew (0: never), of each token.
-  lows: tuple[int, ...] = flax.struct.field(pytree_node=False)
+  # Which of its token's scores a change has, `[R, W]` int16 by last and next
+  # value, -1 where it has none; and how many scores each token has.
+  scores_of: jax.Array
   counts: tuple[int, ...] = flax.struct.field(pytree_node=False)
-  cycles: tuple[int, ...] = flax.struct.field(pytree_node=False)
 
 
 def token_numbers(
@@ -233,43 +232,50 @@ def token_numbers(
     later = jnp.asarray(group[:, None] < group)
     chain = jnp.pad(jnp.where(later, chain, 0.0), beyond)
     scores = jnp.pad(logits, beyond)
-    spans = np.zeros((len(values), 0), np.int32)
+    firsts = np.zeros((len(values), 0), np.int32)
     last = jnp.zeros((len(values), 0))
   else:
-    chain, scores, spans = _changing(chain, logits, changes, widest)
+    chain, scores, firsts = _changing(chain, logits, changes, widest)
     last = changes.last.T
+    known = changes.known
+    lacking = ((0, 0), (0, widest - changes.scores_of.shape[1]))
+    scores_of = jnp.pad(changes.scores_of, lacking, constant_values=-1)
   # The numbers that each would draw, by one generator in the program.
   uniform = functools.partial(jax.random.uniform, shape=(rows,))
   uniforms = jax.vmap(uniform)(jax.random.split(key, len(values)))
   classes = np.arange(widest, dtype=np.int32)[None]
 
   def draw_next(scores, token):
-    start, size, uniform, span, last = token
+    start, size, uniform, first, last = token
     given = jax.lax.dynamic_slice_in_dim(scores, start, widest, axis=1)
     if changes is not None:
-      given += _of_changes(changes, scores, span, classes - last[:, None])
+      at = jnp.where(known, scores_of[start + last].astype(jnp.int32), -1)
+      given += _of_changes(scores, first[0], at)
     given = jnp.where(classes < size, given, -jnp.inf)
     number = _of_logits(uniform, given, most_likely)
     number = jnp.minimum(number, size - 1)
     owed = chain[start + number]
     if changes is not None:
-      owed += chain[_change_row(changes, span, number - last)]
+      change = jnp.take_along_axis(at, number[:, None], axis=1)[:, 0]
+      # The last row is that of changes without a score.
+      none = chain.shape[0] - 1
+      owed += chain[jnp.where(change >= 0, first[1] + change, none)]
     return scores + owed, number
 
   places = (jnp.asarray(part) for part in (starts, values))
-  tokens = (*places, uniforms, jnp.asarray(spans), last)
+  tokens = (*places, uniforms, jnp.asarray(firsts), last)
   _, drawn = jax.lax.scan(draw_next, scores, tokens)
   return drawn.T
 
 
 def _changing(chain, logits, changes, widest):
-  """Chain and scores with room behind values and changes, and spans.
+  """Chain and scores with room behind values and changes, and first places.
 
-  The last row of the chain, of zeros, is that of changes without a score. A
-  span is where a token's changes stand among the scores, where among the rows
-  of the chain, the least one, how many they are, and the cycle.
+  The last row of the chain, of zeros, is that of changes without a score. First
+  places `[M, 2]` are where a token's changes stand among the scores, and where
+  among the rows of the chain.
   """
-  values, count = logits.shape[1], changes.scores.shape[1]
+  values = logits.shape[1]
   gap = ((0, 0), (0, widest))
   chain = jnp.pad(chain, ((0, 1), (0, 0)))
   chain = jnp.concatenate(
@@ -279,36 +285,14 @@ def _changing(chain, logits, changes, widest):
     [jnp.pad(logits, gap), jnp.pad(changes.scores, gap)], axis=1
   )
   counts = np.array(changes.counts)
-  first = np.cumsum(counts) - counts
-  spans = np.stack(
-    [
-      *(first + values + widest, first + values, changes.lows),
-      *(counts, changes.cycles, np.full_like(first, values + count)),
-    ],
-    axis=1,
-  )
-  return chain, scores, spans.astype(np.int32)
+  first = np.cumsum(counts) - counts + values
+  firsts = np.stack([first + widest, first], axis=1)
+  return chain, scores, firsts.astype(np.int32)
 
 
-def _place_of(changes: Changes, span: jax.Array, change: jax.Array):
-  """Which of a token's changes some are, `[N, ...]`, and whether any."""
-  _, _, low, count, cycle, _ = span
-  at = change - low
-  at = jnp.where(cycle > 0, at % jnp.maximum(cycle, 1), at)
-  known = changes.known.reshape(-1, *(1,) * (change.ndim - 1))
-  return at, (at >= 0) & (at < count) & known
-
-
-def _of_changes(changes, scores, span, change) -> jax.Array:
-  """Scores `[N, W]` of the changes that lead to each value of a window."""
-  width = change.shape[1]
-  given = jax.lax.dynamic_slice_in_dim(scores, span[0], width, axis=1)
-  at, inside = _place_of(changes, span, change)
-  found = jnp.take_along_axis(given, jnp.clip(at, 0, width - 1), axis=1)
-  return jnp.where(inside, found, 0.0)
-
-
-def _change_row(changes, span, change) -> jax.Array:
-  """The row of the chain `[N]` of each change, the last one of none."""
-  at, inside = _place_of(changes, span, change)
-  return jnp.where(inside, span[1] + at, span[5])
+def _of_changes(scores, first, at) -> jax.Array:
+  """Scores `[N, W]` of changes `at` of the token whose first one is given."""
+  width = at.shape[1]
+  given = jax.lax.dynamic_slice_in_dim(scores, first, width, axis=1)
+  found = jnp.take_along_axis(given, jnp.maximum(at, 0), axis=1)
+  return jnp.where(at >= 0, found, 0.0)

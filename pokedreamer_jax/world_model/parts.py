@@ -76,7 +76,7 @@ def change_counts(cfg: world_model_config.WorldModelConfig) -> tuple[int, ...]:
   """How many changes of each token have a score; none if there are none."""
   if not cfg.relative_tokens or not cfg.token_sizes:
     return ()
-  return relative_tokens.counts(cfg.token_sizes, cfg.chain_changes)
+  return relative_tokens.counts(cfg)
 
 
 def _rounded(tree: Any, dtype: Any) -> Any:

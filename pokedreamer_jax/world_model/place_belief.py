@@ -120,8 +120,8 @@ def prior_of(
   told = seen * _tells_map(sizes)
   if scores is None:
     return Prior(sizes, prior, chain, told)
-  told = jnp.concatenate([told, _told_changes(sizes, tokens_tm1, seen)])
-  changes = _PlaceChanges(sizes, scores, chain, told, tokens_tm1)
+  told = jnp.concatenate([told, _told_changes(cfg, tokens_tm1, seen)])
+  changes = _PlaceChanges(cfg, scores, chain, told, tokens_tm1)
   return Prior(sizes, prior, chain, told, changes)
 
 
@@ -179,10 +179,10 @@ class Prior:
 class _PlaceChanges:
   """What changes add to the prior of places, where the chain has them."""
 
-  def __init__(self, sizes, scores, chain, before, tokens_tm1):
-    counts = relative_tokens.counts(sizes, chained=True)
+  def __init__(self, cfg, scores, chain, before, tokens_tm1):
+    sizes, spans = cfg.token_sizes, relative_tokens.changes(cfg)
+    counts = relative_tokens.counts(cfg)
     ends = dict(zip(sizes, np.cumsum(counts).tolist(), strict=True))
-    spans = relative_tokens.changes(sizes, chained=True)
     first = {n: ends[n] - (high - low + 1) for n, (low, high) in spans.items()}
     values = sum(sizes.values())
     self._order = [name for name in sizes if name in _PLACE]
@@ -227,13 +227,13 @@ def _sum(one: jax.Array, other: jax.Array) -> jax.Array:
   return jnp.broadcast_to(one, shape) + jnp.broadcast_to(other, shape)
 
 
-def _told_changes(sizes, tokens_tm1, seen) -> jax.Array:
+def _told_changes(cfg, tokens_tm1, seen) -> jax.Array:
   """Changes `[C]` of the tokens that the map may depend on; else zeros."""
-  counts = relative_tokens.counts(sizes, chained=True)
+  sizes, counts = cfg.token_sizes, relative_tokens.counts(cfg)
   tells = [
     _tells_map(sizes)[part.start] for part in tokens.slices(sizes).values()
   ]
-  return relative_tokens.hot(sizes, tokens_tm1, seen) * np.repeat(tells, counts)
+  return relative_tokens.hot(cfg, tokens_tm1, seen) * np.repeat(tells, counts)
 
 
 def _tells_map(sizes) -> np.ndarray:

@@ -355,17 +355,13 @@ def _drawn_tokens(
 
 def _changes(cfg, scores, hot, number) -> sampling.Changes:
   """What the chain reads of changes, for the tokens after `hot`."""
-  sizes = cfg.token_sizes
-  spans = relative_tokens.changes(sizes, chained=True)
+  last = tokens_lib.numbers(cfg.token_sizes, hot) if number is None else number
   return sampling.Changes(
     scores=scores,
-    last=tokens_lib.numbers(sizes, hot) if number is None else number,
+    last=last,
     known=relative_tokens.known(hot),
-    lows=tuple(low for low, _ in spans.values()),
-    counts=relative_tokens.counts(sizes, chained=True),
-    cycles=tuple(
-      relative_tokens.cycle_of(name, size) for name, size in sizes.items()
-    ),
+    scores_of=jnp.asarray(relative_tokens.scores_of(cfg)),
+    counts=relative_tokens.counts(cfg),
   )
 
 

@@ -96,7 +96,7 @@ def chain_inputs(
   """What the chain reads of told tokens, `[..., R]` or `[..., R + C]`."""
   if not cfg.chain_changes or not cfg.token_sizes:
     return told
-  changed = relative_tokens.hot(cfg.token_sizes, tokens_tm1, told)
+  changed = relative_tokens.hot(cfg, tokens_tm1, told)
   return jnp.concatenate([told, changed], axis=-1)
 
 
@@ -104,7 +104,4 @@ def _at_last(cfg, values, scores, tokens_tm1, numbers_tm1=None):
   """`values`, the scores of changes added where they lead to."""
   if not cfg.relative_tokens or not cfg.token_sizes:
     return values
-  return relative_tokens.add(
-    *(cfg.token_sizes, values, scores, tokens_tm1, numbers_tm1),
-    cfg.chain_changes,
-  )
+  return relative_tokens.add(cfg, values, scores, tokens_tm1, numbers_tm1)

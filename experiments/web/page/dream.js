@@ -139,20 +139,28 @@
     // Adds the scores of a token's changes where they lead to; `score` is where
     // they stand.
     addChanges(outputs, i, last, score) {
-      const { size, low, high, cycle } = this.config.tokens[i];
-      for (let change = low; change <= high; change++, score++) {
-        let value = last + change;
-        if (cycle) value = (value + size) % size;
-        if (value >= 0 && value < size) outputs[this.starts[i] + value] += outputs[score];
+      for (let value = 0; value < this.sizes[i]; value++) {
+        const row = this.changeRow(i, last, value, score);
+        if (row >= 0) outputs[this.starts[i] + value] += outputs[row];
       }
     }
 
     // Which row of the chain a token's change has, -1 if none.
     changeRow(i, last, value, score) {
-      const { size, low, high, cycle } = this.config.tokens[i];
+      const { size, low, high, cycle, sets } = this.config.tokens[i];
+      const turned = (at, length) => ((at % length) + length) % length;
       let at = value - last - low;
-      if (cycle) at = ((at % size) + size) % size;
-      return at >= 0 && at <= high - low ? score + at : -1;
+      if (cycle) at = turned(at, size);
+      if (at >= 0 && at <= high - low) return score + at;
+      if (!sets || value < (sets.phases - 1) * sets.wait) return -1;
+      const waited = turned(value - last - sets.low, sets.wait);
+      return waited <= sets.high - sets.low ? score + high - low + 1 + waited : -1;
+    }
+
+    // How many scores a token's changes have.
+    changes(i) {
+      const { low, high, sets } = this.config.tokens[i];
+      return high - low + 1 + (sets ? sets.high - sets.low + 1 : 0);
     }
 
     // Draws every token given those before it; completes the logits.
@@ -166,7 +174,7 @@
       this.sizes.forEach((size, i) => {
         const start = this.starts[i];
         const stop = start + size;
-        const scores = config.relative ? config.tokens[i].high - config.tokens[i].low + 1 : 0;
+        const scores = config.relative ? this.changes(i) : 0;
         const owe = (from, to) => {
           for (const row of rows) {
             const a = row * width;

@@ -49,6 +49,7 @@ CHAINED = (
     "text:6", "text:6 text2:5 letters:4"
   ),
   "world_model.chain_changes=true",
+  "world_model.clock_sets=true",
 )
 NAMES = folder_lib.Names("small@1", {0: "home"}, {1: "</script>"})
 

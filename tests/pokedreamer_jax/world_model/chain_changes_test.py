@@ -1,5 +1,6 @@
 """Changes in the chain between tokens, against loops over tokens."""
 
+import dataclasses
 import functools
 
 import jax
@@ -16,18 +17,24 @@ from tests.pokedreamer_jax import fakes
 _N = 40
 
 
-def _config(names):
+def _config(names, *more):
   return fakes.config(
     f"world_model.tokens={names}",
     *("world_model.relative_tokens=true", "world_model.packed_chain=true"),
-    "world_model.chain_changes=true",
+    *("world_model.chain_changes=true", *more),
   ).world_model
 
 
 _CFG = _config("battle:4 map:8 y:9 x:9 hp:30 enemy_hp:12 figure_look:62")
 # With more changes of one token than any has values.
 _FEW = _config("battle:4 map:8 y:12 x:12 enemy_hp:16 badges:4")
-_both = pytest.mark.parametrize("cfg", [_CFG, _FEW], ids=["clock", "few"])
+# With a clock that is set as well, by the last five of its changes.
+_SET = _config(
+  "battle:4 map:8 tile_look:168 badges:4", "world_model.clock_sets=true"
+)
+_each = pytest.mark.parametrize(
+  "cfg", [_CFG, _FEW, _SET], ids=["clock", "few", "set"]
+)
 
 
 @functools.cache
@@ -42,6 +49,10 @@ def _example(cfg):
   near = np.clip(near, 0, np.array(list(sizes.values())) - 1)
   far = np.stack([rng.integers(0, n, _N) for n in sizes.values()], -1)
   now = np.where(rng.random(last.shape) < 0.7, near, far)
+  if "tile_look" in sizes:  # some are set to their last phase
+    at = list(sizes).index("tile_look")
+    waited = (last[::3, at] + rng.integers(-2, 3, len(last[::3]))) % 21
+    now[::3, at] = 7 * 21 + waited
   return params, deter, last, now
 
 
@@ -57,16 +68,24 @@ def _change(name, last, now):
   steps = [now - last]
   if name == "figure_look":
     steps = [now - last + 62 * turn for turn in (-1, 0, 1)]
+  if name == "tile_look":
+    steps = [now - last + 168 * turn for turn in (-1, 0, 1)]
+    if not any(low <= step <= high for step in steps) and now >= 7 * 21:
+      waited = [(now - last + 21 * turn) for turn in range(-8, 9)]
+      steps = [high + 3 + by for by in waited if -2 <= by <= 2]
+      high += 5
   found = [step - low for step in steps if low <= step <= high]
   return found[0] if found else None
 
 
 _SPANS = {
   name: span
-  for cfg in (_CFG, _FEW)
-  for name, span in relative_tokens.changes(
-    cfg.token_sizes, chained=True
-  ).items()
+  for cfg in (_CFG, _FEW, _SET)
+  for name, span in relative_tokens.changes(cfg).items()
+}
+_LENGTHS = {
+  name: high - low + 1 + 5 * (name == "tile_look")
+  for name, (low, high) in _SPANS.items()
 }
 
 
@@ -80,7 +99,7 @@ class _Chain:
     weights = {k: np.array(v) for k, v in params["chain"].items()}
     self._terms, at = {}, {"kernel": 0, "to_values": 0, "to_changes": 0}
     names = list(self._sizes)
-    length = {n: _SPANS[n][1] - _SPANS[n][0] + 1 for n in names}
+    length = _LENGTHS
     for m, name in enumerate(names):
       blocks = [("kernel", "value", one, self._sizes[one]) for one in names[:m]]
       blocks += [("to_values", "change", one, length[one]) for one in names[:m]]
@@ -101,12 +120,9 @@ class _Chain:
     """Logits of a token of row `n`, those before it being `now`."""
     names = list(self._sizes)
     starts = tokens.slices(self._sizes)
-    first = sum(
-      b - a + 1 for a, b in [_SPANS[one] for one in names[: names.index(name)]]
-    )
-    low, high = _SPANS[name]
+    first = sum(_LENGTHS[one] for one in names[: names.index(name)])
     values = self._logits[n, starts[name]].copy()
-    scores = self._scores[n, first : first + high - low + 1].copy()
+    scores = self._scores[n, first : first + _LENGTHS[name]].copy()
     for m, one in enumerate(names[: names.index(name)]):
       values += self._terms["kernel", "value", one, name][now[m]]
       scores += self._terms["to_changes", "value", one, name][now[m]]
@@ -121,7 +137,7 @@ class _Chain:
     return values
 
 
-@_both
+@_each
 def test_told_tokens_owe_to_values_and_changes_before_them(cfg):
   params, deter, last, now = _example(cfg)
   found = fakes.jit(functools.partial(token_prior.told_logits, cfg))(
@@ -138,7 +154,7 @@ def test_told_tokens_owe_to_values_and_changes_before_them(cfg):
       )
 
 
-@_both
+@_each
 @pytest.mark.parametrize("most_likely", [False, True])
 def test_tokens_are_drawn_one_after_the_other(cfg, most_likely):
   params, deter, last, _ = _example(cfg)
@@ -168,15 +184,13 @@ def test_tokens_are_drawn_one_after_the_other(cfg, most_likely):
 
 def test_a_look_may_fall_back_and_catch_up():
   assert _SPANS["figure_look"] == (-2, 26)
-  assert relative_tokens.changes(_CFG.token_sizes)["figure_look"] == (0, 24)
+  without = dataclasses.replace(_CFG, chain_changes=False)
+  assert relative_tokens.changes(without)["figure_look"] == (0, 24)
+  look = _config("figure_look:62")
   for before, after, column in ((1, 61, 0), (5, 5, 2), (60, 24, 28)):
     hot = np.array(
-      relative_tokens.hot(
-        {"figure_look": 62}, jnp.eye(62)[before], jnp.eye(62)[after]
-      )
+      relative_tokens.hot(look, jnp.eye(62)[before], jnp.eye(62)[after])
     )
     assert hot.sum() == 1 and hot.argmax() == column
-  outside = relative_tokens.hot(
-    {"figure_look": 62}, jnp.eye(62)[0], jnp.eye(62)[30]
-  )
+  outside = relative_tokens.hot(look, jnp.eye(62)[0], jnp.eye(62)[30])
   assert not np.array(outside).any()
