@@ -24,9 +24,8 @@ from pokedreamer_jax.networks import late_gradients
 from pokedreamer_jax.networks import sampling
 from pokedreamer_jax.world_model import alignment
 from pokedreamer_jax.world_model import atlas as atlas_lib
-from pokedreamer_jax.world_model import atlas_clocks
+from pokedreamer_jax.world_model import atlas_sight
 from pokedreamer_jax.world_model import atlas_texts
-from pokedreamer_jax.world_model import atlas_view
 from pokedreamer_jax.world_model import hp_bars
 from pokedreamer_jax.world_model import model_v2 as world_model_v2
 from pokedreamer_jax.world_model import parts
@@ -39,12 +38,6 @@ Params = parts.Params
 Batch = Mapping[str, jax.Array]
 # `(key, log-probabilities [S, K]) -> one-hots [S, K]`.
 DrawFn = Callable[[jax.Array, jax.Array], jax.Array]
-# Cells of the atlas `[...]` -> the same, some of them unknown.
-HideFn = Callable[[jax.Array], jax.Array]
-
-
-def _all_seen(cells: jax.Array) -> jax.Array:
-  return cells
 
 
 @flax.struct.dataclass
@@ -116,8 +109,8 @@ def _init(
   feat = jnp.zeros((1, cfg.feat_dim))
   state = initial_state(cfg, (1,))
   action = jnp.zeros((1, specs.NUM_ACTIONS))
-  window = _window(cfg, table, atlas, state.tokens)
-  around = cells_around(cfg, atlas, state.tokens, action)
+  window = atlas_sight.shown(cfg, table, atlas, state.tokens)
+  around = atlas_sight.around(cfg, atlas, state.tokens, action)
   if cfg.family == "v2":
     frame = jnp.zeros((1, specs.FRAME_HEIGHT, specs.FRAME_WIDTH, 3))
   else:
@@ -322,7 +315,7 @@ def project_known(
   params: Params,
   tokens_tm1: jax.Array,
   action_tm1: jax.Array,
-  hide: HideFn = _all_seen,
+  hide: atlas_sight.HideFn = atlas_sight.all_seen,
 ) -> jax.Array:
   """Input share `[..., hidden]` of what is known before a step.
 
@@ -335,7 +328,7 @@ def project_known(
     hide: makes some cells unknown.
   """
   inputs = (tokens_tm1, action_tm1)
-  around = cells_around(cfg, map_memory(params), *inputs, hide)
+  around = atlas_sight.around(cfg, map_memory(params), *inputs, hide)
   return parts.apply(
     cfg, params, "rssm", *inputs, *around, method="project_known"
   )
@@ -345,7 +338,7 @@ def decoder_outputs(
   cfg: world_model_config.WorldModelConfig,
   params: Params,
   feat: jax.Array,
-  hide: HideFn = _all_seen,
+  hide: atlas_sight.HideFn = atlas_sight.all_seen,
   method: str | None = None,
 ) -> Any:
   """What the decoder says of features `[..., F]`; `codecs.score` judges it.
@@ -358,7 +351,9 @@ def decoder_outputs(
     method: another method of the decoder than the call itself.
   """
   hot = feat[..., cfg.feat_dim - cfg.token_dim :]
-  window = _window(cfg, tile_table(params), map_memory(params), hot, hide)
+  window = atlas_sight.shown(
+    cfg, tile_table(params), map_memory(params), hot, hide
+  )
   feat = _with_bars(cfg, feat, hot)
   return parts.apply(cfg, params, "decoder", feat, *window, method=method)
 
@@ -435,60 +430,6 @@ def _with_bars(cfg, feat, hot) -> jax.Array:
   return jnp.concatenate([feat, bars], axis=-1)
 
 
-def _window(cfg, table, atlas, hot, hide=_all_seen) -> tuple[jax.Array, ...]:
-  """Cells in sight of tokens `[..., R]`, tiles, screen, box; or nothing."""
-  if atlas is None:
-    return ()
-  sizes = cfg.token_sizes
-  cells, boxes = _in_sight(cfg, atlas, hot, hide)
-  phase = atlas_clocks.phase(sizes, hot)[..., None, None, None]
-  shown = atlas.looks[atlas.tiles[cells], phase]
-  light = atlas_view.shade(sizes, hot) if "shade" in sizes else None
-  screen = atlas_view.screen(table, shown, atlas_view.shift(sizes, hot), light)
-  if boxes is None:
-    return cells, shown, screen
-  return cells, shown, screen, atlas_texts.screen(atlas, boxes, cfg.tile_vocab)
-
-
-def _in_sight(cfg, atlas, hot, hide) -> tuple[jax.Array, jax.Array | None]:
-  """Cells `[..., 11, 12]` and boxes `[...]` of tokens, some of them hidden.
-
-  None in place of boxes where none is copied. Hidden as one array, so that who
-  hides draws once for all of it.
-  """
-  cells = atlas_lib.window(atlas, atlas_lib.place(cfg.token_sizes, hot))
-  if not cfg.copies_boxes:
-    return hide(cells), None
-  boxes = atlas_texts.box(atlas, cfg.token_sizes, hot)
-  flat = cells.reshape(*boxes.shape, -1)
-  flat = hide(jnp.concatenate([flat, boxes[..., None]], axis=-1))
-  return flat[..., :-1].reshape(cells.shape), flat[..., -1]
-
-
-def cells_around(
-  cfg: world_model_config.WorldModelConfig,
-  atlas: atlas_lib.Atlas | None,
-  hot: jax.Array,
-  action: jax.Array,
-  hide: HideFn = _all_seen,
-) -> tuple[jax.Array, ...]:
-  """Cells `[..., 7]` around a place and their tiles `[..., 7, 4]`; or nothing.
-
-  Args:
-    cfg: sizes.
-    atlas: the map memory.
-    hot: tokens, one-hot `[..., R]`.
-    action: one-hot `[..., A]`.
-    hide: makes some cells unknown.
-  """
-  if atlas is None or not cfg.reads_around:
-    return ()
-  place = atlas_lib.place(cfg.token_sizes, hot)
-  ahead = atlas_lib.step_ahead(cfg.token_sizes, hot, action)
-  cells = hide(atlas_lib.around(atlas, place, ahead))
-  return cells, atlas.tiles[cells]
-
-
 def _blank_frames(lead: tuple[int, ...]) -> jax.Array:
   size = (specs.FRAME_HEIGHT, specs.PACKED_WIDTH)
   return jnp.zeros((*lead, *size), jnp.uint8)
@@ -501,7 +442,7 @@ def _observe_given(cfg, params, draw, hide, keys, start, rows):
   """
   length = rows["is_first"].shape[1]
 
-  hide_cells: HideFn = _all_seen
+  hide_cells: atlas_sight.HideFn = atlas_sight.all_seen
   if cfg.has_atlas and hide:
     keys, hide_keys = jnp.unstack(jax.vmap(jax.random.split)(keys), axis=1)
     some = functools.partial(atlas_lib.hidden, share=hide)

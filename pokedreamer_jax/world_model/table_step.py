@@ -23,6 +23,7 @@ from pokedreamer_jax.networks import atlas_reader
 from pokedreamer_jax.networks import sampling
 from pokedreamer_jax.networks import table_sums
 from pokedreamer_jax.networks import v2_layers
+from pokedreamer_jax.world_model import atlas_sight
 from pokedreamer_jax.world_model import model as world_model
 from pokedreamer_jax.world_model import parts as parts_lib
 from pokedreamer_jax.world_model import relative_tokens
@@ -400,7 +401,7 @@ def _around(cfg, params, hot, given, action) -> jax.Array:
   kernel = weights["Dense_0"]["kernel"]
   atlas = world_model.map_memory(params)
   step = jax.nn.one_hot(action, specs.NUM_ACTIONS)
-  cells = world_model.cells_around(cfg, atlas, hot, step)
+  cells = atlas_sight.around(cfg, atlas, hot, step)
   embedding = atlas_reader.CellEmbedding(
     cfg.tile_vocab, cfg.atlas_cells, cfg.atlas_units, cfg.tile_units
   )
