@@ -83,8 +83,8 @@ WILD_BATTLE_TERMS = ("wild_wins", "xp")
 
 # Versions 3 and 4 added the fields whose `since` says so; records of earlier
 # versions are read as well, see `field_names`.
-SCHEMA_VERSION = 5
-READABLE_VERSIONS = (2, 3, 4, SCHEMA_VERSION)
+SCHEMA_VERSION = 6
+READABLE_VERSIONS = (2, 3, 4, 5, SCHEMA_VERSION)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -155,9 +155,18 @@ RAM_FIELDS = (
   Field(
     "menu_wait", (), "uint16", "frames until a menu is left by itself", since=5
   ),
+  # And these, as well.
+  Field(
+    "text_wait", (), "uint16", "frames until a text goes on by itself", since=6
+  ),
+  Field("blink_wait", (), "uint8", "frames a struck one still blinks", since=6),
+  # As they are drawn, which follows HP pixel by pixel; 0 where none is.
+  Field("own_bar", (), "uint8", "one more than the HP bar's pixels", since=6),
+  Field("enemy_bar", (), "uint8", "one more than the HP bar's pixels", since=6),
 )
 CLOCK_FIELDS = (
   *("tile_wait", "tile_phase", "figure_wait", "figure_phase", "menu_wait"),
+  *("text_wait", "blink_wait", "own_bar", "enemy_bar"),
 )
 
 STEP_FIELDS = (

@@ -1,4 +1,4 @@
-"""Clocks of what happens by itself: water, people who breathe, menus.
+"""Clocks of what happens by itself: water, people who breathe, waits, bars.
 
 A picture shows at which of its phases animated water is, not how long it has
 been there, so nobody can say from pictures alone when it moves on. The engine
@@ -10,6 +10,16 @@ A menu in which nobody decides is left after some time, which is counted on the
 program's stack: right above the address to which the engine's wait for a button
 returns. What lies below that is left over from calls before, so of several such
 places the highest one counts, and none where there is no menu.
+
+A text goes on by itself as well, and who is struck blinks for some time. Both
+are counted on the stack, too, right above the address to which the wait for the
+next frame returns. Which that is, the last call made by that wait tells: where
+the program waits, the address to which this call returned lies right below, and
+higher than what is left over from calls before. In 3,500 rows so read of the
+great vale four were wrong, in which the program did something else.
+
+An HP bar follows the HP pixel by pixel, so for a while it shows neither what
+was nor what is; how long it is drawn, its tiles say.
 """
 
 import dataclasses
@@ -29,7 +39,21 @@ class Clocks:
   figure_wait: int  # frames since people moved
   figure_phase: int  # 0 or 1: a pixel higher
   menu_return: int  # where the wait of a menu returns to
+  frame_call: int  # where the last call of the wait for a frame returned to
+  text_return: int  # where that wait returns to, while a button is waited for
+  blink_return: int  # and while somebody blinks
+  hidden_return: int  # where it returns to then, while nobody is shown
+  text_frames: int  # that a text waits for at most
+  own_bar: int  # address of the first of six tiles
+  enemy_bar: int
 
+
+_BAR_TILES, _BAR_EMPTY, _TILE_PIXELS = 6, 0x63, 8
+# How often who is struck is hidden and shown, and for how many frames each.
+_BLINKS, _BLINK_FRAMES = 3, 5
+# Bytes above the address that the wait for a frame returns to: two words, where
+# it was called from, and of blinking the row and how often there was one.
+_NUMBER, _CALLER, _WAITED_FOR, _BLINKED = 2, 4, 6, 7
 
 # ROM SHA-1 -> its clocks.
 KNOWN = {
@@ -39,6 +63,13 @@ KNOWN = {
     figure_wait=ram.FIGURE_CLOCK + 1,
     figure_phase=ram.FIGURE_CLOCK,
     menu_return=0x0C55,
+    frame_call=0x04B2,
+    text_return=0x09FA,
+    blink_return=0x3235,
+    hidden_return=0x32DA,
+    text_frames=288,
+    own_bar=ram.screen_tile(9, 11),
+    enemy_bar=ram.screen_tile(3, 2),
   )
 }
 
@@ -63,7 +94,10 @@ def decode(
   first = ram.column(found.tile_rows)
   byte["tile_phase"] = _turns(rows[:, first : first + ram.TILE_BYTES])
   byte["menu_wait"] = _menu_wait(rows, found.menu_return) * menu_open
-  return byte
+  fighting = rows[:, ram.column(ram.IN_BATTLE)] > 0
+  for name in ("own_bar", "enemy_bar"):
+    byte[name] = _bar(rows, getattr(found, name)) * fighting
+  return byte | _waits(rows, found)
 
 
 def nothing(length: int) -> dict[str, np.ndarray]:
@@ -85,6 +119,43 @@ def _menu_wait(rows: np.ndarray, returns_to: int) -> np.ndarray:
   last = at.shape[1] - 1 - at[:, ::-1].argmax(axis=1)
   number = words[np.arange(len(words)), last + 2]
   return number * at.any(axis=1)
+
+
+def _waits(rows: np.ndarray, found: Clocks) -> dict[str, np.ndarray]:
+  """`text_wait` and `blink_wait` `[T]`."""
+  first = ram.column(ram.STACK)
+  stack = rows[:, first : first + ram.STACK_BYTES].astype(np.uint16)
+  words = stack[:, :-1] | stack[:, 1:] << 8
+  at = words == found.frame_call
+  # Seen from the end, the first one; and where the wait for a frame returns to.
+  here = at.shape[1] - 1 - at[:, ::-1].argmax(axis=1) + 2
+  waits = at.any(axis=1) & (here + _BLINKED < words.shape[1])
+  here = np.where(waits, here, 0)
+  each = np.arange(len(words))
+  returns = words[each, here]
+  caller = words[each, here + _CALLER]
+  number = words[each, here + _NUMBER]
+  # A menu waits for one frame at a time.
+  in_menu = words[each, here + _WAITED_FOR] == found.menu_return
+  is_text = waits & (returns == found.text_return) & ~in_menu
+  is_text &= number <= found.text_frames
+  blinks = waits & (returns == found.blink_return)
+  left = _BLINKS - 1 - stack[each, here + _BLINKED].astype(np.int64)
+  left = 2 * left + (caller == found.hidden_return)
+  left = left * _BLINK_FRAMES + number
+  blinks &= (left > 0) & (left <= 2 * _BLINKS * _BLINK_FRAMES)
+  return {
+    "text_wait": np.where(is_text, number, 0).astype(np.uint16),
+    "blink_wait": np.where(blinks, left, 0).astype(np.uint8),
+  }
+
+
+def _bar(rows: np.ndarray, address: int) -> np.ndarray:
+  """One more than the pixels `[T]` uint8 of a bar; 0 where none is drawn."""
+  first = ram.column(address)
+  filled = rows[:, first : first + _BAR_TILES].astype(np.int64) - _BAR_EMPTY
+  drawn = ((filled >= 0) & (filled <= _TILE_PIXELS)).all(axis=1)
+  return np.where(drawn, filled.sum(axis=1) + 1, 0).astype(np.uint8)
 
 
 def _turns(pixels: np.ndarray) -> np.ndarray:

@@ -16,7 +16,7 @@ SCREEN_COLUMNS, SCREEN_ROWS = 20, 18
 TILE_BYTES = 16
 # Clocks of the great vale's engine (`clocks.py`): 17 and 2 bytes.
 TILE_CLOCK, FIGURE_CLOCK = 0xCB08, 0xCB4B
-# The program's stack, as deep as menus reach.
+# The program's stack, as deep as waits reach.
 STACK, STACK_BYTES = 0xDFA0, 0x60
 MENU_ITEM = 0xCC26  # row of the cursor in the current menu, 0 at the top
 ACTIVE_SLOT = 0xCC2F  # who of the party fights, from 0; stale outside battle
@@ -123,6 +123,11 @@ _STARTS = tuple(start for start, _ in RANGES)
 _COLUMNS = tuple(
   sum(length for _, length in RANGES[:i]) for i in range(len(RANGES))
 )
+
+
+def screen_tile(row: int, column: int) -> int:
+  """Address of a tile that is drawn, of 18 rows and 20 columns."""
+  return SCREEN_TILES + SCREEN_COLUMNS * row + column
 
 
 @functools.cache

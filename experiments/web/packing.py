@@ -132,7 +132,9 @@ def configuration(
       if name in at
     ],
     "shown": shown,
-    "bars": [[at[name] for name in names] for names in world_model_config.BARS]
+    "bars": [
+      [at.get(name, -1) for name in names] for names in world_model_config.BARS
+    ]
     if cfg.has_bars
     else [],
     "bar_pixels": world_model_config.BAR_PIXELS,

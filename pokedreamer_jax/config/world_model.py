@@ -25,22 +25,24 @@ CHAPTER_TOKENS = (
   "enemy_species:32 enemy_level:32 enemy_max_hp:64 enemy_hp:64 move_item:5 "
   "text:64"
 )
-# For records of schema version 5 of the great vale: what its pictures show, and
+# For records of schema version 6 of the great vale: what its pictures show, and
 # what decides its progress. No size clips what 346,000 recorded steps hold.
 VALE_TOKENS = (
   "battle:4 dialog:2 menu:2 menu_item:8 menu_wait:22 map:32 y:64 x:64 "
   "facing:4 control:2 shade:7 scroll_y:16 scroll_x:16 badges:4 event_flags:48 "
   "capture_items:24 heal_items:16 party_size:7 dex_owned:21 "
   "dex_seen:21 level:32 hp:72 active_slot:6 active_species:21 "
-  "active_level:32 active_max_hp:72 active_hp:72 enemy_species:21 "
-  "enemy_level:32 "
-  "enemy_max_hp:56 enemy_hp:56 move_item:5 text:128 text2:96 letters:40 "
+  "active_level:32 active_max_hp:72 active_hp:72 own_slide:32 "
+  "enemy_species:21 enemy_level:32 enemy_max_hp:56 enemy_hp:56 enemy_slide:32 "
+  "move_item:5 text:128 text2:96 letters:40 text_wait:38 "
   "tile_look:168 figure_look:62"
 )
 # Tokens that say which text is shown.
 TEXT_TOKENS = ("text", "text2", "letters")
 # And those that tell message boxes apart.
 BOX_TOKENS = (*TEXT_TOKENS, "menu_item")
+# Tokens that no picture shows.
+WAIT_TOKENS = ("menu_wait", "text_wait")
 # Tokens that are clocks and go round: how many phases they have, and how many
 # frames each lasts. Pictures show the phase alone.
 CLOCKS = {
@@ -65,8 +67,12 @@ POKEMON_RED_RAM_HEADS = (
 PRACTICE_PLACE_HEADS = "map:32 y:64 x:64 facing:4 battle:4 dialog:2"
 POKEMON_RED_PLACE_HEADS = "map:256 y:160 x:96 facing:4 battle:4 dialog:2"
 RAM_MODES = ("given", "inferred", "place", "off")
-# HP bars that a decoder may be told the length of: HP and its maximum.
-BARS = (("active_hp", "active_max_hp"), ("enemy_hp", "enemy_max_hp"))
+# HP bars that a decoder may be told the length of: HP, its maximum, and how far
+# the bar still has to go, which the state need not have.
+BARS = (
+  ("active_hp", "active_max_hp", "own_slide"),
+  ("enemy_hp", "enemy_max_hp", "enemy_slide"),
+)
 BAR_PIXELS = 48
 BARS_DIM = len(BARS) * (BAR_PIXELS + 1)
 CODECS = ("dictionary", "pixels")  # see `codecs.py`
@@ -334,7 +340,7 @@ class WorldModelConfig:
   @property
   def has_bars(self) -> bool:
     """Whether the decoder is told how long the HP bars are."""
-    needed = {name for bar in BARS for name in bar}
+    needed = {name for now, most, _ in BARS for name in (now, most)}
     return self.hp_bars and needed <= set(self.token_sizes)
 
   @property

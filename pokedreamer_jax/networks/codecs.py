@@ -160,11 +160,15 @@ def shown_tokens(
 ) -> tuple[tuple[int, int, int, bool], ...]:
   """Tokens that stand for more than the place: `AtlasDecoder.shown`."""
   found, start = [], 0
+  told = list(world_model_config.WAIT_TOKENS)
+  if cfg.copies_boxes:
+    told += world_model_config.TEXT_TOKENS
+  if cfg.has_bars:
+    told += [slide for _, _, slide in world_model_config.BARS]
   for name, size in cfg.token_sizes.items():
     if name not in ("map", "y", "x"):
       phases, _ = world_model_config.CLOCKS.get(name, (0, 0))
-      copied = cfg.copies_boxes and name in world_model_config.TEXT_TOKENS
-      found.append((start, start + size, phases, not copied))
+      found.append((start, start + size, phases, name not in told))
     start += size
   if cfg.has_bars:
     found.append((start, start + world_model_config.BARS_DIM, 0, True))

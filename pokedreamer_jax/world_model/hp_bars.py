@@ -2,7 +2,9 @@
 
 A bar of 48 pixels shows `HP * 48 // maximum`, and at least one pixel while any
 HP is left. No sum over one-hot tokens gives such a share, and learnt by heart
-it takes every pair of HP and maximum; so the decoder is told.
+it takes every pair of HP and maximum; so the decoder is told. A bar follows the
+HP pixel by pixel: where the state has the token that says how far it still has
+to go, its length is that of the moment.
 """
 
 from collections.abc import Mapping
@@ -24,14 +26,14 @@ def lengths(sizes: Mapping[str, int], hot: jax.Array) -> jax.Array:
     hot: tokens `[..., R]`, one-hot.
   """
   places, found = tokens.slices(sizes), []
-  for names in world_model_config.BARS:
-    now, most = (
-      jnp.argmax(hot[..., places[name]], axis=-1).astype(jnp.int32)
-      for name in names
-    )
-    length = now * PIXELS // jnp.maximum(most, 1)
-    length = jnp.where((now > 0) & (length == 0), 1, length)
-    found.append(jnp.minimum(length, PIXELS))
+  value = lambda name: jnp.argmax(hot[..., places[name]], axis=-1).astype(
+    jnp.int32
+  )
+  for now, most, slide in world_model_config.BARS:
+    length = tokens.bar_pixels(value(now), value(most))
+    if slide in sizes:
+      length = jnp.minimum(length + value(slide), PIXELS)
+    found.append(length)
   return jnp.stack(found, axis=-1)
 
 

@@ -34,6 +34,8 @@ _CHANGES = {
   "enemy_hp": (-24, 1),
   "money": (-5, 5),
   "letters": (0, 30),
+  "own_slide": (-24, 1),
+  "enemy_slide": (-24, 1),
 }
 _CLOCK = (0, 24)  # frames of a step; a clock goes round
 # A look falls back by its lag where one can walk again, and catches up where

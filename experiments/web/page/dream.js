@@ -271,11 +271,12 @@
       for (const { token, size, wait, direct: reaches } of this.config.shown) {
         add(Math.floor(state.tokens[token] / wait), size, reaches);
       }
-      for (const [now, most] of this.config.bars) {
+      const whole = this.config.bar_pixels;
+      for (const [now, most, slide] of this.config.bars) {
         const [hp, all] = [state.tokens[now], Math.max(state.tokens[most], 1)];
-        let pixels = Math.floor((hp * this.config.bar_pixels) / all);
+        let pixels = Math.floor((hp * whole) / all);
         if (hp > 0 && pixels === 0) pixels = 1;
-        add(Math.min(pixels, this.config.bar_pixels), this.config.bar_pixels + 1, true);
+        add(Math.min(pixels + this.token(state, slide), whole), whole + 1, true);
       }
       return { others, direct };
     }

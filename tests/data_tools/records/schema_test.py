@@ -48,7 +48,10 @@ def test_it_is_read_with_zeros_for_what_it_lacks(old):
 
 
 def test_each_version_adds_to_the_one_before(tmp_path):
-  assert specs.lacking(3) == {"shade", "heal_items", "menu_wait"}
+  sixth = {"text_wait", "blink_wait", "own_bar", "enemy_bar"}
+  assert specs.lacking(5) == sixth
+  assert specs.lacking(4) == sixth | {"menu_wait"}
+  assert specs.lacking(3) == sixth | {"menu_wait", "shade", "heal_items"}
   for version in specs.READABLE_VERSIONS[1:]:
     earlier, now = map(specs.field_names, (version - 1, version))
     assert set(earlier) < set(now)

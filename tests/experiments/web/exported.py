@@ -46,7 +46,7 @@ CHAINED = (
   "world_model.atlas_boxes=40",
   "world_model.tokens="
   + TOKENS.replace("_clock", "_look").replace(
-    "text:6", "text:6 text2:5 letters:4"
+    "text:6", "enemy_slide:20 text:6 text2:5 letters:4 text_wait:9"
   ),
   "world_model.chain_changes=true",
   "world_model.clock_sets=true",

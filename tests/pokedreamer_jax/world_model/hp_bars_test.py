@@ -46,6 +46,17 @@ def test_a_bar_is_as_long_as_the_game_draws_it(hp, most, pixels):
   np.testing.assert_array_equal(np.flatnonzero(hot), [0, 49 + pixels])
 
 
+@pytest.mark.parametrize(
+  ("slide", "pixels"), [(0, 24), (5, 29), (24, 48), (31, 48)]
+)
+def test_a_bar_that_still_has_to_go_is_so_much_longer(slide, pixels):
+  sizes = world_model_config.WorldModelConfig(
+    tokens=f"{_TOKENS} enemy_slide:32"
+  ).token_sizes
+  hot = _hot(sizes, enemy_hp=20, enemy_max_hp=40, enemy_slide=slide)
+  np.testing.assert_array_equal(hp_bars.lengths(sizes, hot), [[0, pixels]])
+
+
 @pytest.mark.parametrize("atlas", ["off", "counted"])
 def test_the_decoder_reads_the_bars(atlas, monkeypatch):
   cfg = fakes.config(

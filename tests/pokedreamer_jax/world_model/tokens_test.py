@@ -23,6 +23,10 @@ def _row(**values):
   return {name: jnp.asarray(value) for name, value in row.items()}
 
 
+_HALF = {"enemy_hp": 20, "enemy_max_hp": 40}
+_OWN = {"party_hp": [1, 2, 20, 4, 5, 6], "party_max_hp": [9, 9, 40, 9, 9, 9]}
+
+
 @pytest.mark.parametrize(
   ("name", "size", "ram", "value"),
   [
@@ -68,6 +72,21 @@ def _row(**values):
     ("menu_wait", 22, {"menu_wait": 24}, 1),
     ("menu_wait", 22, {"menu_wait": 25}, 2),
     ("menu_wait", 22, {"menu_wait": 480}, 20),
+    # A battle's message by frames, what waits longer by steps.
+    ("text_wait", 38, {"text_wait": 0}, 0),
+    ("text_wait", 38, {"text_wait": 26}, 26),
+    ("text_wait", 38, {"text_wait": 27}, 27),
+    ("text_wait", 38, {"text_wait": 48}, 27),
+    ("text_wait", 38, {"text_wait": 49}, 28),
+    ("text_wait", 38, {"text_wait": 288}, 37),
+    ("blink_wait", 31, {"blink_wait": 30}, 30),
+    # At rest 20 of 40 HP are 24 pixels; seen one behind memory.
+    ("enemy_slide", 32, _HALF | {"enemy_bar": 25}, 0),
+    ("enemy_slide", 32, _HALF | {"enemy_bar": 26}, 2),
+    ("enemy_slide", 32, _HALF | {"enemy_bar": 49}, 25),
+    ("enemy_slide", 32, _HALF | {"enemy_bar": 20}, 0),  # on its way up
+    ("enemy_slide", 32, _HALF | {"enemy_bar": 0}, 0),  # none is drawn
+    ("own_slide", 32, _OWN | {"active_slot": 2, "own_bar": 34}, 10),
     ("text", 256, {"text": 0}, 0),
     ("text", 256, {"text": 255}, 1),  # the number modulo 255, plus 1
     ("text", 256, {"text": 65_535}, 1),
