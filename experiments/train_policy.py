@@ -126,7 +126,8 @@ def train(
   """Trains for `config.policy.updates` dream batches, or until an alarm.
 
   Returns:
-    The metrics of the last one, and `honesty`, what looks at it found.
+    The metrics of the update whose policy is kept, and `honesty`, what looks
+    at it found.
   """
   import jax
 
@@ -157,13 +158,17 @@ def train(
 
   def save(step: int, gain: float | None = None) -> None:
     """Stores the policy, with its gain in the game where it was measured."""
+    looked: dict[str, Any] = {}
+    if looks is not None:
+      looked = {"looks": list(looks.found), "metrics": values}
     store.save(
       step,
       _items(state) | {"world_model": world_params},
-      {"step": step} | ({} if looks is None else {"looks": list(looks.found)}),
+      {"step": step, **looked},
       None if gain is None else {inputs.REAL_GAIN: gain},
     )
 
+  values: dict[str, float] = {}
   found = stage_loop.restore(run, store, "policy", _items(state))
   if found:
     items, kept = found
@@ -188,7 +193,8 @@ def train(
     while loop.going and not (looks and looks.stopped):
       state, metrics = update(state, run_key, world_params, starts, clone)
       due = loop.after()
-      if due.look:
+      looking = looks is not None and looks.due(loop.step, due.last)
+      if due.look or looking:
         values = {k: float(v) for k, v in jax.device_get(metrics).items()}
         values["optimiser/actor_learning_rate"] = config.policy.learning_rate
         values["optimiser/critic_learning_rate"] = (
@@ -202,7 +208,7 @@ def train(
           entropy=values["policy/entropy"],
         )
       gain = None
-      if looks is not None and looks.due(loop.step, due.last):
+      if looks is not None and looking:
         looked = looks.look(loop.step, state.actor)
         run.metrics(loop.step, looked)
         gain = looked[inputs.REAL_GAIN]
@@ -211,14 +217,20 @@ def train(
       loop.leave_if(dataclasses.replace(due, log=due.log or gain is not None))
     updates = loop.step
   if looks is not None and looks.stopped:
-    updates = _go_back(run, store)
+    updates, values = _go_back(run, store)
   store.close()
   result = {"updates": updates, **values}
   return result if looks is None else {**result, "honesty": looks.result()}
 
 
-def _go_back(run: run_directory.Run, store: Any) -> int:
-  """After an alarm: the best policy measured is the run's last one."""
+def _go_back(
+  run: run_directory.Run, store: Any
+) -> tuple[int, dict[str, float]]:
+  """After an alarm the best policy measured is the run's last one.
+
+  Returns:
+    Its update, and what was measured of that; nothing of none.
+  """
   from pokedreamer_jax import checkpoints
 
   store.wait()
@@ -229,7 +241,8 @@ def _go_back(run: run_directory.Run, store: Any) -> int:
     f"policy: ended by policy.on_alarm; back to update {best}, which gained "
     "most in the game"
   )
-  return best
+  _, kept = store.restore({}, best)
+  return best, dict(kept.get("metrics", {}))
 
 
 def _looks(config, generation, rom, world_params, began, run):

@@ -171,7 +171,7 @@ def test_dreams_that_lie_raise_an_alarm_and_training_goes_on(made_up, tmp_path):
 def test_an_alarm_ends_the_training_with_the_best_that_was_measured(
   made_up, tmp_path
 ):
-  config = _config(made_up[0], honesty_every=1, on_alarm="stop")
+  config = _config(made_up[0], honesty_every=1, on_alarm="stop", log_every=1)
   far_at = []
 
   def gains(far):
@@ -187,6 +187,11 @@ def test_an_alarm_ends_the_training_with_the_best_that_was_measured(
   assert result["updates"] == 2 == checkpoints.latest_step(tmp_path)
   assert inputs.choose_step(str(tmp_path), "best") == 2
   assert result["honesty"]["best"]["update"] == 2
+  # What is told of it is of that update, not of the one with the alarm.
+  name = "policy/entropy"
+  rows = metrics.read(tmp_path / "metrics.jsonl")
+  entropy = {row["step"]: row[name] for row in rows if name in row}
+  assert entropy[2] != entropy[3] and result[name] == entropy[2]
   # Whoever does not mind goes on from there, and to the end.
   heedless = dataclasses.replace(
     config, policy=dataclasses.replace(config.policy, on_alarm="go_on")
@@ -200,6 +205,7 @@ def test_what_no_look_improved_on_is_what_it_began_as(made_up, tmp_path):
   config = _config(made_up[0], honesty_every=2, on_alarm="stop")
   result = _train(made_up, tmp_path, config, _lies)
   assert result["updates"] == 0 == checkpoints.latest_step(tmp_path)
+  assert "policy/entropy" not in result
   began = actor_critic.init_actor(
     config.actor_critic, jax.random.key(9), policy_inputs.size(config)
   )
