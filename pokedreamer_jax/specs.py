@@ -81,7 +81,7 @@ Objective = str | Mapping[str, float]
 # Terms that grinding wild battles can raise; play is also reported without.
 WILD_BATTLE_TERMS = ("wild_wins", "xp")
 
-# Versions 3 and 4 added the fields whose `since` says so; records of earlier
+# Versions from 3 on added the fields whose `since` says so; records of earlier
 # versions are read as well, see `field_names`.
 SCHEMA_VERSION = 6
 READABLE_VERSIONS = (2, 3, 4, 5, SCHEMA_VERSION)

@@ -54,6 +54,8 @@ _BLINKS, _BLINK_FRAMES = 3, 5
 # Bytes above the address that the wait for a frame returns to: two words, where
 # it was called from, and of blinking the row and how often there was one.
 _NUMBER, _CALLER, _WAITED_FOR, _BLINKED = 2, 4, 6, 7
+_PLACES = np.array([[0], [_NUMBER], [_CALLER], [_WAITED_FOR]])
+_DEEPEST = 2 + _BLINKED  # bytes above the one below, whose words are read
 
 # ROM SHA-1 -> its clocks.
 KNOWN = {
@@ -93,11 +95,16 @@ def decode(
   }
   first = ram.column(found.tile_rows)
   byte["tile_phase"] = _turns(rows[:, first : first + ram.TILE_BYTES])
-  byte["menu_wait"] = _menu_wait(rows, found.menu_return) * menu_open
+  stack, words = _stack(rows)
+  byte["menu_wait"] = _menu_wait(words, found.menu_return) * menu_open
   fighting = rows[:, ram.column(ram.IN_BATTLE)] > 0
   for name in ("own_bar", "enemy_bar"):
-    byte[name] = _bar(rows, getattr(found, name)) * fighting
-  return byte | _waits(rows, found)
+    byte[name] = fighting.astype(np.uint8)
+    if fighting.any():
+      byte[name] *= _bar(rows, getattr(found, name))
+  waits = _waits(stack, words, found)
+  running = rows[:, ram.column(ram.STATUS_FLAGS_6)] & 1
+  return byte | {name: number * running for name, number in waits.items()}
 
 
 def nothing(length: int) -> dict[str, np.ndarray]:
@@ -109,11 +116,15 @@ def nothing(length: int) -> dict[str, np.ndarray]:
   }
 
 
-def _menu_wait(rows: np.ndarray, returns_to: int) -> np.ndarray:
-  """The number `[T]` uint16 above the highest such address on the stack."""
+def _stack(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+  """The copied stack `[T, n]`, and the words `[T, n - 1]` at every byte."""
   first = ram.column(ram.STACK)
   stack = rows[:, first : first + ram.STACK_BYTES].astype(np.uint16)
-  words = stack[:, :-1] | stack[:, 1:] << 8
+  return stack, stack[:, :-1] | stack[:, 1:] << 8
+
+
+def _menu_wait(words: np.ndarray, returns_to: int) -> np.ndarray:
+  """The number `[T]` uint16 above the highest such address on the stack."""
   at = words[:, :-2] == returns_to
   # Seen from the end, the first one.
   last = at.shape[1] - 1 - at[:, ::-1].argmax(axis=1)
@@ -121,32 +132,29 @@ def _menu_wait(rows: np.ndarray, returns_to: int) -> np.ndarray:
   return number * at.any(axis=1)
 
 
-def _waits(rows: np.ndarray, found: Clocks) -> dict[str, np.ndarray]:
-  """`text_wait` and `blink_wait` `[T]`."""
-  first = ram.column(ram.STACK)
-  stack = rows[:, first : first + ram.STACK_BYTES].astype(np.uint16)
-  words = stack[:, :-1] | stack[:, 1:] << 8
-  at = words == found.frame_call
+def _waits(
+  stack: np.ndarray, words: np.ndarray, found: Clocks
+) -> dict[str, np.ndarray]:
+  """`text_wait` uint16 and `blink_wait` uint8, `[T]` each."""
+  at = words[:, :-_DEEPEST] == found.frame_call
   # Seen from the end, the first one; and where the wait for a frame returns to.
-  here = at.shape[1] - 1 - at[:, ::-1].argmax(axis=1) + 2
-  waits = at.any(axis=1) & (here + _BLINKED < words.shape[1])
-  here = np.where(waits, here, 0)
+  here = at.shape[1] + 1 - at[:, ::-1].argmax(axis=1)
+  waits = at.any(axis=1)
   each = np.arange(len(words))
-  returns = words[each, here]
-  caller = words[each, here + _CALLER]
-  number = words[each, here + _NUMBER]
+  returns, number, caller, waited_for = words[each, here + _PLACES]
   # A menu waits for one frame at a time.
-  in_menu = words[each, here + _WAITED_FOR] == found.menu_return
-  is_text = waits & (returns == found.text_return) & ~in_menu
-  is_text &= number <= found.text_frames
+  is_text = waits & (returns == found.text_return)
+  is_text &= (waited_for != found.menu_return) & (number <= found.text_frames)
   blinks = waits & (returns == found.blink_return)
-  left = _BLINKS - 1 - stack[each, here + _BLINKED].astype(np.int64)
-  left = 2 * left + (caller == found.hidden_return)
-  left = left * _BLINK_FRAMES + number
-  blinks &= (left > 0) & (left <= 2 * _BLINKS * _BLINK_FRAMES)
+  left = np.zeros(len(words), np.int64)
+  if blinks.any():
+    left = _BLINKS - 1 - stack[each, here + _BLINKED].astype(np.int64)
+    left = 2 * left + (caller == found.hidden_return)
+    left = left * _BLINK_FRAMES + number
+    left *= blinks & (left > 0) & (left <= 2 * _BLINKS * _BLINK_FRAMES)
   return {
-    "text_wait": np.where(is_text, number, 0).astype(np.uint16),
-    "blink_wait": np.where(blinks, left, 0).astype(np.uint8),
+    "text_wait": number * is_text,
+    "blink_wait": left.astype(np.uint8),
   }
 
 

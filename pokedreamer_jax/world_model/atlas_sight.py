@@ -47,8 +47,9 @@ def shown(
     `[..., 11, 12, 4]`, the screen `[..., 360]` that they make, and where boxes
     are copied the same with the message box of the text alone.
   """
-  if atlas is None or table is None:
+  if atlas is None:
     return ()
+  assert table is not None  # of whose tiles the atlas is
   sizes = cfg.token_sizes
   cells, boxes = _in_sight(cfg, atlas, hot, hide)
   phase = atlas_clocks.phase(sizes, hot)[..., None, None, None]

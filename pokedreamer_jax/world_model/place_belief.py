@@ -183,7 +183,7 @@ class _PlaceChanges:
     sizes, spans = cfg.token_sizes, relative_tokens.changes(cfg)
     counts = relative_tokens.counts(cfg)
     ends = dict(zip(sizes, np.cumsum(counts).tolist(), strict=True))
-    first = {n: ends[n] - (high - low + 1) for n, (low, high) in spans.items()}
+    first = {n: ends[n] - k for n, k in zip(sizes, counts, strict=True)}
     values = sum(sizes.values())
     self._order = [name for name in sizes if name in _PLACE]
     self._chain = chain

@@ -46,6 +46,12 @@ def check(
       f"world_model.tokens: adds {boxes}, by which the atlas knows its message "
       "boxes, expected none of these"
     )
+  slides = [n for _, _, n in world_model_config.BARS if n in added]
+  if wider.has_bars and slides:
+    raise ValueError(
+      f"world_model.tokens: adds {slides}, which move the HP bars that the "
+      "decoder is told of, expected none of these"
+    )
   for field in dataclasses.fields(cfg):
     name = field.name
     mine, other = getattr(wider, name), getattr(cfg, name)

@@ -110,3 +110,12 @@ def test_no_token_is_added_that_message_boxes_are_known_by(added):
   widening.check(cfg, _wider(cfg))
   with pytest.raises(ValueError, match=rf"adds \['{added.split(':')[0]}'\]"):
     widening.check(cfg, _wider(cfg, added))
+
+
+def test_no_token_is_added_that_moves_the_bars():
+  cfg = fakes.config(*_ATLAS).world_model
+  widening.check(cfg, _wider(cfg, "text_wait:38"))
+  with pytest.raises(ValueError, match=r"adds \['enemy_slide'\], which move"):
+    widening.check(cfg, _wider(cfg, "text_wait:38 enemy_slide:32"))
+  cfg = dataclasses.replace(cfg, hp_bars=False)
+  widening.check(cfg, _wider(cfg, "enemy_slide:32"))
