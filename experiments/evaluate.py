@@ -14,6 +14,8 @@ r"""Measures a world model's dreams, or policies playing in the emulator.
       --data_dir=DIR --workdir=DIR
     python -m experiments.evaluate --what=blind --world_model=DIR \
       --data_dir=DIR --workdir=DIR    (or --player=policy=DIR: its world model)
+    python -m experiments.evaluate --what=tokens --preset=vale \
+      --data_dir=DIR --workdir=DIR    (or --world_model=DIR: its tokens)
 
 Writes `result.json` and the tables as `table.txt`; for a world model also the
 pictures `dreams.png`, `modes.png` (strips by what the game is doing) and
@@ -51,7 +53,7 @@ from pokedreamer_jax.config import world_model as world_model_config
 
 WHAT = (
   *("world_model", "play", "goals", "dreams", "agent", "long_dream"),
-  "blind",
+  *("blind", "tokens"),
 )
 
 cli.define_run_flags()
@@ -101,6 +103,7 @@ def main() -> None:
     "agent": _evaluate_agent,
     "long_dream": _evaluate_long_dream,
     "blind": _evaluate_blind,
+    "tokens": _evaluate_tokens,
   }
   measure[cli.required("what")](config)
 
@@ -406,6 +409,34 @@ def _evaluate_long_dream(config: config_lib.Config) -> None:
 
   part = long_dream_evaluation.Part(cli.workdir())
   _enter_rows(config, "long_dream", part, long_dream_tables, {})
+
+
+def _evaluate_tokens(config: config_lib.Config) -> None:
+  from experiments.reports import decided_tokens
+
+  if _WORLD_MODEL.value:
+    config = inputs.with_world_model(config, _WORLD_MODEL.value)
+  cfg = config.world_model
+  decided_tokens.check(cfg)
+  generation = inputs.open_generation(
+    cli.required("data_dir"), pathlib.Path(cli.workdir())
+  )
+  inputs.check_fields(cfg, generation)
+  most_rows = config.evaluate.token_rows
+  run = run_directory.open_run(
+    cli.workdir(),
+    "evaluate_tokens",
+    {
+      "generation": generation.digest,
+      "rows": most_rows,
+      "tokens": cfg.tokens,
+    },
+    graceful=False,
+  )
+  with run:
+    if not run.finished:
+      run.finish(decided_tokens.measure(cfg, generation, most_rows))
+    _show(run, [decided_tokens.table(run.result)])
 
 
 def _evaluate_blind(config: config_lib.Config) -> None:

@@ -216,6 +216,8 @@ class EvaluateConfig:
   long_steps: int = 750
   long_starts: int = 12
   blind_pairs: int = 120  # of clips, real and dreamt, at most
+  # Of tokens: recorded rows at most, of whole episodes.
+  token_rows: int = 400_000
   # Whose best and worst episode are filmed: nobody's, those of the player that
   # verdicts speak of, or of every learned player.
   videos: str = "off"
@@ -239,6 +241,7 @@ class EvaluateConfig:
     bounds.at_least(self, 2, "dream_starts", "dream_plays")
     bounds.at_least(self, 1, "dream_samples", "dream_steps", "dream_most_row")
     bounds.at_least(self, 2, "long_steps", "long_starts", "blind_pairs")
+    bounds.at_least(self, 1, "token_rows")
     if self.play_length == 1:
       raise ValueError("evaluate.play_length: 1, expected 0 or at least 2")
 

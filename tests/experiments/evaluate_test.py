@@ -214,6 +214,31 @@ def test_dreams_are_judged_beside_the_game_and_beside_broken_ones(
   assert (tmp_path / "blind.png").exists()
 
 
+def test_tokens_are_held_against_the_rows_that_follow(trained, tmp_path):
+  data, model = trained
+  words = ("evaluate", "--what=tokens", "--preset=debug", f"--data_dir={data}")
+  done = _run(*words, f"--workdir={tmp_path}", "--set=evaluate.token_rows=99")
+  assert done.returncode == 0, done.stderr
+  result = json.loads((tmp_path / "result.json").read_text())
+  assert result["rows"] >= 99  # whole episodes
+  found = result["situations"]
+  after = sum(found[name]["rows"] for name in found)
+  assert after == result["rows"] - result["episodes"]
+  assert found["walking"]["alike"] > 10
+  assert set(found["walking"]["without"]) == set(result["tokens"])
+  text = (tmp_path / "table.txt").read_text()
+  assert "Do tokens and button decide the next tokens?" in text
+  # Those of a model, and none that could be compared.
+  done = _run(*words, f"--world_model={model}", f"--workdir={tmp_path / 'its'}")
+  assert done.returncode == 0, done.stderr
+  done = _run(
+    *(*words, f"--workdir={tmp_path / 'none'}"),
+    "--set=world_model.tokens=figure_clock:62",
+  )
+  assert done.returncode == 2
+  assert "expected tokens beside clocks" in done.stderr
+
+
 def test_whose_dreams_are_judged_is_said_once(trained, tmp_path):
   both = _evaluate(
     *(trained, tmp_path, "--what=blind", "--player=policy=chapter_one")
