@@ -92,8 +92,8 @@ def table(result: Mapping[str, Any]) -> text_tables.Table:
     rows,
     [""] * len(rows),
     "Alike: rows that agree with two others at least in every token (but "
-    "clocks), and in the button. Undecided: the share of these whose next row is not "
-    "that of most: chance, or what no token holds. Which differ: the same by "
+    "clocks), and in the button. Undecided: the share of these whose next row "
+    "is not that of most: chance, or what no token holds. Which differ: the same by "
     "token. Needed most: what would be undecided beyond that if one token were "
     "not known.",
   )
