@@ -93,9 +93,9 @@ def table(result: Mapping[str, Any]) -> text_tables.Table:
     [""] * len(rows),
     "Alike: rows that agree with two others at least in every token (but "
     "clocks), and in the button. Undecided: the share of these whose next row "
-    "is not that of most: chance, or what no token holds. Which differ: the same by "
-    "token. Needed most: what would be undecided beyond that if one token were "
-    "not known.",
+    "is not that of most: chance, or what no token holds. Which differ: the "
+    "same by token. Needed most: what would be undecided beyond that if one "
+    "token were not known.",
   )
 
 
