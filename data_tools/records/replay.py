@@ -3,9 +3,8 @@
 The header, the actions and the start state of an episode give back every frame
 and memory field: `play_again` all rows, `enter` one moment. `branches` uses
 that to ask what chance alone changes: the emulator is brought to a recorded
-row, waits a frame, so that the game's random numbers differ, and goes on with
-the recorded actions. No model can be closer to the recording than such a
-branch is, on average.
+row, waits a frame, so that the game's random numbers differ, or has them
+replaced (`data_tools/game/chance.py`), and goes on with the recorded actions.
 """
 
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ import os
 
 import numpy as np
 
+from data_tools.game import chance
 from data_tools.game import emulator as emulator_lib
 from data_tools.game import game_state
 from data_tools.game import roms
@@ -157,6 +157,8 @@ def branches(
   steps: Sequence[int],
   waits_frames: Sequence[int] = (1,),
   save_state: bytes | None = None,
+  chances: Sequence[int] = (),
+  chance_steps: Sequence[int] = (),
 ) -> Iterator[list[tuple[np.ndarray, np.ndarray]]]:
   """Plays on from some rows of an episode with its own actions.
 
@@ -170,6 +172,9 @@ def branches(
     waits_frames: frames to wait at the row, one branch each; 0 repeats the
       recording.
     save_state: where the episode began; None for power-on.
+    chances: seeds of other random numbers, one further branch each, which does
+      not wait; of a ROM that `chance.is_known`.
+    chance_steps: as `steps`, for these.
 
   Yields:
     For each row its branches: the packed frames `[len(steps), 144, 40]` uint8
@@ -177,6 +182,7 @@ def branches(
 
   Raises:
     ValueError: another ROM, PyBoy version or start state.
+    KeyError: `chances` of a ROM whose random numbers are not known.
   """
   check_header(rom, header, save_state)
   with emulator_lib.Emulator(rom) as main, emulator_lib.Emulator(rom) as side:
@@ -191,6 +197,10 @@ def branches(
       for wait_frames in waits_frames:
         side.resume(here, wait_frames)
         made.append(_play_on(side, actions[row:], steps))
+      for seed in chances:
+        side.resume(here)
+        chance.change(side.memory, rom.sha1, seed)
+        made.append(_play_on(side, actions[row:], chance_steps))
       yield made
 
 
@@ -205,6 +215,8 @@ class Branching:
   steps: tuple[int, ...]
   waits_frames: tuple[int, ...]
   save_state: bytes | None
+  chances: tuple[int, ...] = ()
+  chance_steps: tuple[int, ...] = ()
 
 
 def all_branches(

@@ -2,6 +2,9 @@
 
 Played again with other luck, a window shows what chance alone changes: the
 ceiling of every dream, and the calm windows in which chance changes nothing.
+Luck is changed by waiting for some frames, which any game allows, and by which
+all that moves by itself is late as well; or, where it is known how, by other
+random numbers alone.
 """
 
 from collections.abc import Callable
@@ -24,6 +27,8 @@ from pokedreamer_jax.evaluation import scores
 
 # Frames waited at the last seen row: each gives the game other random numbers.
 WAITS_FRAMES = (1, 2, 3)
+# Other random numbers, where it is known where a game keeps them.
+CHANCES = (1, 2, 3, 4)
 # Who plays where recorded episodes are too short: it has to last for long.
 LONG_MIX = "demonstrator:eps=0.9=0.5,sticky_random=0.5"
 _T = TypeVar("_T")
@@ -40,6 +45,8 @@ def other_luck(
   steps: Sequence[int],
   waits_frames: Sequence[int] = WAITS_FRAMES[:1],
   workers: int = 1,
+  chances: Sequence[int] = (),
+  chance_steps: Sequence[int] = (),
 ) -> list[dreams.Dreams]:
   """Recorded windows played by the emulator with other luck.
 
@@ -52,6 +59,8 @@ def other_luck(
     steps: steps after them to return, ascending from 1.
     waits_frames: how the luck is changed, each for a line of its own.
     workers: processes that play; an episode is played by one.
+    chances: further lucks, by other random numbers, as in `replay.branches`.
+    chance_steps: as `steps`, for these.
 
   Returns:
     The windows with each of these lucks.
@@ -69,6 +78,7 @@ def other_luck(
       replay.Branching(
         *(rom, header, actions, tuple(at), tuple(steps)),
         *(tuple(waits_frames), start_state),
+        *(tuple(chances), tuple(chance_steps)),
       )
     )
   windows = itertools.chain.from_iterable(

@@ -16,7 +16,8 @@ SAME = ("windows", "context", "horizon", "ram", "detail", "held_out")
 
 _DREAM = "dream (sampled)"
 _SUBJECTS = (_DREAM, "dream (most likely)")
-_KEPT = (*_SUBJECTS, "emulator, other luck", "frozen frame")  # in JSON
+_EMULATOR = ("emulator, other luck", "emulator, other chance")
+_KEPT = (*_SUBJECTS, *_EMULATOR, "frozen frame")  # in JSON
 _MODES = ("overworld", "dialog", "battle")
 _METRICS = {
   "pixels": ("pixels", ".3f"),

@@ -27,6 +27,7 @@ _LINES = (
   "dream (most likely)",
   "shuffled actions",
   "emulator, other luck",
+  "emulator, other chance",
   "frozen frame",
   "random walk",
   "floor (posterior)",

@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from data_tools.game import chance
 from data_tools.game import roms
 from data_tools.records import generations
 from data_tools.records import loader
@@ -147,9 +148,10 @@ class Evaluator:
     told("reading the training frames")
     training = self._training_frames()
     ceiling = calm = None
+    others: list[dreams.Dreams] = []
     if rom is not None:
       told("playing the windows with other luck")
-      ceiling, calm = self._other_luck(rom)
+      ceiling, calm, others = self._other_luck(rom)
     told("dreaming through held-out windows")
     result = report_lib.report(
       cfg,
@@ -159,6 +161,7 @@ class Evaluator:
       evaluate,
       infer=self._infer,
       ceiling=ceiling,
+      chances=others,
       groups=groups,
       training=training,
       calm=calm,
@@ -222,21 +225,31 @@ class Evaluator:
 
   def _other_luck(
     self, rom: roms.Rom
-  ) -> tuple[dreams.Dreams, np.ndarray | None]:
-    """The ceiling at the reported steps, and in full detail the calm mask."""
+  ) -> tuple[dreams.Dreams, np.ndarray | None, list[dreams.Dreams]]:
+    """The ceiling at the reported steps, and in full detail more.
+
+    That is the calm mask and, where it is known where the game keeps its random
+    numbers, the windows with others.
+    """
     evaluate = self._config.evaluate
     steps = dreams.reported_steps(evaluate.horizon)
     waits = emulator_lines.WAITS_FRAMES
-    play = lambda at, waits: emulator_lines.other_luck(
+    play = lambda at, waits, chances=(): emulator_lines.other_luck(
       *(rom, self._index, self._data_dir, self._places()),
       *(evaluate.context, at, waits, self._config.collect.workers),
+      *(chances, steps),
     )
     if evaluate.detail != "full":
-      return play(steps, waits[:1])[0], None
-    lucks = play(range(1, evaluate.horizon + 1), waits)
+      return play(steps, waits[:1])[0], None, []
+    known = chance.is_known(rom.sha1)
+    lucks = play(
+      *(range(1, evaluate.horizon + 1), waits),
+      emulator_lines.CHANCES if known else (),
+    )
+    lucks, others = lucks[: len(waits)], lucks[len(waits) :]
     truth = self.windows(evaluate.windows)["frame"][:, evaluate.context :]
     ceiling = dreams.at_steps(lucks[0], steps)
-    return ceiling, emulator_lines.calm(lucks, truth, steps)
+    return ceiling, emulator_lines.calm(lucks, truth, steps), others
 
   def _carried(
     self, params: world_model.Params, rom: roms.Rom | None

@@ -31,7 +31,10 @@ from pokedreamer_jax.world_model import model as world_model
 
 _QUICK_WINDOWS = 50  # in quick detail, whose rows are imagined one step ahead
 # Lines that are told apart by mode, by map and by what training showed.
-_IN_PARTS = (tables.SAMPLED, tables.MOST_LIKELY, tables.FLOOR, tables.CEILING)
+_IN_PARTS = (
+  *(tables.SAMPLED, tables.MOST_LIKELY, tables.FLOOR, tables.CEILING),
+  tables.CHANCE,
+)
 
 
 def report(
@@ -47,6 +50,7 @@ def report(
   calm: np.ndarray | None = None,
   watch: Callable[[Mapping[str, np.ndarray], dreams.Dreams], None]
   | None = None,
+  chances: Sequence[dreams.Dreams] = (),
 ) -> dict[str, Any]:
   """Fidelity and drift tables with their reference lines.
 
@@ -67,6 +71,8 @@ def report(
     calm: `[W, S]` bool, where up to a reported step chance changed nothing.
     watch: is shown the windows whose rows are imagined one step ahead, and what
       was imagined, for what else is made of them.
+    chances: the same windows played with other random numbers, at
+      `dreams.reported_steps`; one line, of their mean scores.
 
   Returns:
     JSON-ready: `lines[name][step][metric]` means and their `intervals`,
@@ -104,6 +110,13 @@ def report(
     name: _scores(dream, rows.at("frame"), at_place, reader, asked)
     for name, dream in made.items()
   }
+  if chances:
+    score[tables.CHANCE] = _averaged(
+      [
+        _scores(other, rows.at("frame"), at_place, reader, asked)
+        for other in chances
+      ]
+    )
   more = [
     _scores(
       dreams.open_loop(

@@ -24,6 +24,7 @@ FROZEN = "frozen frame"
 WALK = "random walk"
 MAJORITY = "most frequent map"
 CEILING = "emulator, other luck"
+CHANCE = "emulator, other chance"
 REAL = "real frames"
 
 LOWER_IS_BETTER = ("tiles", "read_tiles")
@@ -125,9 +126,9 @@ def compare(
   groups: np.ndarray | None,
   mask: np.ndarray | None = None,
 ) -> list[dict[str, Any]]:
-  """Dream against frozen frame, other actions and the ceiling, by window."""
+  """Dream against frozen frame, other actions and the emulator, by window."""
   rows = []
-  for other in (FROZEN, SHUFFLED, CEILING):
+  for other in (FROZEN, SHUFFLED, CEILING, CHANCE):
     for metric in _COMPARED:
       rows += _gains(scores, other, metric, steps, resamples, groups, mask)
   return rows

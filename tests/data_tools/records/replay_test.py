@@ -68,6 +68,26 @@ def test_without_waiting_a_branch_is_the_recording(recording):
       np.testing.assert_array_equal(places[:, i], recorded[name][at])
 
 
+def test_with_other_numbers_nothing_is_late(recording):
+  rom, header, recorded = recording
+  rows = list(range(20, 70, 5))
+  found = list(
+    replay.branches(
+      *(rom, header, recorded["action"], rows, [], ()),
+      chances=(1, 2, 3),
+      chance_steps=[1, 60],
+    )
+  )
+  assert [len(made) for made in found] == [3] * len(rows)
+  frames = np.stack([[frame for frame, _ in made] for made in found])
+  truth = recorded["frame"][np.array(rows)[:, None] + [1, 60]]
+  same = (frames == truth[:, None]).all(axis=(-2, -1))  # [rows, 3, 2]
+  assert same[..., 0].mean() >= 0.9
+  assert not same[..., 1].all()
+  # Other seeds are other lucks.
+  assert (frames[:, 0, 1] != frames[:, 1, 1]).any()
+
+
 def test_after_waiting_chance_differs_but_the_first_step_hardly(recording):
   recorded, rows = recording[2], list(range(20, 70, 5))
   branches = _branch(recording, rows, [1, 60], 1)

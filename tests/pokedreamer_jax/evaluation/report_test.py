@@ -152,7 +152,9 @@ def _decoder(shift=0):
 
 
 @functools.cache
-def _obedient_report(params_shift=0, decoder_shift=0, ceiling=False):
+def _obedient_report(
+  params_shift=0, decoder_shift=0, ceiling=False, chances=False
+):
   """The report of the obedient model on its own world."""
   windows = fakes.obedient_windows(12, _CONTEXT + _HORIZON)
   training = place_reader.TrainingFrames()
@@ -174,6 +176,8 @@ def _obedient_report(params_shift=0, decoder_shift=0, ceiling=False):
   same = dreams.Dreams(
     windows["frame"][:, rows], scores.recorded_places(windows)[:, rows]
   )
+  half = same.frame.copy()
+  half[:6, :, 0, 0] ^= 1  # a pixel is wrong
   calm = np.ones((12, len(steps)), bool)
   calm[:5, -1] = False
   with _decoder(decoder_shift):
@@ -183,7 +187,22 @@ def _obedient_report(params_shift=0, decoder_shift=0, ceiling=False):
       groups=np.arange(12) // 3,
       training=training,
       calm=calm,
+      chances=[same, dataclasses.replace(same, frame=half)] if chances else (),
     )
+
+
+def test_games_with_other_chance_are_one_line_of_their_mean():
+  found = _obedient_report(chances=True)
+  name = "emulator, other chance"
+  for part in (found, found["calm"], found["breakdown"]["map"]["0"]):
+    assert name in part["lines"]
+  for step in ("1", "5", "15"):
+    row = found["lines"][name][step]
+    assert row["exact"] == 0.75 and row["tiles"] == 0.0 and row["map"] == 1.0
+  gains = [row for row in found["comparisons"] if row["than"] == name]
+  assert {row["step"] for row in gains} == {1, 5, 15}
+  assert {row["mean"] for row in gains if row["metric"] == "exact"} == {0.25}
+  assert name not in _obedient_report()["lines"]
 
 
 def test_a_perfect_model_scores_perfectly_everywhere():
