@@ -185,7 +185,7 @@ def test_an_adoption_is_told_with_what_it_adds(data, tmp_path):
   assert 0.9 < share < 1
   assert re.fullmatch(
     r"update 4: adopted generation [0-9a-f]{16}, 3 more episodes and \+153 "
-    rf"steps; now 6 to train on, 1 held out; {share:.2%} of the tiles in 153 "
+    rf"steps; now 5 to train on, 2 held out; {share:.2%} of the tiles in 153 "
     r"new frames are not in the dictionary, which stays that of the first "
     r"generation",
     lines[0],
