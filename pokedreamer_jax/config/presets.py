@@ -156,8 +156,8 @@ _VALE_WORLD = world_model_config.WorldModelConfig(
   tile_units=48,
   block_units=40,
   atlas="counted",
-  atlas_cells=24_576,
-  atlas_boxes=1536,
+  atlas_cells=23_552,
+  atlas_boxes=1280,
   # Most of what it would guess, a picture does not show.
   infer_scale=0.2,
 )

@@ -35,7 +35,7 @@ def trained(tmp_path_factory):
   data, model = folder / "data", folder / "model"
   preset = "--preset=debug"
   for done in (
-    _run("collect_data", preset, f"--workdir={data}"),
+    _run("collect_data", preset, "--seed=2", f"--workdir={data}"),
     _run(
       *("train_rssm", preset, f"--data_dir={data}", f"--workdir={model}"),
       *("--set=train.steps=2", "--set=world_model.atlas=counted"),
@@ -78,7 +78,7 @@ def test_full_detail_measures_everything_and_draws_it(trained, tmp_path):
   assert result["reader"]["right"]["mean"] == 1.0
   assert result["changed_cells"]["rows"] > 0
   left_out = result["left_out"]
-  assert (left_out["maps"], left_out["pooled"]["rows"] > 40) == ([1], True)
+  assert (left_out["maps"], left_out["pooled"]["rows"] > 50) == ([1], True)
   assert left_out["pooled"] == left_out["map"]["1"]
   once, every = left_out["filled"].values()
   assert 0 < once["views"] < every["views"] < every["rows"]
@@ -133,7 +133,7 @@ def test_a_model_of_given_tokens_is_measured_with_inferred_ones(
   result = json.loads((tmp_path / "result.json").read_text())
   assert (result["ram"], result["detail"]) == ("inferred", "quick")
   assert not {"calm", "carried", "serves_play"} & set(result)
-  assert result["left_out"]["pooled"]["rows"] > 40
+  assert result["left_out"]["pooled"]["rows"] > 50
   # Tokens are guessed by a model of two updates: the floor is off.
   assert result["lines"]["floor (posterior)"]["15"]["tiles"] > 0
   assert "inferred" in done.stdout
