@@ -26,8 +26,8 @@ CHAPTER_TOKENS = (
   "text:64"
 )
 # For records of schema version 6 of the great vale: what its pictures show, and
-# what decides its progress. Bars that are more than 23 pixels too long are
-# clipped; of 59,510 recorded steps 123 were by more than 31.
+# what decides its progress. Sizes clip bars that are more than 23 pixels too
+# long, 316 of 104,139 recorded rows.
 VALE_TOKENS = (
   "battle:4 dialog:2 menu:2 menu_item:8 menu_wait:22 map:32 y:64 x:64 "
   "facing:4 control:2 shade:7 scroll_y:16 scroll_x:16 badges:4 event_flags:48 "
