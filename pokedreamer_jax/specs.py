@@ -83,8 +83,8 @@ WILD_BATTLE_TERMS = ("wild_wins", "xp")
 
 # Versions from 3 on added the fields whose `since` says so; records of earlier
 # versions are read as well, see `field_names`.
-SCHEMA_VERSION = 6
-READABLE_VERSIONS = (2, 3, 4, 5, SCHEMA_VERSION)
+SCHEMA_VERSION = 7
+READABLE_VERSIONS = (2, 3, 4, 5, 6, SCHEMA_VERSION)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -163,10 +163,14 @@ RAM_FIELDS = (
   # As they are drawn, which follows HP pixel by pixel; 0 where none is.
   Field("own_bar", (), "uint8", "one more than the HP bar's pixels", since=6),
   Field("enemy_bar", (), "uint8", "one more than the HP bar's pixels", since=6),
+  # False where it is not known; before, `has_control` was true then.
+  Field(
+    "arriving", (), "bool", "a step is walked, but not told in x and y", since=7
+  ),
 )
 CLOCK_FIELDS = (
   *("tile_wait", "tile_phase", "figure_wait", "figure_phase", "menu_wait"),
-  *("text_wait", "blink_wait", "own_bar", "enemy_bar"),
+  *("text_wait", "blink_wait", "own_bar", "enemy_bar", "arriving"),
 )
 
 STEP_FIELDS = (

@@ -52,6 +52,8 @@ BADGE_FLAGS = 0xD356
 MAP_ID = 0xD35E
 PLAYER_Y = 0xD361
 PLAYER_X = 0xD362
+# Parities of both, which change when a step begins; those when it is walked.
+PLAYER_Y_IN_BLOCK, PLAYER_X_IN_BLOCK = 0xD363, 0xD364
 HALL_OF_FAME = 0xD5A2  # above 0: the game is beaten
 STATUS_FLAGS_5 = 0xD730  # scripted movement and switched-off buttons
 STATUS_FLAGS_6 = 0xD732  # bit 0: a game is running
@@ -109,7 +111,7 @@ RANGES = (
   (DEX_OWNED, 2 * DEX_BYTES),
   (BAG_COUNT, 1 + 2 * BAG_SLOTS),
   (MONEY, 3),
-  (BADGE_FLAGS, PLAYER_X + 1 - BADGE_FLAGS),
+  (BADGE_FLAGS, PLAYER_X_IN_BLOCK + 1 - BADGE_FLAGS),
   (HALL_OF_FAME, 1),
   (STATUS_FLAGS_5, 3),
   (EVENT_FLAGS, EVENT_FLAG_BYTES),

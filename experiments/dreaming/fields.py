@@ -17,7 +17,7 @@ _FIELDS = {
   **{"enemy_hp": "enemy_hp", "enemy_max_hp": "enemy_max_hp"},
   **{"active_slot": "active_slot", "move_item": "move_item"},
   **{"walk": "walk_counter", "scroll_y": "scroll_y", "scroll_x": "scroll_x"},
-  **{"shade": "shade", "heal_items": "heal_items"},
+  **{"arriving": "arriving", "shade": "shade", "heal_items": "heal_items"},
 }
 _PARTY = {  # token -> field, and whose: a place in the party, None who fights
   "species": ("party_species", 0),

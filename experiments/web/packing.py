@@ -27,7 +27,6 @@ _LEFT_OUT = (
   *("encoder.", "reward.", "continue.", "ram.", "tiles.hashes"),
   *("rssm.post_", "rssm.infer_net.", "chain."),
 )
-_STEPS = {"down": (1, 0), "left": (0, -1), "right": (0, 1), "up": (-1, 0)}
 
 
 def check(cfg: world_model_config.WorldModelConfig) -> None:
@@ -124,6 +123,7 @@ def configuration(
     "place": [at[name] for name in ("map", "y", "x")],
     "facing": at.get("facing", -1),
     "scroll": [at.get(name, -1) for name in ("scroll_y", "scroll_x")],
+    "arriving": at.get("arriving", -1),
     "shade": at.get("shade", -1),
     "shades": list(specs.SHADES),
     "clocks": [
@@ -139,8 +139,8 @@ def configuration(
     else [],
     "bar_pixels": world_model_config.BAR_PIXELS,
     "actions": list(specs.ACTIONS),
-    "ahead": [_STEPS.get(name) for name in specs.ACTIONS],
-    "looks": [_STEPS[name] for name in specs.FACINGS],
+    "ahead": [atlas_lib.STEPS.get(name) for name in specs.ACTIONS],
+    "looks": [atlas_lib.STEPS[name] for name in specs.FACINGS],
   }
 
 

@@ -150,6 +150,8 @@ _VALE_WORLD = world_model_config.WorldModelConfig(
   packed_chain=True,
   chain_changes=True,
   clock_sets=True,
+  # The HP of who is fought is drawn as a bar alone.
+  unseen_tokens="menu_wait event_flags enemy_hp enemy_max_hp",
   hp_bars=True,
   hidden=256,
   tile_vocab=2400,

@@ -25,25 +25,23 @@ CHAPTER_TOKENS = (
   "enemy_species:32 enemy_level:32 enemy_max_hp:64 enemy_hp:64 move_item:5 "
   "text:64"
 )
-# For records of schema version 6 of the great vale: what its pictures show, and
+# For records of schema version 7 of the great vale: what its pictures show, and
 # what decides its progress. Sizes clip bars that are more than 23 pixels too
 # long, 316 of 104,139 recorded rows.
 VALE_TOKENS = (
   "battle:4 dialog:2 menu:2 menu_item:8 menu_wait:22 map:32 y:64 x:64 "
-  "facing:4 control:2 shade:7 scroll_y:16 scroll_x:16 badges:4 event_flags:48 "
-  "capture_items:24 heal_items:16 party_size:7 dex_owned:21 "
+  "facing:4 control:2 arriving:2 shade:7 scroll_y:16 scroll_x:16 badges:4 "
+  "event_flags:48 capture_items:24 heal_items:16 party_size:7 dex_owned:21 "
   "dex_seen:21 level:32 hp:72 active_slot:6 active_species:21 "
   "active_level:32 active_max_hp:72 active_hp:72 own_slide:24 "
   "enemy_species:21 enemy_level:32 enemy_max_hp:56 enemy_hp:56 enemy_slide:24 "
   "move_item:5 text:128 text2:96 letters:40 text_wait:38 "
-  "tile_look:168 figure_look:62"
+  "blink_wait:31 tile_look:168 figure_look:62"
 )
 # Tokens that say which text is shown.
 TEXT_TOKENS = ("text", "text2", "letters")
 # And those that tell message boxes apart.
 BOX_TOKENS = (*TEXT_TOKENS, "menu_item")
-# Tokens that no picture shows.
-WAIT_TOKENS = ("menu_wait", "text_wait")
 # Tokens that are clocks and go round: how many phases they have, and how many
 # frames each lasts. Pictures show the phase alone.
 CLOCKS = {
@@ -85,6 +83,9 @@ ATLAS_PAGE = 64  # cells
 ANNEALED = ("gumbel", "sampled", "most_likely")
 
 
+_UNSEEN_TOKENS = "menu_wait text_wait"  # not looked for where there are none
+
+
 @dataclasses.dataclass(frozen=True)
 class WorldModelConfig:
   """Sizes and loss weights of the world model."""
@@ -104,6 +105,10 @@ class WorldModelConfig:
   # Whether what tokens owe to those before them is stored without the half of
   # its matrix that is never read.
   packed_chain: bool = False
+  # Tokens that blocks of an atlas' decoder do not read directly, but through the
+  # layer of the state alone: those that pictures show nowhere, or that are told
+  # otherwise. Texts that are copied and bars are told otherwise without it.
+  unseen_tokens: str = _UNSEEN_TOKENS
   # Whether the decoder is told how long the HP bars are (see `hp_bars.py`),
   # where the state has the tokens that say it.
   hp_bars: bool = False
@@ -201,6 +206,7 @@ class WorldModelConfig:
         "world_model.clock_sets: True, without world_model.relative_tokens "
         "there are no changes, expected False"
       )
+    self._check_unseen()
     self._check_atlas()
     lacks = sorted({"map", "y", "x"} - set(self.token_sizes))
     if self.ram == "place" and lacks:
@@ -209,6 +215,16 @@ class WorldModelConfig:
         "'given', 'inferred' or 'off'"
       )
     _ = self.ram_head_sizes
+
+  def _check_unseen(self) -> None:
+    configured = _sizes("world_model.tokens", self.tokens)
+    known = {*configured, *_UNSEEN_TOKENS.split()}
+    unknown = sorted(set(self.unseen_tokens.split()) - known)
+    if unknown:
+      raise ValueError(
+        f"world_model.unseen_tokens: unknown {unknown}, expected among "
+        f"{sorted(known)}"
+      )
 
   def _check_family(self) -> None:
     bounds.one_of(self, "family", FAMILIES)

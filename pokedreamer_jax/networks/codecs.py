@@ -160,7 +160,7 @@ def shown_tokens(
 ) -> tuple[tuple[int, int, int, bool], ...]:
   """Tokens that stand for more than the place: `AtlasDecoder.shown`."""
   found, start = [], 0
-  told = list(world_model_config.WAIT_TOKENS)
+  told = list(cfg.unseen_tokens.split())
   if cfg.copies_boxes:
     told += world_model_config.TEXT_TOKENS
   if cfg.has_bars:

@@ -38,7 +38,8 @@ WINDOW_ROWS, WINDOW_COLUMNS = ROWS + 2, COLUMNS + 2
 MARGIN = PAGE
 # The player's own cell, its four neighbours, and two cells straight ahead.
 NUM_AROUND = 7
-_STEPS = {"down": (1, 0), "left": (0, -1), "right": (0, 1), "up": (-1, 0)}
+# Rows down and columns right of a walk in each direction.
+STEPS = {"down": (1, 0), "left": (0, -1), "right": (0, 1), "up": (-1, 0)}
 
 
 Array = Any  # of numpy or of jax: what comes in goes out
@@ -129,7 +130,7 @@ def around(atlas: Atlas, where: Place, ahead: Array) -> Array:
     where: places `[...]`.
     ahead: `[..., 2]`, rows and columns of one step ahead; zeros where none is.
   """
-  near = np.array([(0, 0), *_STEPS.values()], np.int32)
+  near = np.array([(0, 0), *STEPS.values()], np.int32)
   near = np.broadcast_to(near, (*where.y.shape, *near.shape))
   one = ahead[..., None, :]
   steps = _like(atlas).concatenate([near, one, 2 * one], axis=-2)
@@ -151,14 +152,14 @@ def step_ahead(
     hot: tokens `[..., R]`, one-hot.
     action: `[..., A]`, one-hot, or zeros where there is none.
   """
-  taken = np.array([_STEPS.get(name, (0, 0)) for name in specs.ACTIONS])
-  walks = np.array([name in _STEPS for name in specs.ACTIONS])
+  taken = np.array([STEPS.get(name, (0, 0)) for name in specs.ACTIONS])
+  walks = np.array([name in STEPS for name in specs.ACTIONS])
   step = action @ taken.astype(np.float32)
   facing = tokens.slices(sizes).get("facing")
   if facing is not None:
     looks = np.zeros((sizes["facing"], 2), np.float32)
     for number, name in enumerate(specs.FACINGS[: sizes["facing"]]):
-      looks[number] = _STEPS[name]
+      looks[number] = STEPS[name]
     walking = action @ walks.astype(np.float32)
     step += (1.0 - walking)[..., None] * (hot[..., facing] @ looks)
   return jnp.round(step).astype(jnp.int32)

@@ -6,7 +6,8 @@ pixels, and every tile is put together from up to four others. At doors and
 before battles it fades: every pixel is darker or lighter by a shade or more.
 What comes out is looked up in the dictionary again, so that it can be copied
 like a screen at rest. The shift is what the tokens `scroll_y`, `scroll_x` and
-`facing` say, the light what `shade` does.
+`facing` say, the light what `shade` does. Where the token `arriving` says so, a step is
+walked to its last pixel but one, which registers tell as none.
 """
 
 from collections.abc import Mapping
@@ -22,6 +23,8 @@ from pokedreamer_jax.world_model import atlas as atlas_lib
 from pokedreamer_jax.world_model import tokens
 
 CELL = 16  # pixels
+# That the screen of who arrives stands ahead: registers are a frame before it.
+ARRIVED = CELL - 1
 _LOW_BITS = 0x5555  # the lower bit of each of eight pixels
 _TILE = 8  # pixels along each side
 _ROWS, _COLUMNS = 2 * atlas_lib.ROWS, 2 * atlas_lib.COLUMNS  # tiles of a screen
@@ -34,8 +37,8 @@ def shift(sizes: Mapping[str, int], hot: jax.Array) -> jax.Array:
   on, who walks up or left lacks as many to a cell back.
 
   Args:
-    sizes: token sizes; without the two tokens nothing is ever shifted, and
-      without `facing` by no more than half a cell.
+    sizes: token sizes; without the two tokens nothing is ever shifted amid a
+      step, and without `facing` by no more than half a cell and at no end.
     hot: tokens `[..., R]`, one-hot.
   """
   places, parts = tokens.slices(sizes), []
@@ -49,7 +52,13 @@ def shift(sizes: Mapping[str, int], hot: jax.Array) -> jax.Array:
       back = number_of("facing") != specs.FACINGS.index(ahead)
       back &= number > 0
     parts.append(jnp.where(back, number - CELL, number))
-  return jnp.stack(parts, axis=-1)
+  shifted = jnp.stack(parts, axis=-1)
+  if "arriving" not in places or "facing" not in places:
+    return shifted
+  ways = np.array([atlas_lib.STEPS[name] for name in specs.FACINGS], np.int32)
+  ahead = ARRIVED * jnp.asarray(ways)[number_of("facing")]
+  arrives = number_of("arriving") > 0
+  return jnp.where(arrives[..., None], ahead, shifted)
 
 
 def shade(sizes: Mapping[str, int], hot: jax.Array) -> jax.Array:

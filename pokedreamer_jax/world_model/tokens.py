@@ -143,6 +143,8 @@ READERS = {
   "enemy_slide": lambda ram: _slide(
     ram["enemy_bar"], ram["enemy_hp"], ram["enemy_max_hp"]
   ),
+  # From here on of schema version 7.
+  "arriving": lambda ram: ram["arriving"],
 }
 CLOCKS = world_model_config.CLOCKS
 # Numbers without order: 0 is none, the others share the values from 1 on. Two

@@ -196,8 +196,10 @@
 
   // Pixels that a screen stands down and right: registers count modulo a cell,
   // from the cell that is left towards the next one ahead; null: the nearest.
-  own.standing = (registers, ahead) =>
+  // Who arrives lacks the last pixel to that one.
+  own.standing = (registers, ahead, arrives = false) =>
     registers.map((pixels, axis) => {
+      if (arrives && ahead) return 15 * ahead[axis];
       const back = ahead ? pixels > 0 && ahead[axis] <= 0 : pixels > 8;
       return back ? pixels - 16 : pixels;
     });

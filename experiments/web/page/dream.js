@@ -222,7 +222,8 @@
       }
       const { cells, tiles } = this.atlas.window(map, y, x, phase);
       const ahead = config.facing < 0 ? null : config.looks[this.token(state, config.facing)];
-      const [down, right] = own.standing(config.scroll.map((at) => this.token(state, at)), ahead);
+      const scroll = config.scroll.map((at) => this.token(state, at));
+      const [down, right] = own.standing(scroll, ahead, this.token(state, config.arriving) > 0);
       const light = config.shades[this.token(state, config.shade)];
       const screen = this.atlas.screen(tiles, down, right, light);
       const { others, direct } = this.others(state);

@@ -48,7 +48,8 @@ def test_it_is_read_with_zeros_for_what_it_lacks(old):
 
 
 def test_each_version_adds_to_the_one_before(tmp_path):
-  sixth = {"text_wait", "blink_wait", "own_bar", "enemy_bar"}
+  assert specs.lacking(6) == {"arriving"}
+  sixth = {"text_wait", "blink_wait", "own_bar", "enemy_bar", "arriving"}
   assert specs.lacking(5) == sixth
   assert specs.lacking(4) == sixth | {"menu_wait"}
   assert specs.lacking(3) == sixth | {"menu_wait", "shade", "heal_items"}

@@ -157,15 +157,17 @@ def test_a_screen_between_two_cells_is_that_of_the_model(tmp_path):
 @exported.needs_node
 @pytest.mark.parametrize("faces", [True, False])
 def test_a_screen_amid_a_step_stands_where_the_model_has_it(tmp_path, faces):
-  sizes = {"facing": 4, "scroll_y": 16, "scroll_x": 16}
+  sizes = {"facing": 4, "scroll_y": 16, "scroll_x": 16, "arriving": 2}
   rows = np.stack(np.meshgrid(*map(np.arange, sizes.values())), -1)
   rows = rows.reshape(-1, len(sizes))
   looks = packing.configuration(exported.model()[0])["looks"]
   asked = [
-    [[int(y), int(x)], looks[way] if faces else None] for way, y, x in rows
+    [[int(y), int(x)], looks[way] if faces else None, bool(arrives)]
+    for way, y, x, arrives in rows
   ]
   if not faces:
-    sizes, rows = {"scroll_y": 16, "scroll_x": 16}, rows[:, 1:]
+    del sizes["facing"]
+    rows = rows[:, 1:]
   expected = atlas_view.shift(sizes, tokens.one_hot(sizes, jnp.asarray(rows)))
   assert exported.standing(tmp_path, asked) == np.asarray(expected).tolist()
 

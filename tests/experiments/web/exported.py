@@ -45,9 +45,10 @@ CHAINED = (
   *WHOLE,
   "world_model.atlas_boxes=40",
   "world_model.tokens="
-  + TOKENS.replace("_clock", "_look").replace(
-    "text:6", "enemy_slide:20 text:6 text2:5 letters:4 text_wait:9"
-  ),
+  + TOKENS.replace("_clock", "_look")
+  .replace("text:6", "enemy_slide:20 text:6 text2:5 letters:4 text_wait:9")
+  .replace("facing:4", "facing:4 arriving:2"),
+  "world_model.unseen_tokens=enemy_hp enemy_max_hp",
   "world_model.chain_changes=true",
   "world_model.clock_sets=true",
 )
@@ -170,7 +171,7 @@ def standing(folder, asked):
 
   Args:
     folder: for a file.
-    asked: pairs of both registers and the step ahead, or None.
+    asked: both registers, the step ahead or None, and whether one arrives.
   """
   path = folder / "standing.json"
   path.write_text(json.dumps(asked))

@@ -71,6 +71,42 @@ def test_a_piece_takes_its_parameters_along_and_no_others(override, gone):
     chex.assert_trees_all_equal(leaf, whole[name])
 
 
+def test_unseen_tokens_reach_blocks_through_the_state_alone():
+  told, seen = (
+    _config(f"world_model.unseen_tokens={names}").world_model
+    for names in ("battle", "")
+  )
+  size = told.token_sizes["battle"]
+  params = fakes.params(told, noise=0.3)
+  whole = _names(fakes.params(seen))
+  different = {
+    name: (leaf.shape, whole[name].shape)
+    for name, leaf in _names(params).items()
+    if leaf.shape != whole[name].shape
+  }
+  rows, columns = whole["['decoder']['token_out']['kernel']"].shape
+  assert different == {
+    "['decoder']['token_out']['kernel']": (
+      (rows - size, columns),
+      (rows, columns),
+    )
+  }
+  feat = _feat(told)[0]
+  at = told.feat_dim - told.token_dim
+  at += tokens.slices(told.token_sizes)["battle"].start
+  other = feat.at[..., at : at + size].set(jnp.eye(size)[1])
+  look = lambda params, feat: world_model.decoder_outputs(
+    told, params, feat
+  ).logits
+  assert bool((look(params, feat) != look(params, other)).any())
+  # Without that layer, and what the cells' gates read, nothing tells it.
+  decoder = dict(params["decoder"])
+  for name in ("state_out", "shift", "block"):
+    decoder[name] = jax.tree.map(jnp.zeros_like, decoder[name])
+  blind = {**params, "decoder": decoder}
+  chex.assert_trees_all_equal(look(blind, feat), look(blind, other))
+
+
 def test_without_an_atlas_both_say_nothing():
   plain = fakes.config().world_model
   other = fakes.config(_AROUND_OFF, _COPIES_OFF).world_model

@@ -135,5 +135,12 @@ def test_scroll_tokens_say_by_how_much():
   np.testing.assert_array_equal(
     found, [[14, 0], [-14, 0], [0, -14], [0, 14], [0, 0]]
   )
+  # Who arrives lacks a pixel to the next one.
+  sizes = {"facing": 4, "arriving": 2, "scroll_y": 16, "scroll_x": 16}
+  ends = [[0, 1, 0, 0], [1, 1, 0, 0], [2, 1, 0, 0], [3, 1, 0, 0], [3, 0, 0, 14]]
+  found = atlas_view.shift(sizes, tokens.one_hot(sizes, jnp.array(ends)))
+  np.testing.assert_array_equal(
+    found, [[15, 0], [-15, 0], [0, -15], [0, 15], [0, 14]]
+  )
   alone = atlas_view.shift({"map": 3}, jnp.eye(3))
   assert not alone.any()

@@ -80,6 +80,7 @@ _OWN = {"party_hp": [1, 2, 20, 4, 5, 6], "party_max_hp": [9, 9, 40, 9, 9, 9]}
     ("text_wait", 38, {"text_wait": 49}, 28),
     ("text_wait", 38, {"text_wait": 288}, 37),
     ("blink_wait", 31, {"blink_wait": 30}, 30),
+    ("arriving", 2, {"arriving": True}, 1),
     # At rest 20 of 40 HP are 24 pixels; seen one behind memory.
     ("enemy_slide", 32, _HALF | {"enemy_bar": 25}, 0),
     ("enemy_slide", 32, _HALF | {"enemy_bar": 26}, 2),
