@@ -436,7 +436,7 @@ def _evaluate_tokens(config: config_lib.Config) -> None:
   with run:
     if not run.finished:
       run.finish(decided_tokens.measure(cfg, generation, most_rows))
-    _show(run, [decided_tokens.table(run.result)])
+    _show(run, decided_tokens.tables(run.result))
 
 
 def _evaluate_blind(config: config_lib.Config) -> None:

@@ -22,10 +22,10 @@ An HP bar follows the HP pixel by pixel, so for a while it shows neither what
 was nor what is; how long it is drawn, its tiles say.
 
 In caves the engine waits for a frame between walking the last pixel of a step
-and telling so: the picture is 15 pixels ahead of `x` and `y`, and what says that
-a step is on its way is over. Parities of both changed when the step began, and so
-they tell; it is one row in seven there. Nobody can walk then, whatever the
-addresses say that tell it elsewhere.
+and telling so: the picture is 15 pixels ahead of `x` and `y`, and what says
+that a step is on its way is over. Parities of both changed when the step began,
+and so they tell; it is one row in seven there. Nobody can walk then, whatever
+the addresses say that tell it elsewhere.
 """
 
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""Whether recorded tokens decide the next ones: rows read, and the table."""
+"""Whether recorded tokens decide pictures and the next tokens: rows, tables."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,11 +8,44 @@ import numpy as np
 from data_tools.records import generations
 from data_tools.records import loader
 from experiments.reports import text_tables
+from pokedreamer_jax import specs
 from pokedreamer_jax.config import world_model as world_model_config
 from pokedreamer_jax.evaluation import decided
 from pokedreamer_jax.world_model import tokens
 
 _SITUATION_FIELDS = ("in_battle", "dialog_open", "menu_open")
+# Tokens that pictures of a situation show nothing of.
+_BATTLE = (
+  *("active_slot", "active_species", "active_level", "active_max_hp"),
+  *("active_hp", "own_slide", "enemy_species", "enemy_level", "enemy_max_hp"),
+  *("enemy_hp", "enemy_slide", "move_item", "blink_wait"),
+)
+_COUNTS = (
+  *("badges", "capture_items", "heal_items", "party_size", "dex_owned"),
+  *("dex_seen", "level", "hp", "species", "max_hp", "level2", "hp2", "money"),
+)
+_PLACE = (
+  *("map", "y", "x", "facing", "control", "arriving", "walk", "event_flags"),
+  *(
+    "scroll_y",
+    "scroll_x",
+    *world_model_config.CLOCKS,
+    "dex_owned",
+    "dex_seen",
+  ),
+  "badges",
+)
+_LEFT_OUT = {
+  "walking": (*_BATTLE, *_COUNTS),
+  "dialog": (*_BATTLE, *_COUNTS),
+  "menu": _BATTLE,
+  "battle": _PLACE,
+  "battle menu": _PLACE,
+}
+_TILE_WORDS = 4  # uint32 that a tile of the screen is stored in
+_TILE_CODES = np.random.default_rng(1).integers(
+  1, 2**63, _TILE_WORDS, dtype=np.uint64
+)
 _WORST = 4  # tokens named in a row
 _SMALLEST = 0.0005  # share that is worth a name
 
@@ -35,11 +68,12 @@ def measure(
   generation: generations.Generation,
   most_rows: int,
 ) -> dict[str, Any]:
-  """`decided.measure` of a generation's episodes, in collection order.
+  """`decided.measure` and `decided.pictures`, in collection order.
 
-  Clocks go on whatever happens and hardly meet twice: they are left out. Of
-  texts the number stands in place of the tokens that tell them apart, which is
-  what a model with those tokens is told.
+  Clocks go on whatever happens and hardly meet twice: of what comes next they
+  are left out, of pictures their phases count. Of texts the number stands in
+  place of the tokens that tell them apart, which is what a model with those
+  tokens is told.
 
   Args:
     cfg: whose tokens.
@@ -47,9 +81,11 @@ def measure(
     most_rows: after how many rows no further episode is.
   """
   names = _names(cfg)
-  fields = {f for name in names for f in tokens.fields(name)} | {"text"}
-  wanted = sorted({*fields, *_SITUATION_FIELDS, "action"})
+  clocks = [name for name in tokens.CLOCKS if name in cfg.token_sizes]
+  fields = {f for n in (*names, *clocks) for f in tokens.fields(n)} | {"text"}
+  wanted = sorted({*fields, *_SITUATION_FIELDS, "action", "frame"})
   now, later, actions, where = [], [], [], []
+  shown: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
   read = 0
   index = loader.EpisodeIndex(generation, "all", cache_bytes=0)
   for _, rows in index.episodes(wanted):
@@ -57,35 +93,66 @@ def measure(
     now.append(number[:-1])
     later.append(number[1:])
     actions.append(rows["action"][:-1])
-    where.append(_situation(rows)[:-1])
+    at = _situation(rows)
+    where.append(at[:-1])
+    seen = np.concatenate([number, _phases(clocks, rows)], axis=1)
+    shown.append((seen, _tiles(rows["frame"]), at))
     read += len(number)
     if read >= most_rows:
       break
   steps = decided.Steps(*map(np.concatenate, (now, later, actions)))
-  at = np.concatenate(where)
-  masks = {name: at == k for k, name in enumerate(_SITUATIONS)}
+  masks = lambda at: {name: at == k for k, name in enumerate(_SITUATIONS)}
+  del now, later
+  seen, drawn, at = map(np.concatenate, zip(*shown, strict=True))
   return {
     "rows": read,
-    "episodes": len(now),
+    "episodes": len(actions),
     "tokens": names,
-    "situations": decided.measure(names, steps, masks),
+    "situations": decided.measure(names, steps, masks(np.concatenate(where))),
+    "pictures": decided.pictures(
+      [*names, *clocks], seen, drawn, masks(at), _LEFT_OUT
+    ),
   }
 
 
-def table(result: Mapping[str, Any]) -> text_tables.Table:
+def tables(result: Mapping[str, Any]) -> list[text_tables.Table]:
   """What a person sees of it."""
+  return [_next_tokens(result), _pictures(result)]
+
+
+def _pictures(result: Mapping[str, Any]) -> text_tables.Table:
+  rows = []
+  for name, found in result["pictures"].items():
+    cells = [name, f"{found['rows']:,}", f"{found['alike']:,}"]
+    if found["undecided"] is None:
+      rows.append([*cells, *[text_tables.NOTHING] * 3])
+      continue
+    share = np.array(found["tiles"])
+    row, column = np.unravel_index(share.argmax(), share.shape)
+    where = f"row {row}, column {column}: {share.max():.3f}"
+    cells += [f"{found['undecided']:.4f}", where]
+    rows.append([*cells, _worst(_beyond(found))])
+  return text_tables.Table(
+    "Do tokens decide the picture?",
+    ["rows", "recorded", "alike", "undecided", "most often at", "needed most"],
+    rows,
+    [""] * len(rows),
+    "Alike: rows that agree with two others at least in every token that "
+    "pictures of such rows show something of, clocks in their phases. "
+    "Undecided: the share of these whose picture is not that of most. Most "
+    "often at: the tile of 18 x 20 that differs most, and in how many.",
+  )
+
+
+def _next_tokens(result: Mapping[str, Any]) -> text_tables.Table:
   rows = []
   for name, found in result["situations"].items():
     cells = [name, f"{found['rows']:,}", f"{found['alike']:,}"]
     if found["undecided"] is None:
       rows.append([*cells, *[text_tables.NOTHING] * 3])
       continue
-    without = {
-      token: share - found["undecided"]
-      for token, share in found["without"].items()
-    }
     cells += [f"{found['undecided']:.4f}", _worst(found["tokens"])]
-    rows.append([*cells, _worst(without)])
+    rows.append([*cells, _worst(_beyond(found))])
   return text_tables.Table(
     "Do tokens and button decide the next tokens?",
     ["rows", "recorded", "alike", "undecided", "which differ", "needed most"],
@@ -128,6 +195,31 @@ def _read(names, cfg, rows) -> np.ndarray:
     return number
   text = rows["text"].astype(np.int32)
   return np.concatenate([number, text[:, None]], axis=1)
+
+
+def _phases(clocks, rows) -> np.ndarray:
+  """At which phase clocks `[T, C]` are."""
+  found = [
+    np.asarray(tokens.READERS[name](rows)) // tokens.CLOCKS[name][1]
+    for name in clocks
+  ]
+  at = np.zeros((len(rows["action"]), 0), np.int32)
+  return np.concatenate([at, *(one[:, None] for one in found)], axis=1)
+
+
+def _tiles(frame: np.ndarray) -> np.ndarray:
+  """Numbers `[T, 18, 20]` uint32 that stand for tiles of frames, by hash."""
+  height, width = specs.FRAME_HEIGHT // 8, specs.FRAME_WIDTH // 8
+  parts = frame.reshape(-1, height, 8, width, 2).swapaxes(2, 3)
+  bytes_of = parts.reshape(*parts.shape[:3], 4 * _TILE_WORDS)
+  words = np.ascontiguousarray(bytes_of).view(np.uint32).astype(np.uint64)
+  return (words @ _TILE_CODES >> np.uint64(32)).astype(np.uint32)
+
+
+def _beyond(found: Mapping[str, Any]) -> dict[str, float]:
+  """What would be undecided more if a token were not known, by token."""
+  known = found["undecided"]
+  return {name: share - known for name, share in found["without"].items()}
 
 
 def _worst(shares: Mapping[str, float]) -> str:

@@ -105,9 +105,9 @@ class WorldModelConfig:
   # Whether what tokens owe to those before them is stored without the half of
   # its matrix that is never read.
   packed_chain: bool = False
-  # Tokens that blocks of an atlas' decoder do not read directly, but through the
-  # layer of the state alone: those that pictures show nowhere, or that are told
-  # otherwise. Texts that are copied and bars are told otherwise without it.
+  # Tokens that blocks of an atlas' decoder read through the layer of the state
+  # alone, not directly as well: those that pictures show nowhere, or that are
+  # told otherwise. Texts that are copied, and bars, need not be named.
   unseen_tokens: str = _UNSEEN_TOKENS
   # Whether the decoder is told how long the HP bars are (see `hp_bars.py`),
   # where the state has the tokens that say it.

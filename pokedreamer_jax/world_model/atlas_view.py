@@ -6,8 +6,8 @@ pixels, and every tile is put together from up to four others. At doors and
 before battles it fades: every pixel is darker or lighter by a shade or more.
 What comes out is looked up in the dictionary again, so that it can be copied
 like a screen at rest. The shift is what the tokens `scroll_y`, `scroll_x` and
-`facing` say, the light what `shade` does. Where the token `arriving` says so, a step is
-walked to its last pixel but one, which registers tell as none.
+`facing` say, the light what `shade` does. Where the token `arriving` says so, a
+step is walked to its last pixel but one, which registers tell as none.
 """
 
 from collections.abc import Mapping

@@ -226,8 +226,13 @@ def test_tokens_are_held_against_the_rows_that_follow(trained, tmp_path):
   assert after == result["rows"] - result["episodes"]
   assert found["walking"]["alike"] > 10
   assert set(found["walking"]["without"]) == set(result["tokens"])
+  seen = result["pictures"]
+  assert sum(seen[name]["rows"] for name in seen) == result["rows"]
+  assert seen["walking"]["alike"] > 10
+  assert [len(row) for row in seen["walking"]["tiles"]] == [20] * 18
   text = (tmp_path / "table.txt").read_text()
   assert "Do tokens and button decide the next tokens?" in text
+  assert "Do tokens decide the picture?" in text
   # Those of a model, and none that could be compared.
   done = _run(*words, f"--world_model={model}", f"--workdir={tmp_path / 'its'}")
   assert done.returncode == 0, done.stderr

@@ -22,5 +22,5 @@ def test_tokens_that_pictures_do_not_show_are_tokens():
     tokens="battle:4 map:5", unseen_tokens="battle"
   )
   assert dataclasses.replace(model, ram="off").unseen_tokens == "battle"
-  with pytest.raises(ValueError, match=r"unseen_tokens: unknown \['hp'\], .*map"):
+  with pytest.raises(ValueError, match=r"unseen_tokens: unknown \['hp'\]"):
     dataclasses.replace(model, unseen_tokens="battle hp")

@@ -86,3 +86,39 @@ def test_rows_are_compared_within_a_situation_alone():
   rest = decided.Steps(steps.now[2:], steps.later[2:], steps.action[2:])
   alone = decided.measure(_NAMES, rest, {"rest": np.ones(88, bool)})
   assert found["rest"] == alone["rest"] and alone["rest"]["alike"] > 0
+
+
+def _pictures(count, seed=0):
+  """Screens of two by three tiles: a place, what blinks, and a die."""
+  steps = _steps(count, seed)
+  rows = steps.now
+  tiles = np.zeros((count, 2, 3), np.int64)
+  tiles[:, 0, 0], tiles[:, 0, 2] = rows[:, 0], rows[:, 1] % 2
+  tiles[:, 1, 1] = np.random.default_rng(seed + 1).integers(3, size=count)
+  return rows, tiles
+
+
+def test_pictures_that_tokens_decide_are_told_from_those_they_do_not():
+  rows, tiles = _pictures(900)
+  masks = {"all": np.ones(900, bool)}
+  (found,) = decided.pictures(
+    _NAMES, rows, tiles, masks, {"all": ("luck",)}
+  ).values()
+  keys = [tuple(row) for row in rows[:, :2].tolist()]
+  whole = [tuple(one) for one in tiles.reshape(900, -1).tolist()]
+  total, undecided = _by_hand(keys, whole)
+  assert found["rows"] == 900 and found["alike"] == total
+  assert found["undecided"] == pytest.approx(undecided)
+  for at in np.ndindex(2, 3):
+    _, share = _by_hand(keys, tiles[:, *at].tolist())
+    assert found["tiles"][at[0]][at[1]] == pytest.approx(share)
+  assert np.argmax(found["tiles"]) == 4 and found["tiles"][0] == [0, 0, 0]
+  assert set(found["without"]) == {"place", "wait"}  # of which it was asked
+  # Where one token is not known, what it decides is not.
+  blind = {"all": ("luck", "wait")}
+  (less,) = decided.pictures(_NAMES, rows, tiles, masks, blind).values()
+  assert less["tiles"][0][0] == 0 and less["tiles"][0][2] > 0.3
+  (one,) = decided.pictures(
+    _NAMES, rows[:2], tiles[:2], {"two": np.ones(2, bool)}, {}
+  ).values()
+  assert one["undecided"] is None and one["tiles"] == []

@@ -95,9 +95,9 @@ def test_unseen_tokens_reach_blocks_through_the_state_alone():
   at = told.feat_dim - told.token_dim
   at += tokens.slices(told.token_sizes)["battle"].start
   other = feat.at[..., at : at + size].set(jnp.eye(size)[1])
-  look = lambda params, feat: world_model.decoder_outputs(
-    told, params, feat
-  ).logits
+  look = lambda params, feat: (
+    world_model.decoder_outputs(told, params, feat).logits
+  )
   assert bool((look(params, feat) != look(params, other)).any())
   # Without that layer, and what the cells' gates read, nothing tells it.
   decoder = dict(params["decoder"])
