@@ -88,13 +88,12 @@ def pictures(
     whole = np.zeros(len(flat), np.uint64)
     for at, code in enumerate(of_tiles):
       whole += flat[:, at].astype(np.uint64) * code
-    one, shares = _compared([names[m] for m in told], parts, 0, whole)
-    each = (
-      [shares(flat[:, at]) for at in range(flat.shape[1])] if shares else []
-    )
-    found[name] = one | {
-      "tiles": np.reshape(each, tiles.shape[1:]).tolist() if shares else []
-    }
+    one, share = _compared([names[m] for m in told], parts, 0, whole)
+    each: list[list[float]] = []
+    if share is not None:
+      shares = [share(flat[:, at]) for at in range(flat.shape[1])]
+      each = np.reshape(shares, tiles.shape[1:]).tolist()
+    found[name] = one | {"tiles": each}
   return found
 
 
@@ -106,8 +105,10 @@ def _situation(names, steps: Steps, codes: np.ndarray) -> dict[str, Any]:
   pressed = steps.action.astype(np.uint64) * codes[-1, 0]
   later = (steps.later.astype(np.uint64) * codes[:-1, 1]).sum(axis=1)
   found, share = _compared(names, parts, pressed, later)
-  each = enumerate(names) if share else ()
-  return found | {"tokens": {n: share(steps.later[:, m]) for m, n in each}}
+  shares = {}
+  if share is not None:
+    shares = {name: share(steps.later[:, m]) for m, name in enumerate(names)}
+  return found | {"tokens": shares}
 
 
 def _compared(

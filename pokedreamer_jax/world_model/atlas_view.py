@@ -43,13 +43,13 @@ def shift(sizes: Mapping[str, int], hot: jax.Array) -> jax.Array:
   """
   places, parts = tokens.slices(sizes), []
   number_of = lambda name: jnp.argmax(hot[..., places[name]], axis=-1)
-  for name, ahead in (("scroll_y", "down"), ("scroll_x", "right")):
+  for name, onward in (("scroll_y", "down"), ("scroll_x", "right")):
     number = jnp.zeros(hot.shape[:-1], jnp.int32)
     if name in places:
       number = number_of(name).astype(jnp.int32)
     back = number > CELL // 2
     if "facing" in places:
-      back = number_of("facing") != specs.FACINGS.index(ahead)
+      back = number_of("facing") != specs.FACINGS.index(onward)
       back &= number > 0
     parts.append(jnp.where(back, number - CELL, number))
   shifted = jnp.stack(parts, axis=-1)
