@@ -12,7 +12,7 @@ import pytest
 
 from data_tools.records import generations
 from data_tools.records import loader
-from experiments import evaluate
+from experiments.evaluating import world_models
 from experiments.reports import blind_tables
 from experiments.runs import inputs
 from pokedreamer_jax.config import presets
@@ -182,9 +182,9 @@ def test_models_of_parts_are_measured_on_what_none_was_trained_on(
   # One episode alone is for training, and the first of all that is held out.
   if shared:
     with pytest.raises(ValueError, match=f"trained on {shared}, such as"):
-      evaluate._all_data(part, trained)
+      world_models.all_data(part, trained)
   else:
-    whole = evaluate._all_data(part, trained)
+    whole = world_models.all_data(part, trained)
     assert whole.digest == generations.freeze(tmp_path).digest != part.digest
     held_out = loader.EpisodeIndex(whole, "val").headers
     assert held_out and not set(held_out) & set(trained.headers)

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from data_tools.records import loader
-from experiments import evaluate
+from experiments.evaluating import world_models
 from experiments.runs import adoptions
 from experiments.runs import inputs
 from experiments.runs import metrics
@@ -210,7 +210,7 @@ def test_killed_around_adoptions_every_later_loss_is_the_same(
   assert _adopted(parts) == (18, adopted)
   # An evaluation knows what was learned on the way; held out stays held out.
   first = inputs.open_generation(str(other), parts)
-  seen = evaluate._training_episodes(str(parts), first, None)
+  seen = world_models.training_episodes(str(parts), first, None)
   began = loader.EpisodeIndex(first, "train")
   held_out = loader.EpisodeIndex(first, "val")
   ids = lambda index: {header.episode_id for header in index.headers}

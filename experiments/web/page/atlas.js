@@ -196,13 +196,16 @@
 
   // Pixels that a screen stands down and right: registers count modulo a cell,
   // from the cell that is left towards the next one ahead; null: the nearest.
-  // Who arrives lacks the last pixel to that one.
-  own.standing = (registers, ahead, arrives = false) =>
-    registers.map((pixels, axis) => {
-      if (arrives && ahead) return 15 * ahead[axis];
-      const back = ahead ? pixels > 0 && ahead[axis] <= 0 : pixels > 8;
-      return back ? pixels - 16 : pixels;
+  // They are read a frame after the picture was drawn (atlas_view.py).
+  own.standing = (registers, ahead, arrives = false) => {
+    const drawn = (walked) => (walked === 14 ? 14 : walked - 1);
+    return registers.map((pixels, axis) => {
+      if (!ahead) return pixels > 8 ? pixels - 16 : pixels;
+      if (arrives) return drawn(16) * ahead[axis];
+      if (pixels === 0) return 0;
+      return ahead[axis] > 0 ? drawn(pixels) : -drawn(16 - pixels);
     });
+  };
   own.Atlas = Atlas;
   own.SCREEN = { ROWS, COLUMNS, WIDE, HIGH };
 })((globalThis.PokeDreamer ??= {}));

@@ -9,7 +9,7 @@ import numpy as np
 
 from data_tools.game import roms
 from data_tools.system import children
-from experiments import evaluate
+from experiments.evaluating import asked
 from experiments.playing import play_episodes
 from experiments.playing import play_traces
 from experiments.runs import inputs
@@ -221,7 +221,7 @@ class EmulatorTest(parameterized.TestCase):
 
 class PlayersTest(parameterized.TestCase):
   def test_names_and_directories(self):
-    players = evaluate._parse_players(
+    players = asked.parse_players(
       ["random", "demonstrator:eps=0.1", "mine=runs/a=b"]
     )
     self.assertEqual(
@@ -235,7 +235,7 @@ class PlayersTest(parameterized.TestCase):
   )
   def test_refusals(self, items, message):
     with self.assertRaisesRegex(ValueError, message):
-      evaluate._parse_players(items)
+      asked.parse_players(items)
 
 
 if __name__ == "__main__":

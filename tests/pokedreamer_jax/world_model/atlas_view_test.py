@@ -135,6 +135,10 @@ def test_scroll_tokens_say_by_how_much():
   np.testing.assert_array_equal(
     found, [[14, 0], [-14, 0], [0, -14], [0, 14], [0, 0]]
   )
+  # The picture is a pixel behind, but where a second frame is waited for.
+  walks = jnp.array([[0, 13, 0], [1, 3, 0], [2, 0, 4], [3, 0, 12]])
+  found = atlas_view.shift(sizes, tokens.one_hot(sizes, walks))
+  np.testing.assert_array_equal(found, [[12, 0], [-12, 0], [0, -11], [0, 11]])
   # Who arrives lacks a pixel to the next one.
   sizes = {"facing": 4, "arriving": 2, "scroll_y": 16, "scroll_x": 16}
   ends = [[0, 1, 0, 0], [1, 1, 0, 0], [2, 1, 0, 0], [3, 1, 0, 0], [3, 0, 0, 14]]

@@ -1,0 +1,1 @@
+"""What `experiments.evaluate` measures, each in a module of its own."""
