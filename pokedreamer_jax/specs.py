@@ -163,14 +163,14 @@ RAM_FIELDS = (
   # As they are drawn, which follows HP pixel by pixel; 0 where none is.
   Field("own_bar", (), "uint8", "one more than the HP bar's pixels", since=6),
   Field("enemy_bar", (), "uint8", "one more than the HP bar's pixels", since=6),
-  # False where it is not known; before, `has_control` was true then.
+  # Records of before call it `has_control`, which now it excludes.
   Field(
     "arriving", (), "bool", "a step is walked, but not told in x and y", since=7
   ),
 )
 CLOCK_FIELDS = (
   *("tile_wait", "tile_phase", "figure_wait", "figure_phase", "menu_wait"),
-  *("text_wait", "blink_wait", "own_bar", "enemy_bar", "arriving"),
+  *("text_wait", "blink_wait", "own_bar", "enemy_bar"),
 )
 
 STEP_FIELDS = (

@@ -20,15 +20,8 @@ great vale four were wrong, in which the program did something else.
 
 An HP bar follows the HP pixel by pixel, so for a while it shows neither what
 was nor what is; how long it is drawn, its tiles say.
-
-In caves the engine waits for a frame between walking the last pixel of a step
-and telling so: the picture is 15 pixels ahead of `x` and `y`, and what says
-that a step is on its way is over. Parities of both changed when the step began,
-and so they tell; it is one row in seven there. Nobody can walk then, whatever
-the addresses say that tell it elsewhere.
 """
 
-from collections.abc import Mapping
 import dataclasses
 
 import numpy as np
@@ -112,23 +105,7 @@ def decode(
   running = rows[:, ram.column(ram.STATUS_FLAGS_6)] & 1
   waits = _waits(stack, words, found)
   byte |= {name: number * running for name, number in waits.items()}
-  byte["arriving"] = _arriving(rows) & (running > 0)
   return byte
-
-
-def complete(
-  state: Mapping[str, np.ndarray], rows: np.ndarray, rom_sha1: str
-) -> dict[str, np.ndarray]:
-  """All RAM fields `[T]`: those of a state, with the clocks.
-
-  Args:
-    state: of the same rows, by `game_state.decode`.
-    rows: `[T, RAM_BYTES]` uint8.
-    rom_sha1: whose memory it is.
-  """
-  found = decode(rows, rom_sha1, state["menu_open"])
-  control = state["has_control"] & ~found["arriving"]
-  return {**state, **found, "has_control": control}
 
 
 def nothing(length: int) -> dict[str, np.ndarray]:
@@ -180,19 +157,6 @@ def _waits(
     "text_wait": number * is_text,
     "blink_wait": left.astype(np.uint8),
   }
-
-
-def _arriving(rows: np.ndarray) -> np.ndarray:
-  """Where a step is walked to its end `[T]` bool, and not yet told so."""
-  now, begun = (
-    np.stack([rows[:, ram.column(address)] & 1 for address in pair])
-    for pair in (
-      (ram.PLAYER_Y, ram.PLAYER_X),
-      (ram.PLAYER_Y_IN_BLOCK, ram.PLAYER_X_IN_BLOCK),
-    )
-  )
-  walked = rows[:, ram.column(ram.WALK_COUNTER)] == 0
-  return walked & (now != begun).any(axis=0)
 
 
 def _bar(rows: np.ndarray, address: int) -> np.ndarray:

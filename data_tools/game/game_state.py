@@ -57,6 +57,8 @@ _SINGLES = {
   "map_id": (ram.MAP_ID, 0xFF),
   "x": (ram.PLAYER_X, 0xFF),
   "y": (ram.PLAYER_Y, 0xFF),
+  "x_in_block": (ram.PLAYER_X_IN_BLOCK, 1),
+  "y_in_block": (ram.PLAYER_Y_IN_BLOCK, 1),
   "facing": (ram.PLAYER_FACING, 12),
   "menu_item": (ram.MENU_ITEM, 0xFF),
   "badges": (ram.BADGE_FLAGS, 0xFF),
@@ -166,6 +168,7 @@ def decode(rows: np.ndarray) -> dict[str, np.ndarray]:
   dex_owned, dex_seen = dex.sum(axis=2, dtype=np.uint8).T.copy()
   flags = np.bitwise_count(rows[:, _FLAGS] & _PROGRESS_FLAGS)
   capture_items, heal_items = _items(rows)
+  arriving = running & _arrives(byte)
   fields = {
     **byte,
     **party,
@@ -181,13 +184,27 @@ def decode(rows: np.ndarray) -> dict[str, np.ndarray]:
     "money": _money(rows),
     "capture_items": capture_items,
     "event_flags": flags.sum(axis=1, dtype=np.uint16),
-    "has_control": running & ~singles[_CONTROL].any(axis=0),
+    "has_control": running & ~singles[_CONTROL].any(axis=0) & ~arriving,
     "game_running": running,
     "text": _text(rows, message_box),
     "shade": _SHADES[byte["palette"]] * running,
     "heal_items": heal_items,
+    "arriving": arriving,
   }
   return {name: fields[name] for name in _NAMES}
+
+
+def _arrives(byte: Mapping[str, np.ndarray]) -> np.ndarray:
+  """Where a step is walked to its end `[T]` bool, and `x` and `y` lack it.
+
+  In the caves of the great vale the engine waits for a frame in between: the
+  walk counter is 0, and the picture stands 15 pixels ahead. Parities of both
+  change when a step begins.
+  """
+  begun = np.zeros(len(byte["x"]), bool)
+  for name in ("x", "y"):
+    begun |= (byte[name] & 1) != byte[f"{name}_in_block"]
+  return begun & (byte["walk_counter"] == 0)
 
 
 def _party(taken: np.ndarray, member: np.ndarray) -> dict[str, np.ndarray]:
@@ -273,6 +290,7 @@ class GameState:
   scroll_x: int
   shade: int
   heal_items: int
+  arriving: bool
 
   @property
   def badge_count(self) -> int:
@@ -311,6 +329,16 @@ def from_memory(
   else:
     map_name = "no game running"
   return GameState(map_name=map_name, **fields)
+
+
+def is_arriving(memory: Any) -> bool:
+  """Whether a step is walked and `x` and `y` are those from before it."""
+  if memory[ram.WALK_COUNTER]:
+    return False
+  parity = lambda address: memory[address] & 1
+  return parity(ram.PLAYER_X) != parity(ram.PLAYER_X_IN_BLOCK) or parity(
+    ram.PLAYER_Y
+  ) != parity(ram.PLAYER_Y_IN_BLOCK)
 
 
 def extract_game_state(pyboy: Any) -> GameState:

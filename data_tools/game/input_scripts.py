@@ -231,7 +231,9 @@ def _walk(command: Command, game: Game, step: Callable[[int], None]) -> None:
   for tile in range(command.count):
     before = _place(game)
     for _ in range(_BLOCKED_STEPS):
-      step(command.action)
+      # A step that is walked and not told yet must not become two.
+      arrives = game_state.is_arriving(game.memory)
+      step(specs.PASS if arrives else command.action)
       if _place(game) != before:
         break
     else:

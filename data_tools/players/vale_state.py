@@ -3,7 +3,9 @@
 import dataclasses
 from typing import Any
 
+from data_tools.game import game_state
 from data_tools.game import ram_addresses as ram
+from data_tools.players import ways
 
 BAG_COUNT, BAG_ITEMS = 0xD31D, 0xD31E
 ACTIVE_SLOT = 0xCC2F
@@ -51,12 +53,19 @@ class State:
 
 
 def read(memory: Any) -> State:
-  """Reads the state of a running game."""
+  """Reads the state of a running game.
+
+  Who has walked a step stands at its end, also where memory lacks it yet.
+  """
   count = min(memory[ram.PARTY_SIZE], ram.PARTY_SLOTS)
   high, low = memory[ram.MONEY], memory[ram.MONEY + 1]
+  facing = ram.FACING_NAMES.get(memory[ram.PLAYER_FACING], "down")
+  x, y = memory[ram.PLAYER_X], memory[ram.PLAYER_Y]
+  if game_state.is_arriving(memory):
+    x, y = x + ways.MOVES[facing][0], y + ways.MOVES[facing][1]
   return State(
-    here=(memory[ram.MAP_ID], memory[ram.PLAYER_X], memory[ram.PLAYER_Y]),
-    facing=ram.FACING_NAMES.get(memory[ram.PLAYER_FACING], "down"),
+    here=(memory[ram.MAP_ID], x, y),
+    facing=facing,
     flags=_bits(memory, ram.EVENT_FLAGS, ram.EVENT_FLAG_BYTES),
     badges=memory[ram.BADGE_FLAGS].bit_count(),
     bag=_bag(memory),

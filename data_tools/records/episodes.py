@@ -290,7 +290,7 @@ def _decoded(rom: roms.Rom, rows: np.ndarray) -> dict[str, np.ndarray]:
   """The fields `[T, ...]` of copied memory `[T, RAM_BYTES]`."""
   state = game_state.decode(rows)
   if rom.has_ram_fields:
-    return clocks.complete(state, rows, rom.sha1)
+    return state | clocks.decode(rows, rom.sha1, state["menu_open"])
   return state | clocks.nothing(len(rows))
 
 

@@ -18,6 +18,7 @@ _FIELDS = {
   **{"active_slot": "active_slot", "move_item": "move_item"},
   **{"walk": "walk_counter", "scroll_y": "scroll_y", "scroll_x": "scroll_x"},
   **{"arriving": "arriving", "shade": "shade", "heal_items": "heal_items"},
+  "blink_wait": "blink_wait",
 }
 _PARTY = {  # token -> field, and whose: a place in the party, None who fights
   "species": ("party_species", 0),

@@ -28,6 +28,7 @@ def evaluate(config: config_lib.Config, asked: asked_lib.Asked) -> None:
       "generation": generation.digest,
       "rows": most_rows,
       "tokens": cfg.tokens,
+      "pictures": True,  # looked at since
     },
     graceful=False,
   )

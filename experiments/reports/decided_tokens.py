@@ -26,14 +26,8 @@ _COUNTS = (
 )
 _PLACE = (
   *("map", "y", "x", "facing", "control", "arriving", "walk", "event_flags"),
-  *(
-    "scroll_y",
-    "scroll_x",
-    *world_model_config.CLOCKS,
-    "dex_owned",
-    "dex_seen",
-  ),
-  "badges",
+  *("scroll_y", "scroll_x", "dex_owned", "dex_seen", "badges"),
+  *world_model_config.CLOCKS,
 )
 _LEFT_OUT = {
   "walking": (*_BATTLE, *_COUNTS),
@@ -104,6 +98,7 @@ def measure(
   masks = lambda at: {name: at == k for k, name in enumerate(_SITUATIONS)}
   del now, later
   seen, drawn, at = map(np.concatenate, zip(*shown, strict=True))
+  del shown
   return {
     "rows": read,
     "episodes": len(actions),

@@ -83,9 +83,6 @@ ATLAS_PAGE = 64  # cells
 ANNEALED = ("gumbel", "sampled", "most_likely")
 
 
-_UNSEEN_TOKENS = "menu_wait text_wait"  # not looked for where there are none
-
-
 @dataclasses.dataclass(frozen=True)
 class WorldModelConfig:
   """Sizes and loss weights of the world model."""
@@ -107,8 +104,9 @@ class WorldModelConfig:
   packed_chain: bool = False
   # Tokens that blocks of an atlas' decoder read through the layer of the state
   # alone, not directly as well: those that pictures show nowhere, or that are
-  # told otherwise. Texts that are copied, and bars, need not be named.
-  unseen_tokens: str = _UNSEEN_TOKENS
+  # told otherwise. Texts that are copied, and bars, need not be named; who is
+  # not among the tokens is passed over.
+  unseen_tokens: str = "menu_wait text_wait"
   # Whether the decoder is told how long the HP bars are (see `hp_bars.py`),
   # where the state has the tokens that say it.
   hp_bars: bool = False
@@ -206,7 +204,6 @@ class WorldModelConfig:
         "world_model.clock_sets: True, without world_model.relative_tokens "
         "there are no changes, expected False"
       )
-    self._check_unseen()
     self._check_atlas()
     lacks = sorted({"map", "y", "x"} - set(self.token_sizes))
     if self.ram == "place" and lacks:
@@ -215,16 +212,6 @@ class WorldModelConfig:
         "'given', 'inferred' or 'off'"
       )
     _ = self.ram_head_sizes
-
-  def _check_unseen(self) -> None:
-    configured = _sizes("world_model.tokens", self.tokens)
-    known = {*configured, *_UNSEEN_TOKENS.split()}
-    unknown = sorted(set(self.unseen_tokens.split()) - known)
-    if unknown:
-      raise ValueError(
-        f"world_model.unseen_tokens: unknown {unknown}, expected among "
-        f"{sorted(known)}"
-      )
 
   def _check_family(self) -> None:
     bounds.one_of(self, "family", FAMILIES)

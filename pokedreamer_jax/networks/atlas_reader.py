@@ -105,8 +105,8 @@ class AtlasDecoder(nn.Module):
 
   What the state adds does not read the place: that is the atlas' part. The
   other tokens reach every block directly, since text and numbers stand at
-  places of the screen; but for texts whose box the atlas holds, for waits,
-  which no picture shows, and for what the HP bars are told of.
+  places of the screen; but for texts whose box the atlas holds, for what the
+  HP bars are told of, and for those that no picture shows.
 
   Attributes:
     vocab: tiles in the dictionary; the escape is one class more.

@@ -22,11 +22,15 @@ from pokedreamer_jax.frames import tiles as tiles_lib
 from pokedreamer_jax.world_model import atlas as atlas_lib
 from pokedreamer_jax.world_model import tokens
 
+# Tokens by which the screen moves, and is lit.
+TOKENS = ("facing", "arriving", "scroll_y", "scroll_x", "shade")
 CELL = 16  # pixels
 # Registers are read a frame after the picture was drawn, so it is a pixel
-# behind them, but where the engine waits for a second frame: of 3,622 rows
-# amid a step of the great vale all that counted 14 showed 14, those of 12 and
-# 13 showed 11 and 12, those of 16 (who arrives) 15.
+# behind them, but where the engine waits for a second frame. In 3,541 rows amid
+# a step in caves of the great vale, which rows of 24 frames meet at few phases,
+# all that counted 14 showed 14, those of 12 and 13 showed 11 and 12, those of
+# 16 (who arrives) 15. The second cell of a hop is not told from a first one: it
+# is drawn a cell short.
 _WAITED = 14
 _LOW_BITS = 0x5555  # the lower bit of each of eight pixels
 _TILE = 8  # pixels along each side

@@ -79,7 +79,7 @@ def init(
     ValueError: a token or a RAM head without a reader, or a table or an atlas
       of another size.
   """
-  tokens_lib.check(cfg.token_sizes)
+  tokens_lib.check(cfg.token_sizes, cfg.unseen_tokens.split())
   ram_heads.check(cfg.ram_head_sizes)
   if not cfg.has_dictionary:
     table = None

@@ -9,6 +9,7 @@ before it, so what decides others (battle, dialog) stands first.
 """
 
 from collections.abc import Callable
+from collections.abc import Iterable
 from collections.abc import Mapping
 import functools
 from typing import Any
@@ -154,8 +155,19 @@ HASHED = ("text", "text2")
 DERIVED = {"letters": "text"}
 
 
-def check(sizes: Mapping[str, int]) -> None:
-  """Raises ValueError where a configured token has no reader."""
+def check(sizes: Mapping[str, int], unseen: Iterable[str] = ()) -> None:
+  """Raises ValueError where a token that is named has no reader.
+
+  Args:
+    sizes: the state's.
+    unseen: those that blocks do not read directly, present or not.
+  """
+  strange = sorted(set(unseen) - set(READERS))
+  if strange:
+    raise ValueError(
+      f"world_model.unseen_tokens: unknown {strange}, expected among "
+      f"{sorted(READERS)}"
+    )
   unknown = sorted(set(sizes) - set(READERS))
   if unknown:
     raise ValueError(

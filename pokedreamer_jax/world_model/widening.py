@@ -14,6 +14,7 @@ from flax import traverse_util
 import numpy as np
 
 from pokedreamer_jax.config import world_model as world_model_config
+from pokedreamer_jax.world_model import atlas_view
 from pokedreamer_jax.world_model import model as world_model
 
 # What may differ: how a model is trained, not what it calculates.
@@ -22,6 +23,7 @@ _FREE = (
   *("rep_scale", "free_nats", "reward_scale", "cont_scale", "ram_scale"),
   *("atlas_hidden", "compute_dtype"),
 )
+_TOKENS = ("tokens", "unseen_tokens")  # of which some are added
 
 
 def check(
@@ -52,10 +54,22 @@ def check(
       f"world_model.tokens: adds {slides}, which move the HP bars that the "
       "decoder is told of, expected none of these"
     )
+  moving = [n for n in added if n in atlas_view.TOKENS]
+  if wider.has_atlas and moving:
+    raise ValueError(
+      f"world_model.tokens: adds {moving}, which move or light the screen that "
+      "is copied, expected none of these"
+    )
+  unseen = lambda one: set(one.unseen_tokens.split()) & set(cfg.token_sizes)
+  if unseen(cfg) != unseen(wider):
+    raise ValueError(
+      f"world_model.unseen_tokens: {wider.unseen_tokens!r}, expected "
+      f"{cfg.unseen_tokens!r}, or added tokens as well"
+    )
   for field in dataclasses.fields(cfg):
     name = field.name
     mine, other = getattr(wider, name), getattr(cfg, name)
-    if name != "tokens" and name not in _FREE and mine != other:
+    if name not in (*_TOKENS, *_FREE) and mine != other:
       raise ValueError(
         f"world_model.{name}: {mine}, expected {other}, as the model has that "
         "it begins with"

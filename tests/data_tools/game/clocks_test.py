@@ -8,11 +8,8 @@ from data_tools.game import clocks
 from data_tools.game import emulator
 from data_tools.game import ram_addresses as ram
 from data_tools.game import roms
-from data_tools.players import policies
 from data_tools.records import episodes
 from pokedreamer_jax import specs
-from pokedreamer_jax.frames import packing
-from pokedreamer_jax.world_model import atlas
 
 
 @pytest.fixture(scope="module")
@@ -53,58 +50,6 @@ def test_clocks_count_the_frames_of_a_step(stood_still):
     ahead = np.diff(clock) % (phases * wait)
     # Frames in which the engine has other things to do do not count.
     assert np.isin(ahead, range(20, 25)).all()
-
-
-def _played(state, length):
-  """Rows of a game of the great vale that somebody plays, with mistakes."""
-  rom = roms.resolve(str(cartridge.GREAT_VALE))
-  policy = policies.make_policy("demonstrator:eps=0.3", rom)
-  with emulator.Emulator(rom) as game:
-    game.reset(0, emulator.read_save_state(f"great_vale/{state}", rom))
-    parts = list(episodes.play(game, policy, 3, length))
-  return {k: np.concatenate([part[k] for part in parts]) for k in parts[0]}
-
-
-def test_who_arrives_stands_on_the_next_cell_and_memory_says_the_last():
-  rows = _played("lower_cave", 800)
-  arrives = rows["arriving"]
-  at = np.flatnonzero(arrives[:-1] & (rows["in_battle"][1:] == 0))
-  at = at[rows["map_id"][at] == rows["map_id"][at + 1]]
-  assert len(at) > 20
-  assert not rows["has_control"][arrives].any()
-  assert not rows["walk_counter"][arrives].any()
-  assert not rows["scroll_y"][arrives].any()
-  place = np.stack([rows["y"], rows["x"]], 1).astype(int)
-  step = np.array([atlas.STEPS[name] for name in specs.FACINGS])
-  on = place[at] + step[rows["facing"][at]]
-  # It is told a frame later, and a row is longer; then another may begin.
-  np.testing.assert_array_equal(place[at + 1], on)
-  # Where somebody stood there, the picture is that one, a pixel before.
-  free = rows["has_control"] & (rows["in_battle"] == 0)
-  free &= ~rows["dialog_open"] & ~rows["menu_open"]
-  seen = np.asarray(packing.unpack(rows["frame"])).astype(int)
-  inside = (slice(20, 124), slice(20, 140))
-  alike = []
-  for t, cell in zip(at, on, strict=True):
-    there = free & (rows["map_id"] == rows["map_id"][t])
-    there &= (place == cell).all(1)
-    back = step[rows["facing"][t]]
-    for stood in seen[there]:
-      shares = [
-        (np.roll(stood, by * back, (0, 1))[inside] == seen[t][inside]).mean()
-        for by in range(-16, 17)
-      ]
-      alike.append((int(np.argmax(shares)) - 16, max(shares)))
-  assert len(alike) > 20
-  by, shares = map(np.array, zip(*alike, strict=True))
-  assert (by == 1).all()
-  assert shares.mean() > 0.97
-
-
-def test_where_steps_are_told_at_once_nobody_arrives():
-  rows = _played("brookmere", 150)
-  assert (np.diff(rows["x"].astype(int)) != 0).any()
-  assert not rows["arriving"].any()
 
 
 def test_of_another_game_nothing_is_known():

@@ -16,6 +16,7 @@ def _memory(**bytes_at):
   memory[ram.STATUS_FLAGS_6] = 1
   memory[ram.MAP_ID] = 2
   memory[ram.PLAYER_X] = 7
+  memory[ram.PLAYER_X_IN_BLOCK] = 1
   memory[ram.BADGE_FLAGS] = 0b101
   memory[ram.PLAYER_FACING] = 8
   for name, value in bytes_at.items():

@@ -59,7 +59,7 @@ def test_fields_have_the_contract_s_names_shapes_and_types():
 
 def test_numbers_of_one_state():
   memory = _memory(
-    MAP_ID=0x25, PLAYER_X=3, PLAYER_Y=6, PLAYER_FACING=8,
+    MAP_ID=0x25, PLAYER_X=3, PLAYER_Y=6, PLAYER_X_IN_BLOCK=1, PLAYER_FACING=8,
     BADGE_FLAGS=0b101, MONEY=(0x12, 0x34, 0x56), HALL_OF_FAME=2,
     PARTY_SIZE=2, PARTY_SPECIES=(0xB0, 0x24, 0xFF, 0x99),
     DEX_OWNED=(0b11, 0, 0b1), DEX_SEEN=(0xFF,),
@@ -124,6 +124,7 @@ _VERIFIED = {
   "PARTY": 0xD16B, "DEX_OWNED": 0xD2F7, "DEX_SEEN": 0xD30A,
   "BAG_COUNT": 0xD31D, "MONEY": 0xD347, "BADGE_FLAGS": 0xD356,
   "MAP_ID": 0xD35E, "PLAYER_Y": 0xD361, "PLAYER_X": 0xD362,
+  "PLAYER_Y_IN_BLOCK": 0xD363, "PLAYER_X_IN_BLOCK": 0xD364,
   "HALL_OF_FAME": 0xD5A2, "STATUS_FLAGS_5": 0xD730, "STATUS_FLAGS_6": 0xD732,
   "EVENT_FLAGS": 0xD747, "ACTIVE_SLOT": 0xCC2F, "ENEMY_MAX_HP": 0xCFF4,
 }  # fmt: skip

@@ -36,6 +36,8 @@ class _Field:
     x, y = self.memory[ram.PLAYER_X] + dx, self.memory[ram.PLAYER_Y] + dy
     if (x, y) not in self._walls:
       self.memory[ram.PLAYER_X], self.memory[ram.PLAYER_Y] = x, y
+      self.memory[ram.PLAYER_X_IN_BLOCK] = x & 1
+      self.memory[ram.PLAYER_Y_IN_BLOCK] = y & 1
 
 
 def _run(rom, text, game, **more):

@@ -1,7 +1,5 @@
 import dataclasses
 
-import pytest
-
 from pokedreamer_jax.config import world_model as world_model_config
 
 
@@ -15,12 +13,3 @@ def test_sizes_by_hand():
   off = dataclasses.replace(model, ram="off")
   assert off.token_sizes == {}
   assert (off.token_dim, off.feat_dim) == (0, 22)
-
-
-def test_tokens_that_pictures_do_not_show_are_tokens():
-  model = world_model_config.WorldModelConfig(
-    tokens="battle:4 map:5", unseen_tokens="battle"
-  )
-  assert dataclasses.replace(model, ram="off").unseen_tokens == "battle"
-  with pytest.raises(ValueError, match=r"unseen_tokens: unknown \['hp'\]"):
-    dataclasses.replace(model, unseen_tokens="battle hp")

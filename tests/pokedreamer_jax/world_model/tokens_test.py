@@ -205,3 +205,9 @@ def test_an_unknown_token_is_refused_with_the_valid_names():
   tokens.check(_SIZES)
   with pytest.raises(ValueError, match=r"'coins'.*badges.*battle.*'y'"):
     tokens.check({"map": 8, "coins": 4})
+
+
+def test_tokens_that_pictures_do_not_show_have_names():
+  tokens.check({"map": 3}, ["event_flags", "map"])  # present or not
+  with pytest.raises(ValueError, match=r"unseen_tokens: unknown \['flags'\]"):
+    tokens.check({"map": 3}, ["flags"])

@@ -112,6 +112,24 @@ def test_no_token_is_added_that_message_boxes_are_known_by(added):
     widening.check(cfg, _wider(cfg, added))
 
 
+@pytest.mark.parametrize("name", ["arriving", "shade", "scroll_x"])
+def test_no_token_is_added_that_moves_or_lights_the_screen(name):
+  plain = fakes.config().world_model
+  widening.check(plain, _wider(plain, f"{name}:2"))
+  cfg = fakes.config(*_ATLAS[:2]).world_model
+  with pytest.raises(ValueError, match=rf"adds \['{name}'\], which move"):
+    widening.check(cfg, _wider(cfg, f"{name}:2"))
+
+
+def test_added_tokens_may_be_unseen_and_the_others_are_as_they_were():
+  cfg = fakes.config("world_model.unseen_tokens=map battle").world_model
+  names = lambda text: dataclasses.replace(_wider(cfg), unseen_tokens=text)
+  widening.check(cfg, names("battle map level"))
+  for text in ("map", "map battle y"):
+    with pytest.raises(ValueError, match=r"unseen_tokens: .*'map battle'"):
+      widening.check(cfg, names(text))
+
+
 def test_no_token_is_added_that_moves_the_bars():
   cfg = fakes.config(*_ATLAS).world_model
   widening.check(cfg, _wider(cfg, "text_wait:38"))
