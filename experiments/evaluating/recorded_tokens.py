@@ -3,7 +3,6 @@
 import pathlib
 
 from experiments.evaluating import asked as asked_lib
-from experiments.reports import decided_tokens
 from experiments.runs import cli
 from experiments.runs import inputs
 from experiments.runs import run_directory
@@ -12,6 +11,8 @@ from pokedreamer_jax.config import run as config_lib
 
 def evaluate(config: config_lib.Config, asked: asked_lib.Asked) -> None:
   """Counts whether tokens decide pictures and the next tokens."""
+  from experiments.reports import decided_tokens
+
   if asked.world_model:
     config = inputs.with_world_model(config, asked.world_model)
   cfg = config.world_model

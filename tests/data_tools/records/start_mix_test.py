@@ -68,6 +68,7 @@ def test_a_collection_without_states_keeps_its_name():
   earlier = {
     **{2: "309ffc89aac349a8", 3: "25d993598ae03daf"},
     **{4: "81242a58d25ebdca", 5: "9b0884570cfb3df8"},
+    6: "752706e280fe93be",
   }
   assert _collection("").earlier == earlier
   assert _collection(f"{_A}=1").digest != _collection("").digest
