@@ -171,17 +171,14 @@ def _vale() -> config_lib.Config:
       python -m experiments.quickstart --preset=vale --rom=great_vale \\
         --workdir=runs/vale
 
-  Expect of the world model, three seeds before changes of tokens were chained
-  and message boxes copied and waits were tokens (one seed since:
-  docs/results.md; its dreams are exact in .05 more of the frames at 15 steps
-  than without waits): one step ahead
-  .98 of the pixels as the emulator with other luck, .93 of the moved
-  overworld frames and .75 of the battle frames exact; the most likely dream
-  as near to the game as the emulator with other luck in tiles (at 50 steps
-  3.0 off for 3.8; .32 of the frames exact for its .38), the sampled one
-  behind it (.24, 4.8). Training takes 9.5 GiB of memory, 4 of them the cache
-  of unpacked records; on both cores .56 of the time on one. The whole path
-  ended without a badge, its policy paid by `capped`: clone and policy know no
+  Expect of the world model (one seed of these tokens, 200 windows; three of
+  those before: docs/results.md): one step ahead .94 of the overworld frames,
+  .89 of the menus, .78 of the battles and .68 of the dialogs exact; at 15 steps
+  .46 of the sampled and .58 of the most likely frames, where the emulator with
+  other luck has .60; at 50 steps 4.5 and 3.6 tiles off for its 4.7. Training
+  takes 9.5 GiB of memory, 4 of them the cache of unpacked records; on both
+  cores .56 of the time on one (on a Xeon 45 minutes, 5 updates a second). The
+  whole path ended without a badge, its policy paid by `capped`: clone and policy know no
   errand, and see 5 of the 29 maps in 1,500 steps.
   """
   return config_lib.Config(
