@@ -166,7 +166,7 @@ _VALE_WORLD = world_model_config.WorldModelConfig(
 
 
 def _vale() -> config_lib.Config:
-  """The great vale on a laptop: 6 to 10 minutes to record, 47 to 53 to train.
+  """The great vale on a laptop: 6 to 10 minutes to record, 47 to 58 to train.
 
       python -m experiments.quickstart --preset=vale --rom=great_vale \\
         --workdir=runs/vale
@@ -177,9 +177,10 @@ def _vale() -> config_lib.Config:
   .46 of the sampled and .58 of the most likely frames, where the emulator with
   other luck has .60; at 50 steps 4.5 and 3.6 tiles off for its 4.7. Training
   takes 9.5 GiB of memory, 4 of them the cache of unpacked records; on both
-  cores .56 of the time on one (on a Xeon 45 minutes, 5 updates a second). The
-  whole path ended without a badge, its policy paid by `capped`: clone and policy know no
-  errand, and see 5 of the 29 maps in 1,500 steps.
+  cores .56 of the time on one (on a Xeon 5 updates a second, 58 minutes beside
+  other work). The whole path ended without a badge, its policy paid by
+  `capped`: clone and policy know no errand, and see 5 of the 29 maps in 1,500
+  steps.
   """
   return config_lib.Config(
     preset="vale",
