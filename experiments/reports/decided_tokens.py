@@ -1,5 +1,6 @@
 """Whether recorded tokens decide pictures and the next tokens: rows, tables."""
 
+from collections.abc import Callable
 from collections.abc import Mapping
 from typing import Any
 
@@ -116,22 +117,10 @@ def tables(result: Mapping[str, Any]) -> list[text_tables.Table]:
 
 
 def _pictures(result: Mapping[str, Any]) -> text_tables.Table:
-  rows = []
-  for name, found in result["pictures"].items():
-    cells = [name, f"{found['rows']:,}", f"{found['alike']:,}"]
-    if found["undecided"] is None:
-      rows.append([*cells, *[text_tables.NOTHING] * 3])
-      continue
-    share = np.array(found["tiles"])
-    row, column = np.unravel_index(share.argmax(), share.shape)
-    where = f"row {row}, column {column}: {share.max():.3f}"
-    cells += [f"{found['undecided']:.4f}", where]
-    rows.append([*cells, _worst(_beyond(found))])
-  return text_tables.Table(
-    "Do tokens decide the picture?",
-    ["rows", "recorded", "alike", "undecided", "most often at", "needed most"],
-    rows,
-    [""] * len(rows),
+  return _table(
+    ("Do tokens decide the picture?", "most often at"),
+    result["pictures"],
+    _worst_tile,
     "Alike: rows that agree with two others at least in every token that "
     "pictures of such rows show something of, clocks in their phases. "
     "Undecided: the share of these whose picture is not that of most. Most "
@@ -140,25 +129,41 @@ def _pictures(result: Mapping[str, Any]) -> text_tables.Table:
 
 
 def _next_tokens(result: Mapping[str, Any]) -> text_tables.Table:
-  rows = []
-  for name, found in result["situations"].items():
-    cells = [name, f"{found['rows']:,}", f"{found['alike']:,}"]
-    if found["undecided"] is None:
-      rows.append([*cells, *[text_tables.NOTHING] * 3])
-      continue
-    cells += [f"{found['undecided']:.4f}", _worst(found["tokens"])]
-    rows.append([*cells, _worst(_beyond(found))])
-  return text_tables.Table(
-    "Do tokens and button decide the next tokens?",
-    ["rows", "recorded", "alike", "undecided", "which differ", "needed most"],
-    rows,
-    [""] * len(rows),
+  return _table(
+    ("Do tokens and button decide the next tokens?", "which differ"),
+    result["situations"],
+    lambda found: _worst(found["tokens"]),
     "Alike: rows that agree with two others at least in every token (but "
     "clocks), and in the button. Undecided: the share of these whose next row "
     "is not that of most: chance, or what no token holds. Which differ: the "
     "same by token. Needed most: what would be undecided beyond that if one "
     "token were not known.",
   )
+
+
+def _table(
+  titles: tuple[str, str],
+  found: Mapping[str, Mapping[str, Any]],
+  differs: Callable[[Mapping[str, Any]], str],
+  note: str,
+) -> text_tables.Table:
+  """A row for each situation; `differs` says where its outcomes do."""
+  rows = []
+  for name, one in found.items():
+    cells = [name, f"{one['rows']:,}", f"{one['alike']:,}"]
+    said = [text_tables.NOTHING] * 3
+    if one["undecided"] is not None:
+      said = [f"{one['undecided']:.4f}", differs(one), _worst(_beyond(one))]
+    rows.append([*cells, *said])
+  title, column = titles
+  header = ["rows", "recorded", "alike", "undecided", column, "needed most"]
+  return text_tables.Table(title, header, rows, [""] * len(rows), note)
+
+
+def _worst_tile(found: Mapping[str, Any]) -> str:
+  share = np.array(found["tiles"])
+  row, column = np.unravel_index(share.argmax(), share.shape)
+  return f"row {row}, column {column}: {share.max():.3f}"
 
 
 _SITUATIONS = ("walking", "dialog", "menu", "battle", "battle menu")
