@@ -47,7 +47,9 @@ def check(config: config_lib.Config, rom: Any, cloned: bool = True) -> None:
       f"collect.policy_mix: {config.collect.policy_mix!r} without demonstrator "
       "leaves nobody to clone; run the stages by hand instead"
     )
-  tokens.check(config.world_model.token_sizes)
+  tokens.check(
+    config.world_model.token_sizes, config.world_model.unseen_tokens.split()
+  )
   config.world_model.check_reward_terms()
   if rom.kind != "unknown":  # of which no policy is trained
     objectives.check(config)

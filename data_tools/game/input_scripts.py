@@ -228,6 +228,10 @@ def _until(command: Command, game: Game, step: Callable[[int], None]) -> None:
 
 
 def _walk(command: Command, game: Game, step: Callable[[int], None]) -> None:
+  for _ in range(_SETTLE_STEPS):  # a step from before is none of these tiles
+    if not game_state.is_arriving(game.memory):
+      break
+    step(specs.PASS)
   for tile in range(command.count):
     before = _place(game)
     for _ in range(_BLOCKED_STEPS):

@@ -33,8 +33,8 @@ def _fights(ram: Mapping[str, jax.Array], name: str) -> jax.Array:
 
 # Frames from a clock's next phase until it is seen, in the great vale: of some
 # 10,000 blocks of water and people none showed it one frame after it began, and
-# all did two frames after. Where nobody can walk (texts, menus) clocks stand
-# still, and what is seen has caught up.
+# all did two frames after. In texts and menus clocks stand still, and what is
+# seen has caught up. Amid a step it is one frame behind, and told as none.
 _LOOK_LAG = 2
 
 

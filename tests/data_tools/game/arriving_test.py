@@ -88,12 +88,15 @@ def test_one_memory_and_many_say_the_same(counter, x, x_in_block, arrives):
   assert not game_state.from_memory(memory).arriving
 
 
-def test_a_script_walks_as_many_cells_in_a_cave_as_it_says():
+@pytest.mark.parametrize(
+  ("text", "cells"), [("walk down 1", 1), ("press down 1\nwalk down 1", 2)]
+)
+def test_a_script_walks_as_many_cells_in_a_cave_as_it_says(text, cells):
   rom = roms.resolve(str(cartridge.GREAT_VALE))
   with emulator.Emulator(rom) as game:
     game.reset(0, emulator.read_save_state("great_vale/lower_cave", rom))
     before = game_state.from_memory(game.memory)
-    script = input_scripts.parse("walk down 1\nuntil has_control within 3", rom)
+    script = input_scripts.parse(f"{text}\nuntil has_control within 3", rom)
     input_scripts.run(script, game)
     after = game_state.from_memory(game.memory)
-  assert (after.x, after.y) == (before.x, before.y + 1)
+  assert (after.x, after.y) == (before.x, before.y + cells)
