@@ -1,6 +1,6 @@
 """Mistakes, verb by verb: one line on stderr, exit code 2, no traceback."""
 
-import importlib
+import importlib.util
 import os
 import signal
 import subprocess
@@ -304,26 +304,42 @@ def test_a_python_without_packages(verb):
 
 def _run(verb, arguments):
   """Exit code of an entry point in this process, left as it was."""
-  module = importlib.import_module(f"experiments.{verb}")
   handlers = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)}
-  # Names that another entry point of this process may have defined before,
-  # with a default of its own.
-  unset = {"class_num", "category_num"} & set(flags.FLAGS)
-  defaults = dict.fromkeys(unset if verb == "train_rssm" else ())
   with (
     mock.patch.dict(os.environ),
-    mock.patch.object(sys, "argv", [module.__file__, *arguments]),
-    flagsaver.flagsaver(**defaults),
+    mock.patch.dict(sys.modules),
+    mock.patch.dict(vars(flags.FLAGS)["__flags"]),
+    flagsaver.flagsaver(),
   ):
+    module = _loaded_alone(f"experiments.{verb}")
     try:
-      cli.run_main(module.main)
+      with mock.patch.object(sys, "argv", [module.__file__, *arguments]):
+        cli.run_main(module.main)
     except SystemExit as end:
       return end.code
     finally:
-      flags.FLAGS["set"].unparse()
       for number, handler in handlers.items():
         signal.signal(number, handler)
   raise AssertionError("run_main returned")
+
+
+def _loaded_alone(name):
+  """An entry point loaded anew, its flags its own as in a process of its own.
+
+  Several define the same name, with another default or of another kind.
+  """
+
+  def define(definer, flag, *rest):
+    if flag in flags.FLAGS:
+      delattr(flags.FLAGS, flag)
+    return definer(flag, *rest)
+
+  spec = importlib.util.find_spec(name)
+  module = importlib.util.module_from_spec(spec)
+  sys.modules[name] = module
+  with mock.patch.object(cli, "_define", define):
+    spec.loader.exec_module(module)
+  return module
 
 
 def _listed(root):
