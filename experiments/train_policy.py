@@ -367,7 +367,10 @@ def _policy_config(
   """
   if cloned:
     return policy
-  changes: dict[str, Any] = {"kl_scale": 0.0, "kl_final": 0.0}  # to no clone
+  # To no clone.
+  changes: dict[str, Any] = dict.fromkeys(
+    ("kl_scale", "kl_final", "kl_battle"), 0.0
+  )
   asked = cli.is_set("policy.scratch_updates")
   if asked and not policy.scratch_updates:
     raise ValueError(

@@ -23,6 +23,7 @@ import jax
 import jax.numpy as jnp
 
 from pokedreamer_jax.behaviour import dream_rows
+from pokedreamer_jax.behaviour import policy_inputs
 from pokedreamer_jax.behaviour import returns as returns_lib
 from pokedreamer_jax.config import run as config_lib
 from pokedreamer_jax.networks import actor_critic
@@ -89,7 +90,8 @@ def loss(
     cfg: the configuration.
     params: of the actor.
     rows: leaves `[M, ...]`.
-    kl_scale: weight of the divergence.
+    kl_scale: weight of the divergence; in battles `policy.kl_battle` where
+      that is more.
 
   Returns:
     The loss `[]` and metrics, all means weighted by `rows.weight`.
@@ -125,6 +127,13 @@ def loss(
     term = clipped_surrogate(ratio, rows.advantage, below, above)
     outside = (ratio - 1.0 > above) | (ratio - 1.0 < -below)
     metrics["policy/clip_fraction"] = mean(outside.astype(jnp.float32))
+  if policy.kl_battle:
+    fights = policy_inputs.fights(cfg, rows.feat)
+    metrics["policy/kl_in_battles"] = returns_lib.weighted_mean(
+      divergence, rows.weight * fights
+    )
+    held = jnp.maximum(kl_scale, policy.kl_battle)
+    kl_scale = jnp.where(fights, held, kl_scale)
   per_row = term - policy.entropy_scale * entropy + kl_scale * divergence
   chex.assert_equal_shape([per_row, rows.weight])
   total = mean(per_row)

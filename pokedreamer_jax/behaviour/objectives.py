@@ -16,13 +16,18 @@ from pokedreamer_jax.config import run as config_lib
 
 
 def check(cfg: config_lib.Config) -> None:
-  """Raises ValueError where dreams do not say what the objective pays."""
+  """Raises ValueError where dreams do not say what the loss asks for."""
   pays_levels = cfg.policy.term_weights[specs.LEVEL]
   if pays_levels and specs.LEVEL not in cfg.world_model.token_sizes:
     raise ValueError(
       f"policy.reward: {cfg.policy.objective_name!r} pays levels, and the "
       "world model's state has no token 'level', expected one of "
       f"{[n for n, weight in specs.LEVEL_WEIGHTS.items() if not weight]}"
+    )
+  if cfg.policy.kl_battle and "battle" not in cfg.world_model.token_sizes:
+    raise ValueError(
+      f"policy.kl_battle: {cfg.policy.kl_battle}, and the world model's state "
+      "has no token 'battle', expected 0"
     )
 
 

@@ -12,6 +12,7 @@ from pokedreamer_jax.behaviour import goal_offsets
 from pokedreamer_jax.config import run as config_lib
 from pokedreamer_jax.world_model import model as world_model
 from pokedreamer_jax.world_model import progress as progress_lib
+from pokedreamer_jax.world_model import tokens
 
 
 def size(cfg: config_lib.Config) -> int:
@@ -51,6 +52,14 @@ def read(
     none = jnp.zeros(shape, read[0].dtype)
     read.append(none if goal is None else jnp.broadcast_to(goal, shape))
   return jnp.concatenate(read, axis=-1) if read[1:] else read[0]
+
+
+def fights(cfg: config_lib.Config, inputs: jax.Array) -> jax.Array:
+  """Whether inputs `[..., F + P + O + G]` are of a battle, `[...]` bool."""
+  model = cfg.world_model
+  place = tokens.slices(model.token_sizes)["battle"]
+  hot = inputs[..., model.deter + model.stoch_dim :][..., place]
+  return jnp.argmax(hot, axis=-1) > 0
 
 
 def _extra(cfg: config_lib.Config) -> int:

@@ -277,6 +277,10 @@ class PolicyConfig:
   # has `pmpo_beta` instead.
   kl_scale: float = 0.5
   kl_final: float = 0.5
+  # The same in states of a battle, where it is more; 0: as everywhere. A dream
+  # under a goal is too short to show what a fight that is fled from costs
+  # later, and battles are what dreams know worst.
+  kl_battle: float = 0.0
   max_grad_norm: float = 0.5
   # Weight of the critic's loss on recorded sequences, see `replay.py`.
   replay_scale: float = 0.0
@@ -352,6 +356,7 @@ class PolicyConfig:
         "policy.honesty_every 0, expected 'go_on' or more updates"
       )
     bounds.at_least(self, 0, "replay_scale", "advantage_floor", "pmpo_beta")
+    bounds.at_least(self, 0, "kl_battle")
     bounds.one_of(self, "reward", sorted(REWARDS))
     try:
       paid = specs.paid_terms(self.objective)

@@ -46,9 +46,13 @@ class OfflinePlanner:
     self._walks = walks or walking.Walks(knowledge)
     self._config = config or offline_config.OfflineConfig()
     self._supplies = supplies.Supplies(knowledge, self._walks, self._config)
-    # How often each milestone led nowhere; with others to try it rests then.
+    # How often each milestone led nowhere, and for how many env steps it was
+    # pursued; with others to try it rests then.
     self._failures: dict[knowledge_lib.Milestone, int] = {}
-    self._head: knowledge_lib.Milestone | None = None  # pursued last
+    self._spent: dict[knowledge_lib.Milestone, int] = {}
+    self._head: knowledge_lib.Milestone | None = None  # named last
+    self._pursued: knowledge_lib.Milestone | None = None  # and going on
+    self._since = 0  # env step of the last answer
     self._catching = False  # whether a species that it met was named last
     self._turn = 0  # of other ways, since the game went on
     self._asked = False  # whether it ever was
@@ -57,6 +61,7 @@ class OfflinePlanner:
     self, request: schema.Request, progress: progress_lib.Progress
   ) -> schema.Reply:
     """The goal for the moment of a request; there always is one."""
+    self._count_time(request.state.env_step)
     went_on = request.trigger in _AHEAD
     # That a battle takes long says nothing of the way, nor does what got away.
     failed = request.trigger in _FAILED and not self._catching
@@ -69,10 +74,21 @@ class OfflinePlanner:
       if self._head is not None:
         self._failures[self._head] = self._failures.get(self._head, 0) + 1
     self._asked = True
+    found = schema.Reply(Goal("explore"), "nothing else is known")
     for reply in self._choices(request, progress):
       if not replies.goal_faults(reply.goal, self._all_maps(request)):
-        return reply
-    return schema.Reply(Goal("explore"), "nothing else is known")
+        found = reply
+        break
+    if not self._catching:  # after a battle, what it held up goes on
+      self._pursued = self._head
+    return found
+
+  def _count_time(self, env_step: int) -> None:
+    """Adds the steps since the last answer to what was pursued meanwhile."""
+    if self._pursued is not None:
+      spent = self._spent.get(self._pursued, 0)
+      self._spent[self._pursued] = spent + env_step - self._since
+    self._since = env_step
 
   def _all_maps(self, request: schema.Request) -> schema.Request:
     """The request with the maps of records: nothing is hidden from it."""
@@ -131,17 +147,26 @@ class OfflinePlanner:
   def _least_tried(
     self, ahead: list[knowledge_lib.Milestone]
   ) -> knowledge_lib.Milestone | None:
-    """The milestone to pursue: of the next few that which failed least.
+    """The milestone to pursue: of the next few that which rested longest.
 
-    No further than the next badge: what comes after it needs it.
+    No further than the next badge: what comes after it needs it. Those that
+    were given up take no place among the few.
     """
-    near = ahead[: self._config.window]
-    badges = [i for i, m in enumerate(near) if m.goal.kind == "badge"]
-    near = near[: badges[0] + 1] if badges else near
+    near, fresh = [], 0
+    for milestone in ahead:
+      if fresh == self._config.window:
+        break
+      near.append(milestone)
+      fresh += self._rounds(milestone) < self._config.most_rounds
+      if milestone.goal.kind == "badge":
+        break
     return min(near, key=self._rounds, default=None)
 
   def _rounds(self, milestone: knowledge_lib.Milestone) -> int:
-    return self._failures.get(milestone, 0) // self._config.tries
+    """How often it was tried: led nowhere, or had its time."""
+    failures = self._failures.get(milestone, 0) // self._config.tries
+    spent = self._spent.get(milestone, 0) // self._config.try_env_steps
+    return failures + spent
 
   def _places(
     self, meant: knowledge_lib.Milestone | None

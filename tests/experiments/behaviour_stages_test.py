@@ -345,7 +345,8 @@ def test_a_clone_under_goals_is_another_one_and_says_so(made_up, tmp_path):
 
 # What a policy may be: cloned or not, and fields of it.
 _POLICIES = {
-  "cloned": (True, {"replay_scale": 0.3}),  # the critic on records as well
+  # The critic on records as well.
+  "cloned": (True, {"replay_scale": 0.3, "kl_battle": 2.0}),
   "under goals": (True, {"replay_scale": 0.3, "event_starts": 0.5}),
   "from scratch": (False, {}),
   "grpo": (False, {"algorithm": "grpo", "group_size": 4}),

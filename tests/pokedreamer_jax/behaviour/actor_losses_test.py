@@ -15,6 +15,7 @@ from pokedreamer_jax.behaviour import critics
 from pokedreamer_jax.behaviour import dream_rows
 from pokedreamer_jax.config import behaviour as behaviour_config
 from pokedreamer_jax.networks import actor_critic
+from pokedreamer_jax.world_model import tokens
 from tests.pokedreamer_jax import fakes
 from tests.pokedreamer_jax.behaviour import toys
 
@@ -140,8 +141,8 @@ def test_actor_loss_by_hand():
   np.testing.assert_allclose(metrics["policy/kl_to_clone"], kl, rtol=1e-5)
 
 
-def _slow_loss(policy, logits, rows, kl_scale):
-  """The sum over rows, written out, in float64."""
+def _slow_loss(policy, logits, rows, kl_scale, kl_scales=None):
+  """The sum over rows, written out, in float64; `kl_scales` one of each."""
   logits, clone = np.float64(logits), np.float64(rows.clone_logits)
   weight = np.float64(rows.weight)
   log_prob = [logits[i, a] for i, a in enumerate(rows.action)]
@@ -166,7 +167,8 @@ def _slow_loss(policy, logits, rows, kl_scale):
       high = 1 + (policy.clip_high or policy.clip)
       kept = min(max(ratio, 1 - policy.clip), high)
       total -= share * min(ratio * advantage, kept * advantage)
-    total += share * (kl_scale * kl - policy.entropy_scale * entropy)
+    held = kl_scale if kl_scales is None else kl_scales[i]
+    total += share * (held * kl - policy.entropy_scale * entropy)
   return total
 
 
@@ -307,6 +309,33 @@ def test_extreme_rows_give_finite_gradients(algorithm):
     chex.assert_tree_all_finite(grads)
     # Bounded by construction, however large the return.
     assert float(_norm(grads[0])) < 10.0
+
+
+@pytest.mark.parametrize("algorithm", behaviour_config.ALGORITHMS)
+def test_battles_are_held_nearer_to_the_clone(algorithm):
+  cfg = toys.config(entropy_scale=0.05, kl_battle=2.0, algorithm=algorithm)
+  model = cfg.world_model
+  place = tokens.slices(model.token_sizes)["battle"]
+  rng = np.random.default_rng(0)
+  kinds = rng.integers(0, model.token_sizes["battle"], 16)
+  rows = _rows(3, dim=model.feat_dim + 5)
+  first = model.deter + model.stoch_dim + place.start
+  feat = np.array(rows.feat)
+  feat[:, first : first + model.token_sizes["battle"]] = np.eye(4)[kinds]
+  rows = rows.replace(feat=jnp.asarray(feat))
+  params = _actor(cfg, dim=feat.shape[1])
+  logits = _logits(cfg, params, rows.feat)
+  for scale in (0.5, 3.0):  # where it is more, it holds everywhere
+    each = [max(scale, 2.0) if kind else scale for kind in kinds]
+    loss, metrics = actor_losses.loss(cfg, params, rows, scale)
+    expected = _slow_loss(cfg.policy, logits, rows, scale, each)
+    np.testing.assert_allclose(loss, expected, rtol=1e-5)
+  probs = np.exp(np.float64(logits))
+  kl = (probs * (np.float64(logits) - np.float64(rows.clone_logits))).sum(-1)
+  if algorithm != "pmpo":  # which has the other direction
+    inside = metrics["policy/kl_in_battles"]
+    np.testing.assert_allclose(inside, kl[kinds > 0].mean(), rtol=1e-4)
+  assert 0 < (kinds > 0).sum() < 16
 
 
 def _norm(tree):

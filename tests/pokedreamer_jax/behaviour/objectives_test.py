@@ -151,3 +151,11 @@ def test_levels_need_their_token():
   ):
     objectives.check(cfg)
   objectives.check(_config("progress"))
+
+
+def test_battles_need_their_token():
+  held = ("policy.kl_battle=2", "policy.reward=capped")
+  cfg = presets.make("debug", [*held, "world_model.ram=off"])
+  with pytest.raises(ValueError, match=r"kl_battle: 2.0, .*no token 'battle'"):
+    objectives.check(cfg)
+  objectives.check(presets.make("debug", ["policy.kl_battle=2"]))

@@ -237,6 +237,55 @@ def test_no_milestone_beyond_the_window_is_tried_before_its_turn():
   assert goals == ["own 2 species", "own 3 species"] * 2
 
 
+def test_a_milestone_that_had_its_time_rests_though_nothing_failed():
+  shown = [_shown(f"own {n} species") for n in (2, 3)]
+  known = games.small_world(milestones=shown)
+  config = offline_config.OfflineConfig(in_passing=(), try_env_steps=5)
+  planner = offline.OfflinePlanner(known, config)
+  progress = games.followed(games.row(capture_items=1))
+  goals = []
+  for _ in range(6):  # a battle is over, three env steps after that before
+    goals.append(_ask(planner, progress, known, "battle"))
+    for _ in range(3):
+      progress.update(games.row(capture_items=1))
+  first, second = "own 2 species", "own 3 species"
+  assert goals == [first, first, second, second, first, first]
+
+
+def test_what_a_battle_was_named_for_takes_no_time_of_its_own():
+  shown = [_shown(f"own {n} species") for n in (4, 5)]
+  known = games.small_world(milestones=shown)
+  config = offline_config.OfflineConfig(in_passing=(), try_env_steps=8)
+  planner = offline.OfflinePlanner(known, config)
+  progress = games.followed(games.row(capture_items=1))
+  goals = []
+  for reason in ("start", "meets", "battle", "battle"):
+    goals.append(_ask(planner, progress, known, reason))
+    for _ in range(3):
+      progress.update(games.row(capture_items=1, dex_owned=1))
+  # Nine steps towards the first one, three of them while something was caught.
+  assert goals[0] == goals[2] == "own 4 species"
+  assert goals[3] == "own 5 species"
+
+
+def test_what_was_given_up_makes_room_in_the_window():
+  shown = [_shown(f"own {n} species") for n in (2, 3, 4)]
+  known = games.small_world(milestones=[*shown, _shown("earn badge 0")])
+  config = offline_config.OfflineConfig(window=2, in_passing=(), most_rounds=1)
+  planner = offline.OfflinePlanner(known, config)
+  progress = games.followed(games.row(capture_items=1))
+  goals = [_ask(planner, progress, known)]
+  for level in (6, 7, 8, 9):
+    progress.update(games.row(capture_items=1, party_level=level))
+    _ask(planner, progress, known, "out of time")  # something else
+    goals.append(_ask(planner, progress, known, "reached"))
+  # Each once, up to the badge, and then the first again.
+  assert goals == [
+    *("own 2 species", "own 3 species", "own 4 species", "earn badge 0"),
+    "own 2 species",
+  ]
+
+
 def test_without_any_knowledge_it_still_names_goals():
   known = knowledge.Knowledge()
   planner = offline.OfflinePlanner(known)
