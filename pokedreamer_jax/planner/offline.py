@@ -109,14 +109,15 @@ class OfflinePlanner:
     ahead = [
       milestone
       for milestone in requests.undone(self._knowledge, progress)
-      if milestone.goal.kind in self._config.kinds
-      and milestone.share >= self._config.least_share
+      if self._counts(milestone)
       # Nothing is caught with empty hands, for however long one tries.
       and (milestone.goal.kind != "own" or state.capture_items)
       and milestone.goal.kind not in self._config.in_passing
     ]
+    left = requests.left_behind(self._knowledge, progress)
+    left = [milestone for milestone in left if self._counts(milestone)]
     hurt = self._supplies.is_hurt(state)
-    meant = None if hurt else self._least_tried(ahead)
+    meant = None if hurt else self._least_tried(ahead, left)
     if request.trigger == "meets" and (
       state.dex_owned < self._config.enough_species
     ):
@@ -135,7 +136,7 @@ class OfflinePlanner:
       if turn >= self._config.tries:
         yield others[turn - self._config.tries]
     yield from self._supplies.heal(state) if hurt else self._supplies.buy(state)
-    self._head = self._least_tried(ahead)
+    self._head = self._least_tried(ahead, left)
     if self._head is not None:
       why = f"a milestone of {len(ahead)}"
       yield schema.Reply(self._head.goal, why, self._head.at)
@@ -144,13 +145,21 @@ class OfflinePlanner:
       kind = _PLAIN[(self._turn + i) % len(_PLAIN)]
       yield schema.Reply(Goal(kind), "nothing else is known")
 
+  def _counts(self, milestone: knowledge_lib.Milestone) -> bool:
+    """Whether it is of a kind to pursue, and was no luck."""
+    usual = milestone.share >= self._config.least_share
+    return usual and milestone.goal.kind in self._config.kinds
+
   def _least_tried(
-    self, ahead: list[knowledge_lib.Milestone]
+    self,
+    ahead: list[knowledge_lib.Milestone],
+    left: list[knowledge_lib.Milestone],
   ) -> knowledge_lib.Milestone | None:
-    """The milestone to pursue: of the next few that which rested longest.
+    """The milestone to pursue: of the next few that which was tried least.
 
     No further than the next badge: what comes after it needs it. Those that
-    were given up take no place among the few.
+    were given up take no place among the few. What was left behind comes when
+    all of them have been tried as often: one of them may need it.
     """
     near, fresh = [], 0
     for milestone in ahead:
@@ -160,7 +169,7 @@ class OfflinePlanner:
       fresh += self._rounds(milestone) < self._config.most_rounds
       if milestone.goal.kind == "badge":
         break
-    return min(near, key=self._rounds, default=None)
+    return min((*near, *left), key=self._rounds, default=None)
 
   def _rounds(self, milestone: knowledge_lib.Milestone) -> int:
     """How often it was tried: led nowhere, or had its time."""

@@ -232,6 +232,29 @@ def undone(
   return found[::-1]
 
 
+def left_behind(
+  knowledge: knowledge_lib.Knowledge, progress: progress_lib.Progress
+) -> list[knowledge_lib.Milestone]:
+  """The story before a badge that is held, as far as this game did without.
+
+  Demonstrations had it behind them there; what it is good for shows later, as a
+  key does. Of a game that began amid the story nobody knows.
+  """
+  if progress.moment is None or progress.story_before:
+    return []
+  held = set(progress.moment.state.badges)
+  told = _story_done(knowledge, progress)
+  found, waiting = [], []
+  for milestone in knowledge.milestones:
+    goal = milestone.goal
+    if goal.kind == "story" and milestone not in told:
+      waiting.append(milestone)
+    elif goal.kind == "badge" and goal.number in held:
+      found += waiting
+      waiting = []
+  return found
+
+
 def _story_done(
   knowledge: knowledge_lib.Knowledge, progress: progress_lib.Progress
 ) -> set[knowledge_lib.Milestone]:

@@ -410,6 +410,42 @@ def test_the_story_is_told_by_where_its_flags_were_set():
   assert [m.nth for m in requests.undone(known, progress)] == [3, 4]
 
 
+def test_what_was_left_behind_is_tried_when_what_comes_next_leads_nowhere():
+  key, after = (1, 2, 0), (3, 2, 0)
+  shown = [
+    _shown("advance story", at=key),
+    _shown("earn badge 0", at=(2, 1, 1)),
+    _shown("reach map 3", at=after),
+    _shown("earn badge 1", at=(3, 1, 3)),
+  ]
+  known = games.small_world(milestones=shown)
+  here = {"map_id": 2, "badges": 1}
+  progress = games.followed(games.row(), games.row(**here))
+  assert [m.at for m in requests.left_behind(known, progress)] == [key]
+  assert [m.at for m in requests.undone(known, progress)][0] == after
+  planner = offline.OfflinePlanner(known)
+
+  def ask(reason):
+    request = games.request(games.row(), games.row(**here), known=known)
+    request = dataclasses.replace(request, trigger=reason)
+    return planner.answer(request, progress).at
+
+  places = [ask("start")]
+  for _ in range(3):
+    ask("out of time")  # something else
+    places.append(ask("reached"))
+  # Both that come next, and then what was left behind.
+  assert places == [after, (3, 1, 3), key, after]
+  # It is not what the game has done, nor of one that began after it.
+  done = games.row(map_id=1, y=2, x=0, event_flags=1)
+  progress = games.followed(games.row(), done, games.row(**here, event_flags=1))
+  assert requests.left_behind(known, progress) == []
+  began = games.followed(games.row(**here, event_flags=1))
+  assert requests.left_behind(known, began) == []
+  # Nor is it without the badge: there it comes next.
+  assert requests.left_behind(known, games.followed(games.row())) == []
+
+
 def test_whoever_has_enough_species_lets_others_go():
   known = games.small_world()
   wild = games.row(
