@@ -241,7 +241,12 @@ def _vale_agent() -> config_lib.Config:
     ),
     clone=dataclasses.replace(vale.clone, steps=5000),
     policy=dataclasses.replace(
-      vale.policy, gamma=0.99, updates=250, ahead_steps=40, kl_final=0.05
+      vale.policy,
+      gamma=0.99,
+      updates=250,
+      ahead_steps=40,
+      kl_final=0.05,
+      kl_battle=2.0,
     ),
     agent=config_lib.AgentConfig(
       turns=1,

@@ -200,7 +200,7 @@ class OfflinePlanner:
       goal, at = (
         (Goal("heal"), None) if meant is None else (meant.goal, meant.at)
       )
-      found.append(schema.Reply(goal, "stuck: what failed least", at))
+      found.append(schema.Reply(goal, "stuck: what was tried least", at))
     cell = self._unvisited(state, progress)
     if cell is not None:
       why = "stuck: a cell not visited yet"

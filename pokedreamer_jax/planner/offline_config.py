@@ -32,7 +32,7 @@ class OfflineConfig:
   try_env_steps: int = 300
   # One that was tried so often takes no place in the window below.
   most_rounds: int = 3
-  # Milestones ahead among which the one that failed least is pursued: what one
+  # Milestones ahead of which the one that was tried least is pursued: what one
   # cannot reach must not end a game that could go on without.
   window: int = 4
 

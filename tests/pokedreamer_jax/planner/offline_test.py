@@ -422,7 +422,7 @@ def test_what_was_left_behind_is_tried_when_what_comes_next_leads_nowhere():
   here = {"map_id": 2, "badges": 1}
   progress = games.followed(games.row(), games.row(**here))
   assert [m.at for m in requests.left_behind(known, progress)] == [key]
-  assert [m.at for m in requests.undone(known, progress)][0] == after
+  assert next(m.at for m in requests.undone(known, progress)) == after
   planner = offline.OfflinePlanner(known)
 
   def ask(reason):
