@@ -82,7 +82,7 @@ def loss(
   cfg: config_lib.Config,
   params: Any,
   rows: dream_rows.Rows,
-  kl_scale: jax.Array | float,
+  kl_scale: jax.Array | float | None,
 ) -> tuple[jax.Array, Metrics]:
   """The algorithm's term, entropy bonus and divergence from the clone.
 
@@ -90,8 +90,8 @@ def loss(
     cfg: the configuration.
     params: of the actor.
     rows: leaves `[M, ...]`.
-    kl_scale: weight of the divergence; in battles `policy.kl_battle` where
-      that is more.
+    kl_scale: weight of the divergence, in battles `policy.kl_battle` at least;
+      None where there is no clone.
 
   Returns:
     The loss `[]` and metrics, all means weighted by `rows.weight`.
@@ -127,11 +127,10 @@ def loss(
     term = clipped_surrogate(ratio, rows.advantage, below, above)
     outside = (ratio - 1.0 > above) | (ratio - 1.0 < -below)
     metrics["policy/clip_fraction"] = mean(outside.astype(jnp.float32))
-  if policy.kl_battle:
+  if kl_scale is None:
+    kl_scale = 0.0
+  elif policy.kl_battle:
     fights = policy_inputs.fights(cfg, rows.feat)
-    metrics["policy/kl_in_battles"] = returns_lib.weighted_mean(
-      divergence, rows.weight * fights
-    )
     held = jnp.maximum(kl_scale, policy.kl_battle)
     kl_scale = jnp.where(fights, held, kl_scale)
   per_row = term - policy.entropy_scale * entropy + kl_scale * divergence

@@ -55,7 +55,10 @@ def read(
 
 
 def fights(cfg: config_lib.Config, inputs: jax.Array) -> jax.Array:
-  """Whether inputs `[..., F + P + O + G]` are of a battle, `[...]` bool."""
+  """Whether inputs `[..., F + P + O + G]` are of a battle, `[...]` bool.
+
+  The blackout after a lost one is a part of it.
+  """
   model = cfg.world_model
   place = tokens.slices(model.token_sizes)["battle"]
   hot = inputs[..., model.deter + model.stoch_dim :][..., place]

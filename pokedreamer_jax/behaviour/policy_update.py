@@ -82,7 +82,7 @@ def make_update(
       replay_key = jax.random.fold_in(key, 1)
       sequences = replay_fn(replay_key, starts)
       played = dream_rows.judge_played(cfg, state, sequences)
-    kl_scale = 0.0 if clone is None else _kl_scale(cfg.policy, state.update)
+    kl_scale = None if clone is None else _kl_scale(cfg.policy, state.update)
     state, losses = train_rows(state, shuffle_key, rows, played, kl_scale)
     state = state.replace(update=state.update + 1, return_scale=scale)
     metrics |= losses

@@ -277,8 +277,8 @@ class PolicyConfig:
   # has `pmpo_beta` instead.
   kl_scale: float = 0.5
   kl_final: float = 0.5
-  # The same in states of a battle, where it is more; 0: as everywhere. A dream
-  # under a goal is too short to show what a fight that is fled from costs
+  # Of any algorithm the least weight in states of a battle; 0: as everywhere. A
+  # dream under a goal is too short to show what a fight that is fled from costs
   # later, and battles are what dreams know worst.
   kl_battle: float = 0.0
   max_grad_norm: float = 0.5

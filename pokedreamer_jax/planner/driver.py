@@ -400,6 +400,7 @@ class Driver:
     apart = older or asked.reason not in _FOR_BATTLES
     if apart and self._of_battle and _fights(moment.state):
       self._held_up = leading.Errand(reply.goal, reply.at)
+      self._offline.passed_over()
       self._ledger.call(asked, answer, latency_s, "held", None, step)
       return None
     self._give(asked, answer, latency_s, "applied", reply, moment)
@@ -489,6 +490,8 @@ class Driver:
     errand = leading.Errand(reply.goal, reply.at)
     now = answer.reply is None  # by the offline planner, of this very row
     known = state if now else asked.request.state
+    if not now:
+      self._offline.passed_over()
     self._hold_up(errand, asked.reason, _fights(state) and _fights(known))
     goal = self.goal
     goes_on = errand == pursuit.errand and asked.reason not in _ANEW

@@ -18,6 +18,7 @@ from pokedreamer_jax.planner import replies
 from pokedreamer_jax.planner import requests
 from pokedreamer_jax.planner import schema
 from pokedreamer_jax.planner import supplies
+from pokedreamer_jax.planner import tries
 from pokedreamer_jax.planner import walking
 
 Goal = goal_specs.Goal
@@ -30,6 +31,16 @@ _BATTLES = ("wild", "trainer")
 _AHEAD = ("progress", "area")
 # What one can always try, in turn, where nothing is known.
 _PLAIN = ("explore", "talk", "story", "win")
+_LEFT, _NOTHING_ELSE = "a story left behind", "nothing else is known"
+
+
+@dataclasses.dataclass(frozen=True)
+class _Choice:
+  """What could be said."""
+
+  reply: schema.Reply
+  milestone: knowledge_lib.Milestone | None = None  # that it pursues
+  of_battle: bool = False  # what it holds up goes on after the battle
 
 
 class OfflinePlanner:
@@ -46,13 +57,8 @@ class OfflinePlanner:
     self._walks = walks or walking.Walks(knowledge)
     self._config = config or offline_config.OfflineConfig()
     self._supplies = supplies.Supplies(knowledge, self._walks, self._config)
-    # How often each milestone led nowhere, and for how many env steps it was
-    # pursued; with others to try it rests then.
-    self._failures: dict[knowledge_lib.Milestone, int] = {}
-    self._spent: dict[knowledge_lib.Milestone, int] = {}
-    self._head: knowledge_lib.Milestone | None = None  # named last
-    self._pursued: knowledge_lib.Milestone | None = None  # and going on
-    self._since = 0  # env step of the last answer
+    self._tries = tries.Tries(self._config)  # with others to try one rests
+    self._level = 0  # when it answered last
     self._catching = False  # whether a species that it met was named last
     self._turn = 0  # of other ways, since the game went on
     self._asked = False  # whether it ever was
@@ -61,34 +67,44 @@ class OfflinePlanner:
     self, request: schema.Request, progress: progress_lib.Progress
   ) -> schema.Reply:
     """The goal for the moment of a request; there always is one."""
-    self._count_time(request.state.env_step)
+    state = request.state
     went_on = request.trigger in _AHEAD
     # That a battle takes long says nothing of the way, nor does what got away.
     failed = request.trigger in _FAILED and not self._catching
-    failed = failed and request.state.in_battle not in _BATTLES
+    failed = failed and state.in_battle not in _BATTLES
     self._supplies.asked(went_on, failed)
+    self._count_try(state, went_on, failed)
     if went_on:
       self._turn = 0
     if failed:
       self._turn += self._asked
-      if self._head is not None:
-        self._failures[self._head] = self._failures.get(self._head, 0) + 1
     self._asked = True
-    found = schema.Reply(Goal("explore"), "nothing else is known")
-    for reply in self._choices(request, progress):
-      if not replies.goal_faults(reply.goal, self._all_maps(request)):
-        found = reply
-        break
-    if not self._catching:  # after a battle, what it held up goes on
-      self._pursued = self._head
-    return found
+    known = self._all_maps(request)
+    choice = next(
+      choice
+      for choice in self._choices(request, progress)
+      if not replies.goal_faults(choice.reply.goal, known)
+    )
+    self._catching = choice.of_battle and choice.reply.goal.kind == "own"
+    if not choice.of_battle:
+      self._tries.pursue(choice.milestone)
+    return choice.reply
 
-  def _count_time(self, env_step: int) -> None:
-    """Adds the steps since the last answer to what was pursued meanwhile."""
-    if self._pursued is not None:
-      spent = self._spent.get(self._pursued, 0)
-      self._spent[self._pursued] = spent + env_step - self._since
-    self._since = env_step
+  def passed_over(self) -> None:
+    """Somebody else has named what is done from here on."""
+    self._tries.pursue(None)
+
+  def _count_try(
+    self, state: schema.State, went_on: bool, failed: bool
+  ) -> None:
+    """What became of the milestone that was pursued."""
+    level = max(state.party_level[:1], default=0)
+    grew, self._level = level > self._level, level
+    self._tries.at(state.env_step)
+    if failed:
+      self._tries.failed()
+    elif went_on or (grew and self._tries.of_levels):
+      self._tries.went_on()
 
   def _all_maps(self, request: schema.Request) -> schema.Request:
     """The request with the maps of records: nothing is hidden from it."""
@@ -102,10 +118,9 @@ class OfflinePlanner:
 
   def _choices(
     self, request: schema.Request, progress: progress_lib.Progress
-  ) -> Iterator[schema.Reply]:
-    """What could be said, the best first."""
+  ) -> Iterator[_Choice]:
+    """What could be said, the best first; the last one always can."""
     state = request.state
-    self._head, self._catching = None, False
     ahead = [
       milestone
       for milestone in requests.undone(self._knowledge, progress)
@@ -115,35 +130,43 @@ class OfflinePlanner:
       and milestone.goal.kind not in self._config.in_passing
     ]
     left = requests.left_behind(self._knowledge, progress)
-    left = [milestone for milestone in left if self._counts(milestone)]
+    left = [
+      milestone
+      for milestone in left
+      if self._counts(milestone) and not self._tries.is_given_up(milestone)
+    ]
     hurt = self._supplies.is_hurt(state)
-    meant = None if hurt else self._least_tried(ahead, left)
+    head = self._least_tried(ahead, left)
+    meant = None if hurt else head
     if request.trigger == "meets" and (
       state.dex_owned < self._config.enough_species
     ):
-      self._catching = True
       one_more = Goal("own", number=state.dex_owned + 1)
-      yield schema.Reply(one_more, "a new species")
+      reply = schema.Reply(one_more, "a new species")
+      yield _Choice(reply, of_battle=True)
     elif request.trigger in _FAILED and state.in_battle in _BATTLES:
       # In turn with what comes after it: told to win some never end one.
       if request.current_goal != str(Goal("win")):
-        yield schema.Reply(Goal("win"), "a battle that goes on")
+        reply = schema.Reply(Goal("win"), "a battle that goes on")
+        yield _Choice(reply, of_battle=True)
     elif self._turn and request.trigger != "reached":
       # What was reached instead is a new place to try the milestone from.
-      others = self._other_ways(state, progress, meant, bool(hurt or ahead))
+      knows = bool(hurt or ahead or left)
+      others = self._other_ways(state, progress, meant, knows)
       # After some failures another way, and after that the milestone again.
       turn = self._turn % (self._config.tries + len(others))
       if turn >= self._config.tries:
         yield others[turn - self._config.tries]
-    yield from self._supplies.heal(state) if hurt else self._supplies.buy(state)
-    self._head = self._least_tried(ahead, left)
-    if self._head is not None:
-      why = f"a milestone of {len(ahead)}"
-      yield schema.Reply(self._head.goal, why, self._head.at)
-    yield from self._frontier(state, progress)
+    supply = self._supplies.heal if hurt else self._supplies.buy
+    yield from map(_Choice, supply(state))
+    if head is not None:
+      why = f"a milestone of {len(ahead)}" if head in ahead else _LEFT
+      yield _Choice(schema.Reply(head.goal, why, head.at), head)
+    yield from map(_Choice, self._frontier(state, progress))
     for i in range(len(_PLAIN)):
       kind = _PLAIN[(self._turn + i) % len(_PLAIN)]
-      yield schema.Reply(Goal(kind), "nothing else is known")
+      yield _Choice(schema.Reply(Goal(kind), _NOTHING_ELSE))
+    yield _Choice(schema.Reply(Goal("explore"), _NOTHING_ELSE))
 
   def _counts(self, milestone: knowledge_lib.Milestone) -> bool:
     """Whether it is of a kind to pursue, and was no luck."""
@@ -166,16 +189,10 @@ class OfflinePlanner:
       if fresh == self._config.window:
         break
       near.append(milestone)
-      fresh += self._rounds(milestone) < self._config.most_rounds
+      fresh += not self._tries.is_given_up(milestone)
       if milestone.goal.kind == "badge":
         break
-    return min((*near, *left), key=self._rounds, default=None)
-
-  def _rounds(self, milestone: knowledge_lib.Milestone) -> int:
-    """How often it was tried: led nowhere, or had its time."""
-    failures = self._failures.get(milestone, 0) // self._config.tries
-    spent = self._spent.get(milestone, 0) // self._config.try_env_steps
-    return failures + spent
+    return min((*near, *left), key=self._tries.of, default=None)
 
   def _places(
     self, meant: knowledge_lib.Milestone | None
@@ -189,7 +206,7 @@ class OfflinePlanner:
     progress: progress_lib.Progress,
     meant: knowledge_lib.Milestone | None,
     knows: bool,
-  ) -> list[schema.Reply]:
+  ) -> list[_Choice]:
     """What to try in turn where the milestone that is meant led nowhere.
 
     Whoever knows what to do goes back to a map that this game has seen: others
@@ -200,11 +217,13 @@ class OfflinePlanner:
       goal, at = (
         (Goal("heal"), None) if meant is None else (meant.goal, meant.at)
       )
-      found.append(schema.Reply(goal, "stuck: what was tried least", at))
+      reply = schema.Reply(goal, "stuck: what was tried least", at)
+      found.append(_Choice(reply, meant))
     cell = self._unvisited(state, progress)
     if cell is not None:
       why = "stuck: a cell not visited yet"
-      found.append(schema.Reply(Goal("tile", state.map_id, *cell), why))
+      there = Goal("tile", state.map_id, *cell)
+      found.append(_Choice(schema.Reply(there, why)))
     ways = self._knowledge.ways_out(state.map_id)
     if ways:
       tried = self._walks.onward(state.cell, self._places(meant))
@@ -216,7 +235,7 @@ class OfflinePlanner:
         ),
       )
       there = Goal("map", way.end[0])
-      found.append(schema.Reply(there, "stuck: leave this map"))
+      found.append(_Choice(schema.Reply(there, "stuck: leave this map")))
     return found
 
   def _frontier(

@@ -26,12 +26,12 @@ class OfflineConfig:
   enough_items: int = 6
   enough_species: int = 14  # with so many it lets others go
   tries: int = 1  # times that a milestone is tried before another way
-  # A milestone that was pursued for so long has been tried, too: battles on the
-  # way to it are no failures, and one that lies where they are many would never
-  # rest.
+  # A milestone that was pursued for so long while nothing went on was tried,
+  # too: battles on the way are no failures, and where they are many it would
+  # never rest.
   try_env_steps: int = 300
   # One that was tried so often takes no place in the window below.
-  most_rounds: int = 3
+  most_tries: int = 3
   # Milestones ahead of which the one that was tried least is pursued: what one
   # cannot reach must not end a game that could go on without.
   window: int = 4
@@ -64,7 +64,7 @@ class OfflineConfig:
         raise ValueError(
           f"offline.{name}: {getattr(self, name)}, expected at least 0"
         )
-    for name in ("tries", "try_env_steps", "most_rounds", "window"):
+    for name in ("tries", "try_env_steps", "most_tries", "window"):
       if getattr(self, name) < 1:
         raise ValueError(
           f"offline.{name}: {getattr(self, name)}, expected at least 1"

@@ -98,6 +98,42 @@ def test_milestones_are_those_that_the_best_agree_on_by_their_median():
   assert known.milestones[0].at == (2, 0, 0)
 
 
+def _story(*cells):
+  """An episode in which each cell sets a flag; a cell twice sets two."""
+  rows = [(1, 0, 0)]
+  steps, flags = [0], 0
+  for cell in dict.fromkeys(cells):
+    rows += [cell, cell]
+    flags += cells.count(cell)
+    steps += [steps[-1], flags]
+  episode = _episode(*rows)
+  episode["event_flags"][:] = steps
+  return episode
+
+
+def test_the_story_is_told_apart_by_where_it_went_on():
+  hall, cave, shop = (2, 4, 4), (3, 1, 1), (4, 0, 9)
+  # The errand in the cave at another time each; beside the hall's leader, too.
+  shown = [
+    _story(hall, hall, cave, shop),
+    _story(cave, hall, hall, shop),
+    _story(shop, (2, 4, 6), (2, 4, 6), cave),
+    _story(hall, hall, (5, 0, 0), (3, 1, 5)),
+  ]
+  story = [m for m in _learned(*shown).milestones if m.goal.kind == "story"]
+  assert [(m.nth, m.at, m.share) for m in story] == [
+    (1, hall, 1.0),
+    (2, hall, 1.0),
+    (3, cave, 0.75),  # four cells off is another place
+    (4, shop, 0.75),
+  ]
+  assert [m.env_steps for m in story] == [3.0, 3.0, 4.0, 6.0]
+  backwards = _learned(*shown[::-1]).milestones
+  assert [m.at for m in backwards if m.goal.kind == "story"] == [
+    *(hall, hall, cave, shop)
+  ]
+
+
 def test_who_does_not_know_the_way_teaches_the_map_alone():
   known = _learned(_episode((1, 0, 0), (2, 0, 0)), demonstrates=False)
   assert known.milestones == ()

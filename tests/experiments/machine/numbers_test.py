@@ -131,9 +131,14 @@ def test_results_without_a_configuration_are_refused(tmp_path, trace):
 def test_from_scratch_what_is_set_holds(monkeypatch, given, updates, warmup):
   monkeypatch.setattr(cli, "is_set", lambda name: name in given)
   policy = behaviour_config.PolicyConfig(
-    updates=2, scratch_updates=7, critic_warmup=3, ahead_starts=0.5
+    updates=2,
+    scratch_updates=7,
+    critic_warmup=3,
+    ahead_starts=0.5,
+    kl_battle=2.0,
   )
   scratch = train_policy._policy_config(policy, cloned=False)
   assert (scratch.updates, scratch.critic_warmup) == (updates, warmup)
-  assert scratch.kl_scale == scratch.ahead_starts == 0
+  assert scratch.kl_scale == scratch.kl_final == scratch.kl_battle == 0
+  assert scratch.ahead_starts == 0
   assert train_policy._policy_config(policy, cloned=True) == policy

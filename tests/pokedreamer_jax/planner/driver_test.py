@@ -98,6 +98,16 @@ def test_an_answer_is_applied_on_a_later_step_and_none_waits(tmp_path):
   assert game.log == []
 
 
+def test_what_a_service_named_takes_no_time_of_an_interim_milestone(tmp_path):
+  game = _Game(tmp_path, "talk")
+  game.step()  # in the meantime the offline planner names one
+  tries = game.driver._offline._tries
+  assert tries._pursued is not None
+  assert game.step() == "talk"
+  assert tries._pursued is None
+  game.end()
+
+
 def test_no_step_is_held_up_by_a_planner_that_never_answers(tmp_path):
   game = _Game(tmp_path, config={"deadline_s": 300.0})
   game.planner.may_answer.clear()

@@ -271,7 +271,7 @@ def test_what_a_battle_was_named_for_takes_no_time_of_its_own():
 def test_what_was_given_up_makes_room_in_the_window():
   shown = [_shown(f"own {n} species") for n in (2, 3, 4)]
   known = games.small_world(milestones=[*shown, _shown("earn badge 0")])
-  config = offline_config.OfflineConfig(window=2, in_passing=(), most_rounds=1)
+  config = offline_config.OfflineConfig(window=2, in_passing=(), most_tries=1)
   planner = offline.OfflinePlanner(known, config)
   progress = games.followed(games.row(capture_items=1))
   goals = [_ask(planner, progress, known)]
@@ -410,40 +410,135 @@ def test_the_story_is_told_by_where_its_flags_were_set():
   assert [m.nth for m in requests.undone(known, progress)] == [3, 4]
 
 
+_KEY, _AFTER, _LAST = (1, 2, 0), (3, 2, 0), (3, 1, 3)
+
+
+def _with_a_key(*more):
+  """Two badges with a story before the first and a map after it."""
+  return games.small_world(
+    milestones=[
+      *more,
+      _shown("advance story", at=_KEY) | {"nth": 2},
+      _shown("earn badge 0", at=(2, 1, 1)),
+      _shown("reach map 3", at=_AFTER),
+      _shown("earn badge 1", at=_LAST),
+    ]
+  )
+
+
+def _places(planner, progress, known, count):
+  """Where the milestones are that are named, each of which leads nowhere."""
+  found = []
+  for _ in range(count):
+    for reason in ("reached", "out of time"):
+      request = games.request(games.row(), known=known, trigger=reason)
+      state = progress.moment.state
+      reply = planner.answer(
+        dataclasses.replace(request, state=state), progress
+      )
+      if reason == "reached":
+        found.append((reply.at, reply.rationale))
+  return found
+
+
 def test_what_was_left_behind_is_tried_when_what_comes_next_leads_nowhere():
-  key, after = (1, 2, 0), (3, 2, 0)
-  shown = [
-    _shown("advance story", at=key),
-    _shown("earn badge 0", at=(2, 1, 1)),
-    _shown("reach map 3", at=after),
-    _shown("earn badge 1", at=(3, 1, 3)),
-  ]
-  known = games.small_world(milestones=shown)
+  few = {"share": 0.1}
+  known = _with_a_key(_shown("advance story", at=(1, 1, 1)) | few)
   here = {"map_id": 2, "badges": 1}
   progress = games.followed(games.row(), games.row(**here))
-  assert [m.at for m in requests.left_behind(known, progress)] == [key]
-  assert next(m.at for m in requests.undone(known, progress)) == after
-  planner = offline.OfflinePlanner(known)
+  left = [m.at for m in requests.left_behind(known, progress)]
+  assert left == [(1, 1, 1), _KEY]
+  assert [m.at for m in requests.undone(known, progress)] == [_AFTER, _LAST]
+  found = _places(offline.OfflinePlanner(known), progress, known, 9)
+  # Both that come next, and then what most had and this game left behind.
+  assert [at for at, _ in found[:5]] == [_AFTER, _LAST, _KEY, _AFTER, _LAST]
+  assert found[2][1] == "a story left behind"
+  # Three times in all: what leads nowhere either is left for good.
+  assert [at for at, _ in found[5:]] == [_KEY, _AFTER, _LAST, _KEY]
+  more = _places(offline.OfflinePlanner(known), progress, known, 20)
+  assert [at for at, _ in more].count(_KEY) == 3
 
-  def ask(reason):
-    request = games.request(games.row(), games.row(**here), known=known)
-    request = dataclasses.replace(request, trigger=reason)
-    return planner.answer(request, progress).at
 
-  places = [ask("start")]
-  for _ in range(3):
-    ask("out of time")  # something else
-    places.append(ask("reached"))
-  # Both that come next, and then what was left behind.
-  assert places == [after, (3, 1, 3), key, after]
-  # It is not what the game has done, nor of one that began after it.
+def test_left_behind_is_what_this_game_did_without():
+  known = _with_a_key()
+  here = {"map_id": 2, "badges": 1}
+  left = lambda *rows: requests.left_behind(known, games.followed(*rows))
+  first = games.row()
+  assert [m.at for m in left(first, games.row(**here))] == [_KEY]
+  # Not what it has done, nor before the badge, where it comes next.
   done = games.row(map_id=1, y=2, x=0, event_flags=1)
-  progress = games.followed(games.row(), done, games.row(**here, event_flags=1))
-  assert requests.left_behind(known, progress) == []
-  began = games.followed(games.row(**here, event_flags=1))
-  assert requests.left_behind(known, began) == []
-  # Nor is it without the badge: there it comes next.
-  assert requests.left_behind(known, games.followed(games.row())) == []
+  assert left(first, done, games.row(**here, event_flags=1)) == []
+  assert left(first) == []
+  # Nobody knows of a game that began amid the story: the flag may be another.
+  assert left(games.row(**here, event_flags=1)) == []
+  # With both badges held each is named once.
+  both = games.row(map_id=2, badges=3)
+  assert [m.at for m in left(first, both)] == [_KEY]
+
+
+def test_where_nothing_but_what_was_left_behind_is_left_it_explores_again():
+  known = _with_a_key()
+  progress = games.followed(games.row(), games.row(map_id=2, badges=3))
+  found = _places(offline.OfflinePlanner(known), progress, known, 6)
+  assert [at for at, _ in found[:3]] == [_KEY] * 3
+  assert all(why.startswith("frontier") for _, why in found[3:])
+
+
+def test_ways_to_heal_take_no_time_of_a_milestone():
+  shown = [_shown(f"own {n} species") for n in (2, 3)]
+  known = games.small_world(milestones=shown)
+  config = offline_config.OfflineConfig(in_passing=(), try_env_steps=5)
+  planner = offline.OfflinePlanner(known, config)
+  progress = games.followed(games.row(capture_items=1))
+  goals = []
+  for hp in (20, 1, 1, 20):
+    progress.update(games.row(capture_items=1, party_hp=hp))
+    goals.append(_ask(planner, progress, known, "battle"))
+    for _ in range(2):
+      progress.update(games.row(capture_items=1, party_hp=hp))
+  assert goals == ["own 2 species", "heal", "heal", "own 2 species"]
+
+
+def test_a_milestone_has_its_time_anew_when_the_game_goes_on():
+  shown = [_shown("reach level 9"), _shown("own 3 species")]
+  known = games.small_world(milestones=shown)
+  config = offline_config.OfflineConfig(in_passing=(), try_env_steps=5)
+
+  def named(reason="battle", **later):
+    planner = offline.OfflinePlanner(known, config)
+    row = games.row(capture_items=1, party_level=3)
+    progress = games.followed(row)
+    goals = [_ask(planner, progress, known)]
+    for step in range(2):
+      for _ in range(4):
+        progress.update(row | (later and games.row(capture_items=1, **later)))
+      goals.append(_ask(planner, progress, known, reason if step else "battle"))
+      later = {"party_level": 5} if later else {}
+    return goals[-1]
+
+  assert named() == "own 3 species"
+  assert named(party_level=4) == "reach level 9"  # it grows
+  planner = offline.OfflinePlanner(known, config)
+  progress = games.followed(games.row(capture_items=1))
+  for reason in ("start", "area", "area", "area"):
+    assert _ask(planner, progress, known, reason) == "reach level 9"
+    for _ in range(4):
+      progress.update(games.row(capture_items=1))
+
+
+def test_what_others_named_takes_no_time_of_a_milestone():
+  known = games.small_world(milestones=[_shown("own 2 species")] * 1)
+  config = offline_config.OfflineConfig(in_passing=(), try_env_steps=5)
+  for others, expected in ((False, 4), (True, 0)):
+    planner = offline.OfflinePlanner(known, config)
+    progress = games.followed(games.row(capture_items=1))
+    _ask(planner, progress, known)
+    if others:
+      planner.passed_over()
+    for _ in range(20):
+      progress.update(games.row(capture_items=1))
+    _ask(planner, progress, known, "battle")
+    assert planner._tries.of(known.milestones[0]) == expected
 
 
 def test_whoever_has_enough_species_lets_others_go():
