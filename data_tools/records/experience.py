@@ -100,8 +100,8 @@ class Experience:
         self._add_item(steps, row)
     if demonstrates:
       badges = int(np.asarray(steps["badges"])[-1]).bit_count()
-      shown = _milestones(steps, reached), _story(steps, reached)
-      self._shown.append((badges, *shown))
+      story = _story(steps, reached)
+      self._shown.append((badges, _milestones(steps, reached), story))
 
   def _add_item(self, steps, row: int) -> None:
     """What catches was bought, or found, or given."""
@@ -236,9 +236,9 @@ class Experience:
     would be missing, or come from worse ones.
     """
     most = max((badges for badges, _, _ in self._shown), default=0)
-    best = [shown for badges, *shown in self._shown if badges == most]
-    agreed = _where_most_agree([found for found, _ in best])
-    story = _where_most_agree(_by_place([story for _, story in best]))
+    best = [shown for shown in self._shown if shown[0] == most]
+    agreed = _where_most_agree([found for _, found, _ in best])
+    story = _where_most_agree(_by_place([story for _, _, story in best]))
     # As many flags as are set by then, so that one number is one milestone.
     story.sort(key=_order)
     for nth, milestone in enumerate(story, 1):
