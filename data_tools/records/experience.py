@@ -16,18 +16,10 @@ import numpy as np
 
 from data_tools.game import goals
 from data_tools.game import hindsight
+from data_tools.records import milestones
 from pokedreamer_jax import specs
 
 FORMAT = 1
-# Kinds of milestones; a map counts at its first visit, a level and species
-# against the most so far, a badge by its number, the story by where it went on.
-MILESTONES = ("badge", "map", "level", "own", "win_trainer", "item", "story")
-# Where several demonstrations agree: this share of the best of them.
-_MOST_SHARE = 0.5
-_STORY = "advance story"
-# Flags of the story that are set so few cells apart are set at one place: whom
-# one talks to can be reached from several sides.
-SAME_PLACE = 3
 # Rows from the last on one map to the first on the next: a fade takes a few.
 _WARP_ROWS = 12
 # Bumps into a cell before it counts as blocked: people stand in the way too.
@@ -36,10 +28,7 @@ _HEALED = 2  # times at least
 _SOLD = 2  # times at least: once may be a trade that is over
 _STEPS = {"down": (1, 0), "up": (-1, 0), "left": (0, -1), "right": (0, 1)}
 
-Cell = tuple[int, int, int]  # map, row, column
-# Words of a goal, or a place; the how-manieth time -> step and cell.
-_Reached = dict[tuple[Any, int], tuple[int, Cell]]
-_Story = list[tuple[int, Cell]]  # step and cell of each flag
+Cell = milestones.Cell
 
 FIELDS = (*goals.FIELDS, "action", "facing", "money")
 
@@ -57,8 +46,7 @@ class Experience:
     self._healing: Counter[Cell] = Counter()
     # Cell -> what was paid there, one by one, for what catches.
     self._bought: dict[Cell, list[int]] = {}
-    # Of each demonstration its badges, what it reached, and its story.
-    self._shown: list[tuple[int, _Reached, _Story]] = []
+    self._shown: list[milestones.Shown] = []  # one of each demonstration
     self._episodes = 0
 
   def add(self, steps: Mapping[str, np.ndarray], demonstrates: bool) -> None:
@@ -86,22 +74,21 @@ class Experience:
     places = [
       tuple(row)
       for row in np.stack(
-        [np.asarray(steps[name])[at].astype(int) for name in _CELL], axis=1
+        [np.asarray(steps[name])[at].astype(int) for name in milestones.CELL],
+        axis=1,
       ).tolist()
     ]
     for map_id, y, x in places:
       self._cells.setdefault(map_id, set()).add((y, x))
     self._add_moves(steps, at, places)
-    reached = hindsight.hindsight(steps, (*MILESTONES, "heal"))
+    reached = hindsight.hindsight(steps, (*milestones.KINDS, "heal"))
     for row, goal in reached:
       if goal.kind == "heal":
-        self._healing[_cell(steps, row)] += 1
+        self._healing[milestones.cell_of(steps, row)] += 1
       if goal.kind == "item":
         self._add_item(steps, row)
     if demonstrates:
-      badges = int(np.asarray(steps["badges"])[-1]).bit_count()
-      story = _story(steps, reached)
-      self._shown.append((badges, _milestones(steps, reached), story))
+      self._shown.append(milestones.shown(steps, reached))
 
   def _add_item(self, steps, row: int) -> None:
     """What catches was bought, or found, or given."""
@@ -112,7 +99,9 @@ class Experience:
     if money[1] < money[0]:
       price = (money[0] - money[1]) // (items[1] - items[0])
       if price > 0:  # else what was paid was paid for something else
-        self._bought.setdefault(_cell(steps, row), []).append(int(price))
+        self._bought.setdefault(milestones.cell_of(steps, row), []).append(
+          int(price)
+        )
 
   def _add_moves(self, steps, at: np.ndarray, places: list[Cell]) -> None:
     """Ways between maps, jumps, and cells that one bumped into."""
@@ -168,7 +157,7 @@ class Experience:
         }
       ),
       "barred": [[list(a), list(b)] for a, b in sorted(self._barred())],
-      "milestones": self._agreed(),
+      "milestones": milestones.agreed(self._shown),
       "healing": [
         {"at": list(cell), "count": count}
         for cell, count in sorted(
@@ -229,26 +218,6 @@ class Experience:
       "cells": lines,
     }
 
-  def _agreed(self) -> list[dict[str, Any]]:
-    """What the best demonstrations reached, by the median of their steps.
-
-    The best are those with the most badges; of others the end of the order
-    would be missing, or come from worse ones.
-    """
-    most = max((badges for badges, _, _ in self._shown), default=0)
-    best = [shown for shown in self._shown if shown[0] == most]
-    agreed = _where_most_agree([found for _, found, _ in best])
-    story = _where_most_agree(_by_place([story for _, _, story in best]))
-    # As many flags as are set by then, so that one number is one milestone.
-    story.sort(key=_order)
-    for nth, milestone in enumerate(story, 1):
-      agreed.append({**milestone, "goal": _STORY, "nth": nth})
-    agreed.sort(key=_order)
-    return agreed
-
-
-_CELL = ("map_id", "y", "x")
-
 
 def _ways(counted: Mapping[tuple[Cell, Cell], int]) -> list[dict[str, Any]]:
   """JSON-ready, the most usual first."""
@@ -276,101 +245,3 @@ def _are_next(here: Cell, there: Cell) -> bool:
 def _between(here: Cell, there: Cell) -> tuple[int, int]:
   """Row and column of the cell between two."""
   return (here[1] + there[1]) // 2, (here[2] + there[2]) // 2
-
-
-def _cell(steps: Mapping[str, np.ndarray], row: int) -> Cell:
-  map_id, y, x = (int(np.asarray(steps[name])[row]) for name in _CELL)
-  return map_id, y, x
-
-
-def _where_most_agree(best: list[_Reached]) -> list[dict[str, Any]]:
-  """Milestones that most of some demonstrations reached, JSON-ready."""
-  agreed = []
-  for words, nth in {name for found in best for name in found}:
-    of_name = [f[words, nth] for f in best if (words, nth) in f]
-    share = len(of_name) / len(best)
-    if share >= _MOST_SHARE:
-      cells = Counter(cell for _, cell in of_name)
-      # Of equally usual cells the first by number.
-      cell = min(cells, key=lambda c: (-cells[c], c))
-      steps = float(statistics.median(step for step, _ in of_name))
-      agreed.append(
-        {
-          "goal": words,
-          "nth": nth,
-          "share": round(share, 4),
-          "env_steps": steps,
-          "at": list(cell),
-        }
-      )
-  return agreed
-
-
-def _order(milestone: Mapping[str, Any]) -> tuple[Any, ...]:
-  """What milestones are sorted by: when, and then by name."""
-  return milestone["env_steps"], milestone["goal"], milestone["nth"]
-
-
-def _by_place(stories: list[_Story]) -> list[_Reached]:
-  """Flags of the story by their place, and the how-manieth there."""
-  usual = Counter(cell for story in stories for _, cell in story)
-  places: list[Cell] = []
-  for cell in sorted(usual, key=lambda c: (-usual[c], c)):
-    if _place(cell, places) is None:
-      places.append(cell)
-  found: list[_Reached] = []
-  for story in stories:
-    times: Counter[Any] = Counter()
-    reached: _Reached = {}
-    for row, cell in story:
-      place = _place(cell, places)
-      times[place] += 1
-      reached[place, times[place]] = row, cell
-    found.append(reached)
-  return found
-
-
-def _place(cell: Cell, places: list[Cell]) -> Cell | None:
-  """The first place that a cell is at."""
-  for place in places:
-    apart = abs(cell[1] - place[1]) + abs(cell[2] - place[2])
-    if cell[0] == place[0] and apart <= SAME_PLACE:
-      return place
-  return None
-
-
-def _story(
-  steps: Mapping[str, np.ndarray], reached: list[tuple[int, Any]]
-) -> _Story:
-  """Step and cell of each flag of the story, of one demonstration."""
-  flags = np.asarray(steps["event_flags"]).astype(int)
-  return [
-    (row, _cell(steps, row))
-    for row, goal in reached
-    if goal.kind == "story"
-    for _ in range(max(1, flags[row] - flags[row - 1]))
-  ]
-
-
-def _milestones(
-  steps: Mapping[str, np.ndarray], reached: list[tuple[int, Any]]
-) -> _Reached:
-  """Words and how-manieth -> step and cell, of one demonstration."""
-  explored = goals.arrivals(steps)["explore"]
-  found: _Reached = {}
-  times: Counter[str] = Counter()
-  for row, goal in reached:
-    if goal.kind in ("heal", "story"):
-      continue
-    if goal.kind == "badge" and goal.number is None:
-      continue
-    if goal.kind == "map" and not explored[row]:
-      continue
-    nth = 1
-    if goal.kind in ("win_trainer", "item"):
-      times[goal.kind] += 1
-      nth = times[goal.kind]
-      if goal.kind == "item" and nth > 1:
-        continue  # one carries some, or does not
-    found.setdefault((str(goal), nth), (row, _cell(steps, row)))
-  return found

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from data_tools.records import experience
+from data_tools.records import milestones
 from pokedreamer_jax import specs
 from pokedreamer_jax.planner import knowledge
+from pokedreamer_jax.planner import requests
 from tests.data_tools import goal_rows
 
 _RIGHT, _UP = specs.ACTIONS.index("right"), specs.ACTIONS.index("up")
@@ -128,6 +130,7 @@ def test_the_story_is_told_apart_by_where_it_went_on():
     (4, shop, 0.75),
   ]
   assert [m.env_steps for m in story] == [3.0, 3.0, 4.0, 6.0]
+  assert milestones.SAME_PLACE == requests._NEAR  # where a game is told of it
   backwards = _learned(*shown[::-1]).milestones
   assert [m.at for m in backwards if m.goal.kind == "story"] == [
     *(hall, hall, cave, shop)
