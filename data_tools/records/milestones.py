@@ -64,10 +64,10 @@ def agreed(demonstrations: Sequence[Shown]) -> list[dict[str, Any]]:
   best = [one for one in demonstrations if one.badges == most]
   found = _where_most_agree([one.reached for one in best])
   story = _where_most_agree(_by_place([one.story for one in best]))
-  # As many flags as are set by then, so that one number is one milestone.
   story.sort(key=_order)
   for nth, milestone in enumerate(story, 1):
-    found.append({**milestone, "goal": _STORY, "nth": nth})
+    at = list(milestone["goal"])  # the place
+    found.append({**milestone, "goal": _STORY, "nth": nth, "at": at})
   return sorted(found, key=_order)
 
 

@@ -13,8 +13,8 @@ cartridge's own tables. A cell is `[map_id, y, x]`.
               nobody walked from the first to the second; absent in older files
   milestones  [{goal, nth, share, env_steps, at}]: what demonstrations reached,
               in their order: words of a goal, the how-manieth time (of the
-              story: how many flags most have set by then), share of the
-              demonstrations, median env step, usual cell
+              story: its number in that order), share of the demonstrations,
+              median env step, usual cell
   healing     [{at, count}]: where the first creature was healed
   shops       [{at, count, price}]: where what catches was bought, and for how
               much each; absent in older files

@@ -100,11 +100,12 @@ class OfflinePlanner:
     """What became of the milestone that was pursued."""
     level = max(state.party_level[:1], default=0)
     grew, self._level = level > self._level, level
-    self._tries.at(state.env_step)
     if failed:
-      self._tries.failed()
+      self._tries.failed(state.env_step)
     elif went_on or (grew and self._tries.of_levels):
-      self._tries.went_on()
+      self._tries.went_on(state.env_step)
+    else:
+      self._tries.at(state.env_step)
 
   def _all_maps(self, request: schema.Request) -> schema.Request:
     """The request with the maps of records: nothing is hidden from it."""
@@ -182,7 +183,7 @@ class OfflinePlanner:
 
     No further than the next badge: what comes after it needs it. Those that
     were given up take no place among the few. What was left behind comes when
-    all of them have been tried as often: one of them may need it.
+    all of them have been tried more often: one of them may need it.
     """
     near, fresh = [], 0
     for milestone in ahead:

@@ -260,22 +260,25 @@ def _story_done(
 ) -> set[knowledge_lib.Milestone]:
   """Milestones of the story that a game has behind it, as far as can be told.
 
-  As many as there are flags: first those on whose place it set one, though
-  others should have come before; then the first of the others.
+  As many as it began with; then, of each flag that it has set, the first that
+  is left at that place, else on that map: whoever fights is met some cells off.
+  A flag that is set elsewhere belongs to none of them.
   """
-  assert progress.moment is not None
-  flags = progress.moment.state.event_flags
   story = sorted(
     (m for m in knowledge.milestones if m.goal.kind == "story"),
     key=lambda m: m.nth,
   )
   done = {m for m in story if m.nth <= progress.story_before}
+  elsewhere = []
   for cell in progress.story_at:
     near = [m for m in story if m not in done and _is_near(m.at, cell)]
     done.update(near[:1])
-  early = sum(m.nth > flags for m in done)
-  others = [m for m in story if m.nth <= flags and m not in done]
-  return done | set(others[: max(0, len(others) - early)])
+    if not near:
+      elsewhere.append(cell)
+  for cell in elsewhere:
+    there = [m for m in story if m not in done and m.at[0] == cell[0]]
+    done.update(there[:1])
+  return done
 
 
 def _is_near(one: knowledge_lib.Cell, other: knowledge_lib.Cell) -> bool:

@@ -31,23 +31,23 @@ class Tries:
     """Counts the time up to a step."""
     milestone, steps = self._pursued, env_step - self._since
     self._since = env_step
-    if milestone is None:
-      return
-    spent = self._spent.get(milestone, 0) + steps
-    timed, self._spent[milestone] = divmod(spent, self._config.try_env_steps)
-    self._timed[milestone] = self._timed.get(milestone, 0) + timed
+    if milestone is not None:
+      spent = self._spent.get(milestone, 0) + steps
+      timed, self._spent[milestone] = divmod(spent, self._config.try_env_steps)
+      self._timed[milestone] = self._timed.get(milestone, 0) + timed
 
-  def went_on(self) -> None:
-    """What is pursued has its whole time again."""
+  def went_on(self, env_step: int) -> None:
+    """At a step something went on: what is pursued has its whole time again."""
+    self._since = env_step
     if self._pursued is not None:
       self._spent[self._pursued] = 0
 
-  def failed(self) -> None:
-    """What is pursued led nowhere."""
+  def failed(self, env_step: int) -> None:
+    """At a step what is pursued has led nowhere: one try, with its time."""
+    self.went_on(env_step)
     if self._pursued is not None:
       failures = self._failures.get(self._pursued, 0)
       self._failures[self._pursued] = failures + 1
-      self._spent[self._pursued] = 0
 
   def of(self, milestone: Milestone) -> int:
     """How often it was tried; some failures are one try."""

@@ -130,6 +130,14 @@ def test_the_story_is_told_apart_by_where_it_went_on():
     (4, shop, 0.75),
   ]
   assert [m.env_steps for m in story] == [3.0, 3.0, 4.0, 6.0]
+  # A place is where most were: those beside it on either side are of it.
+  beside = [_story((2, 4, 1))] + [_story((2, 4, 4))] * 2 + [_story((2, 4, 7))]
+  (one,) = [m for m in _learned(*beside).milestones if m.goal.kind == "story"]
+  assert (one.at, one.share) == ((2, 4, 4), 1.0)
+  # And where the second flag is said to be, though most set it beside it.
+  twice = [_story((2, 4, 4), (2, 4, 6))] * 3 + [_story((2, 4, 4))]
+  story = [m for m in _learned(*twice).milestones if m.goal.kind == "story"]
+  assert [m.at for m in story] == [(2, 4, 4)] * 2
   assert milestones.SAME_PLACE == requests._NEAR  # where a game is told of it
   backwards = _learned(*shown[::-1]).milestones
   assert [m.at for m in backwards if m.goal.kind == "story"] == [

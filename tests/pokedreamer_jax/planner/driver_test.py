@@ -108,6 +108,23 @@ def test_what_a_service_named_takes_no_time_of_an_interim_milestone(tmp_path):
   game.end()
 
 
+def test_what_a_service_said_amid_a_catch_replaces_an_interim_milestone(
+  tmp_path,
+):
+  game = _Game(tmp_path, "talk")
+  game.planner.may_answer.clear()
+  game.step(answer=False)
+  game.step(answer=False, **_WILD)
+  tries = game.driver._offline._tries
+  assert tries._pursued is not None  # it would go on after the battle
+  game.planner.may_answer.set()
+  _answered(game.driver)
+  game.step(answer=False, **_WILD)
+  assert game.driver.summary()["done"]["held"] == 1
+  assert tries._pursued is None
+  game.end()
+
+
 def test_no_step_is_held_up_by_a_planner_that_never_answers(tmp_path):
   game = _Game(tmp_path, config={"deadline_s": 300.0})
   game.planner.may_answer.clear()

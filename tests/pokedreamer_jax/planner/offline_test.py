@@ -321,6 +321,9 @@ def test_settings_are_checked():
     offline_config.OfflineConfig(fewest_items=7)
   with pytest.raises(ValueError, match=r"offline.least_share: 2"):
     offline_config.OfflineConfig(least_share=2)
+  for name in ("tries", "try_env_steps", "most_tries", "window"):
+    with pytest.raises(ValueError, match=rf"offline.{name}: 0, expected at le"):
+      offline_config.OfflineConfig(**{name: 0})
 
 
 def test_routes_are_the_shortest_and_may_not_be():
@@ -400,11 +403,15 @@ def test_the_story_is_told_by_where_its_flags_were_set():
   assert left(here(1, 1)) == [2, 3, 4]
   # The third before the second, some cells off.
   assert left(here(1, 1), here(3, 2, 3)) == [2, 4]
-  assert left(here(1, 1), here(3, 2, 4)) == [3, 4]  # too far: it is counted
+  # Some more: then it is the first that is left on that map.
+  assert left(here(1, 1), here(3, 2, 4)) == [2, 4]
+  assert left(here(1, 1), here(3, 2, 4), here(3, 3)) == [2]
   assert left(here(4, 1)) == [1, 2, 3]
-  # Two at once are two; what was set nowhere known is the first that is left.
-  assert left(games.row(map_id=3, event_flags=2)) == [3, 4]
-  assert left(here(3, 1), games.row(map_id=3, event_flags=2)) == [2, 4]
+  # Two at once are two.
+  assert left(here(1, 2)) == [3, 4]
+  # What is set on another map is no part of it.
+  assert left(games.row(map_id=3, event_flags=2)) == [1, 2, 3, 4]
+  assert left(here(3, 1), games.row(map_id=3, event_flags=2)) == [1, 2, 4]
   # A game that began with some has them.
   progress = games.followed(games.row(event_flags=2))
   assert [m.nth for m in requests.undone(known, progress)] == [3, 4]
@@ -499,35 +506,32 @@ def test_ways_to_heal_take_no_time_of_a_milestone():
   assert goals == ["own 2 species", "heal", "heal", "own 2 species"]
 
 
-def test_a_milestone_has_its_time_anew_when_the_game_goes_on():
-  shown = [_shown("reach level 9"), _shown("own 3 species")]
-  known = games.small_world(milestones=shown)
+def _named_at_last(shown, reason, **later):
+  """What is named after twice four steps of a milestone that has five."""
+  known = games.small_world(milestones=[_shown(goal) for goal in shown])
   config = offline_config.OfflineConfig(in_passing=(), try_env_steps=5)
-
-  def named(reason="battle", **later):
-    planner = offline.OfflinePlanner(known, config)
-    row = games.row(capture_items=1, party_level=3)
-    progress = games.followed(row)
-    goals = [_ask(planner, progress, known)]
-    for step in range(2):
-      for _ in range(4):
-        progress.update(row | (later and games.row(capture_items=1, **later)))
-      goals.append(_ask(planner, progress, known, reason if step else "battle"))
-      later = {"party_level": 5} if later else {}
-    return goals[-1]
-
-  assert named() == "own 3 species"
-  assert named(party_level=4) == "reach level 9"  # it grows
   planner = offline.OfflinePlanner(known, config)
-  progress = games.followed(games.row(capture_items=1))
-  for reason in ("start", "area", "area", "area"):
-    assert _ask(planner, progress, known, reason) == "reach level 9"
+  progress = games.followed(games.row(capture_items=1, party_level=3))
+  goals = [_ask(planner, progress, known)]
+  for _ in range(2):
     for _ in range(4):
-      progress.update(games.row(capture_items=1))
+      progress.update(games.row(capture_items=1, **{"party_level": 3, **later}))
+    goals.append(_ask(planner, progress, known, reason))
+  return goals[-1]
+
+
+def test_a_milestone_has_its_time_anew_when_the_game_goes_on():
+  level, species = "reach level 9", "own 3 species"
+  assert _named_at_last((level, species), "battle") == species
+  assert _named_at_last((level, species), "area") == level
+  # A level goes on for whoever is to reach one, and for nobody else.
+  assert _named_at_last((level, species), "battle", party_level=4) == level
+  assert _named_at_last((species, level), "battle", party_level=4) == level
+  assert _named_at_last((species, level), "battle") == level
 
 
 def test_what_others_named_takes_no_time_of_a_milestone():
-  known = games.small_world(milestones=[_shown("own 2 species")] * 1)
+  known = games.small_world(milestones=[_shown("own 2 species")])
   config = offline_config.OfflineConfig(in_passing=(), try_env_steps=5)
   for others, expected in ((False, 4), (True, 0)):
     planner = offline.OfflinePlanner(known, config)

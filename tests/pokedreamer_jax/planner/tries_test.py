@@ -30,23 +30,27 @@ def test_time_counts_for_what_is_pursued_alone():
 def test_what_led_nowhere_is_one_try_however_long_it_took():
   made = _tries()
   made.pursue(_FIRST)
-  made.at(9)
-  made.failed()
-  made.at(18)
+  made.failed(25)
   assert made.of(_FIRST) == 1
-  made.at(19)
+  made.at(34)
+  assert made.of(_FIRST) == 1
+  made.at(35)
   assert made.of(_FIRST) == 2
+  made.at(44)
+  made.failed(45)
+  made.at(54)
+  assert made.of(_FIRST) == 3
   twice = _tries(tries=2)
   twice.pursue(_FIRST)
-  for count in (0, 1, 1, 2):
-    twice.failed()
+  for step, count in enumerate((0, 1, 1, 2)):
+    twice.failed(step)
     assert twice.of(_FIRST) == count
 
 
 def test_the_whole_time_is_there_again_when_the_game_went_on():
   made = _tries()
   made.pursue(_FIRST)
-  for step in (9, 18, 27):
-    made.at(step)
-    made.went_on()
+  for step in (9, 18, 40):
+    made.went_on(step)
+    made.at(step + 5)
   assert made.of(_FIRST) == 0
