@@ -216,8 +216,8 @@ def _vale_agent() -> config_lib.Config:
   Expect two hours on two cores, most of it the world model's, and 10 GiB. A
   policy of this recipe, but without its turn of play, is led by the offline
   planner to two badges and ten species in 8 of 10 untouched games of 10,000
-  steps, to all three badges in 8 (one seed); its clone to one badge in 7. As one
-  command it was not run to its end.
+  steps, to all three badges in 8 (one seed); its clone to one badge in 7. As
+  one command it was not run to its end.
   """
   vale = _vale()
   return dataclasses.replace(
