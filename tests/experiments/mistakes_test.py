@@ -1,5 +1,6 @@
 """Mistakes, verb by verb: one line on stderr, exit code 2, no traceback."""
 
+import contextlib
 import importlib.util
 import os
 import signal
@@ -308,7 +309,7 @@ def _run(verb, arguments):
   with (
     mock.patch.dict(os.environ),
     mock.patch.dict(sys.modules),
-    mock.patch.dict(vars(flags.FLAGS)["__flags"]),
+    _flags_as_they_were(),
     flagsaver.flagsaver(),
   ):
     module = _loaded_alone(f"experiments.{verb}")
@@ -321,6 +322,18 @@ def _run(verb, arguments):
       for number, handler in handlers.items():
         signal.signal(number, handler)
   raise AssertionError("run_main returned")
+
+
+@contextlib.contextmanager
+def _flags_as_they_were():
+  """Leaves which flags there are, and whose they are, as it was."""
+  known = vars(flags.FLAGS)
+  with contextlib.ExitStack() as stack:
+    stack.enter_context(mock.patch.dict(known["__flags"]))
+    for name in ("__flags_by_module", "__flags_by_module_id"):
+      lists = {module: list(own) for module, own in known[name].items()}
+      stack.enter_context(mock.patch.dict(known[name], lists))
+    yield
 
 
 def _loaded_alone(name):
