@@ -277,9 +277,9 @@ class PolicyConfig:
   # has `pmpo_beta` instead.
   kl_scale: float = 0.5
   kl_final: float = 0.5
-  # Of any algorithm the least weight in states of a battle; 0: as everywhere. A
-  # dream under a goal is too short to show what a fight that is fled from costs
-  # later, and battles are what dreams know worst.
+  # Of any algorithm the least weight in states of a battle; 0: as everywhere.
+  # Under goals policies of the great vale fled and fought worse than the clone:
+  # what a fight costs later lies beyond a dream's horizon.
   kl_battle: float = 0.0
   max_grad_norm: float = 0.5
   # Weight of the critic's loss on recorded sequences, see `replay.py`.
